@@ -1,0 +1,64 @@
+"""flowpool runs one LLM skill, chain or function over many inputs at once.
+
+from flowpool import Model, Pool, Skill
+
+summarise = Skill(Model("claude-haiku-4-5"), prompt="Summarise in one sentence: {text}")
+results = Pool(summarise, [{"text": text} for text in texts]).run()
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from flowpool.chain import Chain
+    from flowpool.model import Model
+    from flowpool.pool import Pool
+    from flowpool.results import Record, Results
+    from flowpool.skill import Skill
+    from flowpool.tools.base import Tool, tool
+    from flowpool.values import Limits, Status, Usage
+
+# Loaded at their first use, so that `import flowpool` is quick.
+_HOMES = {
+    "Chain": "chain",
+    "Limits": "values",
+    "Model": "model",
+    "Pool": "pool",
+    "Record": "results",
+    "Results": "results",
+    "Skill": "skill",
+    "Status": "values",
+    "Tool": "tools.base",
+    "Usage": "values",
+    "tool": "tools.base",
+}
+
+__all__ = [
+    "Chain",
+    "Limits",
+    "Model",
+    "Pool",
+    "Record",
+    "Results",
+    "Skill",
+    "Status",
+    "Tool",
+    "Usage",
+    "__version__",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'flowpool' has no attribute {name!r}")
+    return getattr(import_module(f"flowpool.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

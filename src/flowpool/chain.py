@@ -1,0 +1,197 @@
+"""A chain: steps in order, each with a runner, an output key and a map of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from flowpool import wiring
+from flowpool.errors import InvalidInput
+from flowpool.runner import Runner
+from flowpool.skill import Skill
+from flowpool.tools.base import Tool, as_tool
+
+OnStepError = Literal["raise", "stop", "skip"]
+DEFAULT_KEY = "result"
+_OWN_OPTIONS = ("max_flows", "timeout", "retries")
+
+
+class Step:
+    """One step: its runner, the variable its output is stored under, and where its inputs come from.
+
+    `inputs` maps a parameter to the variable (or dotted path) that fills it. `max_flows`, `timeout` (seconds)
+    and `retries` are the step's own; `defaults` are further arguments of a tool.
+    """
+
+    __slots__ = ("defaults", "inputs", "key", "max_flows", "retries", "runner", "timeout")
+
+    def __init__(
+        self,
+        runner: Skill | Chain | Tool,
+        key: str = DEFAULT_KEY,
+        inputs: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        options = dict(options or {})
+        self.runner = runner
+        self.key = key
+        self.inputs = dict(inputs or {})
+        self.max_flows: int | None = options.pop("max_flows", None)
+        self.timeout: float | None = options.pop("timeout", None)
+        self.retries: int | None = options.pop("retries", None)
+        self.defaults = options
+
+    def __repr__(self) -> str:
+        return f"Step({self.runner.name!r}, {self.key!r})"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The step's options as they were written."""
+        own = {name: getattr(self, name) for name in _OWN_OPTIONS}
+        return {name: value for name, value in own.items() if value is not None} | self.defaults
+
+
+Stage = tuple[Step, ...]
+
+
+class Chain(Runner):
+    """Steps in order; each sees every variable so far.
+
+    steps: each a runner, `(runner, key)`, `(runner, key, {parameter: variable})` or
+        `(runner, key, {...}, {options})`. A runner is a `Skill`, a `Tool`, another `Chain` or any function. The key
+        names the step's output (default `"result"`); a dict output is also spread into the variables.
+        A list of steps in place of a step runs them side by side. Options: `max_flows` (calls of this
+        step at once), `timeout` (seconds an attempt) and `retries`; others are arguments of the tool.
+    variables: values that steps see when no item gives them.
+    on_step_error: `"raise"` fails the item, `"stop"` ends it with the last good output, `"skip"` warns and goes on.
+
+    After `run()`: `history` has a dict a step, `accumulated` all variables. Raises `InvalidInput` for steps that
+    can't work.
+
+    >>> chain = Chain([(str.title, "name", {"object": "word"}), (lambda name: f"Dear {name}", "line")])
+    >>> chain.run({"word": "ada"})
+    'Dear Ada'
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Any],
+        variables: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        on_step_error: OnStepError = "raise",
+    ) -> None:
+        if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
+            raise InvalidInput("Chain(steps): pass a list with at least one step.")
+        _check_on_step_error(on_step_error)
+        self.stages = tuple(_stage(entry, i) for i, entry in enumerate(steps))
+        self.variables = dict(variables or {})
+        self.name = name or "chain"
+        self.description = description or ""
+        self.on_step_error: OnStepError = on_step_error
+        self.history: list[dict[str, Any]] = []
+        self.accumulated: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        names = " -> ".join("+".join(s.runner.name for s in stage) for stage in self.stages)
+        return f"Chain({names})"
+
+    def run(
+        self, variables: Mapping[str, Any] | None = None, on_step_error: OnStepError | None = None
+    ) -> Any:
+        """The last step's output for `variables`; raises what went wrong. Fills `history` and `accumulated`."""
+        if on_step_error is not None:
+            _check_on_step_error(on_step_error)
+        return wiring.load("pool").run_one(self, variables, on_step_error)
+
+    async def arun(
+        self, variables: Mapping[str, Any] | None = None, on_step_error: OnStepError | None = None
+    ) -> Any:
+        """`run()` for async code."""
+        if on_step_error is not None:
+            _check_on_step_error(on_step_error)
+        return await wiring.load("pool").arun_one(self, variables, on_step_error)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the chain as YAML; keys are never written. Raises `InvalidInput` for a step without a name
+        that a file could hold (a lambda, a local function)."""
+        from flowpool import definition
+
+        definition.write(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, api_key: str | None = None, *, trusted: bool = False) -> Chain:
+        """The chain in a YAML file. `api_key` is for its models; by default the environment's is used.
+
+        A step that names a Python function outside flowpool is only imported with `trusted=True`.
+        """
+        from flowpool import definition
+
+        runner = definition.read(Path(path), api_key=api_key, trusted=trusted)
+        return runner if isinstance(runner, cls) else cls([runner])
+
+
+def _check_on_step_error(value: Any) -> None:
+    if value not in get_args(OnStepError):
+        choices = ", ".join(map(repr, get_args(OnStepError)))
+        raise InvalidInput(f"on_step_error={value!r}: use one of {choices}.")
+
+
+def _stage(entry: Any, position: int) -> Stage:
+    where = f"steps[{position}]"
+    if not isinstance(entry, list):
+        return (_step(entry, where),)
+    if not entry:
+        raise InvalidInput(f"{where}: a list of steps to run side by side needs at least one.")
+    stage = tuple(_step(one, f"{where}[{i}]") for i, one in enumerate(entry))
+    keys = [step.key for step in stage]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise InvalidInput(
+                f"{where}: two steps side by side store under {key!r}: give each its own key."
+            )
+    return stage
+
+
+def _step(entry: Any, where: str) -> Step:
+    if isinstance(entry, Step):
+        return entry
+    runner, *rest = entry if isinstance(entry, tuple) else (entry,)
+    if len(rest) > 3:
+        raise InvalidInput(
+            f"{where}: a step is (runner, key, inputs, options), not {len(rest) + 1} values."
+        )
+    key, inputs, options = (*rest, *(DEFAULT_KEY, None, None)[len(rest) :])
+    if not isinstance(key, str) or not key:
+        raise InvalidInput(f"{where}: the output key is a name, not {key!r}.")
+    for value, what in ((inputs, "inputs {parameter: variable}"), (options, "options")):
+        if value is not None and not isinstance(value, Mapping):
+            raise InvalidInput(f"{where}: {what} is a dict, not {value!r}.")
+    for parameter, source in (inputs or {}).items():
+        if not isinstance(parameter, str) or not isinstance(source, str):
+            raise InvalidInput(
+                f"{where}: inputs map names to names, not {parameter!r}: {source!r}."
+            )
+    return Step(as_runner(runner, where), key, inputs, _options(options, where))
+
+
+def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
+    checked = {name: value for name, value in (options or {}).items() if value is not None}
+    for name, least in (("max_flows", 1), ("timeout", 0), ("retries", 0)):
+        value = checked.get(name, least)
+        if not isinstance(value, (int, float)) or value < least or value != value:
+            raise InvalidInput(f"{where}: {name}={value!r}: use {least} or more.")
+    return checked
+
+
+def as_runner(runner: Any, where: str = "runner") -> Skill | Chain | Tool:
+    """`runner` as flowpool runs it: a skill or chain as it is, anything callable as a tool."""
+    if isinstance(runner, (Skill, Chain)):
+        return runner
+    try:
+        return as_tool(runner)
+    except InvalidInput:
+        raise InvalidInput(
+            f"{where}: {runner!r} can't be run: pass a Skill, a Chain, a Tool or a function."
+        ) from None

@@ -1,0 +1,1 @@
+"""Items in: rows from lists, frames and files. Knows nothing of runs."""

@@ -1,0 +1,94 @@
+"""A token bucket told in units a minute: a call's estimate is taken before it is sent and settled after."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from flowpool.values import Limits, Usage
+
+
+class Cost(Struct, frozen=True):
+    """What a call takes from its lane's limits, in tokens."""
+
+    input: float = 0.0
+    output: float = 0.0
+
+
+class Bucket:
+    """`per_minute` units, refilled evenly. It starts with room for one call, so that no minute sees more.
+
+    A call larger than the bucket may go when the bucket is full; the debt is paid back before the next.
+    """
+
+    __slots__ = ("_at", "_capacity", "_level", "_rate")
+
+    def __init__(self, per_minute: float, capacity: float = 1.0) -> None:
+        self._rate = per_minute / 60.0
+        self._capacity = capacity
+        self._level = capacity
+        self._at = 0.0
+
+    def wait(self, amount: float, now: float) -> float:
+        """Seconds until `amount` may be taken; 0 for now."""
+        if now > self._at:
+            self._level = min(self._capacity, self._level + (now - self._at) * self._rate)
+            self._at = now
+        short = min(amount, self._capacity) - self._level
+        return short / self._rate if short > 1e-9 else 0.0
+
+    def take(self, amount: float) -> None:
+        self._level -= amount
+
+    def settle(self, amount: float) -> None:
+        """Corrects an earlier `take` by what was really used: positive for more, negative for less."""
+        self._level = min(self._capacity, self._level - amount)
+
+
+class Quota:
+    """The rate limits that somebody told of a lane, and the estimate of what a call will take from them."""
+
+    __slots__ = ("_buckets", "_output_mean", "_ratio")
+
+    BYTES_PER_TOKEN = 3.5
+    OUTPUT_GUESS = 256.0
+    LEARN = 0.1
+
+    def __init__(self, limits: Limits) -> None:
+        told = (
+            (limits.rpm, lambda cost: 1.0),
+            (limits.tpm, lambda cost: cost.input + cost.output),
+            (limits.input_tpm, lambda cost: cost.input),
+            (limits.output_tpm, lambda cost: cost.output),
+        )
+        self._buckets = [
+            # A second's worth of tokens lets calls of unequal size follow each other smoothly.
+            (Bucket(limit, 1.0 if measure is told[0][1] else max(1.0, limit / 60.0)), measure)
+            for limit, measure in told
+            if limit is not None
+        ]
+        self._ratio = 1.0 / self.BYTES_PER_TOKEN
+        self._output_mean = self.OUTPUT_GUESS
+
+    def __bool__(self) -> bool:
+        return bool(self._buckets)
+
+    def estimate(self, input_bytes: int, max_tokens: float | None) -> Cost:
+        return Cost(input_bytes * self._ratio, min(self._output_mean, max_tokens or float("inf")))
+
+    def wait(self, cost: Cost, now: float) -> float:
+        """Seconds until a call of this cost may go; 0 for now."""
+        return max((bucket.wait(of(cost), now) for bucket, of in self._buckets), default=0.0)
+
+    def take(self, cost: Cost) -> None:
+        for bucket, of in self._buckets:
+            bucket.take(of(cost))
+
+    def settle(self, cost: Cost, usage: Usage, input_bytes: int) -> None:
+        """Puts right what `estimate` guessed, and learns from it."""
+        used = Cost(usage.input_tokens, usage.output_tokens)
+        for bucket, of in self._buckets:
+            bucket.settle(of(used) - of(cost))
+        if input_bytes and usage.input_tokens:
+            self._ratio += self.LEARN * (usage.input_tokens / input_bytes - self._ratio)
+        if usage.output_tokens:
+            self._output_mean += self.LEARN * (usage.output_tokens - self._output_mean)

@@ -1,0 +1,363 @@
+"""One run: items become flows, flows go through the plan's steps, records come out. The part that awaits.
+
+Workers carry flows, one at a time each, so that there are as many coroutines as items in progress. A flow
+that waits for a retry gives its place to another worker and takes one back before it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from flowpool.chain import Step
+from flowpool.engine.calls import Calls, Flow, Settings
+from flowpool.engine.plan import ItemCheck, Plan
+from flowpool.engine.source import Source
+from flowpool.errors import FlowpoolError, InvalidItem, NotFinished
+from flowpool.results import Record
+from flowpool.skill import Skill
+from flowpool.template import look_up
+from flowpool.values import Status, Transport
+
+
+class Sink:
+    """Where a run's records go. `is_full` holds new items back until `Run.go_on` is called."""
+
+    is_full = False
+
+    def attach(self, run: Run) -> None:
+        """Names the run that feeds it."""
+
+    def put(self, record: Record) -> None:
+        """Takes the record of an item that ended."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """No more records will come."""
+
+
+class World(Struct):
+    """What a run can't decide for itself and tests set: the transport, chance and the environment."""
+
+    transport: Transport
+    environ: Mapping[str, str]
+    random: Random
+
+
+class Run:
+    """The execution of a plan over a source, once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        shared: Mapping[str, Any],
+        settings: Settings,
+        sink: Sink,
+        counts: list[int],
+        *,
+        keep_history: bool = False,
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._shared = {**plan.variables, **shared}
+        self._check = ItemCheck(plan, self._shared)
+        self._settings = settings
+        self._sink = sink
+        self._counts = counts
+        self._keep_history = keep_history
+        self._workers: set[asyncio.Task[None]] = set()
+        self._parked = 0
+        self._returning: deque[asyncio.Future[None]] = deque()
+        self._stopping = False
+        self._exhausted = False
+        self._crash: BaseException | None = None
+        self.reason = ""
+        self.accumulated: dict[str, Any] = {}
+        self.lanes: list[Any] = []
+
+    async def execute(self, world: World) -> None:
+        """Runs until every item has ended. Raises `InvalidInput` before the first call, or a bug."""
+        self._loop = asyncio.get_running_loop()
+        self._calls = Calls(
+            self._settings, world.transport, world.environ, world.random, self._wait
+        )
+        self._ended = self._loop.create_future()
+        timer = None
+        try:
+            for step in self._plan.steps():
+                self._calls.prepare(step)
+            self.lanes = list(self._calls.lanes.values())
+            if (limit := self._settings.deadline) is not None:
+                timer = self._loop.call_later(
+                    limit, self.cancel, f"the run's deadline of {limit:g} s passed"
+                )
+            self._fill()
+            self._end_if_done()
+            await self._ended
+        except asyncio.CancelledError:
+            self.cancel("the run was cancelled")
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if self._workers:
+                await asyncio.wait(self._workers)
+            self._calls.close()
+        if self._crash is not None:
+            raise self._crash
+
+    # Control, from the loop's thread
+
+    def stop(self, reason: str) -> None:
+        """Starts no more items; those in progress go on to their end."""
+        self._stopping = True
+        self.reason = self.reason or reason
+
+    def cancel(self, reason: str) -> None:
+        """Ends the run now; calls in flight are cut and their connections closed."""
+        self.stop(reason)
+        for worker in self._workers:
+            worker.cancel()
+        self._end_if_done()
+
+    def go_on(self) -> None:
+        """The sink has room again."""
+        if not self._exhausted and not self._stopping:
+            self._fill()
+            self._end_if_done()
+
+    # Workers
+
+    def _places(self) -> int:
+        """How many items may be in progress now: just above what fills the lanes."""
+        if self._settings.max_flows is not None:
+            return self._settings.max_flows
+        filled = sum(lane.window.size for lane in self.lanes)
+        return filled + filled // 8 + 1
+
+    def _fill(self) -> None:
+        places = self._places()
+        room = places - (len(self._workers) - self._parked)
+        if (left := self._source.left) is not None:
+            room = min(room, left)
+        # Flows that wait for a retry hold no place, but must not pile up without end either.
+        room = min(room, 5 * places - len(self._workers))
+        for _ in range(room):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        worker = self._loop.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            self._crash = self._crash or error
+            self.cancel("a bug ended the run")
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        held = self._sink.is_full and not self._stopping and not self._exhausted
+        if not self._workers and not held and not self._ended.done():
+            self._ended.set_result(None)
+
+    async def _work(self) -> None:
+        source = self._source
+        while not self._stopping and not self._sink.is_full:
+            entry = source.take() if not source.waits else await source.take_later()
+            if entry is None:
+                self._exhausted = True
+                break
+            await self._carry(*entry)
+            active = len(self._workers) - self._parked
+            places = self._places()
+            if active < places and not self._exhausted:
+                self._fill()
+            elif active > places:
+                break
+            if self._returning:
+                break
+        self._hand_over()
+
+    async def _wait(self, seconds: float) -> None:
+        """Lets a flow wait without holding its place among those in progress."""
+        self._parked += 1
+        if not self._stopping and not self._exhausted and not self._sink.is_full:
+            self._fill()
+        try:
+            await asyncio.sleep(seconds)
+            if len(self._workers) - self._parked >= self._places():
+                place = self._loop.create_future()
+                self._returning.append(place)
+                await place
+        finally:
+            self._parked -= 1
+
+    def _hand_over(self) -> None:
+        """Gives this worker's place to a flow that comes back from its wait."""
+        while self._returning:
+            place = self._returning.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+
+    # Flows
+
+    async def _carry(self, index: int, item: Any) -> None:
+        """One item from its start to its record."""
+        counts = self._counts
+        counts[Status.RUNNING] += 1
+        flow = Flow()
+        if self._keep_history:
+            flow.history = []
+        started = self._loop.time()
+        output: Any = None
+        error: Exception | None = None
+        status = Status.DONE
+        try:
+            if problem := self._check.problem(item, index):
+                raise InvalidItem(problem)
+            variables = {**self._shared, **item} if self._shared else item
+            if self._plan.is_single:
+                step = self._plan.stages[0][0]
+                output = await self._execute(step, variables, flow, 0.0)
+            else:
+                output = await self._follow(self._plan, variables, flow, 0.0)
+        except asyncio.CancelledError:
+            status = Status.CANCELLED
+            error = NotFinished(self.reason or "cancelled")
+            raise
+        except FlowpoolError as failure:
+            status, error = Status.FAILED, failure
+        except BaseException:
+            status = Status.CANCELLED
+            raise
+        finally:
+            counts[Status.RUNNING] -= 1
+            counts[status] += 1
+            self._sink.put(
+                Record(
+                    index,
+                    item,
+                    status,
+                    output,
+                    error,
+                    started,
+                    self._loop.time() - started,
+                    flow.attempts,
+                    flow.usage,
+                    flow.model,
+                    flow.history,
+                )
+            )
+        if error is not None and self._settings.on_error in ("raise", "stop"):
+            end = self.cancel if self._settings.on_error == "raise" else self.stop
+            end(f"items[{index}] failed")
+
+    async def _follow(self, plan: Plan, given: Mapping[str, Any], flow: Flow, rank: float) -> Any:
+        """The stages of a plan, one after another; gives the last output."""
+        variables = {**plan.variables, **given}
+        output: Any = None
+        for stage in plan.stages:
+            rank -= 1.0  # items nearer their end go first
+            if len(stage) == 1:
+                outputs = [await self._attempt_step(plan, stage[0], variables, flow, rank)]
+            else:
+                outputs = await self._side_by_side(plan, stage, variables, flow, rank)
+            for step, result in zip(stage, outputs, strict=True):
+                if isinstance(result, _Skipped):
+                    if plan.on_step_error == "stop":
+                        return output
+                    continue
+                output = result
+                variables[step.key] = result
+                if isinstance(result, Mapping):
+                    variables.update(result)
+            if len(stage) > 1:
+                output = {step.key: variables.get(step.key) for step in stage}
+        if self._keep_history:
+            self.accumulated = variables
+        return output
+
+    async def _side_by_side(
+        self,
+        plan: Plan,
+        stage: tuple[Step, ...],
+        variables: Mapping[str, Any],
+        flow: Flow,
+        rank: float,
+    ) -> list[Any]:
+        tasks = [
+            self._loop.create_task(self._attempt_step(plan, step, variables, flow, rank))
+            for step in stage
+        ]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _attempt_step(
+        self, plan: Plan, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
+    ) -> Any:
+        """A step's output, or `_Skipped` where the chain goes on without it."""
+        seen = variables
+        try:
+            if step.inputs:
+                aliases = {name: look_up(path, variables) for name, path in step.inputs.items()}
+                seen = {**variables, **aliases}
+            if step in plan.subplans:
+                output = await self._follow(plan.subplans[step], seen, flow, rank)
+            else:
+                output = await self._execute(step, seen, flow, rank)
+        except FlowpoolError as error:
+            self._note(flow, step, seen, None, error)
+            if plan.on_step_error == "raise":
+                error.add_note(f"in the step {step.runner.name!r} ({step.key})")
+                raise
+            return _Skipped(error)
+        self._note(flow, step, seen, output, None)
+        return output
+
+    async def _execute(
+        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
+    ) -> Any:
+        if isinstance(step.runner, Skill):
+            return await self._calls.ask(step, variables, flow, rank)
+        return await self._calls.use(step, variables, flow, rank)
+
+    def _note(
+        self,
+        flow: Flow,
+        step: Step,
+        seen: Mapping[str, Any],
+        output: Any,
+        error: Exception | None,
+    ) -> None:
+        if flow.history is None:
+            return
+        entry = {
+            "step": len(flow.history),
+            "kind": type(step.runner).__name__.lower(),
+            "name": step.runner.name,
+            "input": dict(seen),
+            "output": output,
+            "output_key": step.key,
+            "options": step.options,
+        }
+        flow.history.append(entry | ({"error": str(error)} if error else {}))
+
+
+class _Skipped:
+    """What stands in place of an output when a chain goes on after a failed step."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error

@@ -1,0 +1,63 @@
+"""Whether and when a failed attempt is tried again. Knows no clock and no randomness: both are passed in."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from flowpool.errors import CallError, Signal
+
+DEFAULT_RETRIES = 5
+
+
+class RetryPolicy(Struct, frozen=True):
+    """Full jitter: the n-th wait is drawn from 0 to min(cap, base * 2^(n-1)), after any Retry-After.
+
+    retries: further attempts after the first, for failures. Throttling (429) isn't a failure of the call:
+        where retries are allowed at all, it is bounded by `patience` alone.
+    base, cap: seconds of the first wait's and of any wait's upper end.
+    patience: seconds since the first attempt after which nothing is tried again.
+    """
+
+    retries: int = DEFAULT_RETRIES
+    base: float = 0.5
+    cap: float = 60.0
+    patience: float = 900.0
+
+    def wait(self, error: CallError, failures: int, elapsed: float, uniform: float) -> float | None:
+        """Seconds until the next attempt, or None to give up.
+
+        `failures` counts this call's failed attempts so far, this one too; `uniform` is drawn from [0, 1).
+        """
+        throttled = error.signal is Signal.THROTTLE
+        if not error.retryable or self.retries <= 0:
+            return None
+        if not throttled and failures > self.retries:
+            return None
+        ceiling: float = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        wait = (error.retry_after or 0.0) + uniform * ceiling
+        return wait if elapsed + wait <= self.patience else None
+
+
+class RetryBudget:
+    """Keeps retries from multiplying an outage: a run may retry `reserve` calls, and one in five beyond.
+
+    Every answered call puts `ratio` of a retry back, up to `reserve`; every retry for an outage takes one.
+    """
+
+    __slots__ = ("_ratio", "_reserve", "left")
+
+    def __init__(self, reserve: float = 100.0, ratio: float = 0.2) -> None:
+        self._reserve = reserve
+        self._ratio = ratio
+        self.left = reserve
+
+    def answered(self) -> None:
+        if self.left < self._reserve:
+            self.left = min(self._reserve, self.left + self._ratio)
+
+    def take(self) -> bool:
+        """Whether one more retry is allowed; takes it."""
+        if self.left < 1.0:
+            return False
+        self.left -= 1.0
+        return True

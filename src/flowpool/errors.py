@@ -1,0 +1,245 @@
+"""Every way a run or an item can fail, as types. Each says what to do about it.
+
+`InvalidInput` is raised before anything is paid. A `CallError` is one attempt's failure: `retryable` says
+whether trying again can help, `signal` what it teaches the lane that it came from. Items keep their errors;
+only bugs raise.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from flowpool.values import NO_USAGE, Usage
+
+
+class Signal(Enum):
+    """What a failed attempt says about the provider."""
+
+    NONE = "none"  # this call's own fault
+    THROTTLE = "throttle"  # too fast: a limit was reached
+    OUTAGE = "outage"  # the provider or the way to it is ill; says nothing of limits
+    HOPELESS = "hopeless"  # no call through this lane can succeed
+
+
+class FlowpoolError(Exception):
+    """The base of everything flowpool raises on purpose."""
+
+
+class InvalidInput(FlowpoolError, ValueError):
+    """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
+
+
+class CallError(FlowpoolError):
+    """One attempt that gave no answer.
+
+    `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
+    `usage` what the failed call is known to have used, `partial` the text that did arrive.
+    """
+
+    retryable = False
+    signal = Signal.NONE
+    fix = ""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fix: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+        request_id: str = "",
+        usage: Usage = NO_USAGE,
+        partial: str = "",
+    ) -> None:
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after
+        self.request_id = request_id
+        self.usage = usage
+        self.partial = partial
+        if fix:
+            self.fix = fix
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.fix})" if self.fix else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.__dict__ | {"args": self.args})
+
+
+def _rebuild(kind: type[CallError], state: dict[str, Any]) -> CallError:
+    error = kind.__new__(kind, *state["args"])
+    error.args = state.pop("args")
+    error.__dict__.update(state)
+    return error
+
+
+# What the provider answered.
+
+
+class RateLimited(CallError):
+    """Too many requests or tokens for now (429)."""
+
+    retryable = True
+    signal = Signal.THROTTLE
+
+
+class QuotaExhausted(CallError):
+    """The account has no credit, or its quota is used up: no wait refills it."""
+
+    signal = Signal.HOPELESS
+    fix = "raise the quota or add credit at the provider, then retry()"
+
+
+class AuthFailed(CallError):
+    """The key is wrong, or may not use this model (401, 403)."""
+
+    signal = Signal.HOPELESS
+    fix = "check the API key and what it may use"
+
+
+class BadRequest(CallError):
+    """The provider won't take this request as it is (400, 404, 413, 422)."""
+
+
+class Overloaded(CallError):
+    """The provider is out of capacity (503, 529)."""
+
+    retryable = True
+    signal = Signal.OUTAGE
+
+
+class ServerError(CallError):
+    """The provider failed (5xx)."""
+
+    retryable = True
+    signal = Signal.OUTAGE
+
+
+class Refused(CallError):
+    """The model declined to answer."""
+
+    fix = "reword the prompt, or add a fallback model"
+
+
+class Blocked(CallError):
+    """A content filter stopped the prompt or the answer."""
+
+    fix = "reword the prompt, or add a fallback model"
+
+
+class Truncated(CallError):
+    """The answer ended at a token limit; what arrived is in `partial`."""
+
+    fix = "raise max_tokens in the model's options, or shorten the input"
+
+
+class EmptyReply(CallError):
+    """The provider answered without any content."""
+
+    retryable = True
+
+
+class InvalidReply(CallError):
+    """The provider's answer isn't what its API promises: not JSON, or without its fields."""
+
+    retryable = True
+
+
+class InvalidOutput(CallError):
+    """The model's text isn't the JSON that was asked for; it is in `partial`."""
+
+    retryable = True
+
+
+# What happened on the way.
+
+
+class TransportError(CallError):
+    """No whole HTTP answer arrived."""
+
+    retryable = True
+    signal = Signal.OUTAGE
+
+
+class ConnectFailed(TransportError):
+    """No connection: refused, unreachable, unknown host, or TLS failed."""
+
+
+class CertificateRefused(ConnectFailed):
+    """The server's certificate can't be trusted."""
+
+    retryable = False
+    signal = Signal.NONE
+    fix = "if your network has its own CA, set SSL_CERT_FILE to its PEM file"
+
+
+class AddressRefused(TransportError):
+    """The host's address may not be connected to: it is private, and nobody allowed that."""
+
+    retryable = False
+    signal = Signal.NONE
+
+
+class ConnectTimeout(TransportError):
+    """No connection within the connect timeout."""
+
+
+class ReadTimeout(TransportError):
+    """Nothing arrived for the length of the read timeout."""
+
+
+class AttemptTimeout(TransportError):
+    """The attempt took longer than its `timeout`."""
+
+
+class ConnectionReset(TransportError):
+    """The connection closed before the answer began."""
+
+
+class BodyCut(TransportError):
+    """The connection closed in the middle of the answer."""
+
+
+class BodyTooLarge(TransportError):
+    """The answer is longer than the cap."""
+
+    retryable = False
+    signal = Signal.NONE
+
+
+class ProtocolError(TransportError):
+    """What arrived isn't HTTP."""
+
+
+# What became of a step or an item.
+
+
+class StepFailed(FlowpoolError):
+    """A function or tool raised; the original exception is `__cause__`."""
+
+    def __init__(self, step: str, cause: BaseException) -> None:
+        self.step = step
+        super().__init__(f"{step}: {type(cause).__name__}: {cause}")
+        self.__cause__ = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.__cause__)
+
+
+class StepTimeout(FlowpoolError):
+    """A function or tool took longer than its step's `timeout`."""
+
+
+class WorkerDied(FlowpoolError):
+    """The process that ran a CPU-bound step ended on the way: out of memory, or a crash in native code."""
+
+
+class InvalidItem(FlowpoolError):
+    """An item from a lazy source can't be run: it is no dict, or lacks a variable."""
+
+
+class NotFinished(FlowpoolError):
+    """The item was cancelled, or never started: by Ctrl-C, `cancel()`, a deadline or `on_error`."""

@@ -1,0 +1,139 @@
+"""What calls cost: a model's rates, looked up once in genai-prices and then computed without it.
+
+Knows no calls and no budgets. The price table comes with the package: nothing is fetched.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from msgspec import Struct
+
+from flowpool.values import Usage
+
+_MILLION = Decimal(1_000_000)
+_NOTHING = Decimal(0)
+
+# Our providers by genai-prices' names. Those missing here have no prices: one's own servers, and some.
+_THEIR_NAMES = {
+    "openai": "openai",
+    "openai-responses": "openai",
+    "anthropic": "anthropic",
+    "google": "google",
+    "azure": "azure",
+    "mistral": "mistral",
+    "deepseek": "deepseek",
+    "xai": "x-ai",
+    "groq": "groq",
+    "together": "together",
+    "openrouter": "openrouter",
+    "perplexity": "perplexity",
+    "fireworks": "fireworks",
+    "cerebras": "cerebras",
+    "moonshot": "moonshotai",
+    "zai": "zai",
+}
+
+
+class Rate(Struct, frozen=True):
+    """Dollars for a million tokens, by the size of the call's input.
+
+    tiers: (tokens, dollars), largest first; the first whose tokens the input exceeds replaces `base` for
+    all tokens of the call.
+    """
+
+    base: Decimal
+    tiers: tuple[tuple[int, Decimal], ...] = ()
+
+    def at(self, input_tokens: int) -> Decimal:
+        for start, price in self.tiers:
+            if input_tokens > start:
+                return price
+        return self.base
+
+
+class Rates(Struct, frozen=True):
+    """A model's prices. A part without a rate of its own costs as the whole it belongs to."""
+
+    input: Rate
+    output: Rate
+    cached_input: Rate | None = None
+    cache_write: Rate | None = None
+    reasoning: Rate | None = None
+    request: Decimal = _NOTHING  # dollars a call
+
+    def cost(self, usage: Usage) -> float:
+        """Dollars that a call with this usage costs.
+
+        >>> Rates(Rate(Decimal(3)), Rate(Decimal(15))).cost(Usage(1000, 200))
+        0.006
+        """
+        size = usage.input_tokens
+        sent, made = size, usage.output_tokens
+        total = _NOTHING
+        if self.cached_input is not None and usage.cached_input_tokens:
+            sent -= usage.cached_input_tokens
+            total += self.cached_input.at(size) * usage.cached_input_tokens
+        if self.cache_write is not None and usage.cache_write_tokens:
+            sent -= usage.cache_write_tokens
+            total += self.cache_write.at(size) * usage.cache_write_tokens
+        if self.reasoning is not None and usage.reasoning_tokens:
+            made -= usage.reasoning_tokens
+            total += self.reasoning.at(size) * usage.reasoning_tokens
+        # A provider's figures may not add up; a cost is never negative for it.
+        total += self.input.at(size) * max(sent, 0) + self.output.at(size) * max(made, 0)
+        return float(total / _MILLION + self.request)
+
+
+def rates(provider: str, model: str) -> Rates | None:
+    """A model's rates as they are now, or None when its prices are unknown. Looked up once a process.
+
+    The first look-up imports the price table (about 0.3 s).
+
+        >>> rates("vllm", "qwen3") is None
+        True
+    """
+    return _cached(provider, model)
+
+
+@cache
+def _cached(provider: str, model: str) -> Rates | None:
+    return rates_at(provider, model, datetime.now(UTC))
+
+
+def rates_at(provider: str, model: str, when: datetime) -> Rates | None:
+    """A model's rates at a moment: prices change by date, and a few by the hour."""
+    name = _THEIR_NAMES.get(provider)
+    if name is None or not model:
+        return None
+    from genai_prices.data_snapshot import get_snapshot  # heavy: 0.3 s
+
+    try:
+        _, found = get_snapshot().find_provider_model(model, None, name, None)
+    except LookupError:
+        return None
+    return _rates(found.get_prices(when))
+
+
+def _rates(prices: Any) -> Rates | None:
+    sent, made = _rate(prices.input_mtok), _rate(prices.output_mtok)
+    request = prices.requests_kcount
+    if sent is None and made is None and request is None:
+        return None
+    return Rates(
+        sent or Rate(_NOTHING),
+        made or Rate(_NOTHING),
+        _rate(prices.cache_read_mtok),
+        _rate(prices.cache_write_mtok),
+        _rate(prices.output_reasoning_mtok),
+        _NOTHING if request is None else request / 1000,
+    )
+
+
+def _rate(price: Any) -> Rate | None:
+    if price is None or isinstance(price, Decimal):
+        return price if price is None else Rate(price)
+    return Rate(price.base, tuple((tier.start, tier.price) for tier in reversed(price.tiers)))

@@ -1,0 +1,416 @@
+"""The provider table: who serves which models, where, behind which key, in which dialect.
+
+Data and two lookups over it. Knows no environment but the mapping it is given, and opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
+
+from flowpool.errors import InvalidInput
+from flowpool.values import Endpoint, Secret
+
+AuthStyle = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key"]
+
+
+class Provider(Struct, frozen=True, kw_only=True):
+    """One row. `base_url` is what the provider's own client takes; empty when only the user knows it.
+
+    key_names, url_names: environment variables, tried in order. prefixes: how the names of its models begin.
+    open_weights: whether such names are served elsewhere too, so that with a base_url they say nothing of
+    the provider. json_mode: "schema" takes a JSON Schema and plain JSON, "object" plain JSON alone,
+    "schema-only" a schema alone. documents: how a PDF goes into a chat message: its data as a "file", its
+    data or address as one ("file_url"), or Mistral's "document_url".
+    """
+
+    name: str
+    wire: str = "openai-chat"
+    base_url: str = ""
+    key_names: tuple[str, ...] = ()
+    url_names: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    open_weights: bool = False
+    auth: AuthStyle = "bearer"
+    needs_key: bool = True
+    json_mode: Literal["schema", "object", "schema-only"] = "schema"
+    max_tokens_name: str = "max_tokens"
+    documents: Literal["file", "file_url", "document_url"] = "file"
+
+
+_OPENAI_KEY = ("OPENAI_API_KEY",)
+_OPENAI_URL = ("OPENAI_BASE_URL",)
+
+_ROWS = (
+    Provider(
+        name="openai",
+        base_url="https://api.openai.com/v1",
+        key_names=_OPENAI_KEY,
+        url_names=_OPENAI_URL,
+        prefixes=("gpt-", "o1-", "o3-", "o4-", "chatgpt-", "codex-"),
+        max_tokens_name="max_completion_tokens",
+    ),
+    Provider(
+        name="openai-responses",
+        wire="openai-responses",
+        base_url="https://api.openai.com/v1",
+        key_names=_OPENAI_KEY,
+        url_names=_OPENAI_URL,
+    ),
+    Provider(
+        name="anthropic",
+        wire="anthropic",
+        base_url="https://api.anthropic.com",
+        key_names=("ANTHROPIC_API_KEY",),
+        url_names=("ANTHROPIC_BASE_URL",),
+        prefixes=("claude-",),
+        auth="x-api-key",
+    ),
+    Provider(
+        name="google",
+        wire="gemini",
+        base_url="https://generativelanguage.googleapis.com",
+        key_names=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        url_names=("GOOGLE_GEMINI_BASE_URL",),
+        prefixes=("gemini-",),
+        auth="x-goog-api-key",
+    ),
+    Provider(
+        name="azure",
+        key_names=("AZURE_OPENAI_API_KEY",),
+        url_names=("AZURE_OPENAI_ENDPOINT",),
+        auth="api-key",
+        max_tokens_name="max_completion_tokens",
+    ),
+    Provider(
+        name="mistral",
+        base_url="https://api.mistral.ai/v1",
+        key_names=("MISTRAL_API_KEY",),
+        prefixes=("mistral-", "ministral-", "codestral-", "magistral-", "devstral-")
+        + ("pixtral-", "voxtral-", "open-mistral-", "open-mixtral-"),
+        open_weights=True,
+        documents="document_url",
+    ),
+    Provider(
+        name="deepseek",
+        base_url="https://api.deepseek.com/v1",
+        key_names=("DEEPSEEK_API_KEY",),
+        prefixes=("deepseek-",),
+        open_weights=True,
+        json_mode="object",
+    ),
+    Provider(
+        name="xai",
+        base_url="https://api.x.ai/v1",
+        key_names=("XAI_API_KEY",),
+        prefixes=("grok-",),
+    ),
+    Provider(
+        name="groq",
+        base_url="https://api.groq.com/openai/v1",
+        key_names=("GROQ_API_KEY",),
+    ),
+    Provider(
+        name="together",
+        base_url="https://api.together.xyz/v1",
+        key_names=("TOGETHER_API_KEY",),
+    ),
+    Provider(
+        name="openrouter",
+        base_url="https://openrouter.ai/api/v1",
+        key_names=("OPENROUTER_API_KEY",),
+        documents="file_url",
+    ),
+    Provider(
+        name="perplexity",
+        base_url="https://api.perplexity.ai",
+        key_names=("PERPLEXITY_API_KEY",),
+        prefixes=("sonar-",),
+        json_mode="schema-only",
+    ),
+    Provider(
+        name="fireworks",
+        base_url="https://api.fireworks.ai/inference/v1",
+        key_names=("FIREWORKS_API_KEY",),
+        prefixes=("accounts/fireworks/",),
+    ),
+    Provider(
+        name="cerebras",
+        base_url="https://api.cerebras.ai/v1",
+        key_names=("CEREBRAS_API_KEY",),
+    ),
+    Provider(
+        name="moonshot",
+        base_url="https://api.moonshot.ai/v1",
+        key_names=("MOONSHOT_API_KEY",),
+        prefixes=("kimi-", "moonshot-"),
+        open_weights=True,
+        json_mode="object",
+    ),
+    Provider(
+        name="qwen",
+        base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        key_names=("DASHSCOPE_API_KEY",),
+        prefixes=("qwen", "qwq-", "qvq-"),
+        open_weights=True,
+        json_mode="object",
+    ),
+    Provider(
+        name="zai",
+        base_url="https://api.z.ai/api/paas/v4",
+        key_names=("ZAI_API_KEY",),
+        prefixes=("glm-",),
+        open_weights=True,
+        json_mode="object",
+    ),
+    Provider(name="vllm", base_url="http://localhost:8000/v1", needs_key=False),
+    Provider(name="sglang", base_url="http://localhost:30000/v1", needs_key=False),
+    Provider(
+        name="ollama",
+        base_url="http://localhost:11434/v1",
+        url_names=("OLLAMA_HOST",),
+        needs_key=False,
+    ),
+    Provider(
+        name="lmstudio",
+        base_url="http://localhost:1234/v1",
+        needs_key=False,
+        json_mode="schema-only",
+    ),
+    Provider(name="custom", needs_key=False),
+)
+
+PROVIDERS: Mapping[str, Provider] = MappingProxyType({row.name: row for row in _ROWS})
+
+_ALIASES = {
+    "claude": "anthropic",
+    "gemini": "google",
+    "x-ai": "xai",
+    "grok": "xai",
+    "kimi": "moonshot",
+    "moonshotai": "moonshot",
+    "dashscope": "qwen",
+    "z-ai": "zai",
+    "lm-studio": "lmstudio",
+}
+# Named like an owner's models, but served by others.
+_SERVED_ELSEWHERE = ("gpt-oss",)
+_HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) if row.needs_key} | {
+    "dashscope.aliyuncs.com": "qwen"
+}
+_AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+_OLLAMA_PORT = 11434
+
+
+# Whose model is it?
+
+
+def split(name: str, provider: str | None = None, base_url: str | None = None) -> tuple[str, str]:
+    """Whose model `name` is, and what that provider calls it.
+
+    `provider` wins; then the host of `base_url`, a `"provider/name"`, and the name's prefix. A name that
+    says nothing of its provider needs a `base_url` and belongs to `"custom"`, OpenAI's chat completions
+    without a key. With a `base_url` so do names of open models, which anyone may serve.
+
+    Raises InvalidInput, with near matches, when the provider can't be told.
+
+        >>> split("claude-haiku-4-5")
+        ('anthropic', 'claude-haiku-4-5')
+        >>> split("openrouter/meta-llama/llama-3-70b")
+        ('openrouter', 'meta-llama/llama-3-70b')
+        >>> split("qwen3", base_url="http://localhost:8000/v1")
+        ('custom', 'qwen3')
+    """
+    if not name or not name.isprintable() or " " in name:
+        raise InvalidInput(f'model {name!r}: give a name such as "gpt-5-mini" or "groq/llama-4".')
+    if provider is not None:
+        return known(provider), name
+    if base_url is not None:
+        return _split_at(name, base_url)
+    head, slash, rest = name.partition("/")
+    row = _row(head) if slash else None
+    if row is not None and rest:
+        return row.name, _within(row, name, rest)
+    owner = _owner(name)
+    if owner is not None:
+        return owner.name, name
+    raise InvalidInput(_unknown_model(name))
+
+
+def known(provider: str) -> str:
+    """The table's name of a provider. Raises InvalidInput, with near matches, when it has none."""
+    row = _row(provider)
+    if row is None:
+        near = _near(provider.lower(), [*PROVIDERS, *_ALIASES])
+        raise InvalidInput(
+            f"provider {provider!r} is unknown: {near or 'use ' + ', '.join(PROVIDERS)}."
+        )
+    return row.name
+
+
+def _row(provider: str) -> Provider | None:
+    lowered = provider.lower()
+    return PROVIDERS.get(_ALIASES.get(lowered, lowered))
+
+
+def _split_at(name: str, base_url: str) -> tuple[str, str]:
+    """The same with a base_url, behind which almost any server may stand."""
+    host = _at_host(base_url)
+    head, slash, rest = name.partition("/")
+    row = _row(head) if slash and rest else None
+    if host is not None:
+        served = PROVIDERS[host]
+        return host, _within(served, name, rest) if row is served else name
+    if row is not None and (not row.prefixes or _is_closed(row, rest)):
+        return row.name, _within(row, name, rest)
+    owner = _owner(name)
+    if owner is not None and _is_closed(owner, name):
+        return owner.name, name
+    return "custom", name
+
+
+def _at_host(base_url: str) -> str | None:
+    try:
+        host = urlsplit(base_url).hostname or ""
+    except ValueError:
+        return None
+    return "azure" if host.endswith(_AZURE_HOSTS) else _HOSTS.get(host)
+
+
+def _within(row: Provider, name: str, rest: str) -> str:
+    """The provider's own name for `"provider/rest"`: OpenRouter's routers keep theirs in front."""
+    return name if row.name == "openrouter" and "/" not in rest else rest
+
+
+def _owner(name: str) -> Provider | None:
+    """Whose models are named like this. `o3` and `sonar` count as `o3-` and `sonar-`."""
+    lowered = f"{name.lower()}-"
+    if lowered.startswith(_SERVED_ELSEWHERE):
+        return None
+    return next((row for row in _ROWS if row.prefixes and lowered.startswith(row.prefixes)), None)
+
+
+def _is_closed(row: Provider, name: str) -> bool:
+    """Whether a model of this name is served only by its owner and what stands in for it."""
+    return _owner(name) is row and not row.open_weights
+
+
+def _near(word: str, candidates: list[str]) -> str:
+    import difflib  # only when something is wrong
+
+    found = difflib.get_close_matches(word, candidates, n=3, cutoff=0.6)
+    return "did you mean " + " or ".join(f'"{match}"' for match in found) + "?" if found else ""
+
+
+def _unknown_model(name: str) -> str:
+    families = {prefix.strip("-"): prefix for row in _ROWS for prefix in row.prefixes}
+    head = name.lower().partition("/")[0]
+    near = _near(head.partition("-")[0], [*families]) if "/" not in name else ""
+    near = near or _near(head, [*PROVIDERS])
+    fix = f'write "provider/{name}", or pass provider= or base_url='
+    return f"model {name!r} names no known provider: {near + ' Else ' if near else ''}{fix}."
+
+
+# Where do its calls go?
+
+
+def resolve(
+    provider: str,
+    base_url: str | None,
+    api_key: str | Secret | None,
+    environ: Mapping[str, str],
+) -> Endpoint:
+    """The endpoint of a provider: what is given here wins over the environment, that over the table.
+
+    A key is needed unless the server is one's own or `base_url` is another than the provider's.
+
+    Raises InvalidInput for an unknown provider, a missing or broken key, and an address that can't be one;
+    no message shows the key.
+
+        >>> resolve("openai", None, "key", {}).base_url
+        'https://api.openai.com/v1'
+    """
+    row = PROVIDERS[known(provider)]
+    url = checked_url(_address(row, base_url, environ), row)
+    key = _key(row, api_key, environ)
+    if not key and row.needs_key and (url == row.base_url or row.name == "azure"):
+        names = " or ".join(row.key_names)
+        raise InvalidInput(f"{row.name} needs a key: set {names}, or pass api_key=.")
+    return Endpoint(row.name, row.wire, url, key)
+
+
+def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) -> str:
+    found = base_url or _first(row.url_names, environ) or row.base_url
+    if not found:
+        names = "".join(f" or set {name}" for name in row.url_names)
+        raise InvalidInput(f"{row.name} has no address of its own: pass base_url={names}.")
+    return found.strip()
+
+
+def _first(names: tuple[str, ...], environ: Mapping[str, str]) -> str:
+    return next((environ[name] for name in names if environ.get(name, "").strip()), "")
+
+
+def _key(row: Provider, api_key: str | Secret | None, environ: Mapping[str, str]) -> Secret:
+    given = api_key.reveal() if isinstance(api_key, Secret) else api_key
+    source = "api_key" if given else " or ".join(row.key_names)
+    key = (given or _first(row.key_names, environ)).strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise InvalidInput(
+            f"the key in {source} has a space, a line end or another odd character: copy it again."
+        )
+    return Secret(key)
+
+
+def checked_url(url: str, row: Provider = PROVIDERS["custom"]) -> str:
+    """A base URL in the form that the wires take, with what its provider's users leave out filled in.
+
+    Raises InvalidInput when it is no http(s) address, or carries a password.
+    """
+    if row.name == "ollama":
+        url = _ollama_url(url)
+    parts = _split_url(url)
+    path = parts.path.rstrip("/")
+    if row.name == "azure" and path in ("", "/openai"):
+        path = "/openai/v1"
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{parts.netloc}{path}{query}"
+
+
+def _split_url(url: str) -> SplitResult:
+    example = 'write it like "https://host.example/v1"'
+    try:
+        parts = urlsplit(url)
+        broken = parts.port == 0
+    except ValueError:
+        raise InvalidInput(f"base_url has a broken host or port: {example}.") from None
+    if "@" in parts.netloc:
+        raise InvalidInput("base_url holds a user or password: pass api_key= instead.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or broken:
+        raise InvalidInput(f"base_url {url!r} is no http or https address: {example}.")
+    if parts.fragment or not url.isascii() or any(char <= " " for char in url):
+        raise InvalidInput(f"base_url {url!r} holds what an address can't: {example}.")
+    return parts
+
+
+def _ollama_url(url: str) -> str:
+    """Ollama's forms of its host: `:11434`, `0.0.0.0`, `host:port`, a URL without a path."""
+    if "://" not in url:
+        host = url.rstrip("/")
+        if host.startswith(":"):
+            host = f"127.0.0.1{host}"
+        parts = _split_url(f"http://{host}")
+        url = parts.geturl() if parts.port else f"http://{parts.netloc}:{_OLLAMA_PORT}{parts.path}"
+    parts = _split_url(url)
+    # The address that a server listens on everywhere is none to connect to.
+    netloc = (
+        parts.netloc.replace("0.0.0.0", "127.0.0.1")
+        if parts.hostname == "0.0.0.0"
+        else parts.netloc
+    )
+    path = parts.path.rstrip("/") or "/v1"
+    return parts._replace(netloc=netloc, path=path).geturl()

@@ -1,0 +1,70 @@
+"""Planted failures: `[[sim: 429 retry-after=0.2 times=2]]` in a prompt says how its call goes.
+
+A directive names a fault, and takes `times=N` (only the first N requests for this very prompt), and
+`retry-after=SECONDS`. `latency=SECONDS`, `slow=SECONDS` and `say=TEXT` may stand without a fault.
+"""
+
+from __future__ import annotations
+
+import re
+
+from msgspec import Struct
+
+from flowpool.errors import InvalidInput
+from flowpool.simulator.profile import FAULTS
+
+_DIRECTIVE = re.compile(r"\[\[sim:\s*(.*?)\s*\]\]", re.DOTALL)
+
+
+class Directive(Struct, frozen=True):
+    """What a prompt asks of the simulator. Seconds are the provider's own."""
+
+    fault: str = ""
+    times: int | None = None
+    retry_after: float | None = None
+    latency: float | None = None
+    slow: float | None = None
+    say: str | None = None
+
+
+NOTHING = Directive()
+
+
+def find_directive(text: str) -> Directive:
+    """All directives of a prompt as one; raises `InvalidInput` for one that can't be read."""
+    if "[[sim:" not in text:
+        return NOTHING
+    fields: dict[str, str | int | float] = {}
+    for body in _DIRECTIVE.findall(text):
+        if body.startswith("say="):
+            fields["say"] = body[4:]
+            continue
+        for word in body.split():
+            _read(word, fields)
+    if "slow" in fields:
+        fields.setdefault("fault", "slow")
+    return Directive(**fields)  # type: ignore[arg-type]
+
+
+def _read(word: str, fields: dict[str, str | int | float]) -> None:
+    name, equals, value = word.partition("=")
+    try:
+        if not equals:
+            if name not in FAULTS:
+                raise ValueError
+            fields["fault"] = name
+        elif name == "times":
+            fields["times"] = int(value)
+        elif name in ("retry-after", "latency", "slow"):
+            fields[name.replace("-", "_")] = float(value)
+        else:
+            raise ValueError
+    except ValueError:
+        raise InvalidInput(
+            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times= or one of "
+            + ", ".join(FAULTS)
+        ) from None
+
+
+def without_directives(text: str) -> str:
+    return _DIRECTIVE.sub("", text).strip() if "[[sim:" in text else text

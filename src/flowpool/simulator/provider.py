@@ -1,0 +1,327 @@
+"""One pure model of a provider: told of requests and time, it says what happens and when.
+
+No clock, sockets or loop here: `transport` plays it in memory, `server` on real connections.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from random import Random
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from flowpool.errors import InvalidInput
+from flowpool.simulator import model
+from flowpool.simulator.directives import NOTHING, Directive, find_directive
+from flowpool.simulator.ledger import Ledger, digest_of
+from flowpool.simulator.limits import Limiter, LimitState, Refusal
+from flowpool.simulator.profile import PROFILES, Profile
+
+Wire = Literal["chat", "responses", "messages", "gemini"]
+Finish = Literal["stop", "length", "filter", "refusal"]
+Shape = Literal["whole", "empty", "not-json", "error-in-200"]
+Connection = Literal["open", "reset", "cut", "stall", "slow"]
+
+_SHAPES: dict[str, Shape] = {s: s for s in ("empty", "not-json", "error-in-200")}
+_CONNECTIONS: dict[str, Connection] = {c: c for c in ("cut", "stall", "slow")}
+_FINISHES: dict[str, Finish] = {"truncate": "length", "refuse": "refusal", "filter": "filter"}
+
+
+class SimRequest(Struct, frozen=True):
+    """A call as the provider understands it, whatever wire it came by.
+
+    `text` is every message in order, a line break between them; `user` is the last message of the
+    user; `key` a fingerprint of the key. `schema` is None unless the answer must fit one; `tool`
+    names the tool that must be called with it.
+    """
+
+    wire: Wire
+    model: str
+    text: str
+    user: str
+    system: str = ""
+    max_tokens: int | None = None
+    wants_json: bool = False
+    schema: dict[str, Any] | None = None
+    tool: str = ""
+    stream: bool = False
+    stream_usage: bool = False
+    key: str = "none"
+
+
+class Answer(Struct, frozen=True):
+    """The model's answer and the tokens it is billed for."""
+
+    text: str
+    finish: Finish
+    input_tokens: int
+    output_tokens: int
+
+
+class Failure(Struct, frozen=True):
+    """An HTTP error. `kind` tells "rate" and "quota" from the rest, which `status` describes."""
+
+    status: int
+    message: str
+    kind: Literal["rate", "quota", "status"] = "status"
+    dimension: str = "requests"
+    retry_after: float | None = None
+
+
+class Plan(Struct, eq=False):
+    """What becomes of one request. `due` is when its first byte leaves, inf while that isn't known:
+    it waits for a slot, or will never be answered. The body takes `spread` seconds more.
+    """
+
+    ticket: int
+    request: SimRequest
+    digest: str
+    received: float
+    outcome: Answer | Failure
+    connection: Connection = "open"
+    shape: Shape = "whole"
+    service: float = 0.0
+    spread: float = 0.0
+    limits: tuple[LimitState, ...] = ()
+    holds_slot: bool = False
+    started: float = math.inf
+    due: float = math.inf
+
+    @property
+    def waiting(self) -> bool:
+        """In the queue for a slot: `finished` or `abandoned` of others returns it when it starts."""
+        return self.started == math.inf
+
+
+def tokens_of(text: str) -> int:
+    """The simulator's tokenizer: four characters a token."""
+    return -(-len(text) // 4)
+
+
+class Provider:
+    """A provider's state: limits, slots, queue, faults and ledger.
+
+    `receive` takes a request and returns its `Plan`. Whoever plays the plan must end it: by
+    `finished` when it was played to its end, by `abandoned` when the client went away before. Both
+    return the plans that got a slot by it and have their `due` now. All times are seconds on the
+    caller's clock.
+
+        provider = Provider(PROFILES["openai"].replace(rpm=60), seed=1)
+        plan = provider.receive(0.0, SimRequest("chat", "gpt-sim", text="Hello", user="Hello"))
+        provider.finished(plan.due, plan.ticket)
+    """
+
+    def __init__(self, profile: Profile | None = None, seed: int = 0) -> None:
+        self.seed = seed
+        self.reset(profile or PROFILES["free"])
+
+    def reset(self, profile: Profile | None = None) -> None:
+        """Back to the first moment: full buckets, an empty ledger, the seed's first number."""
+        if profile is not None:
+            self.profile = profile.scaled()
+        self.ledger = Ledger()
+        self._random = Random(self.seed)
+        self._limiter: Limiter | None = None
+        self._opened = 0.0
+        self._tickets = 0
+        self._open: dict[int, Plan] = {}
+        self._queue: OrderedDict[int, Plan] = OrderedDict()
+        self._busy = 0
+        self._played: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Provider {self.profile.name}: {len(self._open)} in flight, {self._busy} served, "
+            f"{len(self._queue)} queued>"
+        )
+
+    @property
+    def busy_slots(self) -> int:
+        """Calls being served now."""
+        return self._busy
+
+    @property
+    def queued(self) -> int:
+        """Calls that wait for a slot."""
+        return len(self._queue)
+
+    def receive(self, now: float, request: SimRequest) -> Plan:
+        """Decides what becomes of a request that arrives `now`."""
+        if self._limiter is None:
+            self._opened = now
+            self._limiter = Limiter(self.profile, now)
+        digest = digest_of(request.text)
+        self.ledger.request(now, digest, request.model, request.key)
+        self._tickets += 1
+        plan = self._decide(now, request, digest, self._limiter)
+        plan.limits = self._limiter.states()
+        self._open[plan.ticket] = plan
+        if isinstance(plan.outcome, Failure) or plan.connection == "reset":
+            plan.started = now
+            plan.due = now + plan.service
+        elif self.profile.slots is None or self._busy < self.profile.slots:
+            self._start(now, plan)
+        else:
+            self._queue[plan.ticket] = plan
+        return plan
+
+    def finished(self, now: float, ticket: int) -> list[Plan]:
+        """The plan was played to its end; returns the plans that start now."""
+        plan = self._open.pop(ticket, None)
+        if plan is None:
+            return []
+        if isinstance(plan.outcome, Answer) and plan.connection != "reset":
+            self._charge(now, plan, plan.outcome)
+        self.ledger.closed(now, _outcome_name(plan))
+        return self._release(now, plan)
+
+    def abandoned(self, now: float, ticket: int) -> list[Plan]:
+        """The client went away before the end; returns the plans that start now."""
+        plan = self._open.pop(ticket, None)
+        if plan is None:
+            return []
+        self._queue.pop(ticket, None)
+        self.ledger.abandoned += 1
+        self.ledger.closed(now, "abandoned")
+        return self._release(now, plan)
+
+    def _decide(self, now: float, request: SimRequest, digest: str, limiter: Limiter) -> Plan:
+        profile = self.profile
+        if self._is_out(now):
+            return self._faulty(now, request, digest, profile.outage, NOTHING)
+        input_tokens = tokens_of(request.text)
+        refusal = limiter.admit(now, input_tokens, request.max_tokens)
+        if refusal is not None:
+            self.ledger.throttled += 1
+            return self._failed(now, request, digest, self._over_limit(refusal))
+        try:
+            directive = find_directive(request.text)
+        except InvalidInput as error:
+            return self._failed(now, request, digest, Failure(400, str(error)))
+        fault = self._planted(digest, directive) or self._drawn()
+        if profile.queue_limit is not None and len(self._queue) >= profile.queue_limit:
+            fault = "503"
+        return self._faulty(now, request, digest, fault, directive)
+
+    def _is_out(self, now: float) -> bool:
+        since = now - self._opened
+        return any(start <= since < end for start, end in self.profile.outages)
+
+    def _planted(self, digest: str, directive: Directive) -> str:
+        if not directive.fault or directive.times is None:
+            return directive.fault
+        played = self._played.get(digest, 0)
+        if played >= directive.times:
+            return ""
+        self._played[digest] = played + 1
+        return directive.fault
+
+    def _drawn(self) -> str:
+        if not self.profile.faults:
+            return ""
+        draw = self._random.random()
+        for name, probability in self.profile.faults.items():
+            draw -= probability
+            if draw < 0:
+                return name
+        return ""
+
+    def _faulty(
+        self, now: float, request: SimRequest, digest: str, fault: str, directive: Directive
+    ) -> Plan:
+        """The plan for a request that is admitted, and shows `fault` unless that is empty."""
+        if fault:
+            self.ledger.faults[fault] += 1
+        if fault == "quota" or fault.isdecimal():
+            return self._failed(now, request, digest, self._error(fault, directive))
+        answer = self._answer(request, directive, fault)
+        plan = Plan(self._tickets, request, digest, now, answer)
+        plan.service = self.profile.latency.sample(self._random, answer.output_tokens)
+        if directive.latency is not None:
+            plan.service = directive.latency
+        plan.shape = _SHAPES.get(fault, "whole")
+        plan.connection = _CONNECTIONS.get(fault, "open")
+        if fault == "slow":
+            plan.spread = self.profile.slow_seconds if directive.slow is None else directive.slow
+        if fault == "reset":
+            plan.connection = "reset"
+            plan.service = self.profile.error_latency
+        return plan
+
+    def _failed(self, now: float, request: SimRequest, digest: str, failure: Failure) -> Plan:
+        plan = Plan(self._tickets, request, digest, now, failure)
+        plan.service = self.profile.error_latency
+        return plan
+
+    def _error(self, fault: str, directive: Directive) -> Failure:
+        if fault == "quota":
+            return Failure(429, "The quota of this account is used up.", kind="quota")
+        wait = directive.retry_after
+        if fault == "429":
+            wait = self.profile.retry_after if wait is None else wait
+            return Failure(429, "Too many requests.", kind="rate", retry_after=wait)
+        return Failure(int(fault), f"The simulator shows a {fault}.", retry_after=wait)
+
+    def _over_limit(self, refusal: Refusal) -> Failure:
+        wait: float | None = refusal.wait
+        message = f"The limit of {refusal.dimension} is reached."
+        if wait == math.inf:
+            wait, message = None, f"The request is larger than the limit of {refusal.dimension}."
+        elif self.profile.headers == "none":
+            wait = None
+        elif self.profile.headers == "anthropic":
+            wait = float(math.ceil(refusal.wait))
+        return Failure(429, message, "rate", refusal.dimension, wait)
+
+    def _answer(self, request: SimRequest, directive: Directive, fault: str) -> Answer:
+        finish: Finish = _FINISHES.get(fault, "stop")
+        if directive.say is not None:
+            text = directive.say
+        elif self.profile.answer_chars is not None:
+            text = model.fixed(self.profile.answer_chars)
+        elif finish in ("refusal", "filter"):
+            text = "I can't help with that."
+        else:
+            text = model.answer(
+                request.user, request.system, request.schema, wants_json=request.wants_json
+            )
+        if fault == "truncate":
+            text = text[: max(1, len(text) // 2)]
+        elif request.max_tokens is not None and tokens_of(text) > request.max_tokens:
+            text, finish = text[: request.max_tokens * 4], "length"
+        return Answer(text, finish, tokens_of(request.text), tokens_of(text))
+
+    def _start(self, now: float, plan: Plan) -> None:
+        self._busy += 1
+        plan.holds_slot = True
+        plan.started = now
+        plan.due = math.inf if plan.connection == "stall" else now + plan.service
+
+    def _charge(self, now: float, plan: Plan, answer: Answer) -> None:
+        if self._limiter is not None:
+            self._limiter.produced(now, answer.output_tokens)
+        if plan.connection == "cut":
+            self.ledger.cut += 1
+        elif plan.shape == "whole":
+            self.ledger.answer(now, plan.digest, answer.input_tokens, answer.output_tokens)
+
+    def _release(self, now: float, plan: Plan) -> list[Plan]:
+        if not plan.holds_slot:
+            return []
+        self._busy -= 1
+        self.ledger.busy_seconds += now - plan.started
+        slots = self.profile.slots
+        started = []
+        while self._queue and (slots is None or self._busy < slots):
+            _, following = self._queue.popitem(last=False)
+            self._start(now, following)
+            started.append(following)
+        return started
+
+
+def _outcome_name(plan: Plan) -> str:
+    if plan.connection in ("reset", "cut"):
+        return plan.connection
+    return str(plan.outcome.status) if isinstance(plan.outcome, Failure) else "200"

@@ -1,0 +1,241 @@
+"""A skill: a prompt bound to a model. It makes calls and reads answers; it doesn't send anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import msgspec
+
+from flowpool.errors import InvalidInput, InvalidOutput
+from flowpool.model import Model
+from flowpool.runner import Runner
+from flowpool.template import Template
+from flowpool.values import Media, Message, OutputFormat, Part, Role, Text
+
+_DEFAULT_NAME = "skill"
+
+
+class PromptMessage:
+    """A message of a prompt. `parts` is None where the model is to speak and the conversation to go on."""
+
+    __slots__ = ("parts", "role")
+
+    def __init__(self, role: Role, parts: Sequence[Template | Media] | None) -> None:
+        self.role = role
+        self.parts = parts
+
+    def render(self, variables: Mapping[str, Any]) -> Message:
+        parts: list[Part] = []
+        for part in self.parts or ():
+            if isinstance(part, Template):
+                parts.append(Text(part.render(variables)))
+            else:
+                parts.append(_render_media(part, variables))
+        return Message(self.role, tuple(parts))
+
+    @property
+    def names(self) -> frozenset[str]:
+        names: set[str] = set()
+        for part in self.parts or ():
+            texts = (part.text,) if isinstance(part, Template) else (part.data, part.url, part.name)
+            names.update(*(Template(text).names for text in texts))
+        return frozenset(names)
+
+
+class Skill(Runner):
+    """A prompt and the model that answers it: one call an item.
+
+    model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order.
+    input: a conversation, `{"messages": [{"role": "user", "parts": ["... {text} ..."]}]}`; an assistant message
+        without parts is generated there, and the conversation goes on.
+    output: `{"format": {"type": "json"}}` or `{"format": {"type": "json_schema", "schema": {...}}}` for an
+        answer that is parsed; text otherwise.
+    variables: values for the prompt's `{names}` that no item gives.
+    options: model options of this skill (`max_tokens`, `temperature`, ...); they win over the model's.
+    max_retries, retry_delay: AIchain's names for `retries` and for the first wait's length in seconds.
+    prompt: one user message, instead of `input`.
+    timeout: seconds for one attempt, connect to last byte. [600]
+    retries: further attempts after the first, for what can be retried. [5]
+
+    `run(variables)` and `arun(variables)` give one answer or raise. Raises `InvalidInput` for a prompt that
+    can't work.
+
+    >>> skill = Skill("claude-haiku-4-5", prompt="Summarise in one sentence: {text}")
+    >>> sorted(skill.names)
+    ['text']
+    """
+
+    def __init__(
+        self,
+        model: Model | str | Sequence[Model | str],
+        input: Mapping[str, Any] | None = None,
+        output: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        max_retries: int | None = None,
+        retry_delay: float | None = None,
+        *,
+        prompt: str | None = None,
+        timeout: float | None = None,
+        retries: int | None = None,
+    ) -> None:
+        self.name = name or _DEFAULT_NAME
+        self.description = description or ""
+        self.models = _models(model)
+        self.messages = _messages(input, prompt)
+        self.output_format = _output_format(output)
+        self.variables = dict(variables or {})
+        self.options = dict(options or {})
+        self.timeout = timeout
+        self.retries = retries if retries is not None else max_retries
+        self.retry_delay = retry_delay
+        self._source = (input, output, prompt)
+        self.names = frozenset().union(*(m.names for m in self.messages)) - self.variables.keys()
+
+    def __repr__(self) -> str:
+        return f"Skill({self.name!r}, {self.models[0]!r})"
+
+    def read(self, text: str) -> Any:
+        """The output for a model's answer: the text, or the JSON in it; raises `InvalidOutput`."""
+        if self.output_format is None:
+            return text
+        try:
+            return msgspec.json.decode(_without_fence(text))
+        except msgspec.DecodeError as error:
+            raise InvalidOutput(f"the answer isn't JSON: {error}", partial=text) from None
+
+    def definition(self) -> dict[str, Any]:
+        """What makes this skill, as plain data without keys: what `Chain.save` writes."""
+        input, output, prompt = self._source
+        models = [_model_definition(model) for model in self.models]
+        fields = {
+            "name": None if self.name == _DEFAULT_NAME else self.name,
+            "description": self.description,
+            "model": models if len(models) > 1 else models[0],
+            "prompt": prompt,
+            "input": input,
+            "output": output,
+            "variables": self.variables,
+            "options": self.options,
+            "timeout": self.timeout,
+            "retries": self.retries,
+            "retry_delay": self.retry_delay,
+        }
+        return {name: value for name, value in fields.items() if value not in (None, "", {})}
+
+
+def _model_definition(model: Model) -> str | dict[str, Any]:
+    fields = {
+        "provider": None if model.name.startswith(model.provider + "/") else model.provider,
+        "base_url": model.base_url,
+        "options": model.options,
+        "timeout": model.timeout,
+        "retries": model.retries,
+        "limits": msgspec.to_builtins(model.limits) if model.limits else None,
+    }
+    return {"name": model.name} | {k: v for k, v in fields.items() if v not in (None, {})}
+
+
+def _models(model: Model | str | Sequence[Model | str]) -> tuple[Model, ...]:
+    several = [model] if isinstance(model, (Model, str)) else list(model)
+    if not several:
+        raise InvalidInput("Skill(model=[]): name at least one model.")
+    for one in several:
+        if not isinstance(one, (Model, str)):
+            raise InvalidInput(f"Skill(model={one!r}): pass a Model, its name, or a list of them.")
+    return tuple(Model(one) if isinstance(one, str) else one for one in several)
+
+
+def _messages(input: Mapping[str, Any] | None, prompt: str | None) -> tuple[PromptMessage, ...]:
+    if (input is None) == (prompt is None):
+        raise InvalidInput("Skill: pass either prompt='...' or input={'messages': [...]}.")
+    if prompt is not None:
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise InvalidInput(f"Skill(prompt={prompt!r}): write the prompt as text.")
+        return (PromptMessage("user", [Template(prompt)]),)
+    listed = input.get("messages") if isinstance(input, Mapping) else None
+    if not listed:
+        raise InvalidInput('Skill(input=...): pass {"messages": [{"role": ..., "parts": [...]}]}.')
+    return tuple(_message(message, i) for i, message in enumerate(listed))
+
+
+def _message(message: Any, position: int) -> PromptMessage:
+    where = f"input['messages'][{position}]"
+    role = message.get("role", "user") if isinstance(message, Mapping) else None
+    if role not in get_args(Role):
+        raise InvalidInput(f"{where}: role is one of {', '.join(get_args(Role))}, not {role!r}.")
+    parts = message.get("parts", message.get("content"))
+    if parts is None and role == "assistant":
+        return PromptMessage(role, None)
+    if isinstance(parts, (str, Mapping)):
+        parts = [parts]
+    if not parts:
+        raise InvalidInput(f"{where}: a {role} message needs parts, such as ['... {{text}} ...'].")
+    return PromptMessage(role, [_part(part, where) for part in parts])
+
+
+def _part(part: Any, where: str) -> Template | Media:
+    if isinstance(part, str):
+        return Template(part)
+    if isinstance(part, Media):
+        return part
+    if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        return Template(part["text"])
+    if isinstance(part, Mapping) and part.get("type") in ("image", "file"):
+        source = {**part, **(part.get("source") or {})}
+        default = "image/png" if part["type"] == "image" else "application/pdf"
+        media_type = source.get("media_type") or source.get("mime_type") or default
+        if source.get("url") or source.get("data"):
+            return Media(
+                media_type,
+                source.get("data") or "",
+                source.get("url") or "",
+                source.get("name") or "",
+            )
+    raise InvalidInput(
+        f"{where}: a part is text, {{'text': ...}} or "
+        "{'type': 'image'|'file', 'url': ... or 'data': base64, 'media_type': ...}."
+    )
+
+
+def _render_media(part: Media, variables: Mapping[str, Any]) -> Media:
+    return Media(
+        part.media_type,
+        Template(part.data).render(variables) if "{" in part.data else part.data,
+        Template(part.url).render(variables) if "{" in part.url else part.url,
+        Template(part.name).render(variables) if "{" in part.name else part.name,
+    )
+
+
+def _output_format(output: Mapping[str, Any] | None) -> OutputFormat | None:
+    if output is None:
+        return None
+    form = output.get("format", {"type": "text"}) if isinstance(output, Mapping) else None
+    kind = form.get("type") if isinstance(form, Mapping) else None
+    if kind == "text":
+        return None
+    if kind == "json":
+        return OutputFormat("json")
+    if (
+        kind == "json_schema"
+        and isinstance(form, Mapping)
+        and isinstance(form.get("schema"), Mapping)
+    ):
+        return OutputFormat("json_schema", form["schema"], form.get("name") or "answer")
+    raise InvalidInput(
+        'Skill(output=...): pass {"format": {"type": "json"}} or '
+        '{"format": {"type": "json_schema", "schema": {...}}}.'
+    )
+
+
+def _without_fence(text: str) -> str:
+    """The text inside a ``` fence, where a model wraps its JSON in one."""
+    text = text.strip()
+    if text.startswith("```") and text.endswith("```"):
+        text = text[3:-3]
+        first, _, rest = text.partition("\n")
+        return rest if first.strip().isalpha() or not first.strip() else text
+    return text

@@ -1,0 +1,71 @@
+"""Prompt templates: text with `{name}` or `{page.title}` in it. Other braces stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from flowpool.errors import InvalidItem
+
+_VARIABLE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
+_to_json = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Template:
+    """A text compiled once and rendered for each item.
+
+    >>> Template("Hello {name}, {a: 1} stays.").render({"name": "Ada"})
+    'Hello Ada, {a: 1} stays.'
+    """
+
+    __slots__ = ("_pieces", "names", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._pieces = _VARIABLE.split(text)  # literal, path, literal, path, ..., literal
+        self.names = frozenset(path.partition(".")[0] for path in self._pieces[1::2])
+
+    def render(self, variables: Mapping[str, Any]) -> str:
+        """The text with each variable's value in its place; raises `InvalidItem` for one that is missing."""
+        pieces = self._pieces
+        if len(pieces) == 1:
+            return self.text
+        parts = list(pieces)
+        for i in range(1, len(pieces), 2):
+            path = pieces[i]
+            value = variables[path] if path in variables else look_up(path, variables)
+            parts[i] = value if type(value) is str else as_text(value)
+        return "".join(parts)
+
+
+def look_up(path: str, variables: Mapping[str, Any]) -> Any:
+    """The value at a dotted path: `page.title` is `variables["page"]["title"]`, or the attribute of it."""
+    name, *rest = path.split(".")
+    if name not in variables:
+        there = ", ".join(map(str, variables)) or "none"
+        raise InvalidItem(f"no variable {name!r}; there are: {there}")
+    value = variables[name]
+    for step in rest:
+        if isinstance(value, Mapping) and step in value:
+            value = value[step]
+        elif isinstance(value, (list, tuple)) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+        elif not isinstance(value, Mapping) and hasattr(value, step) and not step.startswith("_"):
+            value = getattr(value, step)
+        else:
+            raise InvalidItem(f"{path!r}: {step!r} isn't in {name!r}, a {type(value).__name__}")
+    return value
+
+
+def as_text(value: Any) -> str:
+    """How a value stands in a prompt: text as it is, nothing for None, JSON for what is structured."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, (dict, list, tuple, bool, msgspec.Struct)):
+        return _to_json(value).decode()
+    return str(value)

@@ -1,0 +1,417 @@
+"""A tool: a function used as a step, and how an item's variables become its arguments.
+
+Must not know where a tool runs: no event loop, thread, process or I/O. `mode` says what it needs, and the
+engine gives it that; `drive` is handed in by the package for those who call an async tool plainly.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeVar, overload
+
+from flowpool.errors import InvalidInput
+from flowpool.tools.schema import annotations_of, docstring_of, parameters_schema, signature_of
+
+Mode = Literal["async", "thread", "process"]
+Prepare = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+_Fn = TypeVar("_Fn", bound="Tool")
+
+# Annotations of a sole parameter that may take the whole variables: none at all, or a mapping.
+_ROW_TYPES = (inspect.Parameter.empty, Any, dict, Mapping)
+# A foreign object's methods, in the order they are preferred.
+_FOREIGN = ("ainvoke", "acall", "invoke", "run")
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What calling a tool gave: `output` when `success`, else `error`, the exception's text."""
+
+    success: bool
+    output: Any = None
+    error: str | None = None
+
+
+class Tool:
+    """A step that computes, fetches or converts. Subclass it and write `run`, or use `@tool`.
+
+    Attributes:
+        name: how reports call it; the class's name unless given.
+        description: one sentence, for people and models.
+        parameters: JSON Schema of the arguments; read from `run`'s signature unless given.
+        mode: "async" (awaited on the loop), "thread" (may block) or "process" (CPU-bound).
+        max_flows: most calls of it at once by default; None leaves that to the engine.
+        dotted: "module:name" where a worker process or a chain file finds it; None if nowhere.
+        options_only: parameters that an item's variables never fill, only a step's options.
+        prepare: an async function from arguments to arguments, awaited on the loop before the call.
+
+    Example:
+        class Shout(Tool):
+            name = "shout"
+            description = "Writes it louder."
+
+            def run(self, text: str) -> str:
+                return text.upper()
+
+        Shout()("hello")  # ToolResult(success=True, output='HELLO', error=None)
+    """
+
+    name: str = ""
+    description: str = ""
+    parameters: Mapping[str, Any] = {"type": "object", "properties": {}, "required": []}
+    mode: Mode = "thread"
+    max_flows: int | None = None
+    dotted: str | None = None
+    options_only: frozenset[str] = frozenset()
+    prepare: Prepare | None = None
+
+    drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
+    _presets: Mapping[str, Any] = {}
+    _takes_all = False  # it has **kwargs: every variable is an argument
+    _row: str | None = None  # the sole parameter, when it may take the whole variables
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "name" not in own and not cls.name:
+            cls.name = cls.__name__
+        if "description" not in own and not cls.description:
+            cls.description = docstring_of(cls)[0]
+        if "run" in own and "parameters" not in own:
+            cls.parameters = parameters_schema(cls.run, skip=("self",))
+            cls._takes_all = _has_kwargs(signature_of(cls.run))
+        if "run" in own and "mode" not in own and inspect.iscoroutinefunction(own["run"]):
+            cls.mode = "async"
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """What the engine calls, with the arguments that `bind` gave."""
+        return self.run
+
+    def run(self, **kwargs: Any) -> Any:
+        """The tool's work: its output, or whatever it raises."""
+        raise NotImplementedError(f"{self.name}: write run(self, **kwargs)")
+
+    def __call__(self, input: Any = None, options: Any = None, **kwargs: Any) -> Any:  # noqa: A002
+        """The outcome as a `ToolResult`; never raises.
+
+        `input` is a dict of arguments, or the one argument that the parameter `input` (else the first
+        one) takes; `options` is a dict of further arguments.
+        """
+        try:
+            arguments = {**self._arguments(input), **(options or {}), **kwargs}
+            return ToolResult(True, self._finish(self.run(**{**self._presets, **arguments})))
+        except Exception as error:
+            return ToolResult(False, error=str(error) or type(error).__name__)
+
+    def bind(
+        self, variables: Mapping[str, Any], options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The arguments that an item's `variables` give; `options` are a step's defaults for them.
+
+        Only declared parameters are read. A function of one parameter that is named by no variable, and
+        is annotated as a mapping or not at all, takes them whole. Raises `InvalidInput` for a required
+        parameter that nothing fills.
+        """
+        given = {**self._presets, **self._declared(options or {})}
+        given |= {k: v for k, v in self._declared(variables).items() if k not in self.options_only}
+        lacking = [name for name in self._required if name not in given]
+        if lacking and lacking == [self._row]:
+            return given | {lacking[0]: dict(variables)}
+        if lacking:
+            raise InvalidInput(self._lacks(lacking[0], variables))
+        return given
+
+    def missing(self, names: Iterable[str]) -> list[str]:
+        """The required parameters that variables of these names can't fill."""
+        there = (set(names) - self.options_only) | set(self._presets)
+        lacking = [name for name in self._required if name not in there]
+        return [] if lacking == [self._row] else lacking
+
+    def with_options(self, **options: Any) -> Tool:
+        """A copy with these arguments preset: `fetch.with_options(allow_private=True)`."""
+        unknown = [name for name in options if name not in self._names and not self._takes_all]
+        if unknown:
+            takes = ", ".join(self._names)
+            raise InvalidInput(f"{self.name}: no parameter {unknown[0]!r}: it takes {takes}")
+        preset = copy.copy(self)
+        preset._presets = {**self._presets, **options}
+        return preset
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self.parameters.get("properties", ()))
+
+    @property
+    def _required(self) -> list[str]:
+        return list(self.parameters.get("required", ()))
+
+    def _declared(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        if self._takes_all:
+            return dict(values)
+        return {name: values[name] for name in self._names if name in values}
+
+    def _arguments(self, value: Any) -> dict[str, Any]:
+        names = self._names
+        if value is None:
+            return {}
+        if isinstance(value, Mapping) and value and all(key in names for key in value):
+            return dict(value)
+        return {"input" if "input" in names or not names else names[0]: value}
+
+    def _lacks(self, parameter: str, variables: Mapping[str, Any]) -> str:
+        there = ", ".join(map(str, variables)) or "none"
+        return (
+            f"{self.name}: nothing fills its parameter {parameter!r}: name one of the variables "
+            f"({there}) in the step's map, as {{{parameter!r}: variable}}"
+        )
+
+    def _finish(self, result: Any) -> Any:
+        return type(self).drive(result) if inspect.iscoroutine(result) else result
+
+
+class FunctionTool(Tool):
+    """A tool made of a function: calling it calls the function and gives what that gives.
+
+    That is how it differs from a `Tool` subclass, whose call gives a `ToolResult`. For an async function
+    a call gives the coroutine; `run(**kwargs)` waits for it.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        cpu_bound: bool = False,
+        max_flows: int | None = None,
+        options_only: Iterable[str] = (),
+    ) -> None:
+        if max_flows is not None and max_flows < 1:
+            raise InvalidInput(f"max_flows={max_flows}: use 1 or more")
+        self._fn = fn
+        self.name = name or _name_of(fn)
+        self.description = description or docstring_of(fn)[0]
+        self.max_flows = max_flows
+        self.options_only = frozenset(options_only)
+        self.dotted = _dotted(fn)
+        self._read(fn)
+        self.mode = "thread"
+        if _is_async(fn):
+            self.mode = "async"
+        elif cpu_bound and self.dotted and not self._positional:
+            self.mode = "process"
+        self.__wrapped__ = fn
+        self.__doc__ = fn.__doc__
+        self.__name__ = self.name
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """The function, which takes the arguments that `bind` gave."""
+        return self._by_name if self._positional else self._fn
+
+    def run(self, **kwargs: Any) -> Any:
+        """The function's result, or whatever it raises; an async function is waited for."""
+        return self._finish(self.fn(**{**self._presets, **kwargs}))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function gives for these arguments: the coroutine, if it is async."""
+        return self._fn(*args, **{**self._presets, **kwargs})
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        """In a class body the tool acts as the method it was made of."""
+        return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.dotted is None:
+            raise TypeError(f"{self.name} can't be pickled: define it at the top of a module")
+        return _restore, (self.dotted, dict(self._presets))
+
+    def _read(self, fn: Callable[..., Any]) -> None:
+        signature = signature_of(fn)
+        self.parameters = parameters_schema(fn)
+        if signature is None:  # a built-in without a signature: one argument, by position
+            self.parameters = {"type": "object", "properties": {"value": {}}, "required": ["value"]}
+            self._positional, self._row = ["value"], "value"
+            return
+        known = signature.parameters.values()
+        self._positional = [p.name for p in known if p.kind is p.POSITIONAL_ONLY]
+        self._takes_all = _has_kwargs(signature)
+        if len(self._required) == 1:
+            sole = self._required[0]
+            hint = annotations_of(fn).get(sole, signature.parameters[sole].annotation)
+            self._row = sole if _may_be_row(hint) else None
+
+    def _by_name(self, **kwargs: Any) -> Any:
+        args = [kwargs.pop(name) for name in self._positional if name in kwargs]
+        return self._fn(*args, **kwargs)
+
+
+class ForeignTool(Tool):
+    """Another framework's object, called by its own method with the whole variables."""
+
+    def __init__(self, target: Any, method: str) -> None:
+        call = getattr(target, method)
+        self.name = getattr(target, "name", None) or type(target).__name__
+        self.description = docstring_of(target)[0]
+        self.mode = "async" if _is_async(call) or method in ("ainvoke", "acall") else "thread"
+        self._call = call
+        self._by_keyword = _only_keywords(signature_of(call))
+
+    @property
+    def fn(self) -> Callable[..., Any]:
+        """The object's method, behind a function that takes the variables as arguments."""
+        return self._invoke
+
+    def run(self, **kwargs: Any) -> Any:
+        """The method's result, or whatever it raises; an async method is waited for."""
+        return self._finish(self._invoke(**kwargs))
+
+    def bind(
+        self, variables: Mapping[str, Any], options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """All variables, over the step's options."""
+        return {**self._presets, **(options or {}), **variables}
+
+    def _invoke(self, /, **variables: Any) -> Any:
+        return self._call(**variables) if self._by_keyword else self._call(variables)
+
+
+@overload
+def tool(
+    fn: Callable[..., Any],
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    cpu_bound: bool = ...,
+    max_flows: int | None = ...,
+    options_only: Iterable[str] = ...,
+) -> FunctionTool: ...
+
+
+@overload
+def tool(
+    fn: None = None,
+    *,
+    name: str | None = ...,
+    description: str | None = ...,
+    cpu_bound: bool = ...,
+    max_flows: int | None = ...,
+    options_only: Iterable[str] = ...,
+) -> Callable[[Callable[..., Any]], FunctionTool]: ...
+
+
+def tool(
+    fn: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    cpu_bound: bool = False,
+    max_flows: int | None = None,
+    options_only: Iterable[str] = (),
+) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
+    """Makes a function a tool, with or without brackets: `@tool`, `@tool(cpu_bound=True)`.
+
+    Args:
+        fn: a plain or async function. A plain one runs in a thread, so it may block.
+        name: how reports call it; the function's name unless given.
+        description: one sentence; the docstring's first paragraph unless given.
+        cpu_bound: run it in a worker process. That needs a function at the top of an importable module:
+            one of a script or notebook runs in a thread.
+        max_flows: most calls of it at once. None leaves that to the engine.
+        options_only: parameters that only a step's options may set, never an item's variables.
+
+    Returns the `FunctionTool`, which is called like the function. Raises `InvalidInput` for a
+    `max_flows` below 1.
+
+    Example:
+        @tool
+        def words(text: str) -> int:
+            "Counts the words of a text."
+            return len(text.split())
+
+        words("to be or not")  # 4
+    """
+    settings: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "cpu_bound": cpu_bound,
+        "max_flows": max_flows,
+        "options_only": options_only,
+    }
+    if fn is None:
+        return functools.partial(FunctionTool, **settings)
+    return FunctionTool(fn, **settings)
+
+
+def as_tool(obj: Any) -> Tool:
+    """The tool that `obj` is or can be.
+
+    Takes a `Tool` or its class, a plain or async function, a `functools.partial`, a callable object, or
+    another framework's object with `ainvoke`, `acall`, `invoke` or `run`. Raises `InvalidInput` for
+    anything else.
+
+        as_tool(str.title).run(**as_tool(str.title).bind({"self": "ada"}))  # 'Ada'
+    """
+    if isinstance(obj, Tool):
+        return obj
+    if inspect.isclass(obj) and issubclass(obj, Tool):
+        return obj()
+    if isinstance(obj, functools.partial) and isinstance(obj.func, Tool) and not obj.args:
+        return obj.func.with_options(**obj.keywords)
+    if not inspect.isroutine(obj) and not inspect.isclass(obj):
+        for method in _FOREIGN:
+            if callable(getattr(obj, method, None)):
+                return ForeignTool(obj, method)
+    if callable(obj):
+        return FunctionTool(obj)
+    raise InvalidInput(f"{type(obj).__name__} can't run as a step: use a function, a Tool or a Skill")
+
+
+def _restore(dotted: str, presets: dict[str, Any]) -> Tool:
+    module, _, path = dotted.partition(":")
+    found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+    made = as_tool(found)
+    return made.with_options(**presets) if presets else made
+
+
+def _dotted(fn: Callable[..., Any]) -> str | None:
+    module, path = getattr(fn, "__module__", None), getattr(fn, "__qualname__", "")
+    importable = module not in (None, "__main__", "builtins") and path and "<" not in path
+    return f"{module}:{path}" if importable and not inspect.ismethod(fn) else None
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    inner = fn.func if isinstance(fn, functools.partial) else fn
+    name = getattr(inner, "__name__", None) or type(inner).__name__
+    return "function" if name == "<lambda>" else str(name)
+
+
+def _is_async(fn: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004
+    )
+
+
+def _has_kwargs(signature: inspect.Signature | None) -> bool:
+    known = signature.parameters.values() if signature else ()
+    return any(p.kind is p.VAR_KEYWORD for p in known)
+
+
+def _only_keywords(signature: inspect.Signature | None) -> bool:
+    known = signature.parameters.values() if signature else ()
+    by_position = any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in known)
+    return _has_kwargs(signature) and not by_position
+
+
+def _may_be_row(hint: Any) -> bool:
+    origin = getattr(hint, "__origin__", hint)
+    is_mapping = inspect.isclass(origin) and issubclass(origin, Mapping)
+    return any(hint is kind for kind in _ROW_TYPES) or is_mapping

@@ -1,0 +1,197 @@
+"""The values that flow between the layers. Plain data: nothing here does I/O or knows who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+Role = Literal["system", "user", "assistant"]
+Headers = tuple[tuple[str, str], ...]
+
+
+class Status(IntEnum):
+    """Where an item stands."""
+
+    PENDING = 0
+    RUNNING = 1
+    DONE = 2
+    FAILED = 3
+    CANCELLED = 4
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Secret:
+    """A key that shows itself only when asked by `reveal()`: never in a repr, a log or a pickle."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        raise TypeError("a key can't be pickled: pass its environment variable instead")
+
+
+class Text(Struct, frozen=True, tag="text"):
+    """A piece of a message in words."""
+
+    text: str
+
+
+class Media(Struct, frozen=True, tag="media"):
+    """An image or a document in a message, by `url` or as base64 `data`."""
+
+    media_type: str
+    data: str = ""
+    url: str = ""
+    name: str = ""
+
+
+Part = Text | Media
+
+
+class Message(Struct, frozen=True):
+    """One message of a conversation."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+
+class OutputFormat(Struct, frozen=True):
+    """What the answer must be: any JSON, or JSON that fits `schema`."""
+
+    kind: Literal["json", "json_schema"]
+    schema: Mapping[str, Any] | None = None
+    name: str = "answer"
+
+
+class Call(Struct, frozen=True):
+    """One question to a model, in no provider's dialect.
+
+    `options` holds the neutral names `max_tokens`, `temperature`, `top_p`, `stop`, `seed`; any other name
+    goes into the request's body as it stands.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    options: Mapping[str, Any]
+    output: OutputFormat | None = None
+
+
+class Endpoint(Struct, frozen=True, cache_hash=True):
+    """Where a model's calls go: a resolved row of the provider table. `headers` excludes the key's."""
+
+    provider: str
+    wire: str
+    base_url: str
+    key: Secret
+    headers: Headers = ()
+
+
+class HttpRequest(Struct, frozen=True):
+    """One HTTP request. `headers` should be one tuple reused between calls: the transport caches by it."""
+
+    method: str
+    url: str
+    headers: Headers
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        # Header values hold the key.
+        names = ", ".join(name for name, _ in self.headers)
+        return f"HttpRequest({self.method} {self.url}, headers: {names}; {len(self.body)} bytes)"
+
+
+class HttpResponse(Struct, frozen=True):
+    """A whole HTTP answer. Header names are in lower case; the body is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Timeouts(Struct, frozen=True):
+    """Seconds an attempt may take: to connect, between two reads, and in all."""
+
+    connect: float = 10.0
+    read: float = 600.0
+    total: float = 600.0
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of a call. `input_tokens` includes cached ones; `output_tokens` includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.cache_write_tokens + other.cache_write_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+NO_USAGE = Usage()
+
+
+class Reply(Struct, frozen=True):
+    """A model's complete answer to a call."""
+
+    text: str
+    usage: Usage = NO_USAGE
+    model: str = ""
+    request_id: str = ""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Ceilings that people know, never exceeded. None leaves one open.
+
+    rpm: requests a minute. tpm: tokens a minute, input and output together. input_tpm, output_tpm: the
+    same apart. concurrent: calls in flight.
+
+        Pool(skill, items, limits=Limits(rpm=3000, concurrent=64))
+    """
+
+    rpm: float | None = None
+    tpm: float | None = None
+    input_tpm: float | None = None
+    output_tpm: float | None = None
+    concurrent: int | None = None
+
+
+class Transport(Protocol):
+    """What carries requests: real sockets, or the simulator in memory."""
+
+    async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
+        """The answer to `request`; raises a `TransportError` when there is none."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        ...

@@ -1,0 +1,39 @@
+"""The wires: how a call looks as an HTTP request, and an HTTP answer as a reply, in four dialects.
+
+Pure functions: no sockets, no clock, no state. A new dialect is one module and one row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from msgspec import Struct
+
+from flowpool.errors import CallError
+from flowpool.values import Call, Endpoint, HttpRequest, HttpResponse, Reply
+from flowpool.wire import anthropic, gemini, openai_chat, openai_responses
+from flowpool.wire.failures import redact
+
+__all__ = ["WIRES", "Wire", "redact"]
+
+
+class Wire(Struct, frozen=True):
+    """One dialect.
+
+    `build` makes the request of a call and raises InvalidInput for what the dialect can't carry. `parse`
+    makes an answer a reply or the failure it stands for; it never raises for what a provider sent.
+    """
+
+    build: Callable[[Call, Endpoint], HttpRequest]
+    parse: Callable[[HttpResponse], Reply | CallError]
+
+
+WIRES: Mapping[str, Wire] = MappingProxyType(
+    {
+        "openai-chat": Wire(openai_chat.build, openai_chat.parse),
+        "openai-responses": Wire(openai_responses.build, openai_responses.parse),
+        "anthropic": Wire(anthropic.build, anthropic.parse),
+        "gemini": Wire(gemini.build, gemini.parse),
+    }
+)

@@ -1,0 +1,214 @@
+"""Anthropic's Messages API: calls to requests, answers to replies.
+
+Pure functions over bytes: knows no sockets and no clock.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Raw, Struct, json
+
+from flowpool.errors import CallError, InvalidReply, Refused, Truncated
+from flowpool.values import (
+    Call,
+    Endpoint,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    Media,
+    Message,
+    OutputFormat,
+    Part,
+    Reply,
+    Text,
+    Usage,
+)
+from flowpool.wire import formats, replies, requests
+from flowpool.wire.failures import embedded, failure
+
+DEFAULT_MAX_TOKENS = 4096  # the API demands a number
+_VERSION = ("anthropic-version", "2023-06-01")
+_NAMES = {"stop": "stop_sequences"}
+# Models from before structured output: they fill in a tool's input instead.
+_TOOL_ONLY = (
+    "claude-2",
+    "claude-3",
+    "claude-instant",
+    "claude-opus-4-0",
+    "claude-opus-4-2025",
+    "claude-sonnet-4-0",
+    "claude-sonnet-4-2025",
+)
+_ANSWER_TOOL = "give_answer"
+_STOPPED: dict[str, tuple[type[CallError], str, str]] = {
+    # stop reason: (failure, what happened, another fix than the failure's own)
+    "max_tokens": (Truncated, "the answer reached its token limit", ""),
+    "model_context_window_exceeded": (
+        Truncated,
+        "the answer reached the model's context length",
+        "shorten the input, or use a model with a larger context",
+    ),
+    "refusal": (Refused, "the model declined to answer", ""),
+}
+_TOOLS = frozenset({"tool_use", "pause_turn"})
+
+
+# Requests.
+
+
+@lru_cache(maxsize=1024)
+def _target(endpoint: Endpoint) -> tuple[str, Headers]:
+    url = requests.join(requests.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
+    return url, requests.headers_for(endpoint, _VERSION)
+
+
+def build(call: Call, endpoint: Endpoint) -> HttpRequest:
+    """The request that asks `call`. `seed`, which this API doesn't know, is left out.
+
+    Raises InvalidInput for what this wire can't carry.
+    """
+    url, headers = _target(endpoint)
+    body: dict[str, Any] = {
+        "model": call.model,
+        "max_tokens": DEFAULT_MAX_TOKENS,
+        "messages": [_message(message) for message in call.messages if message.role != "system"],
+    }
+    if not body["messages"]:
+        requests.need_user_message(call)
+    if call.options:
+        requests.add_options(body, call, _NAMES)
+        body.pop("seed", None)
+        if "stop_sequences" in body:
+            body["stop_sequences"] = requests.as_list(body["stop_sequences"])
+    instruction = _add_format(body, call.model, call.output) if call.output is not None else ""
+    system = requests.system_parts(call, instruction)
+    if system:
+        body.setdefault("system", _texts(system))
+    return HttpRequest("POST", url, headers, requests.encode(body, call))
+
+
+def _texts(texts: list[str]) -> str | list[dict[str, str]]:
+    if len(texts) == 1:
+        return texts[0]
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def _message(message: Message) -> dict[str, Any]:
+    parts = message.parts
+    if len(parts) == 1 and type(parts[0]) is Text:
+        return {"role": message.role, "content": parts[0].text}
+    return {"role": message.role, "content": [_part(part) for part in parts]}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    if part.media_type.startswith("image/"):
+        return {"type": "image", "source": _source(part)}
+    if part.media_type == "application/pdf" or part.media_type.startswith("text/"):
+        block = {"type": "document", "source": _source(part)}
+        return block | {"title": part.name} if part.name else block
+    raise requests.unsupported(part, "anthropic", "use an image, a PDF or text")
+
+
+def _source(media: Media) -> dict[str, str]:
+    if media.url:
+        return {"type": "url", "url": media.url}
+    if media.media_type.startswith("text/"):
+        return {"type": "text", "media_type": "text/plain", "data": requests.inline_text(media)}
+    return {"type": "base64", "media_type": media.media_type, "data": media.data}
+
+
+def _add_format(body: dict[str, Any], model: str, output: OutputFormat) -> str:
+    """Asks for the output's format; returns what has to be said in words, or nothing."""
+    schema = formats.schema_of(output)
+    if schema is None:
+        return formats.PLAIN_JSON
+    fitted = formats.closed(schema, formats.CONSTRAINTS)
+    if model.startswith(_TOOL_ONLY):
+        answer = {"name": _ANSWER_TOOL, "description": "Gives the answer.", "input_schema": fitted}
+        body["tools"] = [*body.get("tools", ()), answer]
+        body["tool_choice"] = {"type": "tool", "name": _ANSWER_TOOL}
+        return ""
+    given = body.get("output_config")
+    wanted = {"format": {"type": "json_schema", "schema": fitted}}
+    body["output_config"] = {**given, **wanted} if isinstance(given, dict) else wanted
+    return ""
+
+
+# Answers.
+
+
+class _Block(Struct):
+    type: str = ""
+    text: str | None = None
+    name: str | None = None
+    input: Raw = Raw(b"")
+
+
+class _Usage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+
+
+class _Answer(Struct):
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    error: Any = None
+
+
+_decoder = json.Decoder(_Answer, strict=False)
+_NO_USAGE = _Usage()
+
+
+def parse(response: HttpResponse) -> Reply | CallError:
+    """The reply in a message object, or the typed failure. Never raises for what a provider sent."""
+    if not 200 <= response.status < 300:
+        return failure(response)
+    answer = replies.decode(_decoder, response)
+    if isinstance(answer, CallError):
+        return answer
+    usage = _usage(answer.usage or _NO_USAGE)
+    if answer.error:
+        return embedded(answer.error, response, usage)
+    if answer.content is None:
+        return replies.failed(InvalidReply, "the answer has no content", response, usage)
+    text = _said(answer.content)
+    reason = answer.stop_reason
+    if reason in _STOPPED:
+        kind, why, fix = _STOPPED[reason]
+        return replies.failed(kind, why, response, usage, text, fix)
+    if reason in _TOOLS:
+        given = _given_answer(answer.content)
+        if not given and (not text or reason == "pause_turn"):
+            return replies.asked_for_a_tool(response, usage, text)
+        text = given or text
+    return replies.reply(text, usage, answer.model, answer.id, response)
+
+
+def _said(blocks: list[_Block]) -> str:
+    if len(blocks) == 1:
+        return blocks[0].text or ""
+    return "".join(block.text or "" for block in blocks if block.type == "text")
+
+
+def _given_answer(blocks: list[_Block]) -> str:
+    """The JSON that an older model gave as the input of the answer's tool."""
+    for block in blocks:
+        if block.type == "tool_use" and block.name == _ANSWER_TOOL:
+            return bytes(block.input).decode("utf-8", "replace")
+    return ""
+
+
+def _usage(usage: _Usage) -> Usage:
+    written = usage.cache_creation_input_tokens or 0
+    read = usage.cache_read_input_tokens or 0
+    sent = (usage.input_tokens or 0) + written + read
+    return Usage(sent, usage.output_tokens or 0, read, written)

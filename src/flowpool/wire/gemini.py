@@ -1,0 +1,219 @@
+"""Google's Gemini API (generateContent): calls to requests, answers to replies.
+
+Pure functions over bytes: knows no sockets and no clock.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct, json
+
+from flowpool.errors import Blocked, CallError, EmptyReply, InvalidReply, Truncated
+from flowpool.values import (
+    Call,
+    Endpoint,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    Media,
+    Message,
+    OutputFormat,
+    Part,
+    Reply,
+    Text,
+    Usage,
+)
+from flowpool.wire import formats, replies, requests
+from flowpool.wire.failures import embedded, failure
+
+_VERSION = "/v1beta"
+_CONFIG = {
+    # neutral option: its name in generationConfig
+    "max_tokens": "maxOutputTokens",
+    "temperature": "temperature",
+    "top_p": "topP",
+    "stop": "stopSequences",
+    "seed": "seed",
+}
+_FILTERED = (Blocked, "the provider's content filter stopped the answer")
+_GARBLED = (InvalidReply, "the model called a tool that isn't there, or garbled the call")
+_STOPPED: dict[str, tuple[type[CallError], str]] = {
+    # finish reason: (failure, what happened)
+    "MAX_TOKENS": (Truncated, "the answer reached its token limit"),
+    "SAFETY": _FILTERED,
+    "RECITATION": _FILTERED,
+    "LANGUAGE": _FILTERED,
+    "BLOCKLIST": _FILTERED,
+    "PROHIBITED_CONTENT": _FILTERED,
+    "SPII": _FILTERED,
+    "IMAGE_SAFETY": _FILTERED,
+    "IMAGE_PROHIBITED_CONTENT": _FILTERED,
+    "MALFORMED_FUNCTION_CALL": _GARBLED,
+    "UNEXPECTED_TOOL_CALL": _GARBLED,
+    "OTHER": (EmptyReply, "the provider stopped the answer without saying why"),
+}
+
+
+# Requests.
+
+
+@lru_cache(maxsize=1024)
+def _target(endpoint: Endpoint, model: str) -> tuple[str, Headers]:
+    path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+    base_url = requests.unversioned(endpoint.base_url, _VERSION)
+    url = requests.join(base_url, f"{_VERSION}/{requests.quoted(path)}:generateContent")
+    return url, requests.headers_for(endpoint)
+
+
+def build(call: Call, endpoint: Endpoint) -> HttpRequest:
+    """The request that asks `call`. An option `generationConfig` is merged with the neutral options.
+
+    Raises InvalidInput for what this wire can't carry.
+    """
+    url, headers = _target(endpoint, call.model)
+    body: dict[str, Any] = {
+        "contents": [_message(message) for message in call.messages if message.role != "system"],
+    }
+    if not body["contents"]:
+        requests.need_user_message(call)
+    config: dict[str, Any] = {}
+    if call.options:
+        _add_options(body, config, call)
+    if call.output is not None:
+        _add_format(config, call.output)
+    if config:
+        body["generationConfig"] = {**config, **body.get("generationConfig", {})}
+    system = requests.system_parts(call)
+    if system:
+        body.setdefault("systemInstruction", {"parts": [{"text": text} for text in system]})
+    return HttpRequest("POST", url, headers, requests.encode(body, call))
+
+
+def _add_options(body: dict[str, Any], config: dict[str, Any], call: Call) -> None:
+    for name, value in call.options.items():
+        if value is None:
+            continue
+        if name in _CONFIG:
+            config[_CONFIG[name]] = requests.as_list(value) if name == "stop" else value
+        else:
+            body[name] = value
+
+
+def _message(message: Message) -> dict[str, Any]:
+    role = "model" if message.role == "assistant" else "user"
+    return {"role": role, "parts": [_part(part) for part in message.parts]}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"text": part.text}
+    return _media(part)
+
+
+def _media(media: Media) -> dict[str, Any]:
+    if media.url:
+        return {"fileData": {"mimeType": media.media_type, "fileUri": media.url}}
+    return {"inlineData": {"mimeType": media.media_type, "data": media.data}}
+
+
+def _add_format(config: dict[str, Any], output: OutputFormat) -> None:
+    config["responseMimeType"] = "application/json"
+    schema = formats.schema_of(output)
+    if schema is not None:
+        config["responseJsonSchema"] = schema
+
+
+# Answers.
+
+
+class _Piece(Struct):
+    text: str | None = None
+    thought: bool | None = None
+    functionCall: Any = None  # noqa: N815
+
+
+class _Content(Struct):
+    parts: list[_Piece] | None = None
+
+
+class _Candidate(Struct, rename="camel"):
+    content: _Content | None = None
+    finish_reason: str | None = None
+    finish_message: str | None = None
+
+
+class _Feedback(Struct, rename="camel"):
+    block_reason: str | None = None
+
+
+class _Usage(Struct, rename="camel"):
+    prompt_token_count: int | None = None
+    tool_use_prompt_token_count: int | None = None
+    cached_content_token_count: int | None = None
+    candidates_token_count: int | None = None
+    thoughts_token_count: int | None = None
+
+
+class _Answer(Struct, rename="camel"):
+    candidates: list[_Candidate] | None = None
+    prompt_feedback: _Feedback | None = None
+    usage_metadata: _Usage | None = None
+    model_version: str | None = None
+    response_id: str | None = None
+    error: Any = None
+
+
+_decoder = json.Decoder(_Answer, strict=False)
+_NO_USAGE = _Usage()
+
+
+def parse(response: HttpResponse) -> Reply | CallError:
+    """The reply in a generateContent answer, or the typed failure. Never raises for what was sent."""
+    if not 200 <= response.status < 300:
+        return failure(response)
+    answer = replies.decode(_decoder, response)
+    if isinstance(answer, CallError):
+        return answer
+    usage = _usage(answer.usage_metadata or _NO_USAGE)
+    if answer.error:
+        return embedded(answer.error, response, usage)
+    if not answer.candidates:
+        return _without_candidates(answer, usage, response)
+    candidate = answer.candidates[0]
+    pieces = (candidate.content and candidate.content.parts) or []
+    text = _said(pieces)
+    if candidate.finish_reason in _STOPPED:
+        kind, why = _STOPPED[candidate.finish_reason]
+        told = candidate.finish_message or candidate.finish_reason
+        return replies.failed(kind, f"{why}: {told}", response, usage, text)
+    if not text and any(piece.functionCall for piece in pieces):
+        return replies.asked_for_a_tool(response, usage, text)
+    return replies.reply(text, usage, answer.model_version, answer.response_id, response)
+
+
+def _said(pieces: list[_Piece]) -> str:
+    if len(pieces) == 1 and not pieces[0].thought:
+        return pieces[0].text or ""
+    return "".join(piece.text or "" for piece in pieces if not piece.thought)
+
+
+def _without_candidates(answer: _Answer, usage: Usage, response: HttpResponse) -> CallError:
+    if answer.prompt_feedback is not None and answer.prompt_feedback.block_reason:
+        why = f"the provider blocked the prompt: {answer.prompt_feedback.block_reason}"
+        return replies.failed(Blocked, why, response, usage)
+    if answer.usage_metadata is None:
+        return replies.failed(InvalidReply, "the answer has no candidates", response)
+    return replies.failed(EmptyReply, "the answer has no candidates", response, usage)
+
+
+def _usage(usage: _Usage) -> Usage:
+    thought = usage.thoughts_token_count or 0
+    return Usage(
+        (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0),
+        (usage.candidates_token_count or 0) + thought,
+        usage.cached_content_token_count or 0,
+        0,
+        thought,
+    )

@@ -1,0 +1,244 @@
+"""OpenAI's chat completions, which most other providers speak too: calls to requests, answers to replies.
+
+Pure functions over bytes: knows no sockets and no clock. What differs between the providers that speak it
+stands in the provider table.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct, json
+
+from flowpool.errors import Blocked, CallError, InvalidReply, Overloaded, Refused, Truncated
+from flowpool.providers import Provider
+from flowpool.values import (
+    Call,
+    Endpoint,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    Media,
+    Message,
+    OutputFormat,
+    Part,
+    Reply,
+    Text,
+    Usage,
+)
+from flowpool.wire import formats, replies, requests
+from flowpool.wire.failures import embedded, failure
+
+_AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+_TOOLS = frozenset({"tool_calls", "function_call"})
+_STOPPED: dict[str, tuple[type[CallError], str]] = {
+    # finish reason: (failure, what happened)
+    "length": (Truncated, "the answer reached its token limit"),
+    "model_length": (Truncated, "the answer reached the model's context length"),
+    "content_filter": (Blocked, "the provider's content filter stopped the answer"),
+    "insufficient_system_resource": (Overloaded, "the provider ran out of capacity mid-answer"),
+    "error": (InvalidReply, "the provider failed mid-answer"),
+}
+
+
+# Requests.
+
+
+class _Target(Struct, frozen=True):
+    url: str
+    headers: Headers
+    names: dict[str, str]
+    row: Provider
+
+
+@lru_cache(maxsize=1024)
+def _target(endpoint: Endpoint) -> _Target:
+    row = requests.row_of(endpoint)
+    return _Target(
+        requests.join(endpoint.base_url, "/chat/completions"),
+        requests.headers_for(endpoint),
+        {"max_tokens": row.max_tokens_name},
+        row,
+    )
+
+
+def build(call: Call, endpoint: Endpoint) -> HttpRequest:
+    """The request that asks `call`. Raises InvalidInput for what this wire can't carry."""
+    target = _target(endpoint)
+    body: dict[str, Any] = {
+        "model": call.model,
+        "messages": [_message(message, target.row) for message in call.messages],
+    }
+    if call.options:
+        requests.add_options(body, call, target.names)
+    if call.output is not None:
+        _add_format(body, call, call.output, target.row)
+    return HttpRequest("POST", target.url, target.headers, requests.encode(body, call))
+
+
+def _message(message: Message, row: Provider) -> dict[str, Any]:
+    parts = message.parts
+    if len(parts) == 1 and type(parts[0]) is Text:
+        return {"role": message.role, "content": parts[0].text}
+    # Texts as one string: many compatible servers take no list.
+    texts = [part.text for part in parts if isinstance(part, Text)]
+    if len(texts) == len(parts):
+        return {"role": message.role, "content": "\n".join(texts)}
+    return {"role": message.role, "content": [_part(part, row) for part in parts]}
+
+
+def _part(part: Part, row: Provider) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "text", "text": part.text}
+    kind = part.media_type
+    if kind.startswith("image/"):
+        url = part.url or requests.data_url(part)
+        return {"type": "image_url", "image_url": {"url": url}}
+    if kind == "application/pdf":
+        return _document(part, row)
+    if kind in _AUDIO and part.data:
+        return {"type": "input_audio", "input_audio": {"data": part.data, "format": _AUDIO[kind]}}
+    if kind.startswith("text/") and part.data:
+        return {"type": "text", "text": requests.inline_text(part)}
+    raise requests.unsupported(part, "openai-chat", "use an image, a PDF, wav or mp3, or text")
+
+
+def _document(media: Media, row: Provider) -> dict[str, Any]:
+    if row.documents == "document_url":
+        return {"type": "document_url", "document_url": media.url or requests.data_url(media)}
+    if media.url and row.documents != "file_url":
+        fix = 'pass its base64 data, or use provider="openai-responses"'
+        raise requests.unsupported(media, "openai-chat", fix)
+    data = media.url or requests.data_url(media)
+    name = media.name or "document.pdf"
+    return {"type": "file", "file": {"filename": name, "file_data": data}}
+
+
+def _add_format(body: dict[str, Any], call: Call, output: OutputFormat, row: Provider) -> None:
+    schema = formats.schema_of(output)
+    native = row.json_mode != "object" if schema is not None else row.json_mode != "schema-only"
+    if schema is not None and native:
+        fitted = formats.closed(schema)
+        wanted = {"name": output.name, "schema": fitted, "strict": formats.is_strict(fitted)}
+        body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        return
+    if row.json_mode != "schema-only":
+        body["response_format"] = {"type": "json_object"}
+    if schema is not None or not formats.says_json(call):
+        body["messages"].insert(0, {"role": "system", "content": formats.in_words(schema)})
+
+
+# Answers.
+
+
+class _Chunk(Struct):
+    type: str = ""
+    text: str | None = None
+
+
+class _Said(Struct):
+    content: str | list[_Chunk] | None = None
+    refusal: str | None = None
+
+
+class _Choice(Struct):
+    message: _Said | None = None
+    finish_reason: str | None = None
+    error: Any = None
+
+
+class _InputDetails(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: int | None = None  # DeepSeek
+    cached_tokens: int | None = None  # Moonshot
+    reasoning_tokens: int | None = None  # Perplexity
+
+
+class _Completion(Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    error: Any = None
+
+
+_decoder = json.Decoder(_Completion, strict=False)
+_NOTHING_SAID = _Said()
+_NO_USAGE = _Usage()
+
+
+def parse(response: HttpResponse) -> Reply | CallError:
+    """The reply in a chat completion, or the typed failure. Never raises for what a provider sent."""
+    if not 200 <= response.status < 300:
+        return failure(response)
+    answer = replies.decode(_decoder, response)
+    if isinstance(answer, CallError):
+        return answer
+    usage = _usage(answer.usage or _NO_USAGE)
+    if answer.error:
+        return embedded(answer.error, response, usage)
+    if not answer.choices:
+        return replies.failed(InvalidReply, "the answer has no choices", response, usage)
+    choice = answer.choices[0]
+    said = choice.message or _NOTHING_SAID
+    text = said.content if type(said.content) is str else _joined(said.content)
+    if choice.finish_reason != "stop" or choice.error or said.refusal:
+        stopped = _stopped(choice, said, text, usage, response)
+        if stopped is not None:
+            return stopped
+    return replies.reply(text, usage, answer.model, answer.id, response)
+
+
+def _joined(content: str | list[_Chunk] | None) -> str:
+    """The words of content in chunks; a model's thinking is among them without being its answer."""
+    if not content or isinstance(content, str):
+        return content or ""
+    return "".join(chunk.text or "" for chunk in content if chunk.type in ("", "text"))
+
+
+def _stopped(
+    choice: _Choice, said: _Said, text: str, usage: Usage, response: HttpResponse
+) -> CallError | None:
+    """The failure behind a choice that didn't simply end, or None when it's an answer after all."""
+    if choice.error:
+        return embedded(choice.error, response, usage, text)
+    if said.refusal:
+        why = f"the model declined: {said.refusal}"
+        return replies.failed(Refused, why, response, usage, text)
+    reason = choice.finish_reason
+    if reason in _STOPPED:
+        kind, why = _STOPPED[reason]
+        return replies.failed(kind, why, response, usage, text)
+    if reason in _TOOLS and not text:
+        return replies.asked_for_a_tool(response, usage, text)
+    return None
+
+
+def _usage(usage: _Usage) -> Usage:
+    sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
+    written = 0
+    thought = usage.reasoning_tokens or 0
+    if usage.prompt_tokens_details is not None:
+        cached = usage.prompt_tokens_details.cached_tokens or cached
+        written = usage.prompt_tokens_details.cache_write_tokens or 0
+    if usage.completion_tokens_details is not None:
+        thought = usage.completion_tokens_details.reasoning_tokens or thought
+    # xAI counts reasoning beside the completion, the others inside it: the total tells which.
+    if thought and usage.total_tokens == sent + made + thought:
+        made += thought
+    return Usage(sent, made, cached, written, thought)

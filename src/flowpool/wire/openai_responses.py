@@ -1,0 +1,212 @@
+"""OpenAI's Responses API: calls to requests, answers to replies.
+
+Pure functions over bytes: knows no sockets and no clock.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from msgspec import Struct, json
+
+from flowpool.errors import Blocked, CallError, InvalidInput, InvalidReply, Refused, Truncated
+from flowpool.values import (
+    Call,
+    Endpoint,
+    Headers,
+    HttpRequest,
+    HttpResponse,
+    Media,
+    Message,
+    OutputFormat,
+    Part,
+    Reply,
+    Text,
+    Usage,
+)
+from flowpool.wire import formats, replies, requests
+from flowpool.wire.failures import embedded, failure
+
+_NAMES = {"max_tokens": "max_output_tokens"}
+_INCOMPLETE: dict[str, tuple[type[CallError], str]] = {
+    # reason: (failure, what happened)
+    "max_output_tokens": (Truncated, "the answer reached its token limit"),
+    "content_filter": (Blocked, "the provider's content filter stopped the answer"),
+}
+
+
+# Requests.
+
+
+@lru_cache(maxsize=1024)
+def _target(endpoint: Endpoint) -> tuple[str, Headers]:
+    url = requests.join(endpoint.base_url, "/responses")
+    return url, requests.headers_for(endpoint)
+
+
+def build(call: Call, endpoint: Endpoint) -> HttpRequest:
+    """The request that asks `call`. `seed`, which this API doesn't know, is left out.
+
+    Raises InvalidInput for what this wire can't carry.
+    """
+    url, headers = _target(endpoint)
+    body: dict[str, Any] = {
+        "model": call.model,
+        "input": [_message(message) for message in call.messages],
+    }
+    if call.options:
+        requests.add_options(body, call, _NAMES)
+        body.pop("seed", None)
+        if "stop" in body:
+            raise InvalidInput('openai-responses has no stop: remove it, or use provider="openai".')
+    if call.output is not None:
+        _add_format(body, call, call.output)
+    return HttpRequest("POST", url, headers, requests.encode(body, call))
+
+
+def _message(message: Message) -> dict[str, Any]:
+    parts = message.parts
+    if len(parts) == 1 and type(parts[0]) is Text:
+        return {"role": message.role, "content": parts[0].text}
+    kind = "output_text" if message.role == "assistant" else "input_text"
+    return {"role": message.role, "content": [_part(part, kind) for part in parts]}
+
+
+def _part(part: Part, text_kind: str) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": text_kind, "text": part.text}
+    if part.media_type.startswith("image/"):
+        return {"type": "input_image", "image_url": part.url or requests.data_url(part)}
+    if part.media_type == "application/pdf":
+        return _document(part)
+    if part.media_type.startswith("text/") and part.data:
+        return {"type": text_kind, "text": requests.inline_text(part)}
+    raise requests.unsupported(part, "openai-responses", "use an image, a PDF or text")
+
+
+def _document(media: Media) -> dict[str, Any]:
+    if media.url:
+        return {"type": "input_file", "file_url": media.url}
+    name = media.name or "document.pdf"
+    return {"type": "input_file", "filename": name, "file_data": requests.data_url(media)}
+
+
+def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
+    schema = formats.schema_of(output)
+    wanted: dict[str, Any] = {"type": "json_object"}
+    if schema is not None:
+        fitted = formats.closed(schema)
+        strict = formats.is_strict(fitted)
+        wanted = {"type": "json_schema", "name": output.name, "schema": fitted, "strict": strict}
+    elif not formats.says_json(call):
+        body["input"].insert(0, {"role": "system", "content": formats.PLAIN_JSON})
+    given = body.get("text")
+    body["text"] = {**given, "format": wanted} if isinstance(given, dict) else {"format": wanted}
+
+
+# Answers.
+
+
+class _Content(Struct):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _Item(Struct):
+    type: str = ""
+    content: list[_Content] | None = None
+
+
+class _Why(Struct):
+    reason: str | None = None
+
+
+class _InputDetails(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Response(Struct):
+    status: str | None = None
+    output: list[_Item] | None = None
+    incomplete_details: _Why | None = None
+    usage: _Usage | None = None
+    model: str | None = None
+    id: str | None = None
+    error: Any = None
+
+
+_decoder = json.Decoder(_Response, strict=False)
+_NO_USAGE = _Usage()
+_NO_INPUT_DETAILS = _InputDetails()
+_NO_OUTPUT_DETAILS = _OutputDetails()
+
+
+def parse(response: HttpResponse) -> Reply | CallError:
+    """The reply in a response object, or the typed failure. Never raises for what a provider sent."""
+    if not 200 <= response.status < 300:
+        return failure(response)
+    answer = replies.decode(_decoder, response)
+    if isinstance(answer, CallError):
+        return answer
+    usage = _usage(answer.usage or _NO_USAGE)
+    text, refusal = _said(answer.output or [])
+    if answer.error:
+        # What failed without saying how is the call's own fault: a bad image, a prompt against the rules.
+        return embedded(answer.error, response, usage, text, otherwise=400)
+    if refusal:
+        why = f"the model declined: {refusal}"
+        return replies.failed(Refused, why, response, usage, text)
+    if answer.status not in (None, "completed"):
+        return _unfinished(answer, text, usage, response)
+    if answer.output is None:
+        return replies.failed(InvalidReply, "the answer has no output", response, usage)
+    if not text and any(item.type.endswith("_call") for item in answer.output):
+        return replies.asked_for_a_tool(response, usage, text)
+    return replies.reply(text, usage, answer.model, answer.id, response)
+
+
+def _said(items: list[_Item]) -> tuple[str, str]:
+    """The answer's words and the refusal's; other items are thinking and calls of tools."""
+    texts = []
+    refusal = ""
+    for item in items:
+        if item.type == "message":
+            for content in item.content or ():
+                texts.append(content.text or "")
+                refusal = refusal or content.refusal or ""
+    return texts[0] if len(texts) == 1 else "".join(texts), refusal
+
+
+def _unfinished(answer: _Response, text: str, usage: Usage, response: HttpResponse) -> CallError:
+    reason = (answer.incomplete_details and answer.incomplete_details.reason) or ""
+    if reason in _INCOMPLETE:
+        kind, why = _INCOMPLETE[reason]
+        return replies.failed(kind, why, response, usage, text)
+    why = f"the answer's status is {answer.status} {reason}"
+    return replies.failed(InvalidReply, why, response, usage, text)
+
+
+def _usage(usage: _Usage) -> Usage:
+    sent = usage.input_tokens_details or _NO_INPUT_DETAILS
+    made = usage.output_tokens_details or _NO_OUTPUT_DETAILS
+    return Usage(
+        usage.input_tokens or 0,
+        usage.output_tokens or 0,
+        sent.cached_tokens or 0,
+        sent.cache_write_tokens or 0,
+        made.reasoning_tokens or 0,
+    )

@@ -1,0 +1,86 @@
+"""What the wires share in reading answers: JSON into typed records, and how a finished answer is judged.
+
+Knows no provider's names. Nothing here raises for what a provider sent.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TypeVar
+
+import msgspec
+
+from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply
+from flowpool.values import NO_USAGE, HttpResponse, Reply, Usage
+from flowpool.wire.failures import one_line, request_id, words_of
+
+T = TypeVar("T")
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode(decoder: msgspec.json.Decoder[T], response: HttpResponse) -> T | InvalidReply:
+    """The body as the decoder's type, or the failure to report."""
+    try:
+        return decoder.decode(response.body)
+    except _UNREADABLE as error:
+        return _decode_mended(decoder, response, error)
+
+
+def _decode_mended(
+    decoder: msgspec.json.Decoder[T], response: HttpResponse, error: Exception
+) -> T | InvalidReply:
+    """A paid answer isn't lost to half a character: invalid UTF-8 and lone surrogates are replaced."""
+    try:
+        data = json.loads(response.body.decode("utf-8-sig", "replace"))
+        mended = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
+        return decoder.decode(mended)
+    except msgspec.ValidationError:
+        what = f"the answer isn't what the API promises: {error}"
+    except (ValueError, RecursionError, msgspec.DecodeError):
+        what = f"the answer isn't JSON: {words_of(response.body)}"
+    return InvalidReply(
+        one_line(what),
+        fix="check that base_url is the API's",
+        status=response.status,
+        request_id=request_id(response),
+    )
+
+
+def failed(
+    kind: type[CallError],
+    why: str,
+    response: HttpResponse,
+    usage: Usage = NO_USAGE,
+    partial: str = "",
+    fix: str = "",
+) -> CallError:
+    """A failure that the provider answered with a success status."""
+    return kind(
+        one_line(why),
+        fix=fix,
+        status=response.status,
+        request_id=request_id(response),
+        usage=usage,
+        partial=partial,
+    )
+
+
+def asked_for_a_tool(response: HttpResponse, usage: Usage, partial: str) -> CallError:
+    return failed(
+        BadRequest,
+        "the model stopped to have a tool called, and nothing here would call it",
+        response,
+        usage,
+        partial,
+        "remove tools from the model's options",
+    )
+
+
+def reply(
+    text: str, usage: Usage, model: str | None, answer_id: str | None, response: HttpResponse
+) -> Reply | CallError:
+    """The finished answer, unless there is nothing in it."""
+    if not text or text.isspace():
+        return failed(EmptyReply, "the answer has no text", response, usage)
+    return Reply(text, usage, model or "", request_id(response) or answer_id or "")

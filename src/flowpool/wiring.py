@@ -1,0 +1,18 @@
+"""Where a lower layer finds the parts above it that it hands work to, loaded at their first use.
+
+Runners promise `run()`, which the pool does; a pool shows progress, which a view draws. Neither may import
+the other way up, so this table is the one place that knows both names.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Literal
+
+_PARTS = {"pool": "flowpool.pool", "progress": "flowpool.views.progress"}
+
+
+def load(part: Literal["pool", "progress"]) -> ModuleType:
+    """The module that plays `part`."""
+    return import_module(_PARTS[part])

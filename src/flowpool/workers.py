@@ -1,0 +1,221 @@
+"""Worker processes for CPU-bound steps, so that the event loop never waits for a parser.
+
+Children are plain subprocesses that speak length-prefixed pickles with this parent over pipes: unlike
+multiprocessing's, they never import the caller's script, so notebooks and scripts without a `__main__`
+guard work. Must not know tools, items or the engine: it is given a dotted name and arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from typing import Any, BinaryIO
+
+from flowpool.errors import InvalidInput, WorkerDied
+from flowpool.per_loop import PerLoop
+
+_LENGTH = struct.Struct("!Q")
+_BUFFER = 1 << 20
+# The parent's import path goes along: a child finds every module that its parent finds.
+_PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:];"
+    "from flowpool.workers import main; main()"
+)
+
+
+class Workers:
+    """Up to `size` worker processes, one per core by default, started as calls need them.
+
+    Belongs to the event loop it is first used on. Closing is `aclose()`, or `async with`.
+
+    Example:
+        async with Workers(2) as workers:
+            await workers.run("math:hypot_of", {"x": 3, "y": 4})
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        self.size = size or os.cpu_count() or 1
+        self._free = asyncio.Semaphore(self.size)
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._closed = False
+
+    async def run(self, dotted: str, kwargs: dict[str, Any]) -> Any:
+        """The result of the function `dotted` ("module:name") for `kwargs`, computed in a worker.
+
+        Raises what the function raised, `InvalidInput` for arguments that can't be pickled and
+        `WorkerDied` if the process ended on the way. Cancelling it kills the worker that computes.
+        """
+        request = _pickled(dotted, kwargs)
+        async with self._free:
+            worker = self._idle.pop() if self._idle else await self._start()
+            try:
+                succeeded, result = pickle.loads(await worker.call(request))
+            except (EOFError, OSError, asyncio.IncompleteReadError) as error:
+                raise _died(dotted, await self._end(worker)) from error
+            except BaseException:
+                await self._end(worker)
+                raise
+            self._idle.append(worker)
+        if succeeded:
+            return result
+        raise result
+
+    async def aclose(self) -> None:
+        """Kills every worker; they hold no state that could be lost."""
+        self._closed = True
+        self._idle.clear()
+        await asyncio.gather(*(self._end(worker) for worker in list(self._all)))
+
+    async def __aenter__(self) -> Workers:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        busy = len(self._all) - len(self._idle)
+        return f"Workers(size={self.size}, busy={busy}, idle={len(self._idle)})"
+
+    async def _start(self) -> _Worker:
+        if self._closed:
+            raise RuntimeError("these workers are closed: use flowpool.workers.shared()")
+        worker = await _Worker.start()
+        self._all.add(worker)
+        return worker
+
+    async def _end(self, worker: _Worker) -> int:
+        self._all.discard(worker)
+        return await worker.kill()
+
+
+class _Worker:
+    """One child process, and the pipes to it."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._to, self._from = process, process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls) -> _Worker:
+        path = [entry or os.getcwd() for entry in sys.path]
+        command = (sys.executable, "-P", "-c", _PROGRAM, *path)
+        return cls(
+            await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=_BUFFER)
+        )
+
+    async def call(self, request: bytes) -> bytes:
+        self._to.writelines((_LENGTH.pack(len(request)), request))
+        await self._to.drain()
+        (length,) = _LENGTH.unpack(await self._from.readexactly(_LENGTH.size))
+        return await self._from.readexactly(length)
+
+    async def kill(self) -> int:
+        """Ends the process, and returns its exit code once its pipes are closed too."""
+        if self._process.returncode is None:
+            try:
+                self._process.kill()
+            except ProcessLookupError:
+                pass
+        self._to.close()
+        return await self._process.wait()
+
+
+def _pickled(dotted: str, kwargs: dict[str, Any]) -> bytes:
+    try:
+        return pickle.dumps((dotted, kwargs), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise InvalidInput(
+            f"{dotted}: its arguments can't go to a worker process ({error}): pass plain data"
+        ) from error
+
+
+def _died(dotted: str, code: int) -> WorkerDied:
+    how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return WorkerDied(f"{dotted}: its worker process died ({how}): out of memory, or a crash?")
+
+
+_shared: PerLoop[Workers] = PerLoop(Workers)
+
+
+def shared() -> Workers:
+    """The running loop's workers, closed when that loop shuts down."""
+    return _shared.get()
+
+
+# The child's side.
+
+
+def main() -> None:
+    """Serves calls from stdin until it ends, which it does when the parent dies."""
+    import signal
+
+    # Ctrl-C reaches the whole terminal group; what to do about it is the parent's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies = _take_pipes()
+    while request := _read(requests):
+        reply = _serve(request)
+        replies.write(_LENGTH.pack(len(reply)))
+        replies.write(reply)
+        replies.flush()
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """The frames' own descriptors; 0 and 1 no longer lead to them, so no print can break a frame."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _read(requests: BinaryIO) -> bytes:
+    head = requests.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return b""
+    (length,) = _LENGTH.unpack(head)
+    body = requests.read(length)
+    return body if len(body) == length else b""
+
+
+def _serve(request: bytes) -> bytes:
+    name = "worker"
+    try:
+        name, kwargs = pickle.loads(request)
+        result = _resolve(name)(**kwargs)
+    except BaseException as error:
+        return _failure(error)
+    try:
+        return pickle.dumps((True, result), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        return _failure(TypeError(f"{name}: its result can't leave the worker process ({error})"))
+
+
+def _resolve(dotted: str) -> Any:
+    from functools import reduce
+    from importlib import import_module
+
+    module, _, path = dotted.partition(":")
+    return reduce(getattr, path.split("."), import_module(module))
+
+
+def _failure(error: BaseException) -> bytes:
+    """The exception with its traceback as a note; its text alone if it can't make the journey."""
+    from traceback import format_exception
+
+    note = "In the worker process:\n" + "".join(format_exception(error)).rstrip()
+    try:
+        error.add_note(note)
+        reply = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+        pickle.loads(reply)
+    except Exception:
+        plain = RuntimeError(f"{type(error).__name__}: {error}")
+        plain.add_note(note)
+        return pickle.dumps((False, plain), pickle.HIGHEST_PROTOCOL)
+    return reply
