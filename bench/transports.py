@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import httptools
 import uvloop
@@ -39,7 +39,7 @@ Post = Callable[[str], Awaitable[bytes]]
 class Server(asyncio.Protocol):
     """Answers every POST at once, except /hang; GET /open tells how many hang."""
 
-    hanging: set[Server] = set()
+    hanging: ClassVar[set[Server]] = set()
     head = (
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nx-request-id: req_0123456789\r\n"
         b"x-ratelimit-limit-requests: 10000\r\nx-ratelimit-remaining-requests: 9999\r\n"

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
-from flowpool.values import Endpoint, Secret
+from flowpool.values import Endpoint, Headers, Secret
 
 AuthStyle = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key"]
 
@@ -90,8 +90,10 @@ _ROWS = (
         name="mistral",
         base_url="https://api.mistral.ai/v1",
         key_names=("MISTRAL_API_KEY",),
-        prefixes=("mistral-", "ministral-", "codestral-", "magistral-", "devstral-")
-        + ("pixtral-", "voxtral-", "open-mistral-", "open-mixtral-"),
+        prefixes=(
+            *("mistral-", "ministral-", "codestral-", "magistral-", "devstral-"),
+            *("pixtral-", "voxtral-", "open-mistral-", "open-mixtral-"),
+        ),
         open_weights=True,
         documents="document_url",
     ),
@@ -204,6 +206,9 @@ _HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) i
 }
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 _OLLAMA_PORT = 11434
+_KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
+_HEADER_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
 
 
 # Whose model is it?
@@ -323,13 +328,15 @@ def resolve(
     base_url: str | None,
     api_key: str | Secret | None,
     environ: Mapping[str, str],
+    extra_headers: Headers = (),
 ) -> Endpoint:
     """The endpoint of a provider: what is given here wins over the environment, that over the table.
 
-    A key is needed unless the server is one's own or `base_url` is another than the provider's.
+    A key is needed unless the server is one's own, `base_url` is another than the provider's, or
+    `extra_headers`, which replace those of the wire, bring one.
 
-    Raises InvalidInput for an unknown provider, a missing or broken key, and an address that can't be one;
-    no message shows the key.
+    Raises InvalidInput for an unknown provider, a missing or broken key, an address that can't be one, and
+    headers that can't be sent; no message shows the key.
 
         >>> resolve("openai", None, "key", {}).base_url
         'https://api.openai.com/v1'
@@ -337,10 +344,12 @@ def resolve(
     row = PROVIDERS[known(provider)]
     url = checked_url(_address(row, base_url, environ), row)
     key = _key(row, api_key, environ)
-    if not key and row.needs_key and (url == row.base_url or row.name == "azure"):
+    headers = tuple(_checked_header(name, value) for name, value in extra_headers)
+    at_home = url == row.base_url or row.name == "azure"
+    if row.needs_key and at_home and not key and _KEY_HEADERS.isdisjoint(dict(headers)):
         names = " or ".join(row.key_names)
         raise InvalidInput(f"{row.name} needs a key: set {names}, or pass api_key=.")
-    return Endpoint(row.name, row.wire, url, key)
+    return Endpoint(row.name, row.wire, url, key, headers)
 
 
 def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) -> str:
@@ -364,6 +373,17 @@ def _key(row: Provider, api_key: str | Secret | None, environ: Mapping[str, str]
             f"the key in {source} has a space, a line end or another odd character: copy it again."
         )
     return Secret(key)
+
+
+def _checked_header(name: object, value: object) -> tuple[str, str]:
+    """A header in the form it is sent in; its value may be a key, so no message shows it."""
+    if not isinstance(name, str) or not _HEADER_NAME.issuperset(name.lower()) or not name:
+        raise InvalidInput(f"header {name!r} can't be sent: use letters, digits and hyphens.")
+    if name.lower() in _FRAMING:
+        raise InvalidInput(f"header {name!r} can't be set: remove it, the connection makes it.")
+    if not isinstance(value, str) or not all(" " <= char <= "~" for char in value):
+        raise InvalidInput(f"the value of header {name!r} can't be sent: use printable ASCII text.")
+    return name.lower(), value.strip()
 
 
 def checked_url(url: str, row: Provider = PROVIDERS["custom"]) -> str:

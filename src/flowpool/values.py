@@ -107,6 +107,11 @@ class Endpoint(Struct, frozen=True, cache_hash=True):
     key: Secret
     headers: Headers = ()
 
+    def __repr__(self) -> str:
+        # Header values may hold a gateway's key.
+        names = ", ".join(name for name, _ in self.headers)
+        return f"Endpoint({self.provider} {self.base_url}, wire: {self.wire}; headers: {names or 'none'})"
+
 
 class HttpRequest(Struct, frozen=True):
     """One HTTP request. `headers` should be one tuple reused between calls: the transport caches by it."""

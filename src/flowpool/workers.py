@@ -8,6 +8,7 @@ guard work. Must not know tools, items or the engine: it is given a dotted name 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import struct
@@ -34,11 +35,11 @@ class Workers:
 
     Example:
         async with Workers(2) as workers:
-            await workers.run("math:hypot_of", {"x": 3, "y": 4})
+            await workers.run("textwrap:shorten", {"text": "to be or not", "width": 8})
     """
 
     def __init__(self, size: int | None = None) -> None:
-        self.size = size or os.cpu_count() or 1
+        self.size = size or default_size()
         self._free = asyncio.Semaphore(self.size)
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -118,10 +119,8 @@ class _Worker:
     async def kill(self) -> int:
         """Ends the process, and returns its exit code once its pipes are closed too."""
         if self._process.returncode is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-            except ProcessLookupError:
-                pass
         self._to.close()
         return await self._process.wait()
 
@@ -141,6 +140,11 @@ def _died(dotted: str, code: int) -> WorkerDied:
 
 
 _shared: PerLoop[Workers] = PerLoop(Workers)
+
+
+def default_size() -> int:
+    """One worker for each core that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shared() -> Workers:
@@ -202,7 +206,9 @@ def _resolve(dotted: str) -> Any:
     from importlib import import_module
 
     module, _, path = dotted.partition(":")
-    return reduce(getattr, path.split("."), import_module(module))
+    found = reduce(getattr, path.split("."), import_module(module))
+    # A tool's `run` gives its output and raises, whatever calling the tool itself may do.
+    return getattr(found, "run", found)
 
 
 def _failure(error: BaseException) -> bytes:

@@ -18,11 +18,11 @@ class Lane(Generic[T]):
     """Calls in flight up to a window and a quota; the rest wait, those nearest their item's end first.
 
     A caller asks `try_enter`; refused, it leaves a ticket with `wait_for`, and `admit` says whose turn it is.
-    Each call that entered must `leave` with what it saw. A lane whose provider can't answer any call (wrong
-    key, no credit) breaks: `broken` is then the failure of every further call, and nothing more is sent.
+    Each call that entered must `leave` with what it saw. A lane breaks when several calls in a row say that
+    none can succeed (wrong key, no credit): `broken` is then the failure of every further call, and nothing more is sent.
     """
 
-    __slots__ = ("_answered", "_arrivals", "_hopeless", "_waiting", "broken", "in_flight", "name", "paused_until",
+    __slots__ = ("_arrivals", "_hopeless", "_waiting", "broken", "in_flight", "name", "paused_until",
                  "quota", "throttles", "window")  # fmt: skip
 
     HOPELESS_IN_A_ROW = 3
@@ -37,7 +37,6 @@ class Lane(Generic[T]):
         self.broken: CallError | None = None
         self._waiting: list[tuple[float, int, Cost, T]] = []
         self._arrivals = 0
-        self._answered = False
         self._hopeless = 0
 
     def __repr__(self) -> str:
@@ -97,7 +96,6 @@ class Lane(Generic[T]):
         """A call ended with an answer."""
         self.window.answered(self.in_flight)
         self.in_flight -= 1
-        self._answered = True
         self._hopeless = 0
 
     def failed(self, error: CallError, sent: float, now: float) -> None:
@@ -110,5 +108,5 @@ class Lane(Generic[T]):
                 self.paused_until = max(self.paused_until, now + error.retry_after)
         elif error.signal is Signal.HOPELESS:
             self._hopeless += 1
-            if not self._answered or self._hopeless >= self.HOPELESS_IN_A_ROW:
+            if self._hopeless >= self.HOPELESS_IN_A_ROW:
                 self.broken = error

@@ -156,10 +156,10 @@ class Connection(asyncio.Protocol):
             self._surplus = True
             if not self._complete:
                 self._refuse(f"sent something that isn't HTTP/1.1: {error}")
-        if self._complete:
+        if self._size > self._max_body:
+            self.fail(self._too_large())
+        elif self._complete:
             self._finish()
-        elif self._size > self._max_body:
-            self._refuse_body()
         elif self._head_size > _MAX_HEAD and not self._in_body:
             self._refuse(f"sent headers longer than {_MAX_HEAD // 1024} KiB")
 
@@ -276,9 +276,6 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, what: str) -> None:
         self.fail(ProtocolError(f"{self.name} {what}"))
-
-    def _refuse_body(self) -> None:
-        self.fail(self._too_large())
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(

@@ -17,7 +17,6 @@ _FIRST_WINDOW = (
     32  # connection attempts at once: more than a listen backlog holds cost a second each
 )
 _WIDEST_WINDOW = 256
-_SLOW_DIAL = 0.9  # seconds: a first packet that was dropped is sent again after one
 
 
 class _Waiter:
@@ -43,8 +42,8 @@ class OriginPool:
     """Hands each connection to one call at a time; the last one freed goes first.
 
     Calls that find none free wait in line, and each that waits has one connection made, up to a window that
-    grows with every success and halves when an attempt is as slow as a lost packet. Whatever comes free first,
-    new or used, goes to the first in line.
+    grows with every success and halves with every attempt that times out. Whatever comes free first, new or
+    used, goes to the first in line.
     """
 
     def __init__(
@@ -101,12 +100,12 @@ class OriginPool:
                 waiter.timer.cancel()
 
     def freed(self, connection: Connection) -> None:
-        waiter = next(iter(self._waiting), None)
+        waiter = self._first_in_line()
         if waiter is None or (waiter.fresh and connection.reused):
             connection.reused = True
             self._free[connection] = None
         else:
-            self._waiting.popitem(last=False)
+            del self._waiting[waiter]
             waiter.connection.set_result(connection)
 
     def lost(self, connection: Connection) -> None:
@@ -139,6 +138,14 @@ class OriginPool:
         return ConnectionReset(f"the transport was closed during a call to {self.name}")
 
     # Calls in line.
+
+    def _first_in_line(self) -> _Waiter | None:
+        while self._waiting:
+            waiter = next(iter(self._waiting))
+            if not waiter.connection.done():
+                return waiter
+            del self._waiting[waiter]  # cancelled, but its call hasn't run since
+        return None
 
     def _set_timer(self, waiter: _Waiter, patience: float) -> None:
         when = min(patience, waiter.deadline)
@@ -192,25 +199,25 @@ class OriginPool:
         self._start_dials()
 
     async def _run_dial(self, seconds: float) -> None:
-        started = self._loop.time()
         try:
             async with asyncio.timeout(seconds):
                 connection = await self._dial(self)
-        except TimeoutError:
-            self._window = max(self._window // 2, 1)  # the calls in line have their own clocks
+        except TimeoutError:  # the calls in line have their own clocks
+            self._window = max(self._window // 2, _FIRST_WINDOW)
         except Exception as error:
-            if self._waiting:
-                self._fail(next(iter(self._waiting)), error)
+            self._fail_first(error)
         else:
-            self._last_success = now = self._loop.time()
-            slow = now - started > _SLOW_DIAL
-            grown = self._window // 2 if slow else self._window + 1
-            self._window = max(1, min(grown, _WIDEST_WINDOW))
+            self._last_success = self._loop.time()
+            self._window = min(self._window + 1, _WIDEST_WINDOW)
             self._open.add(connection)
             if not connection.closing:
                 self.freed(connection)
                 return
             self.lost(connection)
-            if self._waiting:
-                message = f"{self.name} closed the connection without an answer"
-                self._fail(next(iter(self._waiting)), ConnectionReset(message))
+            message = f"{self.name} closed the connection without an answer"
+            self._fail_first(ConnectionReset(message))
+
+    def _fail_first(self, error: Exception) -> None:
+        waiter = self._first_in_line()
+        if waiter is not None:
+            self._fail(waiter, error)

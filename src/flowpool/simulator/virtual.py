@@ -60,7 +60,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         future = super().run_in_executor(executor, func, *args)
         self.outside += 1
@@ -78,7 +78,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.outside -= 1
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
     """Runs `main` to its end in simulated time, starting at 0, and returns what it returns.
 
     Raises `Deadlock` when nothing can happen any more, and `LeakedTasks` when `main` is over but tasks
@@ -88,7 +88,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             await asyncio.sleep(3600)
             return asyncio.get_running_loop().time()
 
-        run(nap())  # 3600.0, in a millisecond
+        run_virtual(nap())  # 3600.0, in a millisecond
     """
     loop = VirtualLoop()
     try:
@@ -131,3 +131,6 @@ def _describe(task: asyncio.Task[Any]) -> str:
         place = f" at {frame.f_code.co_qualname}:{frame.f_lineno}"
         coroutine = coroutine.cr_await
     return f"{task.get_name()}{place}"
+
+
+run = run_virtual

@@ -12,14 +12,13 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import Any, ClassVar, Literal, get_type_hints, is_typeddict, overload
 
 from flowpool.errors import InvalidInput
 from flowpool.tools.schema import annotations_of, docstring_of, parameters_schema, signature_of
 
 Mode = Literal["async", "thread", "process"]
 Prepare = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-_Fn = TypeVar("_Fn", bound="Tool")
 
 # Annotations of a sole parameter that may take the whole variables: none at all, or a mapping.
 _ROW_TYPES = (inspect.Parameter.empty, Any, dict, Mapping)
@@ -36,6 +35,11 @@ class ToolResult:
     error: str | None = None
 
 
+def _has_kwargs(signature: inspect.Signature | None) -> bool:
+    known = signature.parameters.values() if signature else ()
+    return any(p.kind is p.VAR_KEYWORD for p in known)
+
+
 class Tool:
     """A step that computes, fetches or converts. Subclass it and write `run`, or use `@tool`.
 
@@ -47,6 +51,8 @@ class Tool:
         max_flows: most calls of it at once by default; None leaves that to the engine.
         dotted: "module:name" where a worker process or a chain file finds it; None if nowhere.
         options_only: parameters that an item's variables never fill, only a step's options.
+        outputs: the names that its dict output adds to the variables; none for other outputs, None if
+            only a run can tell.
         prepare: an async function from arguments to arguments, awaited on the loop before the call.
 
     Example:
@@ -67,6 +73,7 @@ class Tool:
     max_flows: int | None = None
     dotted: str | None = None
     options_only: frozenset[str] = frozenset()
+    outputs: Iterable[str] | None = None
     prepare: Prepare | None = None
 
     drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
@@ -96,7 +103,7 @@ class Tool:
         """The tool's work: its output, or whatever it raises."""
         raise NotImplementedError(f"{self.name}: write run(self, **kwargs)")
 
-    def __call__(self, input: Any = None, options: Any = None, **kwargs: Any) -> Any:  # noqa: A002
+    def __call__(self, input: Any = None, options: Any = None, **kwargs: Any) -> Any:
         """The outcome as a `ToolResult`; never raises.
 
         `input` is a dict of arguments, or the one argument that the parameter `input` (else the first
@@ -202,6 +209,7 @@ class FunctionTool(Tool):
         self.max_flows = max_flows
         self.options_only = frozenset(options_only)
         self.dotted = _dotted(fn)
+        self.outputs = _outputs(annotations_of(fn).get("return", Any))
         self._read(fn)
         self.mode = "thread"
         if _is_async(fn):
@@ -372,7 +380,9 @@ def as_tool(obj: Any) -> Tool:
                 return ForeignTool(obj, method)
     if callable(obj):
         return FunctionTool(obj)
-    raise InvalidInput(f"{type(obj).__name__} can't run as a step: use a function, a Tool or a Skill")
+    raise InvalidInput(
+        f"{type(obj).__name__} can't run as a step: use a function, a Tool or a Skill"
+    )
 
 
 def _restore(dotted: str, presets: dict[str, Any]) -> Tool:
@@ -400,15 +410,16 @@ def _is_async(fn: Callable[..., Any]) -> bool:
     )
 
 
-def _has_kwargs(signature: inspect.Signature | None) -> bool:
-    known = signature.parameters.values() if signature else ()
-    return any(p.kind is p.VAR_KEYWORD for p in known)
-
-
 def _only_keywords(signature: inspect.Signature | None) -> bool:
     known = signature.parameters.values() if signature else ()
     by_position = any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in known)
     return _has_kwargs(signature) and not by_position
+
+
+def _outputs(returned: Any) -> Iterable[str] | None:
+    if is_typeddict(returned):
+        return tuple(get_type_hints(returned))
+    return () if returned in (str, int, float, bool, bytes, list, type(None)) else None
 
 
 def _may_be_row(hint: Any) -> bool:

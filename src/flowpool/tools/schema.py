@@ -43,7 +43,7 @@ def annotations_of(fn: Any) -> dict[str, Any]:
     """The evaluated annotations of `fn`; empty where a name in them can't be found."""
     target = inspect.unwrap(fn.func if hasattr(fn, "func") else fn)
     if not (inspect.isfunction(target) or inspect.ismethod(target) or inspect.isclass(target)):
-        target = getattr(type(target), "__call__", target)
+        target = vars(type(target)).get("__call__", target)
     try:
         return typing.get_type_hints(target)
     except (NameError, TypeError, AttributeError):

@@ -13,9 +13,8 @@ from msgspec import Struct
 from flowpool.errors import CallError
 from flowpool.values import Call, Endpoint, HttpRequest, HttpResponse, Reply
 from flowpool.wire import anthropic, gemini, openai_chat, openai_responses
-from flowpool.wire.failures import redact
 
-__all__ = ["WIRES", "Wire", "redact"]
+__all__ = ["WIRES", "Wire"]
 
 
 class Wire(Struct, frozen=True):

@@ -195,7 +195,7 @@ def parse(response: HttpResponse) -> Reply | CallError:
         return replies.failed(InvalidReply, "the answer has no choices", response, usage)
     choice = answer.choices[0]
     said = choice.message or _NOTHING_SAID
-    text = said.content if type(said.content) is str else _joined(said.content)
+    text = said.content if isinstance(said.content, str) else _joined(said.content)
     if choice.finish_reason != "stop" or choice.error or said.refusal:
         stopped = _stopped(choice, said, text, usage, response)
         if stopped is not None:
@@ -203,11 +203,9 @@ def parse(response: HttpResponse) -> Reply | CallError:
     return replies.reply(text, usage, answer.model, answer.id, response)
 
 
-def _joined(content: str | list[_Chunk] | None) -> str:
+def _joined(content: list[_Chunk] | None) -> str:
     """The words of content in chunks; a model's thinking is among them without being its answer."""
-    if not content or isinstance(content, str):
-        return content or ""
-    return "".join(chunk.text or "" for chunk in content if chunk.type in ("", "text"))
+    return "".join(chunk.text or "" for chunk in content or () if chunk.type in ("", "text"))
 
 
 def _stopped(

@@ -1,0 +1,134 @@
+"""The work that the benches time, one job a process: `python -m bench.clients JOB URL [NUMBERS]`."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from bench.common import measure
+
+PROMPT = "Summarise in one sentence:\n\n"
+TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. " * 12
+
+
+def _skill(url: str) -> Any:
+    from flowpool import Model, Skill
+
+    return Skill(
+        Model("bench", base_url=url + "/v1", api_key="bench-key"), prompt=PROMPT + "{text}"
+    )
+
+
+def _pool(url: str, count: int, flows: int) -> dict[str, float]:
+    """A pool with everything on: retries, timeouts, records, usage and cost, progress told."""
+    from flowpool import Pool
+
+    items = [{"text": f"{i} {TEXT}"} for i in range(count)]
+    pool = Pool(_skill(url), items, max_flows=flows, progress=lambda snapshot: None)
+    results: list[Any] = []
+
+    def run() -> None:
+        results.append(pool.run())
+        assert not results[0].failed, results[0].failed[0].error
+
+    figures = measure(run)
+    assert results[0].usage.output_tokens > 0
+    return figures
+
+
+def _loop(url: str, count: int, flows: int) -> dict[str, float]:
+    """The hand-written loop: aiohttp, uvloop, a semaphore, orjson, and nothing else."""
+    import aiohttp
+    import orjson
+    import uvloop
+
+    items = [{"text": f"{i} {TEXT}"} for i in range(count)]
+    endpoint = url + "/v1/chat/completions"
+    headers = {"authorization": "Bearer bench-key", "content-type": "application/json"}
+
+    async def work() -> list[str]:
+        room = asyncio.Semaphore(flows)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+
+            async def one(item: dict[str, str]) -> str:
+                message = {"role": "user", "content": PROMPT + item["text"]}
+                body = orjson.dumps({"model": "bench", "messages": [message]})
+                async with room, session.post(endpoint, data=body) as response:
+                    answer = orjson.loads(await response.read())
+                content: str = answer["choices"][0]["message"]["content"]
+                return content
+
+            return await asyncio.gather(*(one(item) for item in items))
+
+    return measure(lambda: uvloop.run(work()))
+
+
+def _stages(url: str, count: int) -> dict[str, float]:
+    """fetch (50 wide) then the model (10 wide), so that the model's lane is the bound."""
+    from flowpool import Chain, Pool
+    from flowpool.tools import fetch
+
+    chain = Chain(
+        [
+            (fetch, "page", {"url": "source"}, {"allow_private": True, "max_flows": 50}),
+            (_skill(url), "summary", {"text": "title"}, {"max_flows": 10}),
+        ]
+    )
+    items = [{"source": f"{url}/pages/page?n={i}"} for i in range(count)]
+    pool = Pool(chain, items, progress=False)
+
+    def run() -> None:
+        results = pool.run()
+        assert not results.failed, results.failed[0].error
+
+    return measure(run)
+
+
+def _stream(url: str, count: int) -> dict[str, float]:
+    """Items from a generator through `stream()`; the peak of this process's memory."""
+    from flowpool import Pool
+
+    def items() -> Iterator[dict[str, str]]:
+        return ({"text": f"{i} {TEXT}"} for i in itertools.islice(itertools.count(), count))
+
+    def run() -> None:
+        pool = Pool(_skill(url), items(), max_flows=64, progress=False)
+        done = sum(1 for record in pool.stream() if record.error is None)
+        assert done == count, done
+
+    return measure(run)
+
+
+def _busy(url: str, count: int, flows: int) -> dict[str, float]:
+    """How long `flows` slots stood busy, until the last 100 items, of the time that they could."""
+    from flowpool import Pool
+
+    items = [{"text": f"{i} {TEXT}"} for i in range(count)]
+    pool = Pool(_skill(url), items, max_flows=flows, progress=False)
+    start = time.perf_counter()
+    results = pool.run()
+    wall = time.perf_counter() - start
+    spans = sorted((r.started, r.started + r.duration) for r in results.records)
+    first = spans[0][0]
+    ends = sorted(end for _, end in spans)
+    until = ends[-100]
+    busy = sum(max(0.0, min(end, until) - begin) for begin, end in spans)
+    return {"wall": wall, "busy": busy / (flows * (until - first))}
+
+
+def main(job: str, url: str, *numbers: str) -> None:
+    jobs = {"pool": _pool, "loop": _loop, "stages": _stages, "stream": _stream, "busy": _busy}
+    figures = jobs[job](url, *map(int, numbers))  # type: ignore[operator]
+    figures["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

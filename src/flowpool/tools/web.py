@@ -1,0 +1,234 @@
+"""Fetches pages whose URLs come from input, and so may not be trusted.
+
+Every host is resolved, checked and connected to by the same address, on every redirect. Must not know chains
+or pools. Redirects are followed here; the transport only ever makes one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NoReturn
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from flowpool.errors import (
+    AddressRefused,
+    AttemptTimeout,
+    BadRequest,
+    BodyTooLarge,
+    CallError,
+    InvalidInput,
+    Overloaded,
+    RateLimited,
+    ServerError,
+    Signal,
+    TransportError,
+)
+from flowpool.per_loop import PerLoop
+from flowpool.tools.addresses import is_public
+from flowpool.tools.base import tool
+from flowpool.tools.decoding import decode, is_text, title_of
+from flowpool.transport import HttpTransport
+from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_CONNECT = 10.0  # seconds: a host that takes longer won't answer
+
+
+class _Transports:
+    """One loop's transports: what may be connected to, and how much read, is fixed in each."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[bool, int], HttpTransport] = {}
+
+    def get(self, allow_private: bool, max_bytes: int) -> HttpTransport:
+        key = (allow_private, max_bytes)
+        if key not in self._open:
+            allow = None if allow_private else is_public
+            self._open[key] = HttpTransport(allow_address=allow, max_body=max_bytes)
+        return self._open[key]
+
+    async def aclose(self) -> None:
+        for transport in self._open.values():
+            await transport.aclose()
+
+
+_transports: PerLoop[_Transports] = PerLoop(_Transports)
+
+
+@tool(max_flows=50, options_only=("allow_private",))
+async def fetch(
+    url: str,
+    allow_private: bool = False,
+    timeout: float = 30.0,
+    max_bytes: int = 10_000_000,
+    max_redirects: int = 5,
+) -> dict[str, Any]:
+    """Fetches the page at a URL, as a dict that a chain spreads into its variables.
+
+    Args:
+        url: an http or https URL.
+        allow_private: also connect to private, loopback and link-local addresses. Only code or a step's
+            options set it, never an item's variables.
+        timeout: seconds for everything, redirects included.
+        max_bytes: the longest body taken, as sent and decompressed.
+        max_redirects: the most redirects followed.
+
+    Returns a dict: `status`, `url` (where the redirects led), `title`, `html` (the text; empty for binary
+    data), `content_type`, and for binary data `content`, its bytes. Raises `InvalidInput` for what is no
+    URL, `AddressRefused` for a host that isn't public, `BadRequest`, `RateLimited`, `Overloaded` or
+    `ServerError` for a status of 400 and over, or another `TransportError`.
+
+    Example:
+        page = await fetch("https://example.com/")
+        page["title"]  # 'Example Domain'
+    """
+    _check(url, timeout, max_bytes)
+    transport = _transports.get().get(allow_private, max_bytes)
+    try:
+        final, response = await _follow(transport, url.strip(), timeout, max_redirects)
+    except TransportError as error:
+        _raise_plain(error, url, max_bytes)
+    if response.status >= 400:
+        raise _status_error(final, response)
+    return _page(final, response)
+
+
+fetch.dotted = "flowpool.tools:fetch"
+fetch.outputs = ("status", "url", "title", "html", "content_type", "content")
+
+
+def _headers() -> Headers:
+    from flowpool import __version__
+
+    return (
+        ("user-agent", f"flowpool/{__version__}"),
+        ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+    )
+
+
+_HEADERS = _headers()
+
+
+async def _follow(
+    transport: HttpTransport, url: str, seconds: float, max_redirects: int
+) -> tuple[str, HttpResponse]:
+    """The first answer that is no redirect, and its URL."""
+    now = asyncio.get_running_loop().time
+    deadline = now() + seconds
+    for _ in range(max_redirects + 1):
+        left = deadline - now()
+        if left <= 0:
+            raise AttemptTimeout(f"no answer within {seconds:g} s")
+        timeouts = Timeouts(connect=min(_CONNECT, left), read=left, total=left)
+        response = await transport.send(HttpRequest("GET", url, _HEADERS), timeouts)
+        location = response.headers.get("location")
+        if response.status not in _REDIRECTS or not location:
+            return url, response
+        url = _next_url(url, location)
+    raise _quiet(
+        BadRequest(
+            f"{_shown(url)}: more than {max_redirects} redirects",
+            fix="raise max_redirects, or use the final URL",
+        )
+    )
+
+
+def _next_url(url: str, location: str) -> str:
+    """Where a redirect leads, without the credentials of another origin."""
+    try:
+        target = urlsplit(urljoin(url, location.strip()))
+        same = _origin(target) == _origin(urlsplit(url))
+    except ValueError:
+        raise _quiet(BadRequest(f"{_shown(url)}: redirects to what is no URL")) from None
+    if target.scheme not in ("http", "https") or not target.hostname:
+        raise _quiet(
+            BadRequest(f"{_shown(url)}: redirects to {target.scheme}:, only http(s) is followed")
+        )
+    if not same:
+        target = target._replace(netloc=target.netloc.rpartition("@")[2])
+    return target.geturl()
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return url.scheme, url.hostname, port
+
+
+def _check(url: Any, seconds: float, max_bytes: int) -> None:
+    if not isinstance(url, str):
+        raise InvalidInput(
+            f"fetch: url is of type {type(url).__name__}: pass an http(s) URL as text."
+        )
+    text = url.strip()
+    scheme = text.partition(":")[0].lower() if "://" in text else ""
+    if scheme not in ("http", "https") or any(char.isspace() for char in text):
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise InvalidInput(f"fetch: {shown!r} is no URL: write it as https://host/path.")
+    if seconds <= 0:
+        raise InvalidInput(f"fetch: timeout={seconds}: use more than 0 seconds.")
+    if max_bytes < 1:
+        raise InvalidInput(f"fetch: max_bytes={max_bytes}: use 1 or more.")
+
+
+def _page(url: str, response: HttpResponse) -> dict[str, Any]:
+    content_type = response.headers.get("content-type", "")
+    page: dict[str, Any] = {"status": response.status, "url": url, "title": "", "html": ""}
+    page["content_type"] = content_type
+    if is_text(response.body, content_type):
+        page["html"] = decode(response.body, content_type)
+        page["title"] = title_of(page["html"])
+    else:
+        page["content"] = response.body
+    return page
+
+
+def _status_error(url: str, response: HttpResponse) -> CallError:
+    status = response.status
+    kind: type[CallError] = BadRequest
+    if status == 429:
+        kind = RateLimited
+    elif status == 503:
+        kind = Overloaded
+    elif status >= 500 or status in (408, 425):
+        kind = ServerError
+    fix = {401: "the page needs a login", 403: "the site refuses this client"}.get(status, "")
+    after = _retry_after(response.headers) if kind is not BadRequest else None
+    return _quiet(kind(f"{_shown(url)}: HTTP {status}", fix=fix, status=status, retry_after=after))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that Retry-After asks for, as a number or a date."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _raise_plain(error: TransportError, url: str, max_bytes: int) -> NoReturn:
+    if isinstance(error, AddressRefused):
+        error.fix = "pass allow_private=True if you trust this URL"
+    elif isinstance(error, BodyTooLarge):
+        error.message = f"{_shown(url)}: the page is longer than max_bytes={max_bytes}"
+        error.fix = "raise max_bytes"
+    elif _shown(url) not in error.message:
+        error.message = f"{_shown(url)}: {error.message}"
+    raise _quiet(error)
+
+
+def _quiet(error: CallError) -> CallError:
+    """The error as one host's own: it says nothing of the other hosts that share the lane."""
+    error.signal = Signal.NONE
+    return error
+
+
+def _shown(url: str) -> str:
+    """The URL as messages show it: without credentials and query, which may hold secrets."""
+    parts = urlsplit(url.strip())
+    text = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,185 @@
+"""What an error body says, read without knowing whose it is: codes, words, and when to come back.
+
+Providers put these in half a dozen shapes. Judges nothing and knows no clock: a date in `retry-after` is
+taken against the answer's own `date`. Nothing here raises for what a provider sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from flowpool.values import HttpResponse
+
+MESSAGE_CAP = 500
+PER_DAY = "flowpool:quota-per-day"  # a code made up for what Gemini says in its details
+
+_REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id")
+_WORDS = ("message", "msg", "detail", "error_msg", "error", "errors")
+_CODES = ("code", "type", "status", "reason")  # the most telling first
+
+
+class Fault(Struct, frozen=True):
+    """What an error body says, in no provider's dialect."""
+
+    message: str = ""
+    codes: tuple[str, ...] = ()
+    retry_delay: float | None = None
+    request_id: str = ""
+
+
+# What the error body says.
+
+
+def read(body: bytes) -> Fault:
+    try:
+        return fault_in(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Fault()
+
+
+def fault_in(data: object) -> Fault:
+    if isinstance(data, list) and data:
+        data = data[0]
+    if not isinstance(data, dict):
+        return Fault(_words(data))
+    inner = data.get("error")
+    if isinstance(inner, list) and inner:
+        inner = inner[0]
+    error = inner if isinstance(inner, dict) else data
+    codes = list(_codes(error))
+    delay: float | None = None
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict):
+            codes.extend(_detail_codes(detail))
+            delay = _duration(detail.get("retryDelay")) if "retryDelay" in detail else delay
+    return Fault(_message(error), tuple(codes), delay, _text(data.get("request_id")))
+
+
+def _codes(error: Mapping[str, Any]) -> Iterator[str]:
+    """Every name an error goes by."""
+    for key in _CODES:
+        value = error.get(key)
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            yield str(value)[:100]
+    deeper = error.get("innererror")
+    if isinstance(deeper, dict):
+        yield from _codes(deeper)
+
+
+def _detail_codes(detail: Mapping[str, Any]) -> Iterator[str]:
+    reason = detail.get("reason")
+    if isinstance(reason, str):
+        yield reason
+    violations = detail.get("violations")
+    for violation in violations if isinstance(violations, list) else ():
+        if isinstance(violation, dict) and "PerDay" in _text(violation.get("quotaId")):
+            yield PER_DAY
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """The provider's message; a router's with what the host behind it said."""
+    said = _words(error)
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    return f"{said}: {raw}" if isinstance(raw, str) and raw else said
+
+
+def _words(value: object, depth: int = 0) -> str:
+    """The first text found where error bodies keep their message."""
+    if isinstance(value, str):
+        return value
+    if depth > 4:
+        return ""
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_words(part, depth + 1) for part in value[:3])))
+    if isinstance(value, dict):
+        return next(filter(None, (_words(value.get(key), depth + 1) for key in _WORDS)), "")
+    return ""
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+# When to come back.
+
+
+def retry_after(headers: Mapping[str, str], delay: float | None = None) -> float | None:
+    """Seconds the provider asked to wait: from its headers, else `delay` from its error body."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    asked = headers.get("retry-after", "")
+    seconds = _number(asked)
+    if seconds is not None:
+        return seconds
+    until, now = _date(asked), _date(headers.get("date", ""))
+    if until is not None and now is not None:
+        return max(0.0, (until - now).total_seconds())
+    return delay
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if isfinite(number) and number >= 0 else None
+
+
+def _duration(value: object) -> float | None:
+    return _number(value.removesuffix("s")) if isinstance(value, str) else None
+
+
+def _date(value: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # slow to import, and seldom needed
+
+    try:
+        date = parsedate_to_datetime(value)
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+# What is said about it.
+
+
+def request_id(response: HttpResponse) -> str:
+    """The id to quote to the provider's support, from the headers."""
+    headers = response.headers
+    for name in _REQUEST_IDS:
+        found = headers.get(name)
+        if found:
+            return found[:200]
+    return ""
+
+
+def words_of(body: bytes) -> str:
+    """What a body that isn't an error object says: a page's title, or its first words."""
+    text = body[:4000].decode("utf-8", "replace")
+    lowered = text.lower()
+    start = lowered.find("<title")
+    if start >= 0:
+        inside = text.find(">", start) + 1
+        end = lowered.find("</title", inside)
+        if inside and end > inside:
+            return f"a web page: {text[inside:end]}"
+    if lowered.lstrip().startswith(("<!doctype", "<html")):
+        return "a web page"
+    return text[:300] or "an empty body"
+
+
+def one_line(message: str) -> str:
+    """The message without control characters and line ends, at most `MESSAGE_CAP` characters."""
+    shown = message[: 4 * MESSAGE_CAP]
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else " " for char in shown)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= MESSAGE_CAP else shown[: MESSAGE_CAP - 1] + "…"
