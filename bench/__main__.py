@@ -171,7 +171,9 @@ def main(*names: str) -> None:
     rows = []
     for name in names or BENCHES:
         print(f"{name} ...", file=sys.stderr)
-        rows += BENCHES[name]()
+        for row in BENCHES[name]():
+            print(f"  {row.name}: {row.figure} ({row.against}), bar {row.bar}", file=sys.stderr)
+            rows.append(row)
     print_table(rows)
 
 

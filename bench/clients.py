@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import resource
 import sys
 import time
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 from bench.common import measure
@@ -106,21 +108,39 @@ def _stream(url: str, count: int) -> dict[str, float]:
     return measure(run)
 
 
+class _Recorder:
+    """The real transport, with the moment each call was sent and answered."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []
+
+    async def send(self, request: Any, timeouts: Any) -> Any:
+        from flowpool.transport import shared
+
+        sent = time.perf_counter()
+        response = await shared().send(request, timeouts)
+        self.spans.append((sent, time.perf_counter()))
+        return response
+
+    async def aclose(self) -> None:
+        pass
+
+
 def _busy(url: str, count: int, flows: int) -> dict[str, float]:
-    """How long `flows` slots stood busy, until the last 100 items, of the time that they could."""
+    """The share of `flows` slots that had a call in flight, from the start until the last 100 items."""
     from flowpool import Pool
+    from flowpool.engine.driver import World
 
     items = [{"text": f"{i} {TEXT}"} for i in range(count)]
-    pool = Pool(_skill(url), items, max_flows=flows, progress=False)
+    recorder = _Recorder()
+    world = World(recorder, os.environ, Random(0))
+    pool = Pool(_skill(url), items, max_flows=flows, progress=False, world=world)
     start = time.perf_counter()
-    results = pool.run()
+    assert not pool.run().failed
     wall = time.perf_counter() - start
-    spans = sorted((r.started, r.started + r.duration) for r in results.records)
-    first = spans[0][0]
-    ends = sorted(end for _, end in spans)
-    until = ends[-100]
-    busy = sum(max(0.0, min(end, until) - begin) for begin, end in spans)
-    return {"wall": wall, "busy": busy / (flows * (until - first))}
+    until = sorted(end for _, end in recorder.spans)[-100]
+    busy = sum(max(0.0, min(end, until) - sent) for sent, end in recorder.spans)
+    return {"wall": wall, "busy": busy / (flows * (until - start))}
 
 
 def main(job: str, url: str, *numbers: str) -> None:

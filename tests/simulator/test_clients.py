@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import anthropic
 import openai
@@ -25,31 +26,31 @@ SCHEMA = {
 
 
 @pytest.fixture(scope="module")
-def sim():
+def sim() -> Any:
     with SimServer("free") as server:
         yield server
 
 
 @pytest.fixture
-def openai_client(sim):
+def openai_client(sim: Any) -> Any:
     with openai.OpenAI(base_url=f"{sim.url}/v1", api_key="key-canary", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def anthropic_client(sim):
+def anthropic_client(sim: Any) -> Any:
     with anthropic.Anthropic(base_url=sim.url, api_key="key-canary", max_retries=0) as client:
         yield client
 
 
 @pytest.fixture
-def google_client(sim):
+def google_client(sim: Any) -> Any:
     client = genai.Client(api_key="key-canary", http_options=types.HttpOptions(base_url=sim.url))
     yield client
     client.close()
 
 
-def user(text):
+def user(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
@@ -110,7 +111,7 @@ def test_openai_responses_report_a_truncated_answer(openai_client) -> None:
 
 
 def test_openai_classifies_the_simulators_errors(openai_client) -> None:
-    def ask(directive):
+    def ask(directive: str) -> Any:
         return openai_client.chat.completions.create(
             model="gpt-sim", messages=user(f"{directive} {PROMPT}"), timeout=0.5
         )
@@ -144,7 +145,7 @@ def test_openais_client_retries_a_planted_failure_to_its_answer(sim) -> None:
 
 
 def test_openai_async(sim) -> None:
-    async def ask():
+    async def ask() -> Any:
         async with openai.AsyncOpenAI(base_url=f"{sim.url}/v1", api_key="key-canary") as client:
             chat = await client.chat.completions.create(model="gpt-sim", messages=user(PROMPT))
             response = await client.responses.create(model="gpt-sim", input=PROMPT)
@@ -191,19 +192,23 @@ def test_anthropic_streams(anthropic_client) -> None:
         assert stream.get_final_message().stop_reason == "end_turn"
 
 
+def error_type(error: Any) -> Any:
+    return error.body["error"]["type"]
+
+
 def test_anthropic_classifies_the_simulators_errors(anthropic_client) -> None:
-    def ask(directive):
+    def ask(directive: str) -> Any:
         return anthropic_client.messages.create(
             model="claude-sim", max_tokens=100, messages=user(f"{directive} {PROMPT}")
         )
 
     with pytest.raises(anthropic.RateLimitError) as limited:
         ask("[[sim: 429]]")
-    assert limited.value.body["error"]["type"] == "rate_limit_error"
+    assert error_type(limited.value) == "rate_limit_error"
     with pytest.raises(anthropic.APIStatusError) as overloaded:
         ask("[[sim: 529]]")
     assert overloaded.value.status_code == 529
-    assert overloaded.value.body["error"]["type"] == "overloaded_error"
+    assert error_type(overloaded.value) == "overloaded_error"
     with pytest.raises(anthropic.APIStatusError) as unpaid:
         ask("[[sim: quota]]")
     assert unpaid.value.status_code == 402
@@ -213,9 +218,9 @@ def test_anthropic_classifies_the_simulators_errors(anthropic_client) -> None:
 
 
 def test_anthropic_async(sim) -> None:
-    async def ask():
+    async def ask() -> Any:
         async with anthropic.AsyncAnthropic(base_url=sim.url, api_key="key-canary") as client:
-            message = await client.messages.create(
+            message: Any = await client.messages.create(
                 model="claude-sim", max_tokens=100, messages=user(PROMPT)
             )
             return message.content[0].text
@@ -250,7 +255,7 @@ def test_google_streams(google_client) -> None:
 
 
 def test_google_classifies_the_simulators_errors(google_client) -> None:
-    def ask(directive):
+    def ask(directive: str) -> Any:
         return google_client.models.generate_content(
             model="gemini-sim", contents=f"{directive} {PROMPT}"
         )
@@ -268,7 +273,7 @@ def test_google_classifies_the_simulators_errors(google_client) -> None:
 # The client's own subclassing of aiohttp's session is what warns.
 @pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
 def test_google_async(sim) -> None:
-    async def ask():
+    async def ask() -> Any:
         client = genai.Client(
             api_key="key-canary", http_options=types.HttpOptions(base_url=sim.url)
         )

@@ -61,6 +61,15 @@ def test_a_hidden_window_refuses_while_thousands_remain() -> None:
     assert limiter.admit(0.01, 0, None) is None
 
 
+def test_a_header_of_the_day_hides_the_minutes_bucket() -> None:
+    limiter = Limiter(Profile(rpm=60, rpd=8640, depth=10), now=0.0)
+    admitted = sum(limiter.admit(0.0, 0, None) is None for _ in range(50))
+    (state,) = limiter.states()
+    assert admitted == 10
+    assert (state.limit, state.remaining) == (8640, 8630)
+    assert state.reset == pytest.approx(100.0)
+
+
 def test_reserved_tokens_are_the_larger_of_max_tokens_and_the_estimate() -> None:
     limiter = Limiter(Profile(tpm=6000, charges="reserved"), now=0.0)
     limiter.admit(0.0, 100, 1000)

@@ -75,6 +75,14 @@ def test_json_without_a_schema_is_an_object() -> None:
     assert json.loads(model.answer("Just this.", wants_json=True)) == {"answer": "Just this."}
 
 
+def test_json_may_be_asked_for_in_words() -> None:
+    assert json.loads(model.answer("Just this.", "Answer with JSON.")) == {"answer": "Just this."}
+    assert json.loads(model.answer("Summarise as JSON:\n\nJust this."))["answer"] == "Just this."
+    schema = '{"type": "object", "properties": {"metres": {"type": "integer"}}}'
+    system = f"Answer with JSON. It must fit this JSON Schema:\n{schema}\nBe brief."
+    assert json.loads(model.answer(DOCUMENT, system)) == {"metres": 2}
+
+
 def test_nothing_and_oddities_are_answered_too() -> None:
     for text in ("", "   ", "...", "\n\n\n", "?" * 5000, "a" * 100_000, "日本語。" * 500):
         assert model.answer(text)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -8,15 +9,15 @@ from flowpool.simulator import Fixed, PerToken, Profile, Provider, SimRequest
 from flowpool.simulator.provider import Answer, Failure
 
 
-def ask(text="Hello there", **fields):
+def ask(text: str = "Hello there", **fields: Any) -> Any:
     return SimRequest("chat", "gpt-sim", text=text, user=text, **fields)
 
 
-def provider(seed=0, **fields):
+def provider(seed: int = 0, **fields: Any) -> Any:
     return Provider(Profile(**fields), seed)
 
 
-def play(model, now, text="Hello there", **fields):
+def play(model: Any, now: Any, text: str = "Hello there", **fields: Any) -> Any:
     plan = model.receive(now, ask(text, **fields))
     model.finished(plan.due, plan.ticket)
     return plan
@@ -87,6 +88,16 @@ def test_over_the_limit_is_a_429_that_says_when_to_return() -> None:
     assert isinstance(play(model, 1.0).outcome, Answer)
 
 
+def test_each_key_and_model_has_limits_of_its_own() -> None:
+    model = provider(rpm=60, depth=1)
+    asked = [("a", "m"), ("b", "m"), ("a", "n"), ("a", "m")]
+    plans = [
+        model.receive(0.0, SimRequest("chat", name, text="Hi", user="Hi", key=key))
+        for key, name in asked
+    ]
+    assert [getattr(plan.outcome, "status", 200) for plan in plans] == [200, 200, 200, 429]
+
+
 def test_anthropics_429_waits_whole_seconds_and_a_headerless_one_says_nothing() -> None:
     waits = {}
     for flavour in ("anthropic", "none"):
@@ -113,6 +124,14 @@ def test_a_planted_failure_ends_after_its_times_for_that_very_prompt() -> None:
     assert play(model, 0.0, text + "!").outcome.status == 429
     assert model.ledger.requested_times(text) == 3
     assert model.ledger.answered_times(text) == 1
+
+
+def test_a_planted_failure_may_be_one_models_only() -> None:
+    text = "[[sim: 500 model=gpt-sim]]"
+    model = provider()
+    assert play(model, 0.0, text).outcome.status == 500
+    other = model.receive(0.0, SimRequest("chat", "gpt-other", text=text, user=text))
+    assert isinstance(other.outcome, Answer)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503, 529])
@@ -162,7 +181,7 @@ def test_an_answer_longer_than_max_tokens_is_cut_there() -> None:
 
 
 def test_faults_come_at_their_rates_and_repeat_by_seed() -> None:
-    def statuses(seed):
+    def statuses(seed: int) -> Any:
         model = provider(seed, faults={"500": 0.1, "reset": 0.05})
         for n in range(2000):
             play(model, 0.0, f"{n}")

@@ -187,7 +187,8 @@ def test_a_compressed_answer_that_ends_early_is_cut(run, raw) -> None:
         OK + b"content-length: 5000\r\n\r\n" + b"x" * 5000,
         OK + b"transfer-encoding: chunked\r\n\r\n1388\r\n" + b"x" * 5000,
         OK + b"\r\n" + b"x" * 5000,
-        OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n%s"
+        OK
+        + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n%s"
         % (len(gzip.compress(b"x" * 5000)), gzip.compress(b"x" * 5000)),
     ],
 )

@@ -183,6 +183,7 @@ def test_a_server_that_closes_what_it_accepts_resets_the_call(run, raw) -> None:
 def test_a_call_on_a_connection_closed_while_idle_is_repeated_once(run, raw, ending) -> None:
     async def handler(peer) -> None:
         await peer.request()
+        await raw.until(lambda: len(peer.server.requests) >= 3)
         peer.answer()
         if peer.server.accepted <= 3:
             await peer.request()  # read, or the kernel's own RST would come first
@@ -270,7 +271,11 @@ def test_calls_one_after_another_share_a_connection(run, raw) -> None:
             for body in (b"", b"a", b"b" * 100_000):
                 await transport.send(raw.get(server.url, method="POST", body=body), SOON)
             assert server.accepted == 1
-            assert [len(each.split(b"\r\n\r\n", 1)[1]) for each in server.requests] == [0, 1, 100_000]
+            assert [len(each.split(b"\r\n\r\n", 1)[1]) for each in server.requests] == [
+                0,
+                1,
+                100_000,
+            ]
 
     run(main())
 
@@ -360,7 +365,9 @@ def test_random_cancels_leak_no_connection_and_never_mix_two_calls(run, raw) -> 
             for task in rng.sample(tasks, 400):
                 asyncio.get_running_loop().call_later(rng.random() * 0.5, task.cancel)
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-            assert all(end in (True, False) or isinstance(end, asyncio.CancelledError) for end in ends)
+            assert all(
+                end in (True, False) or isinstance(end, asyncio.CancelledError) for end in ends
+            )
             assert sum(end is True for end in ends) > 500
             await asyncio.sleep(0.05)
             live = str(len(server.live))

@@ -64,7 +64,7 @@ def parse_url(url: str) -> Target:
         raise InvalidInput(f"the URL can't be read: {error}") from None
     if parts.scheme not in _DEFAULT_PORT:
         raise InvalidInput(f"URL scheme {parts.scheme!r}: use http:// or https://")
-    if not parts.hostname or port == 0:
+    if not parts.hostname or port == 0 or "\\" in parts.netloc:
         raise InvalidInput("the URL names no host and port: write it as https://host/path")
     host = ascii_host(parts.hostname)
     port = _DEFAULT_PORT[parts.scheme] if port is None else port

@@ -102,6 +102,11 @@ def limit_headers(
             headers.append((f"x-ratelimit-limit-{dimension}", str(limit)))
             headers.append((f"x-ratelimit-remaining-{dimension}", str(remaining)))
             headers.append((f"x-ratelimit-reset-{dimension}", go_duration(reset)))
+    elif flavour == "mistral":
+        for dimension, limit, remaining, _ in limits:
+            name = "req" if dimension == "requests" else dimension
+            headers.append((f"x-ratelimit-limit-{name}-minute", str(limit)))
+            headers.append((f"x-ratelimit-remaining-{name}-minute", str(remaining)))
     elif flavour == "anthropic":
         for dimension, limit, remaining, reset in limits:
             name = f"anthropic-ratelimit-{dimension}"
@@ -226,9 +231,10 @@ _GOOGLE_FINISHES = {"length": "MAX_TOKENS", "filter": "SAFETY", "refusal": "PROH
 
 def _chat_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
     refused = answer.finish == "refusal"
+    text = "" if plan.shape == "empty" else answer.text
     message = {
         "role": "assistant",
-        "content": None if refused else answer.text,
+        "content": None if refused else text,
         "refusal": answer.text if refused else None,
     }
     choice = {
@@ -242,7 +248,7 @@ def _chat_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
         "object": "chat.completion",
         "created": created,
         "model": plan.request.model,
-        "choices": [] if plan.shape == "empty" else [choice],
+        "choices": [choice],
         "usage": {
             "prompt_tokens": answer.input_tokens,
             "completion_tokens": answer.output_tokens,

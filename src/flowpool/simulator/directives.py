@@ -1,7 +1,8 @@
 """Planted failures: `[[sim: 429 retry-after=0.2 times=2]]` in a prompt says how its call goes.
 
 A directive names a fault, and takes `times=N` (only the first N requests for this very prompt), and
-`retry-after=SECONDS`. `latency=SECONDS`, `slow=SECONDS` and `say=TEXT` may stand without a fault.
+`retry-after=SECONDS` and `model=NAME` (only when that model is asked). `latency=SECONDS`,
+`slow=SECONDS` and `say=TEXT` may stand without a fault.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Directive(Struct, frozen=True):
 
     fault: str = ""
     times: int | None = None
+    model: str | None = None
     retry_after: float | None = None
     latency: float | None = None
     slow: float | None = None
@@ -55,14 +57,16 @@ def _read(word: str, fields: dict[str, str | int | float]) -> None:
             fields["fault"] = name
         elif name == "times":
             fields["times"] = int(value)
+        elif name == "model":
+            fields["model"] = value
         elif name in ("retry-after", "latency", "slow"):
             fields[name.replace("-", "_")] = float(value)
         else:
             raise ValueError
     except ValueError:
         raise InvalidInput(
-            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times= or one of "
-            + ", ".join(FAULTS)
+            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times=, model= "
+            "or one of " + ", ".join(FAULTS)
         ) from None
 
 

@@ -61,7 +61,12 @@ class Meter:
         self.bucket = Bucket(rate, capacity, now)
         self.limit = int(per_minute if profile.meaning == "rate" else capacity)
         self.hidden = None
-        if profile.meaning == "hidden":
+        if dimension == "requests" and profile.rpd is not None:
+            # What is shown is the day's; the minute's bucket is enforced behind it.
+            self.hidden = Bucket(rate, capacity, now)
+            self.bucket = Bucket(profile.rpd / 86_400, profile.rpd, now)
+            self.limit = int(profile.rpd)
+        elif profile.meaning == "hidden":
             self.hidden = Bucket(rate, max(1.0, rate * profile.hidden_window), now)
 
     def wait(self, now: float, cost: float) -> float:
@@ -88,7 +93,7 @@ class Limiter:
     def __init__(self, profile: Profile, now: float) -> None:
         self.reserved = profile.charges == "reserved"
         rates = {
-            "requests": profile.rpm,
+            "requests": profile.rpm or (profile.rpd and profile.rpd / 1440),
             "tokens": profile.tpm,
             "input-tokens": profile.input_tpm,
             "output-tokens": profile.output_tpm,

@@ -16,6 +16,7 @@ from typing import Any
 NAME = "flowpool-sim"
 _ABOUT = f"I am {NAME}, the model inside flowpool's simulator: I answer with extracts of what I am given."
 _WHO = re.compile(r"\b(who|what) are you\b|\byour name\b|\bwhich model\b", re.IGNORECASE)
+_JSON_PLEASE = re.compile(r"\b(?:as|in|only|valid|with)\s+(?:\w+\s+)?JSON\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -47,6 +48,9 @@ def answer(
     """
     user = _plain(user)
     instruction, document = _split(user)
+    if schema is None:
+        schema = _schema_in_words(system)
+        wants_json = wants_json or _asks_for_json(system, instruction)
     if schema is not None:
         return json.dumps(_Filler(document, schema).fill(schema), ensure_ascii=False)
     about = len(user) < 200 and _WHO.search(user)
@@ -75,6 +79,23 @@ def _split(user: str) -> tuple[str, str]:
     if colon and document.strip() and len(instruction) < 120:
         return instruction, document
     return "", user
+
+
+def _schema_in_words(system: str) -> dict[str, Any] | None:
+    """The JSON schema that a system prompt spells out, or None."""
+    _, found, after = system.partition("JSON Schema")
+    brace = after.find("{")
+    if not found or brace < 0:
+        return None
+    try:
+        schema = json.JSONDecoder().raw_decode(after, brace)[0]
+    except ValueError:
+        return None
+    return schema if isinstance(schema, dict) else None
+
+
+def _asks_for_json(system: str, instruction: str) -> bool:
+    return "JSON" in system or _JSON_PLEASE.search(instruction) is not None
 
 
 def _extract(instruction: str, document: str) -> str:

@@ -60,13 +60,15 @@ class PerToken(Struct, frozen=True, tag="tokens"):
 
 
 Latency = Fixed | Lognormal | PerToken
-Flavour = Literal["openai", "anthropic", "gemini", "none"]
+Flavour = Literal["openai", "anthropic", "mistral", "gemini", "none"]
 
 
 class Profile(Struct, frozen=True, kw_only=True):
     """How a provider behaves.
 
-    rpm, tpm, input_tpm, output_tpm: tokens and requests a minute; None leaves one open.
+    rpm, tpm, input_tpm, output_tpm: requests and tokens a minute; None leaves one open. Each key and
+        model has these limits for itself; slots are the server's.
+    rpd: requests a day; the headers then speak of the day's requests, as Groq's do.
     depth: seconds of each rate that its bucket holds when full.
     headers: whose limit headers are sent; "gemini" and "none" send none.
     meaning: what the limit header says. "capacity": the bucket's size. "hidden": the bucket's size,
@@ -90,6 +92,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     tpm: float | None = None
     input_tpm: float | None = None
     output_tpm: float | None = None
+    rpd: float | None = None
     depth: float = 60.0
     meaning: Literal["capacity", "hidden", "rate"] = "capacity"
     hidden_window: float = 1.0
@@ -114,7 +117,7 @@ class Profile(Struct, frozen=True, kw_only=True):
             raise InvalidInput(f"time_scale={self.time_scale}: use a number above 0")
         if self.depth <= 0 or self.hidden_window <= 0:
             raise InvalidInput("depth and hidden_window are seconds above 0")
-        for name in ("rpm", "tpm", "input_tpm", "output_tpm"):
+        for name in ("rpm", "tpm", "input_tpm", "output_tpm", "rpd"):
             rate = getattr(self, name)
             if rate is not None and rate <= 0:
                 raise InvalidInput(f"{name}={rate}: use a rate above 0, or None for no limit")
@@ -140,6 +143,7 @@ class Profile(Struct, frozen=True, kw_only=True):
             tpm=faster(self.tpm),
             input_tpm=faster(self.input_tpm),
             output_tpm=faster(self.output_tpm),
+            rpd=faster(self.rpd),
             depth=self.depth / scale,
             hidden_window=self.hidden_window / scale,
             latency=self.latency.scaled(scale),
@@ -223,6 +227,26 @@ _PRESETS = (
         rpm=2_000,
         input_tpm=4_000_000,
         latency=Lognormal(1.0, 0.5),
+        error_latency=0.05,
+        retry_after=1.0,
+    ),
+    Profile(
+        name="groq",
+        headers="openai",
+        rpm=1_000,
+        rpd=500_000,
+        tpm=300_000,
+        charges="reserved",
+        latency=PerToken(0.2, 0.002),
+        error_latency=0.05,
+        retry_after=1.0,
+    ),
+    Profile(
+        name="mistral",
+        headers="mistral",
+        rpm=360,
+        tpm=2_000_000,
+        latency=Lognormal(1.0, 0.4),
         error_latency=0.05,
         retry_after=1.0,
     ),

@@ -123,8 +123,8 @@ class Provider:
             self.profile = profile.scaled()
         self.ledger = Ledger()
         self._random = Random(self.seed)
-        self._limiter: Limiter | None = None
-        self._opened = 0.0
+        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._opened: float | None = None
         self._tickets = 0
         self._open: dict[int, Plan] = {}
         self._queue: OrderedDict[int, Plan] = OrderedDict()
@@ -149,14 +149,14 @@ class Provider:
 
     def receive(self, now: float, request: SimRequest) -> Plan:
         """Decides what becomes of a request that arrives `now`."""
-        if self._limiter is None:
+        if self._opened is None:
             self._opened = now
-            self._limiter = Limiter(self.profile, now)
+        limiter = self._limiter(now, request)
         digest = digest_of(request.text)
         self.ledger.request(now, digest, request.model, request.key)
         self._tickets += 1
-        plan = self._decide(now, request, digest, self._limiter)
-        plan.limits = self._limiter.states()
+        plan = self._decide(now, request, digest, limiter)
+        plan.limits = limiter.states()
         self._open[plan.ticket] = plan
         if isinstance(plan.outcome, Failure) or plan.connection == "reset":
             plan.started = now
@@ -200,16 +200,26 @@ class Provider:
             directive = find_directive(request.text)
         except InvalidInput as error:
             return self._failed(now, request, digest, Failure(400, str(error)))
-        fault = self._planted(digest, directive) or self._drawn()
+        fault = self._planted(request, digest, directive) or self._drawn()
         if profile.queue_limit is not None and len(self._queue) >= profile.queue_limit:
             fault = "503"
         return self._faulty(now, request, digest, fault, directive)
 
+    def _limiter(self, now: float, request: SimRequest) -> Limiter:
+        """The limits that this request's key has for its model."""
+        owner = request.key, request.model
+        limiter = self._limiters.get(owner)
+        if limiter is None:
+            limiter = self._limiters[owner] = Limiter(self.profile, now)
+        return limiter
+
     def _is_out(self, now: float) -> bool:
-        since = now - self._opened
+        since = now - (self._opened or 0.0)
         return any(start <= since < end for start, end in self.profile.outages)
 
-    def _planted(self, digest: str, directive: Directive) -> str:
+    def _planted(self, request: SimRequest, digest: str, directive: Directive) -> str:
+        if directive.model not in (None, request.model):
+            return ""
         if not directive.fault or directive.times is None:
             return directive.fault
         played = self._played.get(digest, 0)
@@ -300,8 +310,7 @@ class Provider:
         plan.due = math.inf if plan.connection == "stall" else now + plan.service
 
     def _charge(self, now: float, plan: Plan, answer: Answer) -> None:
-        if self._limiter is not None:
-            self._limiter.produced(now, answer.output_tokens)
+        self._limiter(now, plan.request).produced(now, answer.output_tokens)
         if plan.connection == "cut":
             self.ledger.cut += 1
         elif plan.shape == "whole":

@@ -69,19 +69,30 @@ def _message(message: Message) -> dict[str, Any]:
     parts = message.parts
     if len(parts) == 1 and type(parts[0]) is Text:
         return {"role": message.role, "content": parts[0].text}
-    kind = "output_text" if message.role == "assistant" else "input_text"
-    return {"role": message.role, "content": [_part(part, kind) for part in parts]}
+    if message.role == "assistant":
+        # What the model said comes back as one text: parts of it would need their ids.
+        return {"role": message.role, "content": "\n".join(map(_words, parts))}
+    return {"role": message.role, "content": [_part(part) for part in parts]}
 
 
-def _part(part: Part, text_kind: str) -> dict[str, Any]:
+def _words(part: Part) -> str:
     if isinstance(part, Text):
-        return {"type": text_kind, "text": part.text}
+        return part.text
+    raise InvalidInput(
+        f"an assistant message can't hold {part.media_type}: put it into a user message."
+    )
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, Text):
+        return {"type": "input_text", "text": part.text}
     if part.media_type.startswith("image/"):
-        return {"type": "input_image", "image_url": part.url or requests.data_url(part)}
+        url = part.url or requests.data_url(part)
+        return {"type": "input_image", "image_url": url, "detail": "auto"}
     if part.media_type == "application/pdf":
         return _document(part)
     if part.media_type.startswith("text/") and part.data:
-        return {"type": text_kind, "text": requests.inline_text(part)}
+        return {"type": "input_text", "text": requests.inline_text(part)}
     raise requests.unsupported(part, "openai-responses", "use an image, a PDF or text")
 
 

@@ -1,0 +1,96 @@
+"""The commands by name, each loaded when it is called, and what becomes of their errors.
+
+Must not import what a command needs: `flowpool --help` is answered from the table below.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from flowpool import __version__
+
+INTERRUPTED = 130
+BAD_INPUT = 2
+_COMMANDS = {
+    "run": "Run a skill or chain over the rows of a file.",
+    "sim": "Serve a simulated provider, to develop and test against without a key.",
+    "demo": "See what pooling gains, measured on this machine. Needs no key.",
+}
+
+
+class _Commands(click.Group):
+    """Knows its commands' names and words; their modules are imported one at a time, when called."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = getattr(import_module(f"flowpool.cli.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"flowpool {__version__}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands,
+    # What is missing here is looked up in the table; these let click suggest near names.
+    commands={name: click.Command(name, short_help=words) for name, words in _COMMANDS.items()},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+@click.pass_context
+def app(ctx: click.Context) -> None:
+    """Run one LLM skill or chain over many inputs at once.
+
+    Start with `flowpool demo`, then write a skill as YAML and give `flowpool run` your rows.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run_app(argv: Sequence[str] | None) -> int:
+    """The exit code of a command line: 0 all done, 1 some failed, 2 bad input, 130 interrupted."""
+    try:
+        code = app.main(argv, prog_name="flowpool", standalone_mode=False)
+    except click.ClickException as error:
+        return _refuse(_usage(error))
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except ValueError as error:
+        from flowpool.errors import InvalidInput
+
+        if not isinstance(error, InvalidInput):
+            raise
+        return _refuse(str(error))
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.ClickException) -> str:
+    ctx = getattr(error, "ctx", None)
+    more = f" (see {ctx.command_path} --help)" if ctx is not None else ""
+    return error.format_message() + more
+
+
+def _refuse(message: str) -> int:
+    print(f"flowpool: {' '.join(message.split())}", file=sys.stderr)
+    return BAD_INPUT

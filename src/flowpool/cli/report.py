@@ -1,0 +1,109 @@
+"""What `flowpool run` says of a run: plain progress lines, and the line that it ends with.
+
+Is told of records and snapshots; knows no clock.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from flowpool.pool import Snapshot
+from flowpool.results import Record
+from flowpool.values import NO_USAGE, Status
+
+EVERY = 10.0
+_LONGEST_FAILURE = 300
+
+
+class Tally:
+    """Counts of the records so far."""
+
+    def __init__(self, total: int | None, offset: int = 0) -> None:
+        self.counts = dict.fromkeys(Status, 0)
+        self._total = total
+        self._offset = offset
+        self._usage = NO_USAGE
+        self._cost: float | None = None
+        self._first_failure = ""
+        self._first_index = -1
+
+    def add(self, record: Record) -> None:
+        self.counts[record.status] += 1
+        self._usage += record.usage
+        if (cost := record.cost) is not None:
+            self._cost = (self._cost or 0.0) + cost
+        earlier = self._first_index < 0 or record.index < self._first_index
+        if record.status is Status.FAILED and record.error is not None and earlier:
+            self._first_index = record.index
+            error = record.error
+            words = " ".join(f"{type(error).__name__}: {error}".split())
+            self._first_failure = f"items[{record.index + self._offset}]: {words}"
+
+    @property
+    def ended(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every item there is has its output."""
+        done = self.counts[Status.DONE]
+        return done == (self.ended if self._total is None else self._total)
+
+    def summary(self, seconds: float, target: str) -> str:
+        """The run in one line."""
+        words = [f"{self.counts[Status.DONE]:,} done"]
+        for status in (Status.FAILED, Status.CANCELLED):
+            if self.counts[status]:
+                words.append(f"{self.counts[status]:,} {status.name.lower()}")
+        if self._total is not None and self._total > self.ended:
+            words.append(f"{self._total - self.ended:,} not started")
+        line = f"{', '.join(words)} in {duration(seconds)}"
+        if tokens := self._usage.input_tokens + self._usage.output_tokens:
+            line += f", {tokens:,} tokens"
+        if self._cost is not None:
+            line += f", about {dollars(self._cost)}"
+        line += f" -> {'stdout' if target == '-' else target}"
+        return f"{line}; first failure: {self._failure()}" if self._first_failure else line
+
+    def _failure(self) -> str:
+        text = self._first_failure
+        return text if len(text) <= _LONGEST_FAILURE else text[: _LONGEST_FAILURE - 3] + "..."
+
+
+class PlainProgress:
+    """A line every ten seconds of a run, for logs: what a terminal shows as a bar."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._next = EVERY
+
+    def __call__(self, now: Snapshot) -> None:
+        if now.elapsed < self._next:
+            return
+        while self._next <= now.elapsed:
+            self._next += EVERY
+        ended = now.done + now.failed + now.cancelled
+        of = f" of {now.total:,}" if now.total is not None else ""
+        failed = f", {now.failed:,} failed" if now.failed else ""
+        print(
+            f"{duration(now.elapsed)}: {ended:,}{of} ended{failed}, {now.running:,} running",
+            file=self._stream or sys.stderr,
+            flush=True,
+        )
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 0.42 s, 12.3 s, 4 min 10 s, 2 h 5 min."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
+def dollars(amount: float) -> str:
+    """An amount in dollars, with as many digits as say something."""
+    return f"${amount:,.2f}" if amount >= 0.995 or not amount else f"${amount:.2g}"

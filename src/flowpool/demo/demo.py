@@ -1,0 +1,242 @@
+"""`flowpool demo` on the embedded provider: real documents over real sockets, one by one and pooled.
+
+Every figure that is printed was measured in this very run; latencies are scaled, and it says so.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from flowpool.chain import Chain
+from flowpool.demo import corpus, jobs
+from flowpool.demo.jobs import Item, Timed
+from flowpool.demo.screen import Screen, columns, shortened
+from flowpool.errors import InvalidInput
+from flowpool.model import Model
+from flowpool.pool import DONE, Pool
+from flowpool.results import Results
+from flowpool.simulator import Fixed, SimServer
+from flowpool.skill import Skill
+
+CALL, PAGE, SCALE = 2.0, 0.5, 20
+RESULTS = "results.jsonl"
+FAILING = 20
+# What four of the prompts tell the provider to do. With one retry, only the first is healed by it.
+PLANTED = (
+    "[[sim: 429 retry-after=0.2 times=1]]",
+    "[[sim: 500 times=2]]",
+    "[[sim: reset times=2]]",
+    "[[sim: 400 times=1]]",
+)
+_WIDTHS = (44, 14, 9, 9, 14)
+
+
+class Books:
+    """The provider's own counts, added up over the jobs; each job starts with an empty ledger."""
+
+    def __init__(self, sim: SimServer) -> None:
+        self._sim = sim
+        self.requests = self.answers = self.again = self.pages = 0
+
+    def close_job(self) -> int:
+        """Adds the job that ended; returns the most calls that it had in flight."""
+        books = self._sim.ledger()
+        self._sim.reset()
+        self.requests += books["requests"]
+        self.answers += books["answers"]
+        self.again += books["answered_again"]
+        self.pages += books["pages"]
+        peak: int = books["peak_in_flight"]
+        return peak
+
+
+class Stage:
+    """What all parts of the demo need: the screen, the provider's books, and what was timed so far."""
+
+    def __init__(self, screen: Screen, books: Books) -> None:
+        self.screen = screen
+        self.books = books
+        self.timed: list[Timed] = []
+
+    def one_by_one(self, job: str, runner: Skill | Chain, items: list[Item]) -> None:
+        with self.screen.working(f"{job}, one by one", len(items)) as tell:
+            _, seconds = jobs.one_by_one(runner, items, tell)
+        self._note(job, len(items), "one by one", seconds)
+
+    def pooled(
+        self, job: str, runner: Skill | Chain, items: list[Item], max_flows: Any, way: str = "pooled"
+    ) -> Results:
+        with self.screen.working(f"{job}, {way}", len(items)) as tell:
+            results, seconds = jobs.pooled(runner, items, tell, max_flows)
+        self._note(job, len(items), way, seconds)
+        if results.errors:
+            self.screen.say(f"{len(results.errors)} failed, the first with: {results.errors[0]}")
+        return results
+
+    def _note(self, job: str, items: int, way: str, seconds: float) -> None:
+        timed = Timed(job, items, way, seconds, self.books.close_job())
+        self.timed.append(timed)
+        rate = f"{items / seconds:,.0f}"
+        cells = (job, way, f"{seconds:.2f} s", rate, f"{timed.in_flight:,}")
+        self.screen.line(columns(cells, _WIDTHS))
+
+
+def run_demo(output: Path, pages: int, seed: int) -> int:
+    """Runs the demo and prints it; returns the exit code.
+
+    output: a directory for the results, made if it isn't there. pages: how many to fetch, at most those
+    there are. seed: chooses the items that fail.
+    """
+    target = results_file(output)
+    pages = min(pages, len(corpus.pages()))
+    screen = Screen()
+    with tempfile.TemporaryDirectory(prefix="flowpool-demo-") as folder:
+        jobs.write_pages(Path(folder))
+        latency = Fixed(CALL / SCALE)
+        with SimServer(
+            latency=latency, seed=seed, pages_dir=folder, page_latency=PAGE / SCALE
+        ) as sim:
+            stage = Stage(screen, Books(sim))
+            model = Model("flowpool-sim", base_url=f"{sim.url}/v1")
+            summarise = jobs.summariser(model)
+            _introduce(screen, sim.url)
+            _texts(stage, summarise)
+            items = jobs.page_items(pages, sim.url)
+            results = _pages(stage, summarise, items)
+            _failures(stage, summarise, seed)
+            write_results(target, items, results)
+            _conclude(stage, target, results)
+    return 0
+
+
+def _introduce(screen: Screen, url: str) -> None:
+    screen.line("flowpool demo: the same work, one item after another and pooled\n")
+    screen.say(
+        f"The provider is flowpool-sim: a process of its own at {url}, which serves real documents and an "
+        "embedded model that answers with extracts of them. It is no LLM, and needs no key."
+    )
+    screen.say(
+        f"A call takes {CALL / SCALE:g} s and a page {PAGE / SCALE:g} s: 1/{SCALE} of a typical {CALL:g} s and "
+        f"{PAGE:g} s, so that the slow way fits into a minute too. All else takes its real time."
+    )
+    screen.line("")
+    screen.line(columns(("job", "way", "took", "items/s", "calls at once"), _WIDTHS))
+
+
+def _texts(stage: Stage, summarise: Skill) -> None:
+    few, many = jobs.text_items(5), jobs.text_items(50)
+    job = "5 texts: summarise"
+    stage.one_by_one(job, summarise, few)
+    stage.pooled(job, summarise, few, 5)
+    job = "50 texts: summarise"
+    stage.one_by_one(job, summarise, many)
+    stage.pooled(job, summarise, many, 10, "ten at a time")
+    stage.pooled(job, summarise, many, 50)
+
+
+def _pages(stage: Stage, summarise: Skill, items: list[Item]) -> Results:
+    reader = jobs.page_reader(summarise)
+    job = f"{len(items)} pages: {reader.name}"
+    results = stage.pooled(job, reader, items, "auto")
+    stage.one_by_one(job, reader, items)
+    return results
+
+
+def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
+    """Plants failures, shows what became of them, and mends them."""
+    screen = stage.screen
+    items = jobs.text_items(FAILING)
+    failing = sorted(Random(seed).sample(range(FAILING), len(PLANTED)))
+    for index, directive in zip(failing, PLANTED, strict=True):
+        items[index]["text"] += f"\n\n{directive}"
+    screen.line("")
+    screen.say(
+        f"Now {FAILING} texts, {len(PLANTED)} of which make the provider fail: one answers 429 (too fast) and "
+        "heals with a retry, three fail for longer than this pool's one retry lasts."
+    )
+    pool = Pool(summarise, items, retries=1, progress=False)
+    results = pool.run()
+    screen.line(f"  pool.run()    status {pool.status}")
+    for record in results.failed:
+        kind = type(record.error).__name__
+        screen.line(
+            f"    items[{record.index}]: {kind} after {_times(record.attempts, 'attempt')}: "
+            f"{shortened(str(record.error), 60)}"
+        )
+    healed = [r for r in results.records if r.status is DONE and r.attempts > 1]
+    for record in healed:
+        screen.line(f"    items[{record.index}]: done at attempt {record.attempts}")
+    before = stage.books._sim.ledger()["requests"]
+    pool.retry()
+    calls = stage.books._sim.ledger()["requests"] - before
+    screen.line(f"  pool.retry()  status {pool.status}")
+    stage.books.close_job()
+    screen.line(f"    made {_times(calls, 'call')}: those that were done are not asked, or paid, again")
+
+
+def _times(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _conclude(stage: Stage, target: Path, results: Results) -> None:
+    screen, books = stage.screen, stage.books
+    screen.line("")
+    comparison(screen, stage.timed)
+    screen.line("")
+    screen.say(
+        f"By the provider's own books: {books.requests:,} calls, {books.answers:,} answered, "
+        f"{books.again:,} answered twice within a job; {books.pages:,} pages served."
+    )
+    screen.line(f"The summaries are in {target}. One of them, by flowpool-sim (no LLM):")
+    if (first := next((text for text in results if text), None)) is not None:
+        screen.line(f"  {shortened(first, 94)}")
+    screen.line("\nNext:")
+    screen.line("  flowpool demo --model gpt-5-mini   the same on a real model, with your key")
+    screen.line("  flowpool run RUNNER.yaml --input rows.csv --output out.jsonl   your own rows")
+
+
+# What the live demo needs too
+
+
+def comparison(screen: Screen, timed: list[Timed]) -> None:
+    """The table of all jobs: seconds each way, and how many times faster the pool was."""
+    rows = []
+    for job in dict.fromkeys(t.job for t in timed):
+        took = {t.way: t.seconds for t in timed if t.job == job}
+        slow, fast = took["one by one"], took["pooled"]
+        ten = took.get("ten at a time")
+        cells = (_seconds(slow), "" if ten is None else _seconds(ten), _seconds(fast))
+        rows.append((job, *cells, f"{slow / fast:.1f} x"))
+    screen.table(
+        "Measured in this run", ("job", "one by one", "ten at a time", "pooled", "speed-up"), rows
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s"
+
+
+def results_file(output: Path) -> Path:
+    """Where the results go; raises `InvalidInput` now if they couldn't."""
+    target = output / RESULTS
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        target.open("ab").close()
+    except OSError as error:
+        raise InvalidInput(f"--output {output}: can't be written: {error.strerror}.") from None
+    return target
+
+
+def write_results(target: Path, items: list[Item], results: Results) -> None:
+    """A line of JSON a page: its address, its title and its summary."""
+    titles = {page.name: page.title for page in corpus.pages()}
+    with target.open("wb") as file:
+        for item, summary in zip(items, results, strict=True):
+            url = item["source"]
+            row = {"url": url, "title": titles[url.rpartition("/")[2]], "summary": summary}
+            file.write(msgspec.json.encode(row) + b"\n")

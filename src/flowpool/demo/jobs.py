@@ -1,0 +1,81 @@
+"""The demo's jobs: what is run, and a clock around it. Knows no screen and no server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from flowpool.chain import Chain
+from flowpool.demo import corpus
+from flowpool.model import Model
+from flowpool.pool import Pool
+from flowpool.results import Results
+from flowpool.skill import Skill
+from flowpool.tools import fetch, to_markdown
+
+Item = dict[str, str]
+Tell = Callable[[int], None]
+PROMPT = "Summarise in one sentence:\n\n{text}"
+
+
+class Timed(Struct, frozen=True):
+    """A job that was run: how, and how long it took. `in_flight`: most calls at once, as the provider saw it."""
+
+    job: str
+    items: int
+    way: str
+    seconds: float
+    in_flight: int | None = None
+
+
+def summariser(model: Model) -> Skill:
+    return Skill(model, prompt=PROMPT, name="summarise")
+
+
+def page_reader(summarise: Skill) -> Chain:
+    """Fetches a page of this machine, takes its text out and summarises that."""
+    return Chain(
+        [
+            (fetch, "page", {"url": "source"}, {"allow_private": True}),
+            (to_markdown, "text", {"source": "page"}),
+            (summarise, "summary"),
+        ],
+        name="fetch, convert, summarise",
+    )
+
+
+def text_items(n: int) -> list[Item]:
+    return [{"text": text} for text in corpus.texts(n)]
+
+
+def page_items(n: int, site: str) -> list[Item]:
+    return [{"source": f"{site}/pages/{page.name}"} for page in corpus.pages()[:n]]
+
+
+def write_pages(folder: Path) -> None:
+    """Writes every page of the demo's site as a file of HTML."""
+    for page in corpus.pages():
+        (folder / f"{page.name}.html").write_text(corpus.html(page), encoding="utf-8")
+
+
+def one_by_one(runner: Skill | Chain, items: Sequence[Item], tell: Tell) -> tuple[list[Any], float]:
+    """The outputs of a plain loop, and its seconds; `tell` is given the number done."""
+    start = time.perf_counter()
+    outputs = []
+    for item in items:
+        outputs.append(runner.run(item))
+        tell(len(outputs))
+    return outputs, time.perf_counter() - start
+
+
+def pooled(
+    runner: Skill | Chain, items: Sequence[Item], tell: Tell, max_flows: int | Literal["auto"]
+) -> tuple[Results, float]:
+    """The results of one pool, and its seconds."""
+    start = time.perf_counter()
+    pool = Pool(runner, items, max_flows, progress=lambda now: tell(now.done))
+    return pool.run(), time.perf_counter() - start

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flowpool.errors import InvalidInput
+from flowpool.simulator.wires import Route, find_route, fingerprint, parse
+
+
+def read(wire: Any, body: Any, **route: Any) -> Any:
+    return parse(Route(wire, **route), json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/v1/chat/completions", Route("chat")),
+        ("/openai/v1/chat/completions?api-version=preview", Route("chat")),
+        ("/v1/responses", Route("responses")),
+        ("/v1/messages", Route("messages")),
+        ("/v1beta/models/gemini-sim:generateContent", Route("gemini", "gemini-sim")),
+        ("/v1beta/models/gemini-sim%3AgenerateContent", Route("gemini", "gemini-sim")),
+        ("/v1/models/m:streamGenerateContent?alt=sse", Route("gemini", "m", stream=True)),
+        ("/v1/models", None),
+        ("/v1beta/models/m:countTokens", None),
+        ("/", None),
+    ],
+)
+def test_paths_name_their_wire(path, route) -> None:
+    assert find_route(path) == route
+
+
+def test_chat_is_read_with_its_parts_and_system() -> None:
+    request = read(
+        "chat",
+        {
+            "model": "m",
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "One"},
+                {"role": "assistant", "content": None},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Two"},
+                        {"type": "image_url", "image_url": {"url": "data:,"}},
+                    ],
+                },
+            ],
+            "max_completion_tokens": 7,
+            "temperature": 0.5,
+        },
+    )
+    assert (request.system, request.user) == ("Be brief.", "Two")
+    assert request.text == "Be brief.\nOne\n\nTwo"
+    assert request.max_tokens == 7
+
+
+def test_every_wire_carries_the_same_question() -> None:
+    schema = {"type": "object", "properties": {}}
+    shape = {"type": "json_schema", "name": "a", "schema": schema}
+    said = [{"role": "user", "content": "Hi"}]
+    asked = [
+        read(
+            "chat",
+            {
+                "model": "m",
+                "messages": [{"role": "system", "content": "Sys"}, *said],
+                "max_tokens": 9,
+                "response_format": {"type": "json_schema", "json_schema": shape},
+            },
+        ),
+        read(
+            "responses",
+            {
+                "model": "m",
+                "input": said,
+                "instructions": "Sys",
+                "max_output_tokens": 9,
+                "text": {"format": shape},
+            },
+        ),
+        read(
+            "messages",
+            {
+                "model": "m",
+                "messages": said,
+                "system": [{"type": "text", "text": "Sys"}],
+                "max_tokens": 9,
+                "output_config": {"format": {"type": "json_schema", "schema": schema}},
+            },
+        ),
+        read(
+            "gemini",
+            {
+                "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+                "systemInstruction": {"parts": [{"text": "Sys"}]},
+                "generationConfig": {
+                    "maxOutputTokens": 9,
+                    "responseMimeType": "application/json",
+                    "responseJsonSchema": schema,
+                },
+            },
+            model="m",
+        ),
+    ]
+    for request in asked:
+        assert (request.model, request.system, request.user) == ("m", "Sys", "Hi")
+        assert (request.text, request.max_tokens) == ("Sys\nHi", 9)
+        assert (request.schema, request.wants_json) == (schema, True)
+
+
+def test_a_body_that_cannot_be_read_says_where() -> None:
+    with pytest.raises(InvalidInput, match="messages"):
+        parse(Route("chat"), b'{"model": "m"}')
+    with pytest.raises(InvalidInput, match="can't be read"):
+        parse(Route("messages"), b"not json")
+    with pytest.raises(InvalidInput, match="no messages"):
+        parse(Route("chat"), b'{"model": "m", "messages": []}')
+
+
+def test_a_keys_fingerprint_is_the_same_in_every_header_and_hides_it() -> None:
+    names = ("x-api-key", "api-key", "X-Goog-Api-Key")
+    prints = {fingerprint([(name, "key-canary")]) for name in names}
+    prints.add(fingerprint([("accept", "*/*"), ("Authorization", "Bearer key-canary")]))
+    assert len(prints) == 1
+    assert "canary" not in prints.pop()
+    assert fingerprint([("accept", "*/*")]) == "none"

@@ -1,0 +1,99 @@
+"""The providers' own clients agree: they type our requests, and read from answers what we read."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from flowpool.providers import resolve
+from flowpool.values import Call, HttpResponse, Reply
+from flowpool.wire import WIRES
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from anthropic.types import Message as AnthropicMessage
+    from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+    from google.genai.types import GenerateContentResponse
+    from openai.types.chat import ChatCompletion
+    from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
+    from openai.types.responses import Response
+    from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
+    from pydantic import TypeAdapter, ValidationError
+
+GOLDEN = Path(__file__).parent / "golden"
+REQUESTS = msgspec.json.decode((GOLDEN / "requests.json").read_bytes())
+ANSWERS = msgspec.json.decode((GOLDEN / "answers.json").read_bytes())
+PARAMS = {
+    "openai": CompletionCreateParamsNonStreaming,
+    "openai-responses": ResponseCreateParamsNonStreaming,
+    "anthropic": MessageCreateParamsNonStreaming,
+}
+
+
+@pytest.mark.parametrize("provider", PARAMS)
+def test_the_clients_types_accept_our_requests(provider) -> None:
+    adapter: TypeAdapter[dict[str, object]] = TypeAdapter(PARAMS[provider])
+    wrong = []
+    for case in REQUESTS:
+        if case["provider"] == provider:
+            endpoint = resolve(provider, None, "k", {})
+            request = WIRES[endpoint.wire].build(msgspec.convert(case["call"], Call), endpoint)
+            try:
+                _exhaust(adapter.validate_json(request.body), case["body"])
+            except ValidationError as error:
+                wrong.append(f"{case['claim']}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _exhaust(value, sent) -> None:
+    """Pydantic checks an Iterable only while it is read, and takes a text for one."""
+    if isinstance(sent, dict) and isinstance(value, dict):
+        for name, inner in value.items():
+            _exhaust(inner, sent[name])
+    elif isinstance(sent, list):
+        for inner, part in zip(value, sent, strict=True):
+            _exhaust(inner, part)
+
+
+def answer(claim: str) -> tuple[Reply, bytes]:
+    case = next(case for case in ANSWERS if case["claim"].startswith(claim))
+    body = msgspec.json.encode(case["body"])
+    result = WIRES[case["wire"]].parse(HttpResponse(200, {}, body))
+    assert isinstance(result, Reply)
+    return result, body
+
+
+def test_openais_client_reads_the_same_completion() -> None:
+    ours, body = answer("chat: a reply with cached")
+    theirs = ChatCompletion.model_validate_json(body)
+    assert theirs.choices[0].message.content == ours.text
+    assert theirs.usage is not None
+    assert theirs.usage.prompt_tokens == ours.usage.input_tokens
+    assert theirs.usage.prompt_tokens_details is not None
+    assert theirs.usage.prompt_tokens_details.cached_tokens == ours.usage.cached_input_tokens
+
+
+def test_openais_client_reads_the_same_response() -> None:
+    ours, body = answer("responses: a reply behind its reasoning")
+    theirs = Response.model_validate_json(body)
+    assert theirs.output_text == ours.text
+    assert theirs.usage is not None
+    assert theirs.usage.output_tokens == ours.usage.output_tokens
+
+
+def test_anthropics_client_reads_the_same_message() -> None:
+    ours, body = answer("anthropic: the input includes")
+    theirs = AnthropicMessage.model_validate_json(body)
+    assert "".join(part.text for part in theirs.content if part.type == "text") == ours.text
+    assert theirs.usage.cache_creation_input_tokens == ours.usage.cache_write_tokens
+
+
+def test_googles_client_reads_the_same_candidate() -> None:
+    ours, body = answer("google: a reply; thoughts")
+    theirs = GenerateContentResponse.model_validate_json(body)
+    assert theirs.text == ours.text
+    assert theirs.usage_metadata is not None
+    assert theirs.usage_metadata.thoughts_token_count == ours.usage.reasoning_tokens
