@@ -189,6 +189,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     output_tpm: float | None = None
     concurrent: int | None = None
 
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            whole = name == "concurrent"
+            if not isinstance(value, int if whole else (int, float)) or not value >= whole or not value:
+                least = "1 or more" if whole else "a number above 0"
+                raise ValueError(f"Limits({name}={value!r}): use {least}, or None for no limit.")
+
 
 class Transport(Protocol):
     """What carries requests: real sockets, or the simulator in memory."""

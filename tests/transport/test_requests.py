@@ -149,11 +149,12 @@ def test_requests_that_differ_in_headers_alone_are_told_apart(run, raw) -> None:
 
 def locals_of(error: BaseException) -> str:
     """Everything a log with locals would show of the transport's own frames."""
-    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     text = [repr(error), str(error)]
-    while shown is not None:
+    link: BaseException | None = error
+    while link is not None:
+        shown = traceback.TracebackException.from_exception(link, capture_locals=True)
         text += [str(frame.locals) for frame in shown.stack if "tests" not in frame.filename]
-        shown = shown.__cause__ or shown.__context__
+        link = link.__cause__ or link.__context__
     return " ".join(text)
 
 

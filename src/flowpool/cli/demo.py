@@ -33,8 +33,10 @@ def demo(model: str | None, output: str, pages: int | None, seed: int) -> int:
     A provider inside flowpool serves real documents and a model's API on 127.0.0.1. The same jobs run one
     item after another and pooled; a few calls fail on purpose and are mended.
     """
-    from flowpool.demo.demo import run_demo, run_live_demo
-
     if model is None:
+        from flowpool.demo.demo import run_demo
+
         return run_demo(Path(output), pages or 200, seed)
+    from flowpool.demo.live import run_live_demo
+
     return run_live_demo(model, Path(output), pages or 20)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from flowpool.cli.words import dollars, duration
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
@@ -91,19 +92,3 @@ class PlainProgress:
             file=self._stream or sys.stderr,
             flush=True,
         )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 0.42 s, 12.3 s, 4 min 10 s, 2 h 5 min."""
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, left = divmod(minutes, 60)
-    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
-
-
-def dollars(amount: float) -> str:
-    """An amount in dollars, with as many digits as say something."""
-    return f"${amount:,.2f}" if amount >= 0.995 or not amount else f"${amount:.2g}"

@@ -107,9 +107,8 @@ def _pages(pages: str | None, stack: ExitStack) -> Path | None:
         if not Path(pages).is_dir():
             raise InvalidInput(f"--pages {pages}: no such directory.")
         return Path(pages)
-    from flowpool.demo import corpus
+    from flowpool.demo.jobs import write_pages
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flowpool-pages-")))
-    for page in corpus.pages():
-        (folder / f"{page.name}.html").write_text(corpus.html(page), encoding="utf-8")
+    write_pages(folder)
     return folder

@@ -10,13 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
-
 from flowpool.chain import Chain
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
+from flowpool.demo.report import comparison, results_file, write_results
 from flowpool.demo.screen import Screen, columns, shortened
-from flowpool.errors import InvalidInput
 from flowpool.model import Model
 from flowpool.pool import DONE, Pool
 from flowpool.results import Results
@@ -24,16 +22,15 @@ from flowpool.simulator import Fixed, SimServer
 from flowpool.skill import Skill
 
 CALL, PAGE, SCALE = 2.0, 0.5, 20
-RESULTS = "results.jsonl"
 FAILING = 20
 # What four of the prompts tell the provider to do. With one retry, only the first is healed by it.
 PLANTED = (
     "[[sim: 429 retry-after=0.2 times=1]]",
     "[[sim: 500 times=2]]",
-    "[[sim: reset times=2]]",
+    "[[sim: 529 times=2]]",
     "[[sim: 400 times=1]]",
 )
-_WIDTHS = (44, 14, 9, 9, 14)
+_HEAD, _WIDTHS = ("job", "way", "took", "items/s", "at once"), (36, 13, 8, 7, 7)
 
 
 class Books:
@@ -42,6 +39,12 @@ class Books:
     def __init__(self, sim: SimServer) -> None:
         self._sim = sim
         self.requests = self.answers = self.again = self.pages = 0
+
+    @property
+    def calls(self) -> int:
+        """The calls of the job under way."""
+        calls: int = self._sim.ledger()["requests"]
+        return calls
 
     def close_job(self) -> int:
         """Adds the job that ended; returns the most calls that it had in flight."""
@@ -64,12 +67,17 @@ class Stage:
         self.timed: list[Timed] = []
 
     def one_by_one(self, job: str, runner: Skill | Chain, items: list[Item]) -> None:
-        with self.screen.working(f"{job}, one by one", len(items)) as tell:
+        with self.screen.working(f"{job}, {jobs.LOOP}", len(items)) as tell:
             _, seconds = jobs.one_by_one(runner, items, tell)
-        self._note(job, len(items), "one by one", seconds)
+        self._note(job, len(items), jobs.LOOP, seconds)
 
     def pooled(
-        self, job: str, runner: Skill | Chain, items: list[Item], max_flows: Any, way: str = "pooled"
+        self,
+        job: str,
+        runner: Skill | Chain,
+        items: list[Item],
+        max_flows: Any,
+        way: str = jobs.POOL,
     ) -> Results:
         with self.screen.working(f"{job}, {way}", len(items)) as tell:
             results, seconds = jobs.pooled(runner, items, tell, max_flows)
@@ -81,9 +89,7 @@ class Stage:
     def _note(self, job: str, items: int, way: str, seconds: float) -> None:
         timed = Timed(job, items, way, seconds, self.books.close_job())
         self.timed.append(timed)
-        rate = f"{items / seconds:,.0f}"
-        cells = (job, way, f"{seconds:.2f} s", rate, f"{timed.in_flight:,}")
-        self.screen.line(columns(cells, _WIDTHS))
+        self.screen.line(columns(timed.cells(), _WIDTHS))
 
 
 def run_demo(output: Path, pages: int, seed: int) -> int:
@@ -125,7 +131,7 @@ def _introduce(screen: Screen, url: str) -> None:
         f"{PAGE:g} s, so that the slow way fits into a minute too. All else takes its real time."
     )
     screen.line("")
-    screen.line(columns(("job", "way", "took", "items/s", "calls at once"), _WIDTHS))
+    screen.line(columns(_HEAD, _WIDTHS))
 
 
 def _texts(stage: Stage, summarise: Skill) -> None:
@@ -135,16 +141,15 @@ def _texts(stage: Stage, summarise: Skill) -> None:
     stage.pooled(job, summarise, few, 5)
     job = "50 texts: summarise"
     stage.one_by_one(job, summarise, many)
-    stage.pooled(job, summarise, many, 10, "ten at a time")
+    stage.pooled(job, summarise, many, 10, jobs.TENS)
     stage.pooled(job, summarise, many, 50)
 
 
 def _pages(stage: Stage, summarise: Skill, items: list[Item]) -> Results:
     reader = jobs.page_reader(summarise)
     job = f"{len(items)} pages: {reader.name}"
-    results = stage.pooled(job, reader, items, "auto")
     stage.one_by_one(job, reader, items)
-    return results
+    return stage.pooled(job, reader, items, "auto")
 
 
 def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
@@ -166,17 +171,19 @@ def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
         kind = type(record.error).__name__
         screen.line(
             f"    items[{record.index}]: {kind} after {_times(record.attempts, 'attempt')}: "
-            f"{shortened(str(record.error), 60)}"
+            f"{shortened(str(record.error), 36)}"
         )
     healed = [r for r in results.records if r.status is DONE and r.attempts > 1]
     for record in healed:
         screen.line(f"    items[{record.index}]: done at attempt {record.attempts}")
-    before = stage.books._sim.ledger()["requests"]
+    before = stage.books.calls
     pool.retry()
-    calls = stage.books._sim.ledger()["requests"] - before
+    calls = stage.books.calls - before
     screen.line(f"  pool.retry()  status {pool.status}")
     stage.books.close_job()
-    screen.line(f"    made {_times(calls, 'call')}: those that were done are not asked, or paid, again")
+    screen.line(
+        f"    made {_times(calls, 'call')}: those that were done are not asked, or paid, again"
+    )
 
 
 def _times(n: int, what: str) -> str:
@@ -194,49 +201,9 @@ def _conclude(stage: Stage, target: Path, results: Results) -> None:
     )
     screen.line(f"The summaries are in {target}. One of them, by flowpool-sim (no LLM):")
     if (first := next((text for text in results if text), None)) is not None:
-        screen.line(f"  {shortened(first, 94)}")
+        screen.line(f"  {shortened(first, 75)}")
     screen.line("\nNext:")
-    screen.line("  flowpool demo --model gpt-5-mini   the same on a real model, with your key")
-    screen.line("  flowpool run RUNNER.yaml --input rows.csv --output out.jsonl   your own rows")
-
-
-# What the live demo needs too
-
-
-def comparison(screen: Screen, timed: list[Timed]) -> None:
-    """The table of all jobs: seconds each way, and how many times faster the pool was."""
-    rows = []
-    for job in dict.fromkeys(t.job for t in timed):
-        took = {t.way: t.seconds for t in timed if t.job == job}
-        slow, fast = took["one by one"], took["pooled"]
-        ten = took.get("ten at a time")
-        cells = (_seconds(slow), "" if ten is None else _seconds(ten), _seconds(fast))
-        rows.append((job, *cells, f"{slow / fast:.1f} x"))
-    screen.table(
-        "Measured in this run", ("job", "one by one", "ten at a time", "pooled", "speed-up"), rows
+    screen.line(
+        "  flowpool demo --model gpt-5-mini         the same on a real model, with your key"
     )
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s"
-
-
-def results_file(output: Path) -> Path:
-    """Where the results go; raises `InvalidInput` now if they couldn't."""
-    target = output / RESULTS
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        target.open("ab").close()
-    except OSError as error:
-        raise InvalidInput(f"--output {output}: can't be written: {error.strerror}.") from None
-    return target
-
-
-def write_results(target: Path, items: list[Item], results: Results) -> None:
-    """A line of JSON a page: its address, its title and its summary."""
-    titles = {page.name: page.title for page in corpus.pages()}
-    with target.open("wb") as file:
-        for item, summary in zip(items, results, strict=True):
-            url = item["source"]
-            row = {"url": url, "title": titles[url.rpartition("/")[2]], "summary": summary}
-            file.write(msgspec.json.encode(row) + b"\n")
+    screen.line("  flowpool run RUNNER.yaml --input rows.csv --output out.jsonl     your own rows")

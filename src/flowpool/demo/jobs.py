@@ -19,6 +19,7 @@ from flowpool.tools import fetch, to_markdown
 
 Item = dict[str, str]
 Tell = Callable[[int], None]
+LOOP, TENS, POOL = "one by one", "ten at a time", "pooled"
 PROMPT = "Summarise in one sentence:\n\n{text}"
 
 
@@ -30,6 +31,12 @@ class Timed(Struct, frozen=True):
     way: str
     seconds: float
     in_flight: int | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        """How a table shows it."""
+        rate = self.items / self.seconds
+        cells = (self.job, self.way, f"{self.seconds:.2f} s", f"{rate:,.{1 if rate < 100 else 0}f}")
+        return cells if self.in_flight is None else (*cells, f"{self.in_flight:,}")
 
 
 def summariser(model: Model) -> Skill:

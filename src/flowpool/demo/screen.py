@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-WIDTH = 100
+WIDTH = 79
 
 
 class Screen:
@@ -51,7 +51,7 @@ def columns(cells: Sequence[str], widths: Sequence[int]) -> str:
     first, *rest = cells
     words = [first.ljust(widths[0])]
     words += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-    return ("  " + "  ".join(words)).rstrip()
+    return "  ".join(words).rstrip()
 
 
 def shortened(text: str, width: int) -> str:

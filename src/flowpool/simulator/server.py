@@ -208,7 +208,8 @@ class _Connection(asyncio.Protocol):
         elif path.partition("?")[0].endswith("/models"):
             self._send(Rendered(200, _JSON, answers.models_body(path)))
         else:
-            self._send(answers.render_error("chat", Failure(404, f"There is nothing at {path}")))
+            missing = Failure(404, f"There is nothing at {path.partition('?')[0]}")
+            self._send(answers.render_error("chat", missing))
 
     def _call(self, route: wires.Route, incoming: _Incoming) -> None:
         site = self.site

@@ -12,16 +12,25 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_type_hints, is_typeddict, overload
+from typing import Any, ClassVar, Literal, overload
 
 from flowpool.errors import InvalidInput
-from flowpool.tools.schema import annotations_of, docstring_of, parameters_schema, signature_of
+from flowpool.tools.schema import (
+    annotations_of,
+    docstring_of,
+    has_kwargs,
+    is_async,
+    may_be_row,
+    name_of,
+    only_keywords,
+    output_names,
+    parameters_schema,
+    signature_of,
+)
 
 Mode = Literal["async", "thread", "process"]
 Prepare = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
-# Annotations of a sole parameter that may take the whole variables: none at all, or a mapping.
-_ROW_TYPES = (inspect.Parameter.empty, Any, dict, Mapping)
 # A foreign object's methods, in the order they are preferred.
 _FOREIGN = ("ainvoke", "acall", "invoke", "run")
 
@@ -33,11 +42,6 @@ class ToolResult:
     success: bool
     output: Any = None
     error: str | None = None
-
-
-def _has_kwargs(signature: inspect.Signature | None) -> bool:
-    known = signature.parameters.values() if signature else ()
-    return any(p.kind is p.VAR_KEYWORD for p in known)
 
 
 class Tool:
@@ -90,7 +94,7 @@ class Tool:
             cls.description = docstring_of(cls)[0]
         if "run" in own and "parameters" not in own:
             cls.parameters = parameters_schema(cls.run, skip=("self",))
-            cls._takes_all = _has_kwargs(signature_of(cls.run))
+            cls._takes_all = has_kwargs(signature_of(cls.run))
         if "run" in own and "mode" not in own and inspect.iscoroutinefunction(own["run"]):
             cls.mode = "async"
 
@@ -204,15 +208,15 @@ class FunctionTool(Tool):
         if max_flows is not None and max_flows < 1:
             raise InvalidInput(f"max_flows={max_flows}: use 1 or more")
         self._fn = fn
-        self.name = name or _name_of(fn)
+        self.name = name or name_of(fn)
         self.description = description or docstring_of(fn)[0]
         self.max_flows = max_flows
         self.options_only = frozenset(options_only)
         self.dotted = _dotted(fn)
-        self.outputs = _outputs(annotations_of(fn).get("return", Any))
+        self.outputs = output_names(annotations_of(fn).get("return", Any))
         self._read(fn)
         self.mode = "thread"
-        if _is_async(fn):
+        if is_async(fn):
             self.mode = "async"
         elif cpu_bound and self.dotted and not self._positional:
             self.mode = "process"
@@ -251,11 +255,11 @@ class FunctionTool(Tool):
             return
         known = signature.parameters.values()
         self._positional = [p.name for p in known if p.kind is p.POSITIONAL_ONLY]
-        self._takes_all = _has_kwargs(signature)
+        self._takes_all = has_kwargs(signature)
         if len(self._required) == 1:
             sole = self._required[0]
             hint = annotations_of(fn).get(sole, signature.parameters[sole].annotation)
-            self._row = sole if _may_be_row(hint) else None
+            self._row = sole if may_be_row(hint) else None
 
     def _by_name(self, **kwargs: Any) -> Any:
         args = [kwargs.pop(name) for name in self._positional if name in kwargs]
@@ -269,9 +273,9 @@ class ForeignTool(Tool):
         call = getattr(target, method)
         self.name = getattr(target, "name", None) or type(target).__name__
         self.description = docstring_of(target)[0]
-        self.mode = "async" if _is_async(call) or method in ("ainvoke", "acall") else "thread"
+        self.mode = "async" if is_async(call) or method in ("ainvoke", "acall") else "thread"
         self._call = call
-        self._by_keyword = _only_keywords(signature_of(call))
+        self._by_keyword = only_keywords(signature_of(call))
 
     @property
     def fn(self) -> Callable[..., Any]:
@@ -396,33 +400,3 @@ def _dotted(fn: Callable[..., Any]) -> str | None:
     module, path = getattr(fn, "__module__", None), getattr(fn, "__qualname__", "")
     importable = module not in (None, "__main__", "builtins") and path and "<" not in path
     return f"{module}:{path}" if importable and not inspect.ismethod(fn) else None
-
-
-def _name_of(fn: Callable[..., Any]) -> str:
-    inner = fn.func if isinstance(fn, functools.partial) else fn
-    name = getattr(inner, "__name__", None) or type(inner).__name__
-    return "function" if name == "<lambda>" else str(name)
-
-
-def _is_async(fn: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
-        getattr(fn, "__call__", None)  # noqa: B004
-    )
-
-
-def _only_keywords(signature: inspect.Signature | None) -> bool:
-    known = signature.parameters.values() if signature else ()
-    by_position = any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in known)
-    return _has_kwargs(signature) and not by_position
-
-
-def _outputs(returned: Any) -> Iterable[str] | None:
-    if is_typeddict(returned):
-        return tuple(get_type_hints(returned))
-    return () if returned in (str, int, float, bool, bytes, list, type(None)) else None
-
-
-def _may_be_row(hint: Any) -> bool:
-    origin = getattr(hint, "__origin__", hint)
-    is_mapping = inspect.isclass(origin) and issubclass(origin, Mapping)
-    return any(hint is kind for kind in _ROW_TYPES) or is_mapping

@@ -17,17 +17,61 @@ Kind = Literal["", "weak", "strong"]
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _FURNITURE = frozenset(("nav", "footer", "aside", "menu", "dialog"))
 _FURNITURE_ROLES = frozenset(
-    "navigation banner contentinfo complementary search dialog alertdialog menu menubar toolbar tablist "
-    "tooltip alert".split()
+    (
+        *(
+            "navigation",
+            "banner",
+            "contentinfo",
+            "complementary",
+            "search",
+            "dialog",
+            "alertdialog",
+        ),
+        *("menu", "menubar", "toolbar", "tablist", "tooltip", "alert"),
+    )
 )
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big br center cite code data del dfn em font i img ins kbd label mark nobr q s "
-    "samp small span strike strong sub sup time tt u var wbr".split()
+    (
+        *(
+            "a",
+            "abbr",
+            "acronym",
+            "b",
+            "bdi",
+            "bdo",
+            "big",
+            "br",
+            "center",
+            "cite",
+            "code",
+            "data",
+            "del",
+        ),
+        *(
+            "dfn",
+            "em",
+            "font",
+            "i",
+            "img",
+            "ins",
+            "kbd",
+            "label",
+            "mark",
+            "nobr",
+            "q",
+            "s",
+            "samp",
+            "small",
+        ),
+        *("span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
+    )
 )
 _ITEMS = frozenset(("li", "td", "th", "dt", "dd", "figcaption"))
 # Never furniture by their names, and never worth going into for less than their whole.
 _SOLID = frozenset(("p", "pre", "ul", "ol", "table", "blockquote", "li"))
-_NEVER_JUNK = frozenset(("html", "body", "main", "article", "p", "tr", "tbody", "td", "th")) | HEADINGS
+_NEVER_JUNK = (
+    frozenset(("html", "body", "main", "article", "p", "tr", "tbody", "td", "th")) | HEADINGS
+)
 _PRUNED = frozenset(("div", "section", "table", "form"))
 _LISTS = frozenset(("ul", "ol", "div", "section", "table"))
 
@@ -62,7 +106,9 @@ _DENSE_SCRIPT = re.compile("[\u2e80-\u9fff\uac00-\ud7af]")
 
 _PROSE = 40  # characters: shorter blocks are labels, captions and buttons
 _NEARLY_ALL = 0.8  # a child worth this share of its parent is where the content is
-_WORST = -150.0  # what a subtree of links can cost: it is pruned, so it mustn't repel its neighbours
+_WORST = (
+    -150.0
+)  # what a subtree of links can cost: it is pruned, so it mustn't repel its neighbours
 _RESCUE = 4.0  # furniture worth this many times the content is the content
 _MOSTLY_LINKS = 0.6
 _TOO_LITTLE = 200  # characters of content that may be an extraction gone wrong
@@ -91,7 +137,7 @@ def extract_main(body: Element) -> Element:
     left = worth.text - sum(survey.kept.get(e, _NOTHING).text for e in doomed)
     if left < min(_TOO_LITTLE, 0.5 * survey.all_text) and worth.score < _TOO_LITTLE:
         node, doomed = body, [e for e in survey.junk if survey.is_surely_junk(e)]
-        if sum(survey.junk[e].text for e in doomed) == survey.all_text:
+        if sum(survey.junk[e].text for e in doomed) >= survey.all_text:
             doomed = []
     for element in doomed:
         drop(element)
@@ -157,7 +203,7 @@ class _Survey:
         while True:
             worth = self.kept[node].score
             inside = [(self.kept[e].score, e) for e in node if e in self.kept]
-            best, child = max(inside, key=lambda pair: pair[0], default=(0.0, None))
+            best, child = max(inside, key=lambda pair: pair[0], default=(0.0, node))
             if best <= 0 or best < _NEARLY_ALL * worth or child.tag in _SOLID:
                 return node
             node = child

@@ -1,9 +1,204 @@
-from flowpool.tools.base import tool
+"""Markdown of whatever a step has: HTML, a fetched page, a file, a URL.
+
+Parsing takes CPU, so the conversion runs in a worker process; a URL is fetched before that, on the event loop,
+with `fetch`'s guard. Must not know how HTML or documents are converted, nor chains or pools.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flowpool.errors import InvalidInput
+from flowpool.tools.base import FunctionTool, Prepare, Tool
+
+Source = str | bytes | Mapping[str, Any] | os.PathLike[str]
+
+_HTML = (".html", ".htm", ".xhtml")
+_DOCUMENTS = (".pdf", ".docx")
+_SUFFIXES = (*_HTML, ".txt", ".text", ".md", ".markdown", *_DOCUMENTS)
+_LONGEST_PATH = 4096  # characters
+_OF_A_PAGE = ("html", "content", "url", "content_type", "title")
+# Converting waits for a worker anyway; the width lets URLs be fetched meanwhile.
+_WIDTH = 50
 
 
-@tool
-def to_markdown(source):
-    return ""
+def _to_markdown(source: Source, main_content: bool = True, allow_private: bool = False) -> str:
+    """Makes markdown of HTML, a fetched page, a file or a URL, with headings, lists, tables, links and code.
+
+    Args:
+        source: HTML or text; a page that `fetch` gave; a path of an .html, .txt, .md, .pdf or .docx file;
+            the bytes of one; or an http(s) URL, which is fetched first.
+        main_content: leave menus, footers and the like of a web page out. False keeps the whole page.
+        allow_private: fetch from private addresses too. Only code or a step's options set it.
+
+    Returns the markdown. Raises `InvalidInput` for a file that isn't there or can't be read, and what
+    `fetch` raises for a URL. PDF and DOCX need the extra `flowpool[documents]`.
+
+    Example:
+        to_markdown("<h1>Hello</h1><ol><li>one<li>two</ol>")  # '# Hello\\n\\n1. one\\n2. two'
+    """
+    if isinstance(source, str) and _is_url(source):
+        from flowpool.tools.running import drive
+        from flowpool.tools.web import fetch
+
+        source = drive(fetch.fn(source, allow_private=allow_private))
+    return _convert(source, main_content)
 
 
-convertToMD = to_markdown
+def _preparing(parameter: str) -> Prepare:
+    """What happens to the argument of this name before it leaves for a worker."""
+
+    async def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
+        source = arguments.get(parameter)
+        if isinstance(source, str) and _is_url(source):
+            from flowpool.tools.web import fetch
+
+            source = await fetch.fn(source, allow_private=arguments.get("allow_private", False))
+        if isinstance(source, Mapping):
+            source = {key: source[key] for key in _OF_A_PAGE if key in source}
+        elif isinstance(source, os.PathLike) or (isinstance(source, str) and _path_in(source)):
+            source = Path(source).absolute()  # a worker may have been started in another directory
+        return {**arguments, parameter: source}
+
+    return prepare
+
+
+to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private",))
+to_markdown.mode = "process"
+to_markdown.max_flows = _WIDTH
+to_markdown.dotted = "flowpool.tools:to_markdown"
+to_markdown.prepare = _preparing("source")
+
+
+class ConvertToMD(Tool):
+    """`to_markdown` in the form of AIchain 1.x: its parameter is `input`, and a call gives a `ToolResult`.
+
+    Scripts use it as it is or with brackets; both are the same tool.
+
+    Example:
+        convertToMD("<h1>Hello</h1>")  # ToolResult(success=True, output='# Hello', error=None)
+        convertToMD().run(input="<h1>Hello</h1>")  # '# Hello'
+    """
+
+    name = "convertToMD"
+    description = "Makes markdown of HTML, a fetched page, a file or a URL."
+    mode = "process"
+    max_flows = _WIDTH
+    dotted = "flowpool.tools:convertToMD"
+    options_only = frozenset(("allow_private",))
+    outputs = ()
+
+    def __init__(self) -> None:
+        self.prepare = _preparing("input")
+
+    def run(  # type: ignore[override]
+        self,
+        input: Source,
+        main_content: bool = True,
+        allow_private: bool = False,
+    ) -> str:
+        """The markdown of `input`; raises what went wrong."""
+        return _to_markdown(input, main_content, allow_private)
+
+    def __call__(self, input: Any = None, options: Any = None, **kwargs: Any) -> Any:
+        """The outcome as a `ToolResult`; the tool itself when there is nothing to convert."""
+        if input is None and options is None and not kwargs:
+            return self
+        return super().__call__(input, options, **kwargs)
+
+    def __reduce__(self) -> str:
+        return "convertToMD"
+
+
+convertToMD = ConvertToMD()  # noqa: N816  (AIchain's name)
+
+
+def _convert(source: Source, main_content: bool) -> str:
+    if isinstance(source, Mapping):
+        return _convert_page(source, main_content)
+    if isinstance(source, bytes):
+        return _convert_bytes(source, "these bytes", "", "", main_content)
+    path = Path(source) if isinstance(source, os.PathLike) else _path_in(_text(source))
+    if path is not None:
+        return _convert_file(path, main_content)
+    return _convert_text(_text(source), "", main_content)
+
+
+def _text(source: Any) -> str:
+    if not isinstance(source, str):
+        kind = type(source).__name__
+        raise InvalidInput(
+            f"to_markdown: source is of type {kind}: pass text, a page, a path or a URL."
+        )
+    return source
+
+
+def _convert_page(page: Mapping[str, Any], main_content: bool) -> str:
+    url, content_type = str(page.get("url") or ""), str(page.get("content_type") or "")
+    content = page.get("content")
+    if isinstance(content, bytes):
+        return _convert_bytes(content, url or "this page", content_type, url, main_content)
+    if not isinstance(page.get("html"), str):
+        raise InvalidInput("to_markdown: source is a dict without 'html': pass a page from fetch.")
+    return _convert_text(page["html"], url, main_content, content_type)
+
+
+def _convert_bytes(
+    content: bytes, name: str, content_type: str, url: str, main_content: bool
+) -> str:
+    from flowpool.tools.decoding import decode, is_text
+    from flowpool.tools.documents import document_to_text, kind_of
+
+    if suffix := kind_of(content):
+        return document_to_text(content, suffix, name)
+    if not is_text(content, content_type):
+        kind = content_type.partition(";")[0] or "this binary format"
+        raise InvalidInput(f"{name}: can't make markdown of {kind}: HTML, text, PDF and DOCX work.")
+    return _convert_text(decode(content, content_type), url, main_content, content_type)
+
+
+def _convert_text(text: str, url: str, main_content: bool, content_type: str = "") -> str:
+    from flowpool.tools.page import html_to_text, is_html
+
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/xhtml+xml") or (not kind and is_html(text)):
+        return html_to_text(text, url, main_content)
+    return text.strip()
+
+
+def _convert_file(path: Path, main_content: bool) -> str:
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InvalidInput(
+            f"{path}: can't make markdown of {suffix or 'it'}: use {', '.join(_SUFFIXES)}."
+        )
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}: check the path.") from None
+    content_type = "text/html" if suffix in _HTML else "text/plain"
+    if suffix in _DOCUMENTS:
+        from flowpool.tools.documents import document_to_text
+
+        return document_to_text(content, suffix, path.name)
+    return _convert_bytes(content, path.name, content_type, "", main_content)
+
+
+def _is_url(text: str) -> bool:
+    return text.lstrip()[:8].lower().startswith(("http://", "https://")) and not text.strip().count(
+        "\n"
+    )
+
+
+def _path_in(text: str) -> Path | None:
+    """The path that `text` is, if it looks like one of a file that can be converted."""
+    if len(text) > _LONGEST_PATH or "\n" in text or "<" in text:
+        return None
+    path = Path(text.strip())
+    if path.suffix.lower() not in _SUFFIXES:
+        return None
+    # A sentence may end in "readme.md"; what has no blanks is meant as a path, whether it is there or not.
+    return path if path.is_file() or not any(c.isspace() for c in text.strip()) else None

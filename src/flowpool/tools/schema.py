@@ -5,6 +5,7 @@ Pure reading of signatures, annotations and docstrings. Must not know tools, or 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import types
@@ -26,6 +27,8 @@ _SIMPLE: dict[Any, str] = {
     tuple: "array",
     set: "array",
 }
+# Annotations of a sole parameter that may take the whole variables: none at all, or a mapping.
+_ROW_TYPES = (inspect.Parameter.empty, Any, dict, Mapping)
 _ENTRY = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 _HEADING = re.compile(r"^(Args|Arguments|Parameters):$")
 _SECTION = re.compile(r"^[A-Z]\w+:$")
@@ -124,3 +127,44 @@ def _entries(lines: list[str]) -> dict[str, str]:
         elif name:
             found[name] = f"{found[name]} {line.strip()}".strip()
     return found
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """What reports call `fn`."""
+    inner = fn.func if isinstance(fn, functools.partial) else fn
+    name = getattr(inner, "__name__", None) or type(inner).__name__
+    return "function" if name == "<lambda>" else str(name)
+
+
+def is_async(fn: Callable[..., Any]) -> bool:
+    """Whether calling `fn` gives a coroutine."""
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(
+        getattr(fn, "__call__", None)  # noqa: B004
+    )
+
+
+def has_kwargs(signature: inspect.Signature | None) -> bool:
+    """Whether every keyword is accepted."""
+    known = signature.parameters.values() if signature else ()
+    return any(p.kind is p.VAR_KEYWORD for p in known)
+
+
+def only_keywords(signature: inspect.Signature | None) -> bool:
+    """Whether keywords are the only way to pass anything."""
+    known = signature.parameters.values() if signature else ()
+    by_position = any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in known)
+    return has_kwargs(signature) and not by_position
+
+
+def output_names(returned: Any) -> Iterable[str] | None:
+    """The names in a dict of the annotated type; none for other types, None where the type doesn't tell."""
+    if typing.is_typeddict(returned):
+        return tuple(typing.get_type_hints(returned))
+    return () if returned in (str, int, float, bool, bytes, list, type(None)) else None
+
+
+def may_be_row(hint: Any) -> bool:
+    """Whether a sole parameter annotated so may take all variables: as a mapping, or not annotated."""
+    origin = getattr(hint, "__origin__", hint)
+    is_mapping = inspect.isclass(origin) and issubclass(origin, Mapping)
+    return any(hint is kind for kind in _ROW_TYPES) or is_mapping

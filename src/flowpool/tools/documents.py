@@ -1,0 +1,50 @@
+"""PDF and DOCX to markdown, by markitdown, which is an extra. Runs in worker processes."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+from flowpool.errors import InvalidInput
+
+_INSTALL = "to read PDF and DOCX: pip install 'flowpool[documents]'"
+
+
+def kind_of(content: bytes) -> str:
+    """The suffix of the document format that `content` begins like; empty for another."""
+    if b"%PDF-" in content[:1024]:
+        return ".pdf"
+    # The names in a zip's directory stand in the clear.
+    if content.startswith(b"PK\x03\x04") and b"word/document.xml" in content:
+        return ".docx"
+    return ""
+
+
+def document_to_text(content: bytes, suffix: str, name: str) -> str:
+    """The document's markdown. Raises `InvalidInput` if the extra isn't installed or it can't be read."""
+    converter, stream_info = _converter()
+    try:
+        result = converter.convert_stream(
+            BytesIO(content),
+            stream_info=stream_info(extension=suffix, filename=f"document{suffix}"),
+        )
+    except Exception as error:
+        if type(error).__name__ == "MissingDependencyException":
+            raise InvalidInput(_INSTALL) from None
+        reason = str(error).strip().partition("\n")[0]
+        kind = suffix[1:].upper()
+        raise InvalidInput(f"{name}: this {kind} can't be read ({reason}): is it whole?") from error
+    return str(result.markdown).strip()
+
+
+@cache
+def _converter() -> tuple[Any, Any]:
+    try:
+        from markitdown import MarkItDown, StreamInfo
+    except ImportError:
+        raise InvalidInput(_INSTALL) from None
+    # Its PDF parser logs every oddity of a font as a warning.
+    logging.getLogger("pdfminer").setLevel(logging.ERROR)
+    return MarkItDown(enable_plugins=False), StreamInfo

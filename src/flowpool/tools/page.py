@@ -1,0 +1,264 @@
+"""HTML to markdown: parse, find the content, straighten what markdown can't say, render.
+
+Runs in worker processes, on text that is at hand. Must not know files, URLs' contents or chains.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from flowpool.tools.main_content import HEADINGS, Element, drop, extract_main, is_hidden
+
+if TYPE_CHECKING:
+    from html_to_markdown import ConversionOptions
+
+_NOISE = (
+    *(
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "iframe",
+        "object",
+        "embed",
+        "svg",
+        "canvas",
+        "map",
+    ),
+    *("button", "select", "textarea", "option", "datalist", "audio", "video"),
+)
+_LANGUAGE = re.compile(
+    r"(?:^|\s)(?:language-|lang-|highlight-source-|highlight-|brush:\s*|sourceCode\s+)([\w+#.-]+)",
+    re.IGNORECASE,
+)
+_NO_LANGUAGE = {
+    "default",
+    "none",
+    "plain",
+    "notranslate",
+    "nohighlight",
+    "source",
+    "text",
+    "highlight",
+}
+_GUTTER = re.compile(r"(?:^|\s)(?:gutter|linenos?|line-?numbers?(?:-rows)?|rouge-gutter)(?:\s|$)")
+_ANCHOR_MARKS = {"", "#", "¶", "§", "🔗", "permalink", "link"}
+_BLOCKS_IN_CELLS = ("p", "ul", "ol", "table", "pre", "div", *sorted(HEADINGS))
+_MARKUP = re.compile(
+    r"<(?:!doctype|html|head|body|div|p|h[1-6]|a|ul|ol|table|article|main|section|span|br|b|i|em|strong|"
+    r"pre|code|img|blockquote|title|meta)\b[^<>]*/?>",
+    re.IGNORECASE,
+)
+
+
+def is_html(text: str) -> bool:
+    """Whether the text has HTML tags in it."""
+    return bool(_MARKUP.search(text))
+
+
+def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> str:
+    """The page as markdown; relative links are resolved against `base_url`.
+
+    `main_content` leaves menus, footers and the like out; else everything that a browser shows is kept.
+    """
+    root = _parse(page)
+    if root is None:
+        return ""
+    body = root.find("body")
+    body = root if body is None else body
+    base = urljoin(base_url, _base_of(root))
+    _clean(body)
+    headline = _headline(body) if main_content else None
+    node = extract_main(body) if main_content else body
+    if headline is not None and node is not body and not _is_inside(headline, node):
+        headline.tail = None
+        node.insert(0, headline)
+    _straighten(node)
+    return _render(node, base)
+
+
+def _parse(page: str) -> Element:
+    from lxml import etree
+    from lxml.html import HTMLParser, document_fromstring
+
+    parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
+    try:
+        # Bytes, because lxml refuses text that declares an encoding of its own.
+        return document_fromstring(page.replace("\0", "").encode("utf-8", "replace"), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return None  # nothing but blanks or comments
+
+
+def _base_of(root: Element) -> str:
+    found = root.find(".//base[@href]")
+    return "" if found is None else found.get("href")
+
+
+def _clean(body: Element) -> None:
+    """Takes out what no browser shows as text."""
+    from lxml import etree
+
+    etree.strip_elements(body, *_NOISE, with_tail=False)
+    for field in list(body.iter("input")):
+        if field.get("type") != "checkbox" or field.getparent().tag not in ("li", "p", "label"):
+            drop(field)
+    for element in [e for e in body.iter("*") if e is not body and _is_unwanted(e)]:
+        drop(element)
+
+
+def _is_unwanted(element: Element) -> bool:
+    if element.tag == "a":
+        in_heading = any(parent.tag in HEADINGS for parent in element.iterancestors())
+        return in_heading and element.text_content().strip().lower() in _ANCHOR_MARKS
+    return element.tag == "dialog" or (
+        is_hidden(element) and element.tag in ("span", "i", "p", "li")
+    )
+
+
+def _headline(body: Element) -> Element | None:
+    """The page's only top heading: it often stands outside the content."""
+    found = [e for e in body.iter("h1") if e.text_content().strip()]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_inside(element: Element, node: Element) -> bool:
+    return any(parent is node for parent in element.iterancestors())
+
+
+def _straighten(node: Element) -> None:
+    """Brings code, images and tables into the forms that markdown has."""
+    for cell in [e for e in node.iter("td", "div", "span") if _GUTTER.search(e.get("class") or "")]:
+        drop(cell)
+    for block in list(node.iter("pre")):
+        _straighten_code(block)
+    for image in list(node.iter("img")):
+        _straighten_image(image)
+    for table in list(node.iter("table")):
+        if _is_layout(table):
+            _unwrap_table(table)
+
+
+def _straighten_code(block: Element) -> None:
+    """`<pre><code class="language-x">` with plain text, whatever highlighter made it."""
+    from lxml import etree
+
+    if not block.text_content().strip():
+        return
+    language, tail = _language_of(block), block.tail
+    table = _code_table(block)
+    if table is not None:
+        block, tail = _replace(table, block), table.tail
+    for line_break in block.iter("br"):
+        line_break.tail = "\n" + (line_break.tail or "")
+    text = block.text_content()
+    block.clear()
+    block.tail = tail
+    code = etree.SubElement(block, "code")
+    code.text = text.strip("\n")
+    if language:
+        code.set("class", f"language-{language}")
+
+
+def _replace(old: Element, new: Element) -> Element:
+    old.getparent().replace(old, new)
+    return new
+
+
+def _code_table(block: Element) -> Element | None:
+    """The table that some highlighters lay line numbers and code out with."""
+    cell = block.getparent()
+    while cell is not None and cell.tag == "div":
+        cell = cell.getparent()
+    if cell is None or cell.tag != "td":
+        return None
+    table = next(cell.iterancestors("table"), None)
+    if table is None or table.getparent() is None or len(list(table.iter("pre"))) != 1:
+        return None
+    others = sum(
+        1 for other in table.iter("td") if other is not cell and other.text_content().strip()
+    )
+    return table if others == 0 else None
+
+
+def _language_of(block: Element) -> str:
+    """The language a highlighter named on the block, the code in it, or the boxes around it."""
+    around = [block, *block.iter("code")]
+    parent = block.getparent()
+    for _ in range(3):
+        if parent is None or parent.tag not in ("div", "figure", "td", "tr", "tbody", "table"):
+            break
+        if parent.tag in ("div", "figure"):
+            around.append(parent)
+        parent = parent.getparent()
+    for element in around:
+        named = (
+            element.get("data-lang") or element.get("data-language") or element.get("lang") or ""
+        )
+        found = named or _language_in(element.get("class") or "", element.tag)
+        if found and found.lower() not in _NO_LANGUAGE and found.lower() != "en":
+            return str(found).lower()
+    return ""
+
+
+def _language_in(classes: str, tag: str) -> str:
+    for found in _LANGUAGE.finditer(classes):
+        if found[1].lower() not in _NO_LANGUAGE:
+            return found[1].removeprefix("source-")
+    words = classes.split()
+    if tag == "code" and "hljs" in words:
+        return next((w for w in words if w not in ("hljs", "code")), "")
+    return ""
+
+
+def _straighten_image(image: Element) -> None:
+    """Lazy images get their address; those without words or address go."""
+    source = image.get("src") or ""
+    if not source or source.startswith("data:"):
+        source = (
+            image.get("data-src") or image.get("data-original") or image.get("data-lazy-src") or ""
+        )
+    if not source or source.startswith("data:") or not (image.get("alt") or "").strip():
+        drop(image)
+    else:
+        image.set("src", source)
+
+
+def _is_layout(table: Element) -> bool:
+    """Whether the table only places things: nested, one cell, or with blocks of their own in its cells."""
+    if table.get("role") in ("presentation", "none") or table.find(".//table") is not None:
+        return True
+    if table.find(".//th") is not None:
+        return False
+    cells = list(table.iter("td"))
+    blocks = sum(1 for cell in cells for child in cell if child.tag in _BLOCKS_IN_CELLS)
+    return len(cells) <= 1 or blocks > 2 * len(cells)
+
+
+def _unwrap_table(table: Element) -> None:
+    for element in [table, *table.iter("tbody", "thead", "tfoot", "tr", "td", "th")]:
+        if element is table or next(element.iterancestors("table"), table) is table:
+            element.tag = "div"
+
+
+@lru_cache(maxsize=256)
+def _options(base_url: str) -> ConversionOptions:
+    from html_to_markdown import ConversionOptions
+
+    return ConversionOptions(
+        base_url=base_url or None,
+        bullets="-",
+        compact_tables=True,
+        extract_metadata=False,
+        highlight_style="none",
+    )
+
+
+def _render(node: Element, base_url: str) -> str:
+    from html_to_markdown import convert
+    from lxml import etree
+
+    markup = etree.tostring(node, encoding="unicode", method="html", with_tail=False)
+    return (convert(markup, _options(base_url)).content or "").strip()
