@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from flowpool import wiring
 from flowpool.errors import InvalidInput
-from flowpool.runner import Runner
+from flowpool.model import check_times, checked_mapping
+from flowpool.runner import Runner, checked_variables
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool, as_tool
 
@@ -85,8 +87,11 @@ class Chain(Runner):
         if not isinstance(steps, Sequence) or isinstance(steps, str) or not steps:
             raise InvalidInput("Chain(steps): pass a list with at least one step.")
         _check_on_step_error(on_step_error)
+        for text in (name, description):
+            if text is not None and not isinstance(text, str):
+                raise InvalidInput(f"Chain: name and description are text, not {text!r}.")
         self.stages = tuple(_stage(entry, i) for i, entry in enumerate(steps))
-        self.variables = dict(variables or {})
+        self.variables = checked_mapping(variables, "variables")
         self.name = name or "chain"
         self.description = description or ""
         self.on_step_error: OnStepError = on_step_error
@@ -103,7 +108,10 @@ class Chain(Runner):
         """The last step's output for `variables`; raises what went wrong. Fills `history` and `accumulated`."""
         if on_step_error is not None:
             _check_on_step_error(on_step_error)
-        return wiring.load("pool").run_one(self, variables, on_step_error)
+        given = checked_variables(variables)
+        output = wiring.load("pool").run_one(self, given, on_step_error)
+        self._warn_of_skipped(on_step_error)
+        return output
 
     async def arun(
         self, variables: Mapping[str, Any] | None = None, on_step_error: OnStepError | None = None
@@ -111,7 +119,18 @@ class Chain(Runner):
         """`run()` for async code."""
         if on_step_error is not None:
             _check_on_step_error(on_step_error)
-        return await wiring.load("pool").arun_one(self, variables, on_step_error)
+        given = checked_variables(variables)
+        output = await wiring.load("pool").arun_one(self, given, on_step_error)
+        self._warn_of_skipped(on_step_error)
+        return output
+
+    def _warn_of_skipped(self, on_step_error: OnStepError | None) -> None:
+        if (on_step_error or self.on_step_error) != "skip":
+            return
+        for entry in self.history:
+            if "error" in entry:
+                message = f"step {entry['step']} ({entry['name']}) was skipped: {entry['error']}"
+                warnings.warn(message, RuntimeWarning, stacklevel=3)
 
     def save(self, path: str | Path) -> None:
         """Writes the chain as YAML; keys are never written. Raises `InvalidInput` for a step without a name
@@ -162,7 +181,8 @@ def _step(entry: Any, where: str) -> Step:
         raise InvalidInput(
             f"{where}: a step is (runner, key, inputs, options), not {len(rest) + 1} values."
         )
-    key, inputs, options = (*rest, *(DEFAULT_KEY, None, None)[len(rest) :])
+    defaults: list[Any] = [DEFAULT_KEY, None, None]
+    key, inputs, options = [*rest, *defaults[len(rest) :]]
     if not isinstance(key, str) or not key:
         raise InvalidInput(f"{where}: the output key is a name, not {key!r}.")
     for value, what in ((inputs, "inputs {parameter: variable}"), (options, "options")):
@@ -173,15 +193,25 @@ def _step(entry: Any, where: str) -> Step:
             raise InvalidInput(
                 f"{where}: inputs map names to names, not {parameter!r}: {source!r}."
             )
-    return Step(as_runner(runner, where), key, inputs, _options(options, where))
+    found = as_runner(runner, where)
+    checked = _options(options, where)
+    for unknown in checked.keys() - set(_OWN_OPTIONS) if not isinstance(found, Tool) else ():
+        raise InvalidInput(
+            f"{where}: the option {unknown!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
+            "or set a model's options on the skill."
+        )
+    return Step(found, key, inputs, checked)
 
 
 def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
     checked = {name: value for name, value in (options or {}).items() if value is not None}
-    for name, least in (("max_flows", 1), ("timeout", 0), ("retries", 0)):
-        value = checked.get(name, least)
-        if not isinstance(value, (int, float)) or value < least or value != value:
-            raise InvalidInput(f"{where}: {name}={value!r}: use {least} or more.")
+    width = checked.get("max_flows", 1)
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        raise InvalidInput(f"{where}: max_flows={width!r}: use 1 or more.")
+    try:
+        check_times(checked.get("timeout"), checked.get("retries"))
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None
     return checked
 
 

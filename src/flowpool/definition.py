@@ -18,22 +18,25 @@ A file is one runner:
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
-from functools import reduce
+from datetime import date, datetime
+from functools import partial, reduce
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from flowpool.chain import DEFAULT_KEY, Chain, Step
+from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
 from flowpool.model import Model
 from flowpool.skill import Skill
-from flowpool.tools.base import Tool, as_tool
+from flowpool.tools.base import FunctionTool, Tool
 from flowpool.values import Limits
 
 Runner = Skill | Chain | Tool
+T = TypeVar("T")
 MAX_BYTES = 1_000_000
 _OWN_TOOLS = "flowpool.tools"
 _CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
@@ -58,13 +61,24 @@ def write(runner: Runner, path: Path) -> None:
     """Writes a runner's definition to a YAML file."""
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
-    yaml.width = 100
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[attr-defined]
-    data = describe(runner)
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(data, file)
+    yaml.width = 1 << 30  # folding a long line would lose some of its spaces
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.representer.ignore_aliases = lambda data: True
+    yaml.representer.add_representer(str, _represent_text)
+    text = io.StringIO()
+    yaml.dump(describe(runner), text)
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _represent_text(representer: Any, text: str) -> Any:
+    """Prompts of several lines stand as they are read; what YAML would change is quoted and escaped."""
+    lines = text.split("\n")
+    style = "|" if len(lines) > 1 and all(line.isprintable() for line in lines) else None
+    if style is None and not text.isprintable():
+        style = '"'
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Runner:
@@ -83,8 +97,10 @@ def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Ru
 def describe(runner: Runner) -> dict[str, Any]:
     """A runner as plain data, without keys."""
     if isinstance(runner, Skill):
-        return runner.definition()
+        return _plain(runner.definition(), runner.name)
     if isinstance(runner, Tool):
+        if runner._presets:
+            raise InvalidInput(f"{runner.name} with options can't be saved: save a chain with it.")
         return _tool_definition(runner)
     fields: dict[str, Any] = {
         "name": runner.name,
@@ -96,7 +112,25 @@ def describe(runner: Runner) -> dict[str, Any]:
             for stage in runner.stages
         ],
     }
-    return {name: value for name, value in fields.items() if value not in (None, "", {})}
+    told = {name: value for name, value in fields.items() if value not in (None, "", {})}
+    return _plain(told, runner.name)
+
+
+def _plain(data: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same of dicts, lists and scalars alone; raises `InvalidInput` for what a file can't hold."""
+    try:
+        plain = msgspec.to_builtins(data, builtin_types=(bytes, date, datetime))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"{name!r} can't be saved: {error}.") from None
+    listed: dict[str, Any] = _listed(plain)
+    return listed
+
+
+def _listed(data: Any) -> Any:
+    """The same with lists for tuples, which YAML doesn't tell apart."""
+    if isinstance(data, dict):
+        return {name: _listed(value) for name, value in data.items()}
+    return [_listed(value) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def _step_definition(step: Step) -> dict[str, Any]:
@@ -110,21 +144,31 @@ def _step_definition(step: Step) -> dict[str, Any]:
         entry["key"] = step.key
     if step.inputs:
         entry["inputs"] = step.inputs
-    if step.options:
-        entry["options"] = step.options
+    presets = runner._presets if isinstance(runner, Tool) else {}
+    if options := {**presets, **step.options}:
+        entry["options"] = options
     return entry
 
 
 def _tool_definition(tool: Tool) -> dict[str, Any]:
-    own = import_module(_OWN_TOOLS)
-    if getattr(own, tool.name, None) is tool:
-        return {"tool": tool.name}
-    dotted = tool.dotted or ""
+    dotted = tool.dotted or _class_path(tool)
+    module, _, name = dotted.partition(":")
+    if module == _OWN_TOOLS:
+        return {"tool": name}
     if not dotted:
         raise InvalidInput(
             f"the step {tool.name!r} can't be saved: define its function at the top of a module."
         )
     return {"function": dotted}
+
+
+def _class_path(tool: Tool) -> str:
+    """Where the class of a tool is found that has nothing of its own, or nothing."""
+    kind = type(tool)
+    importable = kind.__module__ not in ("__main__", "builtins") and "<" not in kind.__qualname__
+    if isinstance(tool, FunctionTool) or vars(tool) or not importable:
+        return ""
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _load(path: Path) -> Any:
@@ -141,14 +185,17 @@ def _load(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
         yaml = YAML(typ="safe", pure=True)
         if any(type(event).__name__ == "AliasEvent" for event in yaml.parse(text)):
-            raise InvalidInput("has YAML aliases (*name): write the value out.")
+            raise InvalidInput("YAML aliases (*name) in it: write the value out.")
         return yaml.load(text)
     except UnicodeDecodeError:
         raise InvalidInput("not UTF-8 text.") from None
+    except RecursionError:
+        raise InvalidInput("nested too deeply: a chain's file is text that people write.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
-        raise InvalidInput(f"{where}not YAML: {getattr(error, 'problem', error)}") from None
+        problem = " ".join(str(getattr(error, "problem", error)).split())
+        raise InvalidInput(f"{where}not YAML: {problem}") from None
 
 
 class _Builder:
@@ -165,33 +212,30 @@ class _Builder:
         if "model" in data:
             return self.skill(data, where)
         if "tool" in data or "function" in data:
-            return self.tool(data, where)
+            return self.tool(_known(data, {"tool", "function"}, "the file"), "")
         raise InvalidInput("no 'steps' (a chain) and no 'model' (a skill) in it.")
 
     def chain(self, data: Any, where: str) -> Chain:
-        data = _known(data, _CHAIN_FIELDS, where or "the chain")
-        steps = data.get("steps")
+        fields = dict(_known(data, _CHAIN_FIELDS, where or "the chain"))
+        steps = fields.get("steps")
+        place = _at(where, "steps")
         if not isinstance(steps, list) or not steps:
-            raise InvalidInput(f"{where}steps: a list with at least one step.")
-        return Chain(
-            [self._stage(entry, f"{where}steps[{i}]") for i, entry in enumerate(steps)],
-            data.get("variables"),
-            data.get("name"),
-            data.get("description"),
-            data.get("on_step_error", "raise"),
-        )
+            raise InvalidInput(f"{place}: a list with at least one step.")
+        fields["steps"] = [self._stage(entry, f"{place}[{i}]") for i, entry in enumerate(steps)]
+        return self._make(lambda: Chain(**fields), where)
 
     def skill(self, data: Any, where: str) -> Skill:
         fields = dict(_known(data, _SKILL_FIELDS, where or "the skill"))
         if "model" not in fields:
-            raise InvalidInput(f"{where}: no 'model'.")
+            raise InvalidInput(f"{where}: no 'model' in it.")
         models = fields.pop("model")
         models = models if isinstance(models, list) else [models]
         return self._make(
-            lambda: Skill([self._model(m, f"{where}.model") for m in models], **fields), where
+            partial(Skill, [self._model(m, _at(where, "model")) for m in models], **fields), where
         )
 
-    def tool(self, data: Mapping[str, Any], where: str) -> Tool:
+    def tool(self, data: Mapping[str, Any], where: str) -> Runner:
+        where = where or "the file"
         if "tool" in data:
             name = data["tool"]
             found = (
@@ -202,7 +246,7 @@ class _Builder:
             return found
         return self._function(data["function"], where)
 
-    def _function(self, dotted: Any, where: str) -> Tool:
+    def _function(self, dotted: Any, where: str) -> Runner:
         module, _, attribute = str(dotted).partition(":")
         if not module or not attribute:
             raise InvalidInput(f"{where}: function is 'module:name', not {dotted!r}.")
@@ -212,9 +256,10 @@ class _Builder:
                 "load it with trusted=True (--trusted)."
             )
         try:
-            return as_tool(reduce(getattr, attribute.split("."), import_module(module)))
+            found = reduce(getattr, attribute.split("."), import_module(module))
         except (ImportError, AttributeError) as error:
             raise InvalidInput(f"{where}: {dotted} can't be imported: {error}.") from None
+        return as_runner(found, where)
 
     def _stage(self, entry: Any, where: str) -> Any:
         if isinstance(entry, list):
@@ -228,7 +273,7 @@ class _Builder:
             raise InvalidInput(f"{where}: name one of skill, tool, chain, function.")
         build: Mapping[str, Callable[[Any], Runner]] = {
             "skill": lambda value: self.skill(value, f"{where}.skill"),
-            "chain": lambda value: self.chain(value, f"{where}.chain."),
+            "chain": lambda value: self.chain(value, f"{where}.chain"),
             "tool": lambda value: self.tool(data, where),
             "function": lambda value: self.tool(data, where),
         }
@@ -240,26 +285,33 @@ class _Builder:
             return self._make(lambda: Model(data, api_key=self._api_key), where)
         fields = dict(_known(data, _MODEL_FIELDS, where))
         if "name" not in fields:
-            raise InvalidInput(f"{where}: no 'name'.")
+            raise InvalidInput(f"{where}: no 'name' in it.")
         if fields.get("limits"):
-            fields["limits"] = self._make(lambda: msgspec.convert(fields["limits"], Limits), where)
+            fields["limits"] = self._make(
+                lambda: msgspec.convert(fields["limits"], Limits), _at(where, "limits")
+            )
         return self._make(lambda: Model(**fields, api_key=self._api_key), where)
 
-    def _make(self, make: Callable[[], Any], where: str) -> Any:
+    def _make(self, make: Callable[[], T], where: str) -> T:
         try:
             return make()
         except (InvalidInput, TypeError, msgspec.ValidationError) as error:
             raise InvalidInput(f"{where}: {error}" if where else str(error)) from None
 
 
+def _at(where: str, field: str) -> str:
+    return f"{where}.{field}" if where else field
+
+
 def _mapping(data: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        _refuse(f"{where}: names with values, not {type(data).__name__}.")
+        found = "nothing" if data is None else type(data).__name__
+        _refuse(f"{where}: names with values are needed, and there is {found}.")
     return data
 
 
-def _known(data: Any, fields: set[str], where: str) -> Mapping[str, Any]:
-    data = _mapping(data, where)
+def _known(value: Any, fields: set[str], where: str) -> Mapping[str, Any]:
+    data = _mapping(value, where)
     for name in data:
         if name in ("api_key", "key") and "key" not in fields:
             _refuse(

@@ -28,7 +28,7 @@ class Model:
     retries: further attempts after the first, for what can be retried. [5]
     limits: ceilings that you know, as `Limits(rpm=..., tpm=...)`.
 
-    Raises `InvalidInput` when no provider can be told from the name.
+    Raises `InvalidInput` when no provider can be told from the name, and for settings that can't work.
 
     >>> Model("claude-haiku-4-5", {"max_tokens": 200})
     Model('claude-haiku-4-5', provider='anthropic')
@@ -47,29 +47,81 @@ class Model:
         retries: int | None = None,
         limits: Limits | None = None,
     ) -> None:
-        client = dict(client_options or {})
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidInput(f"Model({name!r}): name the model, such as Model('gpt-5-mini').")
+        client = checked_mapping(client_options, "client_options")
         for unknown in client.keys() - set(_CLIENT_OPTIONS):
             raise InvalidInput(
                 f"client_options[{unknown!r}] is not known: use one of {', '.join(_CLIENT_OPTIONS)}."
             )
-        if not isinstance(name, str) or not name.strip():
-            raise InvalidInput(f"Model({name!r}): name the model, such as Model('gpt-5-mini').")
         self.name = name
-        self.options = dict(options or {})
+        self.options = checked_options(options)
         self.base_url: str | None = base_url or client.get("base_url")
+        _check_texts(provider=provider, base_url=self.base_url)
         self.provider, self.model = providers.split(name, provider, self.base_url)
+        if self.base_url:
+            providers.checked_url(self.base_url, providers.PROVIDERS[self.provider])
         self.timeout = timeout if timeout is not None else client.get("timeout")
         self.retries = retries if retries is not None else client.get("max_retries")
+        check_times(self.timeout, self.retries)
+        if limits is not None and not isinstance(limits, Limits):
+            raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
         self.limits = limits
-        self._headers = tuple((client.get("default_headers") or {}).items())
-        key = api_key or client.get("api_key")
-        self._key = key if isinstance(key, Secret) or key is None else Secret(key)
+        headers = checked_mapping(client.get("default_headers"), "default_headers")
+        self._headers = tuple(headers.items())
+        self._key = _secret(api_key or client.get("api_key"))
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, provider={self.provider!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._headers:
+            raise TypeError(
+                "default_headers may hold a key and can't be pickled: make the Model there"
+            )
+        return self.__dict__
 
     def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Where its calls go, with the key from `environ` if none was given; raises `InvalidInput`."""
         return providers.resolve(
             self.provider, self.base_url, self._key, environ, extra_headers=self._headers
         )
+
+
+def checked_mapping(value: Any, what: str) -> dict[str, Any]:
+    """`value` as a dict, empty for None; raises `InvalidInput` for what has no names."""
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidInput(f"{what} is a dict of values by name, not {type(value).__name__}.")
+    return dict(value or {})
+
+
+def checked_options(options: Any) -> dict[str, Any]:
+    """A call's options; raises `InvalidInput` for a key among them, since they are sent and saved."""
+    checked = checked_mapping(options, "options")
+    if "api_key" in checked:
+        raise InvalidInput("options['api_key'] would be sent as text: pass Model(api_key=...).")
+    return checked
+
+
+def check_times(timeout: Any, retries: Any, retry_delay: Any = None) -> None:
+    """Raises `InvalidInput` for seconds or attempts that can't be."""
+    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+        raise InvalidInput(f"timeout={timeout!r}: use seconds above 0.")
+    if retries is not None and not (isinstance(retries, int) and retries >= 0):
+        raise InvalidInput(f"retries={retries!r}: use 0 or more.")
+    if retry_delay is not None and not (isinstance(retry_delay, (int, float)) and retry_delay >= 0):
+        raise InvalidInput(f"retry_delay={retry_delay!r}: use seconds, 0 or more.")
+
+
+def _check_texts(**values: Any) -> None:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(f"{name} is text, not {type(value).__name__}.")
+
+
+def _secret(key: Any) -> Secret | None:
+    if key is None or isinstance(key, Secret):
+        return key
+    if not isinstance(key, str):
+        raise InvalidInput(f"api_key is text, not {type(key).__name__}.")
+    return Secret(key)

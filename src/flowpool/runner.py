@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowpool import wiring
+from flowpool.errors import InvalidInput
 
 
 class Runner:
@@ -16,8 +17,17 @@ class Runner:
 
     def run(self, variables: Mapping[str, Any] | None = None) -> Any:
         """The output for `variables`; raises what went wrong. Also works inside a running event loop."""
-        return wiring.load("pool").run_one(self, variables)
+        return wiring.load("pool").run_one(self, checked_variables(variables))
 
     async def arun(self, variables: Mapping[str, Any] | None = None) -> Any:
         """`run()` for async code."""
-        return await wiring.load("pool").arun_one(self, variables)
+        return await wiring.load("pool").arun_one(self, checked_variables(variables))
+
+
+def checked_variables(variables: Any) -> Mapping[str, Any]:
+    """A run's variables; raises `InvalidInput` for what has no names."""
+    if variables is not None and not isinstance(variables, Mapping):
+        raise InvalidInput(
+            f"run({type(variables).__name__}): pass variables by name, such as {{'text': '...'}}."
+        )
+    return variables or {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
 
+from flowpool import providers, wiring
 from flowpool.errors import InvalidInput, InvalidOutput
-from flowpool.model import Model
-from flowpool.runner import Runner
+from flowpool.model import Model, check_times, checked_mapping, checked_options
+from flowpool.runner import Runner, checked_variables
 from flowpool.template import Template
 from flowpool.values import Media, Message, OutputFormat, Part, Role, Text
 
@@ -82,21 +84,57 @@ class Skill(Runner):
         timeout: float | None = None,
         retries: int | None = None,
     ) -> None:
+        for text in (name, description):
+            if text is not None and not isinstance(text, str):
+                raise InvalidInput(f"Skill: name and description are text, not {text!r}.")
         self.name = name or _DEFAULT_NAME
         self.description = description or ""
         self.models = _models(model)
         self.messages = _messages(input, prompt)
         self.output_format = _output_format(output)
-        self.variables = dict(variables or {})
-        self.options = dict(options or {})
+        self.variables = checked_mapping(variables, "variables")
+        self.options = checked_options(options)
         self.timeout = timeout
         self.retries = retries if retries is not None else max_retries
         self.retry_delay = retry_delay
+        check_times(self.timeout, self.retries, retry_delay)
         self._source = (input, output, prompt)
         self.names = frozenset().union(*(m.names for m in self.messages)) - self.variables.keys()
 
     def __repr__(self) -> str:
         return f"Skill({self.name!r}, {self.models[0]!r})"
+
+    def run(
+        self,
+        variables: Mapping[str, Any] | None = None,
+        max_retries: int | None = None,
+        retry_delay: float | None = None,
+    ) -> Any:
+        """The answer for `variables`; raises what went wrong. Also works inside a running event loop.
+
+        max_retries, retry_delay: for this call, in place of the skill's own.
+        """
+        skill = self._with_retries(max_retries, retry_delay)
+        return wiring.load("pool").run_one(skill, checked_variables(variables))
+
+    async def arun(
+        self,
+        variables: Mapping[str, Any] | None = None,
+        max_retries: int | None = None,
+        retry_delay: float | None = None,
+    ) -> Any:
+        """`run()` for async code."""
+        skill = self._with_retries(max_retries, retry_delay)
+        return await wiring.load("pool").arun_one(skill, checked_variables(variables))
+
+    def _with_retries(self, retries: int | None, delay: float | None) -> Skill:
+        if retries is None and delay is None:
+            return self
+        check_times(None, retries, delay)
+        changed = copy.copy(self)
+        changed.retries = self.retries if retries is None else retries
+        changed.retry_delay = self.retry_delay if delay is None else delay
+        return changed
 
     def read(self, text: str) -> Any:
         """The output for a model's answer: the text, or the JSON in it; raises `InvalidOutput`."""
@@ -124,22 +162,38 @@ class Skill(Runner):
             "retries": self.retries,
             "retry_delay": self.retry_delay,
         }
-        return {name: value for name, value in fields.items() if value not in (None, "", {})}
+        return _told(fields)
 
 
 def _model_definition(model: Model) -> str | dict[str, Any]:
     fields = {
-        "provider": None if model.name.startswith(model.provider + "/") else model.provider,
+        "provider": None if _tells_provider(model) else model.provider,
         "base_url": model.base_url,
         "options": model.options,
         "timeout": model.timeout,
         "retries": model.retries,
-        "limits": msgspec.to_builtins(model.limits) if model.limits else None,
+        "limits": _told(msgspec.structs.asdict(model.limits)) if model.limits else None,
     }
-    return {"name": model.name} | {k: v for k, v in fields.items() if v not in (None, {})}
+    told = _told(fields)
+    return {"name": model.name, **told} if told else model.name
+
+
+def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
+
+
+def _tells_provider(model: Model) -> bool:
+    """Whether the model's name says the same as the model."""
+    try:
+        found = providers.split(model.name, None, model.base_url)
+    except InvalidInput:
+        return False
+    return found == (model.provider, model.model)
 
 
 def _models(model: Model | str | Sequence[Model | str]) -> tuple[Model, ...]:
+    if not isinstance(model, (Model, str, Sequence)):
+        raise InvalidInput(f"Skill(model={model!r}): pass a Model, its name, or a list of them.")
     several = [model] if isinstance(model, (Model, str)) else list(model)
     if not several:
         raise InvalidInput("Skill(model=[]): name at least one model.")
@@ -164,7 +218,7 @@ def _messages(input: Mapping[str, Any] | None, prompt: str | None) -> tuple[Prom
 
 def _message(message: Any, position: int) -> PromptMessage:
     where = f"input['messages'][{position}]"
-    role = message.get("role", "user") if isinstance(message, Mapping) else None
+    role: Any = message.get("role", "user") if isinstance(message, Mapping) else None
     if role not in get_args(Role):
         raise InvalidInput(f"{where}: role is one of {', '.join(get_args(Role))}, not {role!r}.")
     parts = message.get("parts", message.get("content"))
@@ -184,8 +238,9 @@ def _part(part: Any, where: str) -> Template | Media:
         return part
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
         return Template(part["text"])
-    if isinstance(part, Mapping) and part.get("type") in ("image", "file"):
-        source = {**part, **(part.get("source") or {})}
+    if isinstance(part, Mapping) and part.get("type") in ("image", "file", "media"):
+        nested = part.get("source")
+        source = {**part, **nested} if isinstance(nested, Mapping) else part
         default = "image/png" if part["type"] == "image" else "application/pdf"
         media_type = source.get("media_type") or source.get("mime_type") or default
         if source.get("url") or source.get("data"):
@@ -214,6 +269,10 @@ def _output_format(output: Mapping[str, Any] | None) -> OutputFormat | None:
     if output is None:
         return None
     form = output.get("format", {"type": "text"}) if isinstance(output, Mapping) else None
+    if isinstance(output, Mapping) and list(output.get("modalities") or ["text"]) != ["text"]:
+        raise InvalidInput(
+            f'Skill(output=...): modalities={output["modalities"]!r}: only ["text"] is answered.'
+        )
     kind = form.get("type") if isinstance(form, Mapping) else None
     if kind == "text":
         return None

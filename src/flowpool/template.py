@@ -53,11 +53,18 @@ def look_up(path: str, variables: Mapping[str, Any]) -> Any:
             value = value[step]
         elif isinstance(value, (list, tuple)) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
-        elif not isinstance(value, Mapping) and hasattr(value, step) and not step.startswith("_"):
+        elif _is_field(value, step):
             value = getattr(value, step)
         else:
             raise InvalidItem(f"{path!r}: {step!r} isn't in {name!r}, a {type(value).__name__}")
     return value
+
+
+def _is_field(value: Any, name: str) -> bool:
+    """Whether `name` is an attribute with data: a method, such as any text's `title`, is none."""
+    if isinstance(value, Mapping) or name.startswith("_"):
+        return False
+    return hasattr(value, name) and not callable(getattr(value, name))
 
 
 def as_text(value: Any) -> str:
@@ -67,5 +74,8 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, (dict, list, tuple, bool, msgspec.Struct)):
-        return _to_json(value).decode()
+        try:
+            return _to_json(value).decode()
+        except (TypeError, ValueError, RecursionError):  # what JSON can't hold
+            return str(value)
     return str(value)

@@ -122,7 +122,8 @@ class HttpTransport:
     async def aclose(self) -> None:
         """Closes every connection; calls under way fail. The transport can't be used afterwards."""
         self._closed = True
-        pools = list(self._pools.values())
+        live = self._loop is not None and not self._loop.is_closed()
+        pools = list(self._pools.values()) if live else []
         self._forget()
         for pool in pools:
             await pool.aclose()

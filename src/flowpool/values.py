@@ -190,14 +190,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     concurrent: int | None = None
 
     def __post_init__(self) -> None:
+        from flowpool.errors import InvalidInput  # which imports this module
+
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is None:
-                continue
-            whole = name == "concurrent"
-            if not isinstance(value, int if whole else (int, float)) or not value >= whole or not value:
-                least = "1 or more" if whole else "a number above 0"
-                raise ValueError(f"Limits({name}={value!r}): use {least}, or None for no limit.")
+            kinds = (int,) if name == "concurrent" else (int, float)
+            if value is not None and not (isinstance(value, kinds) and value > 0):
+                least = "1 or more" if name == "concurrent" else "a number above 0"
+                raise InvalidInput(f"Limits({name}={value!r}): use {least}, or None for no limit.")
 
 
 class Transport(Protocol):

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import pickle
+import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -21,6 +22,7 @@ from flowpool.per_loop import PerLoop
 
 _LENGTH = struct.Struct("!Q")
 _BUFFER = 1 << 20
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows ends a process at once by either
 # The parent's import path goes along: a child finds every module that its parent finds.
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:];"
@@ -119,8 +121,9 @@ class _Worker:
     async def kill(self) -> int:
         """Ends the process, and returns its exit code once its pipes are closed too."""
         if self._process.returncode is None:
+            # Not Process.kill: that first reaps a child that has ended, and then its exit code is lost.
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self._process.pid, _KILL)
         self._to.close()
         return await self._process.wait()
 
@@ -157,8 +160,6 @@ def shared() -> Workers:
 
 def main() -> None:
     """Serves calls from stdin until it ends, which it does when the parent dies."""
-    import signal
-
     # Ctrl-C reaches the whole terminal group; what to do about it is the parent's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies = _take_pipes()

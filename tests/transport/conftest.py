@@ -27,7 +27,7 @@ class Peer:
 
     async def request(self) -> bytes:
         """The next request, whole; `IncompleteReadError` when the client has closed."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
+        head: bytes = await self.reader.readuntil(b"\r\n\r\n")
         body = b""
         for line in head.split(b"\r\n"):
             if line.lower().startswith(b"content-length:"):

@@ -442,6 +442,17 @@ def test_a_transport_moves_on_when_its_loop_is_closed(raw) -> None:
     asyncio.run(main())
 
 
+def test_a_transport_can_be_closed_after_its_loop(raw) -> None:
+    transport = HttpTransport(environ={})
+
+    async def main() -> None:
+        with pytest.raises(ConnectFailed):
+            await transport.send(raw.get("http://127.0.0.1:1/"), SOON)
+
+    asyncio.run(main())
+    asyncio.run(transport.aclose())
+
+
 def test_a_transport_on_two_loops_at_once_is_refused(raw) -> None:
     transport = HttpTransport(environ={})
     with asyncio.Runner() as first, asyncio.Runner() as second:
@@ -479,6 +490,29 @@ def test_running_out_of_files_says_how_to_raise_the_limit(run, raw, monkeypatch)
             try:
                 with pytest.raises(ConnectFailed, match=r"too many open files \(raise the limit"):
                     await transport.send(raw.get(server.url), SOON)
+            finally:
+                set_limit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    run(main())
+
+
+def test_idle_connections_make_room_when_files_run_out(run, raw, monkeypatch) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    set_limit = resource.setrlimit
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+
+    async def main() -> None:
+        async with (
+            raw.Server(raw.polite) as a,
+            raw.Server(raw.polite) as b,
+            raw.opened() as transport,
+        ):
+            await asyncio.gather(*(transport.send(raw.get(a.url), SOON) for _ in range(3)))
+            with socket.socket() as probe:
+                set_limit(resource.RLIMIT_NOFILE, (probe.fileno(), hard))
+            try:
+                assert (await transport.send(raw.get(b.url), SOON)).body == b"ok"
             finally:
                 set_limit(resource.RLIMIT_NOFILE, (soft, hard))
 

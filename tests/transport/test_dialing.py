@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from flowpool.errors import (
     AddressRefused,
+    BodyCut,
     CertificateRefused,
     ConnectFailed,
     ConnectTimeout,
@@ -107,6 +108,22 @@ def test_the_system_resolver_is_asked_by_default(run, raw) -> None:
         async with raw.Server(raw.polite) as server, raw.opened() as transport:
             request = raw.get(f"http://localhost:{server.port}/")
             assert (await transport.send(request, SOON)).body == b"ok"
+
+    run(main())
+
+
+def test_a_lookup_that_fails_after_its_calls_have_gone_is_no_noise(run, raw) -> None:
+    async def fail(host: str, port: int):
+        await asyncio.sleep(0.02)
+        raise OSError("no such name")
+
+    async def main() -> None:
+        async with raw.opened(resolve=fail) as transport:
+            call = asyncio.ensure_future(transport.send(raw.get("http://name.example/"), SOON))
+            await asyncio.sleep(0.005)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            await asyncio.sleep(0.05)
 
     run(main())
 
@@ -464,6 +481,33 @@ def test_tls_to_a_plain_server_says_so(run, raw) -> None:
         await peer.reader.read(100)
         peer.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
         await peer.gone()
+
+    run(main())
+
+
+def test_over_tls_too_a_dead_idle_connection_is_repeated_and_a_cut_answer_is_told(
+    run, raw, authority
+) -> None:
+    async def handler(peer) -> None:
+        await peer.request()
+        peer.answer()
+        await peer.request()
+        if peer.server.accepted == 1:
+            return
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+        await peer.writer.drain()
+        await asyncio.sleep(0.02)
+
+    async def main() -> None:
+        async with (
+            raw.Server(handler, tls=authority.server_context()) as server,
+            raw.opened(ca_file=authority.file) as transport,
+        ):
+            for _ in range(2):
+                assert (await transport.send(raw.get(server.url), SOON)).body == b"ok"
+            with pytest.raises(BodyCut):
+                await transport.send(raw.get(server.url), SOON)
+            assert (server.accepted, len(server.requests)) == (2, 4)
 
     run(main())
 

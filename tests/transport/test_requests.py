@@ -81,6 +81,8 @@ def test_an_empty_post_has_a_length_and_a_get_has_none() -> None:
         "http://exa mple.com/",
         "http://example.com\\@evil.com/",
         "http://a..ü.com/",
+        "http://a..com/",
+        "http://" + "a" * 64 + ".com/",
         "http://user:key-canary@exa mple.com/",
     ],
 )

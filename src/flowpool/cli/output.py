@@ -66,7 +66,7 @@ class Output:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             return
-        if input_path != STDOUT and os.path.samefile(path, input_path):
+        if input_path not in ("", STDOUT) and os.path.samefile(path, input_path):
             raise InvalidInput(f"{path} is the input: name another file for the output.")
         if found.st_size and not force:
             raise InvalidInput(f"{path} exists: name another output, or overwrite it with --force.")

@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -27,8 +27,11 @@ class Span(NamedTuple):
     start: int = 0
     stop: int | None = None
 
-    def of(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        return islice(rows, self.start, self.stop)
+    def of(self, path: str) -> Iterator[dict[str, Any]]:
+        """Those rows of a file, which is closed as soon as it was read so far."""
+        rows = read_rows(path)
+        with closing(rows):  # type: ignore[type-var]
+            yield from islice(rows, self.start, self.stop)
 
 
 def parse_limit(text: str | None) -> Span:
@@ -61,18 +64,17 @@ class FileRows:
         self._span = span
         self._stopped = False
         self._length = 0
-        for index, row in enumerate(span.of(read_rows(path)), span.start):
+        for index, row in enumerate(span.of(path), span.start):
             check(row, index)
             self._length += 1
         if not self._length:
-            there = f"no rows from {span.start + 1} on" if span.start else "no rows in it"
-            raise InvalidInput(f"{path}: {there}.")
+            raise InvalidInput(f"{path}: it has no rows from {span.start + 1} on.")
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for row in self._span.of(read_rows(self._path)):
+        for row in self._span.of(self._path):
             if self._stopped:
                 return
             yield row
@@ -80,6 +82,10 @@ class FileRows:
     @property
     def error(self) -> InvalidInput | None:
         return None
+
+    @property
+    def is_waiting(self) -> bool:
+        return False
 
     def stop(self) -> None:
         """Gives no more rows."""
@@ -99,12 +105,14 @@ class StdinRows:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived = asyncio.Event()
         self._stopped = False
+        self._ended = False
+        # A daemon: it may wait for a line that never comes.
+        self._thread = threading.Thread(target=self._read, name="flowpool-stdin", daemon=True)
         self.error: InvalidInput | None = None
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         self._loop = asyncio.get_running_loop()
-        # A daemon: it may wait for a line that never comes.
-        threading.Thread(target=self._read, name="flowpool-stdin", daemon=True).start()
+        self._thread.start()
         while True:
             self._arrived.clear()
             while self._ready and not self._stopped:
@@ -117,6 +125,11 @@ class StdinRows:
                 return
             await self._arrived.wait()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the end of the input hasn't come, and the thread still holds standard input."""
+        return not self._ended and self._thread.is_alive()
+
     def stop(self) -> None:
         """Gives no more rows."""
         self._stopped = True
@@ -124,13 +137,14 @@ class StdinRows:
 
     def _read(self) -> None:
         try:
-            for row in self._span.of(read_rows("-")):
+            for row in self._span.of("-"):
                 self._room.acquire()
                 self._ready.append(row)
                 self._wake()
         except InvalidInput as error:
             self.error = error
         finally:
+            self._ended = True
             self._ready.append(_END)
             self._wake()
 

@@ -1,42 +1,32 @@
-"""`flowpool run`: a runner from a YAML file over the rows of a file, records out as they end."""
+"""`flowpool run`: its options, and their words. What they do is in `job`, which the help doesn't load."""
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
-from msgspec import Struct
-
-from flowpool import definition
-from flowpool.chain import as_runner
-from flowpool.cli.output import STDOUT, Output, give_up_stdout, record_line
-from flowpool.cli.report import PlainProgress, Tally
-from flowpool.cli.rows import FileRows, Rows, StdinRows, parse_limit
-from flowpool.cli.signals import Interrupts
-from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.errors import FlowpoolError, InvalidInput
-from flowpool.pool import OnError, Pool, Snapshot
-from flowpool.values import Limits
-
-SOME_FAILED = 1
-BROKEN_PIPE = 141
 
 
-class Job(Struct):
-    """What was asked for, once it is known to work."""
+@dataclass(frozen=True)
+class Request:
+    """The options as they were written; None is what wasn't. Seconds, and rates a minute."""
 
-    pool: Pool
-    rows: Rows
-    output: Output
-    tally: Tally
+    runner: str
+    input_path: str
+    output_path: str
+    max_flows: str | None
+    limit: str | None
+    timeout: float | None
+    retries: int | None
+    deadline: float | None
+    rpm: float | None
+    tpm: float | None
+    on_error: Literal["collect", "stop", "raise"]
     ordered: bool
-    offset: int
+    trusted: bool
+    quiet: bool
+    force: bool
 
 
 @click.command()
@@ -96,140 +86,6 @@ def run(**options: Any) -> int:
     Example:
       flowpool run summarise.yaml --input articles.csv --output summaries.jsonl --limit 10
     """
-    job = _prepare(**options)
-    try:
-        return _carry_out(job)
-    finally:
-        with suppress(OSError):  # what can't be flushed was already said to have failed
-            job.output.close()
+    from flowpool.cli.job import run_job
 
-
-def _prepare(
-    runner: str,
-    input_path: str,
-    output_path: str,
-    max_flows: str | None,
-    limit: str | None,
-    timeout: float | None,
-    retries: int | None,
-    deadline: float | None,
-    rpm: float | None,
-    tpm: float | None,
-    on_error: OnError,
-    ordered: bool,
-    trusted: bool,
-    quiet: bool,
-    force: bool,
-) -> Job:
-    """Looks at everything that can be wrong before a call is made; raises `InvalidInput`."""
-    flow_limit = _max_flows(max_flows)
-    limits = _limits(rpm, tpm)
-    span = parse_limit(limit)
-    if trusted:
-        sys.path.insert(0, str(Path(runner).absolute().parent))
-    loaded = as_runner(definition.read(Path(runner), trusted=trusted))
-    plan = Plan(loaded)
-    rows: Rows
-    if input_path == STDOUT:
-        rows = StdinRows(span)
-    else:
-        rows = FileRows(input_path, span, ItemCheck(plan, plan.variables).check)
-    pool = Pool(
-        loaded,
-        rows,
-        flow_limit,
-        on_error,
-        timeout=timeout,
-        retries=retries,
-        limits=limits,
-        deadline=deadline,
-        progress=_progress(quiet, output_path),
-    )
-    output = Output(output_path, force=force, input_path=input_path)
-    total = len(rows) if isinstance(rows, FileRows) else None
-    return Job(pool, rows, output, Tally(total, span.start), ordered, span.start)
-
-
-def _carry_out(job: Job) -> int:
-    """Runs the job and tells how it went; returns the exit code."""
-    started = time.monotonic()
-
-    def stop() -> None:
-        job.rows.stop()
-        job.pool.stop()
-
-    with Interrupts(stop, job.pool.cancel) as interrupts:
-        try:
-            problem = _write_records(job)
-        except BrokenPipeError:
-            give_up_stdout()
-            return BROKEN_PIPE
-    problem = problem or job.rows.error
-    if job.tally.ended or problem is None:
-        print(
-            job.tally.summary(time.monotonic() - started, job.output.path),
-            file=sys.stderr,
-            flush=True,
-        )
-    if interrupts.code:
-        return _leave(job, interrupts.code)
-    if isinstance(problem, InvalidInput):
-        raise problem
-    if problem is not None:
-        print(f"flowpool: {problem}", file=sys.stderr)
-        return SOME_FAILED
-    return 0 if job.tally.all_done else SOME_FAILED
-
-
-def _write_records(job: Job) -> Exception | None:
-    """Writes records until the run ends. Returns what ended it before its time, if that can be told in a line."""
-    records = job.pool.stream(ordered=job.ordered)
-    try:
-        for record in records:
-            job.tally.add(record)
-            job.output.write(record_line(record, job.offset))
-    except BrokenPipeError:
-        raise
-    except InvalidInput as error:
-        return error
-    except OSError as error:
-        return FlowpoolError(
-            f"{job.output.path}: {error.strerror}: the run was cancelled, "
-            f"{job.output.lines:,} rows are written."
-        )
-    except FlowpoolError:
-        return None  # the failure that --on-error raise stands for; its record is written
-    finally:
-        records.close()  # type: ignore[attr-defined]
-    return None
-
-
-def _leave(job: Job, code: int) -> int:
-    if isinstance(job.rows, StdinRows):
-        # Its thread may still hold standard input, which a tidy end of the interpreter would wait for.
-        sys.stderr.flush()
-        os._exit(code)
-    return code
-
-
-def _max_flows(text: str | None) -> int | Literal["auto"]:
-    if text is None or text == "auto":
-        return "auto"
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidInput(f'--max-flows {text}: use 1 or more, or "auto".') from None
-
-
-def _limits(rpm: float | None, tpm: float | None) -> Limits | None:
-    for name, value in (("rpm", rpm), ("tpm", tpm)):
-        if value is not None and not value > 0:
-            raise InvalidInput(f"--{name} {value:g}: use a rate above 0.")
-    return None if rpm is None and tpm is None else Limits(rpm=rpm, tpm=tpm)
-
-
-def _progress(quiet: bool, output_path: str) -> bool | Callable[[Snapshot], None] | None:
-    if quiet:
-        return False
-    mixed = output_path == STDOUT and sys.stdout.isatty()
-    return None if sys.stderr.isatty() and not mixed else PlainProgress()
+    return run_job(Request(**options))

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -49,7 +50,14 @@ def _rows(file: Path, reader: Reader) -> Iterator[dict[str, Any]]:
     with cast(
         BinaryIO, gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")
     ) as stream:
-        yield from reader(stream, str(file))
+        row = None
+        try:
+            for row in reader(stream, str(file)):
+                yield row
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise InvalidInput(f"{file}: not a whole gzip file: {error}.") from None
+        if row is None:
+            raise InvalidInput(f"{file}: no rows: there is nothing to run.")
 
 
 def _jsonl(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
@@ -70,30 +78,35 @@ def _jsonl(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
 
 def _delimited(stream: BinaryIO, name: str, delimiter: str) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(CELL_LIMIT)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    rows = csv.reader(text, delimiter=delimiter, strict=True)
-    try:
-        header = next(rows, None)
-        if not header or not any(header):
-            raise InvalidInput(f"{name}, line 1: no column names.")
-        if doubles := sorted({column for column in header if header.count(column) > 1}):
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        rows = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            yield from _named(rows, name)
+        except csv.Error as error:
+            raise InvalidInput(f"{name}, line {rows.line_num}: {error}.") from None
+        except UnicodeDecodeError:
             raise InvalidInput(
-                f"{name}, line 1: the column {doubles[0]!r} stands there twice: rename one."
-            )
-        for cells in rows:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise InvalidInput(
-                    f"{name}, line {rows.line_num}: {len(cells)} cells for {len(header)} columns."
-                )
-            yield dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise InvalidInput(f"{name}, line {rows.line_num}: {error}.") from None
-    except UnicodeDecodeError:
+                f"{name}, after line {rows.line_num}: not UTF-8: save the file as UTF-8."
+            ) from None
+
+
+def _named(rows: Any, name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV reader under the names in its first one."""
+    header = next(rows, None)
+    if not header or not any(header):
+        raise InvalidInput(f"{name}, line 1: no column names.")
+    if doubles := sorted({column for column in header if header.count(column) > 1}):
         raise InvalidInput(
-            f"{name}, after line {rows.line_num}: not UTF-8: save the file as UTF-8."
-        ) from None
+            f"{name}, line 1: the column {doubles[0]!r} stands there twice: rename one."
+        )
+    for cells in rows:
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise InvalidInput(
+                f"{name}, line {rows.line_num}: {len(cells)} cells for {len(header)} columns."
+            )
+        yield dict(zip(header, cells, strict=True))
 
 
 def _csv(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:

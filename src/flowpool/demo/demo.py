@@ -14,7 +14,7 @@ from flowpool.chain import Chain
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
-from flowpool.demo.screen import Screen, columns, shortened
+from flowpool.demo.screen import WIDTH, Screen, columns, shortened
 from flowpool.model import Model
 from flowpool.pool import DONE, Pool
 from flowpool.results import Results
@@ -22,7 +22,7 @@ from flowpool.simulator import Fixed, SimServer
 from flowpool.skill import Skill
 
 CALL, PAGE, SCALE = 2.0, 0.5, 20
-FAILING = 20
+FAILING, SHOWN = 20, 3
 # What four of the prompts tell the provider to do. With one retry, only the first is healed by it.
 PLANTED = (
     "[[sim: 429 retry-after=0.2 times=1]]",
@@ -89,28 +89,29 @@ class Stage:
     def _note(self, job: str, items: int, way: str, seconds: float) -> None:
         timed = Timed(job, items, way, seconds, self.books.close_job())
         self.timed.append(timed)
-        self.screen.line(columns(timed.cells(), _WIDTHS))
+        self.screen.line(columns(timed.cells(), _WIDTHS, left=2))
 
 
-def run_demo(output: Path, pages: int, seed: int) -> int:
+def run_demo(output: Path, pages: int, seed: int, scale: float = SCALE) -> int:
     """Runs the demo and prints it; returns the exit code.
 
     output: a directory for the results, made if it isn't there. pages: how many to fetch, at most those
-    there are. seed: chooses the items that fail.
+    there are. seed: chooses the items that fail. scale: how many times
+    faster than a typical provider the embedded one is.
     """
     target = results_file(output)
     pages = min(pages, len(corpus.pages()))
     screen = Screen()
     with tempfile.TemporaryDirectory(prefix="flowpool-demo-") as folder:
         jobs.write_pages(Path(folder))
-        latency = Fixed(CALL / SCALE)
+        latency = Fixed(CALL / scale)
         with SimServer(
-            latency=latency, seed=seed, pages_dir=folder, page_latency=PAGE / SCALE
+            latency=latency, seed=seed, pages_dir=folder, page_latency=PAGE / scale
         ) as sim:
             stage = Stage(screen, Books(sim))
             model = Model("flowpool-sim", base_url=f"{sim.url}/v1")
             summarise = jobs.summariser(model)
-            _introduce(screen, sim.url)
+            _introduce(screen, sim.url, scale)
             _texts(stage, summarise)
             items = jobs.page_items(pages, sim.url)
             results = _pages(stage, summarise, items)
@@ -120,18 +121,18 @@ def run_demo(output: Path, pages: int, seed: int) -> int:
     return 0
 
 
-def _introduce(screen: Screen, url: str) -> None:
+def _introduce(screen: Screen, url: str, scale: float) -> None:
     screen.line("flowpool demo: the same work, one item after another and pooled\n")
     screen.say(
         f"The provider is flowpool-sim: a process of its own at {url}, which serves real documents and an "
         "embedded model that answers with extracts of them. It is no LLM, and needs no key."
     )
     screen.say(
-        f"A call takes {CALL / SCALE:g} s and a page {PAGE / SCALE:g} s: 1/{SCALE} of a typical {CALL:g} s and "
+        f"A call takes {CALL / scale:g} s and a page {PAGE / scale:g} s: 1/{scale:g} of a typical {CALL:g} s and "
         f"{PAGE:g} s, so that the slow way fits into a minute too. All else takes its real time."
     )
     screen.line("")
-    screen.line(columns(_HEAD, _WIDTHS))
+    screen.line(columns(_HEAD, _WIDTHS, left=2))
 
 
 def _texts(stage: Stage, summarise: Skill) -> None:
@@ -156,8 +157,7 @@ def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
     """Plants failures, shows what became of them, and mends them."""
     screen = stage.screen
     items = jobs.text_items(FAILING)
-    failing = sorted(Random(seed).sample(range(FAILING), len(PLANTED)))
-    for index, directive in zip(failing, PLANTED, strict=True):
+    for index, directive in zip(failing(seed), PLANTED, strict=True):
         items[index]["text"] += f"\n\n{directive}"
     screen.line("")
     screen.say(
@@ -166,24 +166,25 @@ def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
     )
     pool = Pool(summarise, items, retries=1, progress=False)
     results = pool.run()
-    screen.line(f"  pool.run()    status {pool.status}")
+    screen.line(f"pool.run()   {pool.status}")
     for record in results.failed:
-        kind = type(record.error).__name__
-        screen.line(
-            f"    items[{record.index}]: {kind} after {_times(record.attempts, 'attempt')}: "
-            f"{shortened(str(record.error), 36)}"
-        )
-    healed = [r for r in results.records if r.status is DONE and r.attempts > 1]
-    for record in healed:
-        screen.line(f"    items[{record.index}]: done at attempt {record.attempts}")
+        attempts = _times(record.attempts, "attempt")
+        error = f"{type(record.error).__name__} ({attempts}): {record.error}"
+        screen.line(shortened(f"items[{record.index}] {error}", WIDTH, indent=2))
+    for record in results.records:
+        if record.status is DONE and record.attempts > 1:
+            screen.line(f"  items[{record.index}] done, at attempt {record.attempts}")
     before = stage.books.calls
     pool.retry()
     calls = stage.books.calls - before
-    screen.line(f"  pool.retry()  status {pool.status}")
+    screen.line(f"pool.retry() {pool.status}")
+    screen.line(f"  {_times(calls, 'call')} made: what was done isn't asked, or paid, again")
     stage.books.close_job()
-    screen.line(
-        f"    made {_times(calls, 'call')}: those that were done are not asked, or paid, again"
-    )
+
+
+def failing(seed: int) -> list[int]:
+    """The places of the texts that make the provider fail, one for each planted failure."""
+    return sorted(Random(seed).sample(range(FAILING), len(PLANTED)))
 
 
 def _times(n: int, what: str) -> str:
@@ -199,11 +200,12 @@ def _conclude(stage: Stage, target: Path, results: Results) -> None:
         f"By the provider's own books: {books.requests:,} calls, {books.answers:,} answered, "
         f"{books.again:,} answered twice within a job; {books.pages:,} pages served."
     )
-    screen.line(f"The summaries are in {target}. One of them, by flowpool-sim (no LLM):")
-    if (first := next((text for text in results if text), None)) is not None:
-        screen.line(f"  {shortened(first, 75)}")
-    screen.line("\nNext:")
-    screen.line(
-        "  flowpool demo --model gpt-5-mini         the same on a real model, with your key"
+    screen.say(
+        f"The summaries are in {target}. They are by flowpool-sim, an embedded model that extracts sentences, "
+        "not by an LLM. The first:"
     )
-    screen.line("  flowpool run RUNNER.yaml --input rows.csv --output out.jsonl     your own rows")
+    for page, summary in zip(corpus.pages()[:SHOWN], results, strict=False):
+        screen.line(shortened(f"{page.title}: {summary}", WIDTH, indent=2))
+    screen.line("\nNext:")
+    screen.line("  flowpool demo --model gpt-5-mini      the same on a real model, with your key")
+    screen.line("  flowpool run RUNNER.yaml --input rows.csv --output out.jsonl   your own rows")

@@ -16,7 +16,7 @@ from flowpool.cli.words import dollars
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
-from flowpool.demo.screen import Screen, columns, shortened
+from flowpool.demo.screen import WIDTH, Screen, columns, shortened
 from flowpool.errors import FlowpoolError
 from flowpool.model import Model
 from flowpool.results import Results
@@ -85,10 +85,11 @@ class _Live:
         )
         screen.say(
             f"The model is {model.model} at {model.provider}. This makes {calls} calls with about "
-            f"{tokens:,} tokens to read: {cost} (more if it reasons). Ctrl-C ends it."
+            f"{tokens:,} tokens to read: {cost} (more if it reasons). "
+            "One by one is a pool of one at a time here. Ctrl-C ends it."
         )
         screen.line("")
-        screen.line(columns(_HEAD, _WIDTHS))
+        screen.line(columns(_HEAD, _WIDTHS, left=2))
 
     def _job(
         self, job: str, runner: Skill | Chain, items: list[Item], *, by_tens: bool = False
@@ -114,7 +115,7 @@ class _Live:
             raise NoAnswer(f"No call was answered; the first: {_in_words(errors[0])}")
         timed = Timed(job, len(items), way, seconds)
         self._timed.append(timed)
-        screen.line(columns(timed.cells(), _WIDTHS))
+        screen.line(columns(timed.cells(), _WIDTHS, left=2))
         if errors:
             screen.say(f"{len(errors)} failed, the first with {_in_words(errors[0])}")
         return results
@@ -129,7 +130,7 @@ class _Live:
             f"{used.input_tokens:,} tokens were read and {used.output_tokens:,} written{cost}."
         )
         screen.line(f"The summaries are in {target}. One of them, by {self._model.model}:")
-        screen.line(f"  {shortened(str(next(filter(None, summaries), '')), 75)}")
+        screen.line(shortened(str(next(filter(None, summaries), "")), WIDTH, indent=2))
 
 
 def _in_words(error: Exception) -> str:

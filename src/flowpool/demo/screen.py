@@ -46,16 +46,18 @@ class Screen:
             self.line(columns(row, widths))
 
 
-def columns(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """A line of a table: the first cell to the left, the others to the right."""
-    first, *rest = cells
-    words = [first.ljust(widths[0])]
-    words += [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+def columns(cells: Sequence[str], widths: Sequence[int], left: int = 1) -> str:
+    """A line of a table: the first `left` cells to the left, the others to the right."""
+    words = [
+        cell.ljust(width) if i < left else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
     return "  ".join(words).rstrip()
 
 
-def shortened(text: str, width: int) -> str:
-    text = " ".join(text.split())
+def shortened(text: str, width: int, indent: int = 0) -> str:
+    """`text` as one line of at most `width` characters, `indent` spaces among them."""
+    text = " " * indent + " ".join(text.split())
     return text if len(text) <= width else text[: width - 3] + "..."
 
 

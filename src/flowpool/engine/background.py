@@ -10,6 +10,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from flowpool.errors import FlowpoolError
+
 T = TypeVar("T")
 
 
@@ -33,7 +35,18 @@ class LoopThread:
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Starts `work` on the loop; safe from any other thread."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:  # closed: the interpreter is ending
+            work.close()
+            raise
+
+    def refuse_itself(self) -> None:
+        """Raises where waiting for this thread would wait forever: on the thread itself."""
+        if threading.current_thread() is self.thread:
+            raise FlowpoolError(
+                "run() was called on flowpool's own loop: in an async function use await arun()."
+            )
 
     def close(self) -> None:
         """Ends what still runs, closes the connections and the loop."""
@@ -41,10 +54,19 @@ class LoopThread:
             self.loop.call_soon_threadsafe(self.loop.stop)
             self.thread.join(timeout=5.0)
 
+    def _run_until_stopped(self) -> bool:
+        """Whether the loop was told to stop. A task's sys.exit() gets here too: it ends the task, not the loop."""
+        try:
+            self.loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            return False
+        return True
+
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self._run_until_stopped():
+                pass
         finally:
             left = asyncio.all_tasks(self.loop)
             for task in left:
@@ -67,3 +89,13 @@ def loop_thread() -> LoopThread:
             _current = (os.getpid(), LoopThread())
             atexit.register(_current[1].close)
         return _current[1]
+
+
+def _forget_the_lock() -> None:
+    """In a forked child: another thread of the parent's may have held it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_lock)

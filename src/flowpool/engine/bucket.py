@@ -61,8 +61,7 @@ class Quota:
             (limits.output_tpm, lambda cost: cost.output),
         )
         self._buckets = [
-            # A second's worth of tokens lets calls of unequal size follow each other smoothly.
-            (Bucket(limit, 1.0 if measure is told[0][1] else max(1.0, limit / 60.0)), measure)
+            (_requests(limit) if measure is told[0][1] else _tokens(limit), measure)
             for limit, measure in told
             if limit is not None
         ]
@@ -92,3 +91,23 @@ class Quota:
             self._ratio += self.LEARN * (usage.input_tokens / input_bytes - self._ratio)
         if usage.output_tokens:
             self._output_mean += self.LEARN * (usage.output_tokens - self._output_mean)
+
+
+def _requests(limit: float) -> Bucket:
+    return Bucket(limit, 1.0)
+
+
+def _tokens(limit: float) -> Bucket:
+    """A second's worth lets calls of unequal size follow each other smoothly, and comes out of the minute's."""
+    capacity = max(1.0, limit / 60.0)
+    return Bucket(max(limit - capacity, limit / 2.0), capacity)
+
+
+def tightest(one: Limits, other: Limits) -> Limits:
+    """The lower of each limit."""
+
+    def lower(name: str) -> float | None:
+        told = [n for n in (getattr(one, name), getattr(other, name)) if n is not None]
+        return min(told, default=None)
+
+    return Limits(**{name: lower(name) for name in Limits.__struct_fields__})

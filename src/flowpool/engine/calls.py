@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
+import threading
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from random import Random
@@ -14,9 +15,11 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.chain import Step
-from flowpool.engine.bucket import Cost, Quota
+from flowpool.engine.bucket import Cost, Quota, tightest
 from flowpool.engine.lane import FREE, Lane
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryBudget, RetryPolicy
+from flowpool.engine.settings import Settings
+from flowpool.engine.threads import DaemonThreads
 from flowpool.engine.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.errors import (
     CallError,
@@ -50,30 +53,23 @@ AUTO_START, AUTO_CEILING = 64, 1000
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
 Ticket = asyncio.Future[None]
 CallLane = Lane[Ticket]
-Wait = Callable[[float], Awaitable[None]]
-
-
-class Settings(Struct, frozen=True):
-    """What a pool was told, where it overrides its runners. None leaves theirs."""
-
-    max_flows: int | None = None
-    timeout: float | None = None
-    retries: int | None = None
-    limits: Limits | None = None
-    deadline: float | None = None
-    on_error: str = "collect"
 
 
 class Flow:
-    """What one item's way through the runner has cost so far."""
+    """What one item's way through the runner has cost so far, and the place that it holds."""
 
-    __slots__ = ("attempts", "history", "model", "usage")
+    __slots__ = ("attempts", "branches", "history", "holds_place", "model", "usage")
 
     def __init__(self) -> None:
+        self.branches = 1
+        self.holds_place = True
         self.attempts = 0
         self.usage = NO_USAGE
         self.model = ""
         self.history: list[dict[str, Any]] | None = None
+
+
+Wait = Callable[[Flow, float], Awaitable[None]]
 
 
 class Route(Struct):
@@ -123,7 +119,8 @@ class Calls:
         self._loop = asyncio.get_running_loop()
         self._budget = RetryBudget()
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
-        self._threads: ThreadPoolExecutor | None = None
+        self._threads: DaemonThreads | None = None
+        self._told: dict[object, tuple[int, Limits]] = {}
         self._routes: dict[Step, tuple[Route, ...]] = {}
         self._tools: dict[Step, ToolRoute] = {}
 
@@ -139,7 +136,7 @@ class Calls:
         for timer in self._timers.values():
             timer.cancel()
         if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False)
 
     # Skills
 
@@ -193,13 +190,15 @@ class Calls:
         if lane.quota is not None:
             cost = lane.quota.estimate(len(request.body), route.options.get("max_tokens"))
         now = self._loop.time
-        first = now()
+        first: float | None = None
         failures = 0
         while True:
             if lane.broken is not None or not lane.try_enter(now(), cost):
                 await self._enter(lane, rank, cost)
             flow.attempts += 1
             sent = now()
+            if first is None:
+                first = sent
             result: Reply | CallError
             try:
                 response = await self._transport.send(request, route.timeouts)
@@ -226,11 +225,11 @@ class Calls:
             self._failed(lane, result, sent, cost, len(request.body))
             flow.usage += result.usage
             failures += result.signal is not Signal.THROTTLE
-            await self._before_retry(route.policy, result, failures, now() - first)
+            await self._before_retry(route.policy, result, failures, now() - first, flow)
             rank = -1e9  # what was begun is finished first
 
     async def _before_retry(
-        self, policy: RetryPolicy, error: CallError, failures: int, elapsed: float
+        self, policy: RetryPolicy, error: CallError, failures: int, elapsed: float, flow: Flow
     ) -> None:
         """Waits for the next attempt, or raises `error` when there is none."""
         wait = policy.wait(error, max(1, failures), elapsed, self._random.random())
@@ -239,7 +238,7 @@ class Calls:
         if error.signal is Signal.OUTAGE and not self._budget.take():
             error.add_note("Not tried again: too many of this run's calls fail.")
             raise error
-        await self._wait(wait)
+        await self._wait(flow, wait)
 
     def _route(self, step: Step, skill: Skill, model: Model) -> Route:
         told = self._settings
@@ -277,36 +276,36 @@ class Calls:
         arguments = route.tool.bind(variables, step.defaults)
         lane = route.lane
         now = self._loop.time
-        first = now()
+        first: float | None = None
         failures = 0
         while True:
             if not lane.try_enter(now()):
                 await self._enter(lane, rank, FREE)
             flow.attempts += 1
-            sent = now()
+            if first is None:
+                first = now()
+            failure: Exception
             try:
-                output = await self._run_tool(route, arguments)
-            except CallError as error:
-                failures += 1
-                self._failed(lane, error, sent, FREE, 0)
-                await self._before_retry(route.policy, error, failures, now() - first)
+                return await self._run_tool(route, arguments)
+            except CallError as error:  # it speaks of some host, not of this lane
+                failure = error
             except FlowpoolError:
-                self._left(lane)
                 raise
             except Exception as error:
+                failure = error
+            finally:
                 self._left(lane)
-                failures += 1
-                if failures > (step.retries or 0):
-                    raise StepFailed(route.tool.name, error) from error
-                await self._wait(self._random.random() * route.policy.base * 2.0 ** (failures - 1))
-            except BaseException:
-                self._left(lane)
-                raise
+            failures += 1
+            if isinstance(failure, CallError):
+                await self._before_retry(route.policy, failure, failures, now() - first, flow)
+            elif failures <= (step.retries or 0):
+                await self._wait(flow, route.policy.backoff(failures, self._random.random()))
             else:
-                self._left(lane)
-                return output
+                raise StepFailed(route.tool.name, failure) from failure
+            rank = -1e9
 
     async def _run_tool(self, route: ToolRoute, arguments: dict[str, Any]) -> Any:
+        name = route.tool.name
         limit = asyncio.timeout(route.timeout)
         try:
             async with limit:
@@ -315,8 +314,19 @@ class Calls:
             if not limit.expired():
                 raise
             raise StepTimeout(
-                f"{route.tool.name}: no result within {route.timeout:g} s (raise the step's timeout)"
+                f"{name}: no result within {route.timeout:g} s (raise the step's timeout)"
             ) from None
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
+            # The function's own, unless somebody cancelled this flow or pressed Ctrl-C.
+            if isinstance(error, KeyboardInterrupt):
+                is_ours = threading.current_thread() is threading.main_thread()
+            else:
+                is_ours = _is_cancelled()
+            if is_ours:
+                raise
+            raise StepFailed(name, error) from error
+        except SystemExit as error:
+            raise StepFailed(name, error) from error
 
     async def _body(self, tool: Tool, arguments: dict[str, Any]) -> Any:
         if tool.prepare is not None:
@@ -328,10 +338,11 @@ class Calls:
 
             return await workers.shared().run(tool.dotted, arguments)
         if self._threads is None:
-            widths = (r.lane.window.size for r in self._tools.values() if r.tool.mode != "async")
-            self._threads = ThreadPoolExecutor(sum(widths), "flowpool-step")
-        call = partial(copy_context().run, partial(tool.fn, **arguments))
-        return await self._loop.run_in_executor(self._threads, call)
+            self._threads = DaemonThreads("flowpool-step")
+        call = partial(copy_context().run, _call, tool, arguments)
+        output = await self._loop.run_in_executor(self._threads, call)
+        # A plain function may well give what another, async one gave it.
+        return await output if inspect.isawaitable(output) else output
 
     def _tool_route(self, step: Step, tool: Tool) -> ToolRoute:
         timeout = _first(step.timeout, self._settings.timeout, 0.0) or None
@@ -354,23 +365,26 @@ class Calls:
     def _lane(
         self, key: object, name: str, step: Step, limits: Limits | None, width: int | None
     ) -> CallLane:
+        """The lane of `key`. Steps that share one keep to the tightest of what was told of it."""
         limits = limits or Limits()
         ceilings = [n for n in (limits.concurrent, step.max_flows) if n is not None]
-        told = self._settings.max_flows
-        window: Window
-        if step.max_flows is not None and width is not None:
-            window = FixedWindow(step.max_flows)
-        elif width is not None:
-            window = FixedWindow(min([width, *ceilings]))
-        else:
-            ceiling = min([told or AUTO_CEILING, *ceilings])
-            window = AdaptiveWindow(told or AUTO_START, ceiling)
+        if width is None:
+            ceilings.append(self._settings.max_flows or AUTO_CEILING)
+        elif step.max_flows is None:
+            ceilings.append(width)
+        ceiling = min(ceilings)
+        if key in self._told:
+            known, known_limits = self._told[key]
+            ceiling, limits = min(known, ceiling), tightest(known_limits, limits)
+        self._told[key] = ceiling, limits
+        window: Window = FixedWindow(ceiling)
+        if width is None:
+            window = AdaptiveWindow(self._settings.max_flows or AUTO_START, ceiling)
+        quota = Quota(limits)
         lane = self.lanes.get(key)
         if lane is None:
-            quota = Quota(limits)
-            lane = self.lanes[key] = Lane(name, window, quota if quota else None)
-        elif window.size < lane.window.size:
-            lane.window = window  # steps that share a lane keep to the narrowest
+            lane = self.lanes[key] = Lane(name, window)
+        lane.window, lane.quota = window, quota if quota else None
         return lane
 
     async def _enter(self, lane: CallLane, rank: float, cost: Cost) -> None:
@@ -388,7 +402,9 @@ class Calls:
             if lane.broken is None:
                 return
             lane.leave()
-        raise copy.copy(lane.broken)
+        error = copy.copy(lane.broken)
+        error.__dict__.pop("__notes__", None)  # those speak of another item
+        raise error
 
     def _pump(self, lane: CallLane) -> None:
         """Tells those whose turn has come, and asks again when the lane says."""
@@ -432,3 +448,16 @@ def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:
     if key and key in response.body:
         return HttpResponse(response.status, response.headers, response.body.replace(key, b"***"))
     return response
+
+
+def _call(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """In a thread: the function's result. What no future can carry comes as a `StepFailed`."""
+    try:
+        return tool.fn(**arguments)
+    except (StopIteration, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
+        raise StepFailed(tool.name, error) from error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

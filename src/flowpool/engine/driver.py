@@ -7,7 +7,6 @@ that waits for a retry gives its place to another worker and takes one back befo
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -15,10 +14,12 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.chain import Step
-from flowpool.engine.calls import Calls, Flow, Settings
+from flowpool.engine.calls import CallLane, Calls, Flow
+from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
+from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
-from flowpool.errors import FlowpoolError, InvalidItem, NotFinished
+from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
 from flowpool.skill import Skill
 from flowpool.template import look_up
@@ -72,23 +73,28 @@ class Run:
         self._counts = counts
         self._keep_history = keep_history
         self._workers: set[asyncio.Task[None]] = set()
-        self._parked = 0
-        self._returning: deque[asyncio.Future[None]] = deque()
+        self._places = Places(self._size, self._fill)
+        self._ended: asyncio.Future[None] | None = None
         self._stopping = False
         self._exhausted = False
         self._crash: BaseException | None = None
         self.reason = ""
         self.accumulated: dict[str, Any] = {}
-        self.lanes: list[Any] = []
+        self.lanes: list[CallLane] = []
 
     async def execute(self, world: World) -> None:
-        """Runs until every item has ended. Raises `InvalidInput` before the first call, or a bug."""
+        """Runs until every item has ended.
+
+        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended, or a bug.
+        """
         self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
         self._calls = Calls(
             self._settings, world.transport, world.environ, world.random, self._wait
         )
-        self._ended = self._loop.create_future()
+        self._source.open()
         timer = None
+        was_cut = False
         try:
             for step in self._plan.steps():
                 self._calls.prepare(step)
@@ -101,40 +107,44 @@ class Run:
             self._end_if_done()
             await self._ended
         except asyncio.CancelledError:
+            was_cut = True
             self.cancel("the run was cancelled")
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-            if self._workers:
-                await asyncio.wait(self._workers)
-            self._calls.close()
+            try:
+                if self._workers:
+                    await asyncio.wait(self._workers)
+                await self._source.close(was_cut)
+            finally:
+                self._calls.close()
         if self._crash is not None:
             raise self._crash
 
-    # Control, from the loop's thread
+    # Control, from the loop's thread; also before `execute`
 
     def stop(self, reason: str) -> None:
         """Starts no more items; those in progress go on to their end."""
         self._stopping = True
         self.reason = self.reason or reason
+        self._source.release()
+        self._end_if_done()
 
     def cancel(self, reason: str) -> None:
         """Ends the run now; calls in flight are cut and their connections closed."""
         self.stop(reason)
         for worker in self._workers:
             worker.cancel()
-        self._end_if_done()
 
     def go_on(self) -> None:
         """The sink has room again."""
-        if not self._exhausted and not self._stopping:
-            self._fill()
-            self._end_if_done()
+        self._fill()
+        self._end_if_done()
 
     # Workers
 
-    def _places(self) -> int:
+    def _size(self) -> int:
         """How many items may be in progress now: just above what fills the lanes."""
         if self._settings.max_flows is not None:
             return self._settings.max_flows
@@ -142,71 +152,78 @@ class Run:
         return filled + filled // 8 + 1
 
     def _fill(self) -> None:
-        places = self._places()
-        room = places - (len(self._workers) - self._parked)
+        """Gives free places to flows that come back from a wait, then to new ones."""
+        places = self._places
+        if places.wanted:
+            places.serve()
+        if self._stopping or self._exhausted or self._sink.is_full:
+            return
+        size = self._size()
+        # Flows that wait for a retry hold no place, but must not pile up without end either.
+        room = min(size - places.taken, 5 * size - len(self._workers))
         if (left := self._source.left) is not None:
             room = min(room, left)
-        # Flows that wait for a retry hold no place, but must not pile up without end either.
-        room = min(room, 5 * places - len(self._workers))
         for _ in range(room):
             self._start_worker()
 
     def _start_worker(self) -> None:
+        self._places.taken += 1
         worker = self._loop.create_task(self._work())
         self._workers.add(worker)
         worker.add_done_callback(self._worker_ended)
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
+        self._places.taken -= 1
         if not worker.cancelled() and (error := worker.exception()) is not None:
             self._crash = self._crash or error
             self.cancel("a bug ended the run")
+        self._fill()
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        held = self._sink.is_full and not self._stopping and not self._exhausted
-        if not self._workers and not held and not self._ended.done():
+        if self._workers or self._ended is None or self._ended.done():
+            return
+        if self._stopping or self._exhausted or not self._sink.is_full:
             self._ended.set_result(None)
 
     async def _work(self) -> None:
-        source = self._source
+        places = self._places
         while not self._stopping and not self._sink.is_full:
-            entry = source.take() if not source.waits else await source.take_later()
+            entry = await self._next()
             if entry is None:
-                self._exhausted = True
                 break
             await self._carry(*entry)
-            active = len(self._workers) - self._parked
-            places = self._places()
-            if active < places and not self._exhausted:
+            size = self._size()
+            if places.taken > size or places.wanted:
+                break
+            if places.taken < size and not self._exhausted:
                 self._fill()
-            elif active > places:
-                break
-            if self._returning:
-                break
-        self._hand_over()
 
-    async def _wait(self, seconds: float) -> None:
+    async def _next(self) -> tuple[int, Any] | None:
+        """The next item, or None when there is none or the run wants no more."""
+        source = self._source
+        try:
+            entry = source.take() if not source.waits else await source.take_later()
+        except Exception as error:
+            self._crash = self._crash or error
+            self.stop(f"reading the items failed: {error}")
+            return None
+        if entry is None:
+            self._exhausted = self._exhausted or not self._stopping
+        elif self._stopping:
+            source.put_back([entry])
+            return None
+        return entry
+
+    async def _wait(self, flow: Flow, seconds: float) -> None:
         """Lets a flow wait without holding its place among those in progress."""
-        self._parked += 1
-        if not self._stopping and not self._exhausted and not self._sink.is_full:
-            self._fill()
+        self._places.pause(flow)
         try:
             await asyncio.sleep(seconds)
-            if len(self._workers) - self._parked >= self._places():
-                place = self._loop.create_future()
-                self._returning.append(place)
-                await place
         finally:
-            self._parked -= 1
-
-    def _hand_over(self) -> None:
-        """Gives this worker's place to a flow that comes back from its wait."""
-        while self._returning:
-            place = self._returning.popleft()
-            if not place.done():
-                place.set_result(None)
-                return
+            flow.branches += 1
+        await self._places.resume(flow)
 
     # Flows
 
@@ -236,10 +253,12 @@ class Run:
             raise
         except FlowpoolError as failure:
             status, error = Status.FAILED, failure
-        except BaseException:
+        except BaseException as bug:
             status = Status.CANCELLED
+            error = NotFinished(f"a bug ended the run: {bug!r}")
             raise
         finally:
+            self._places.reclaim(flow)
             counts[Status.RUNNING] -= 1
             counts[status] += 1
             self._sink.put(
@@ -294,10 +313,20 @@ class Run:
         flow: Flow,
         rank: float,
     ) -> list[Any]:
-        tasks = [
-            self._loop.create_task(self._attempt_step(plan, step, variables, flow, rank))
-            for step in stage
-        ]
+        going = len(stage)
+        flow.branches += going - 1
+
+        def ended(_: object) -> None:
+            nonlocal going
+            going -= 1
+            if going:  # the last one's branch is the flow's own again
+                self._places.pause(flow)
+
+        tasks = []
+        for step in stage:
+            branch = self._attempt_step(plan, step, variables, flow, rank)
+            tasks.append(self._loop.create_task(branch))
+            tasks[-1].add_done_callback(ended)
         try:
             return await asyncio.gather(*tasks)
         finally:
@@ -330,9 +359,14 @@ class Run:
     async def _execute(
         self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
     ) -> Any:
-        if isinstance(step.runner, Skill):
-            return await self._calls.ask(step, variables, flow, rank)
-        return await self._calls.use(step, variables, flow, rank)
+        try:
+            if isinstance(step.runner, Skill):
+                return await self._calls.ask(step, variables, flow, rank)
+            return await self._calls.use(step, variables, flow, rank)
+        except FlowpoolError:
+            raise
+        except Exception as error:  # a value's own code, while a prompt or arguments are made of it
+            raise StepFailed(step.runner.name, error) from error
 
     def _note(
         self,

@@ -110,3 +110,5 @@ class Lane(Generic[T]):
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
                 self.broken = error
+        elif error.signal is Signal.NONE and error.status is not None:
+            self._hopeless = 0  # the provider looked at the call itself

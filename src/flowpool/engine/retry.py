@@ -33,9 +33,13 @@ class RetryPolicy(Struct, frozen=True):
             return None
         if not throttled and failures > self.retries:
             return None
-        ceiling: float = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
-        wait = (error.retry_after or 0.0) + uniform * ceiling
+        wait = (error.retry_after or 0.0) + self.backoff(failures, uniform)
         return wait if elapsed + wait <= self.patience else None
+
+    def backoff(self, failures: int, uniform: float) -> float:
+        """Seconds drawn for the wait after this many failures."""
+        ceiling: float = min(self.cap, self.base * 2.0 ** min(failures - 1, 30))
+        return uniform * ceiling
 
 
 class RetryBudget:

@@ -23,9 +23,7 @@ from flowpool.net import body as bodies
 from flowpool.values import HttpResponse, Timeouts
 
 _MAX_HEAD = 256 * 1024  # bytes of an answer's status line and headers
-_STALE_WITHIN = (
-    1.0  # seconds after a request in which a reused connection's end means it was dead before
-)
+_STALE_WITHIN = 1.0  # seconds after the request: a reused connection that ends so soon was dead
 
 
 class StaleConnection(ConnectionReset):

@@ -65,7 +65,7 @@ class Dialer:
         """A connected protocol. Raises `ConnectFailed`, `AddressRefused` or `ConnectTimeout`."""
         origin, proxy = way
         addresses = await self._addresses(origin.host, origin.port, way)
-        name = proxy.name if proxy else origin.name
+        name = f"proxy {proxy.name}" if proxy else origin.name
         if proxy:
             addresses = await self._lookup(proxy.host, proxy.port)
         sock = await self._connect(addresses, proxy.port if proxy else origin.port, name)
@@ -121,11 +121,13 @@ class Dialer:
             if len(self._names) >= _MOST_NAMES:
                 self._names.clear()
             task = self._loop.create_task(self._resolved(host, port))
+            task.add_done_callback(_look_at)
             self._names[host, port] = (now + _NAMES_KEPT, task)
         try:
             return list(await asyncio.shield(task))
         except OSError as error:
-            self._names.pop((host, port), None)
+            if task.done():
+                self._names.pop((host, port), None)
             reason = error.strerror or str(error) or "no such name"
             raise ConnectFailed(
                 f"could not find the address of {bracketed(host)}: {reason.lower()}",
@@ -180,7 +182,7 @@ class Dialer:
 
     async def _connect_one(self, address: str, port: int, name: str) -> socket.socket:
         try:
-            sock = self._new_socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            sock = await self._new_socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         except OSError as error:
             raise _connect_error(name, error) from None
         try:
@@ -193,7 +195,7 @@ class Dialer:
             raise
         return sock
 
-    def _new_socket(self, family: int) -> socket.socket:
+    async def _new_socket(self, family: int) -> socket.socket:
         try:
             sock = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:
@@ -201,6 +203,7 @@ class Dialer:
                 raise
             self._make_room()
             _raise_file_limit()
+            await asyncio.sleep(0.005)  # the loop closes in its next turn what was told to close
             sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -219,7 +222,6 @@ class Dialer:
         del request  # holds the proxy's password, and tracebacks can show locals
         answer = b""
         while b"\r\n\r\n" not in answer and len(answer) < _PROXY_HEAD:
-            # Byte-wise at the end would be safest, but a proxy sends nothing more before TLS begins.
             data = await self._loop.sock_recv(sock, 4096)
             if not data:
                 break
@@ -230,6 +232,12 @@ class Dialer:
         said = " ".join(status) or "it closed the connection"
         fix = "put user:password@ into HTTPS_PROXY" if status[:1] == ["407"] else ""
         raise ConnectFailed(f"proxy {proxy.name} gave no way to {origin.name}: {said}", fix=fix)
+
+
+def _look_at(task: asyncio.Task[list[str]]) -> None:
+    """Marks a failure as seen, for when every call that waited for it has gone."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _close_result(task: asyncio.Task[socket.socket]) -> None:

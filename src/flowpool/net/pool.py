@@ -13,9 +13,8 @@ from flowpool.errors import AttemptTimeout, ConnectionReset, ConnectTimeout
 from flowpool.net.connection import Connection
 from flowpool.values import Timeouts
 
-_FIRST_WINDOW = (
-    32  # connection attempts at once: more than a listen backlog holds cost a second each
-)
+# Connection attempts at once: those that a listen backlog has no room for cost a second each.
+_FIRST_WINDOW = 32
 _WIDEST_WINDOW = 256
 
 

@@ -81,7 +81,8 @@ def ascii_host(host: str) -> str:
     except UnicodeError:
         raise InvalidInput(f"host {host!r} is no valid name: check its spelling") from None
     encoded = encoded.lower()
-    if _BAD_IN_HOST.search(encoded):
+    labels = encoded.removesuffix(".").split(".")
+    if _BAD_IN_HOST.search(encoded) or any(not 0 < len(label) <= 63 for label in labels):
         raise InvalidInput(f"host {host!r} is no valid name: check its spelling")
     return encoded
 

@@ -6,7 +6,6 @@ engine gives it that; `drive` is handed in by the package for those who call an 
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
 import inspect
@@ -149,7 +148,8 @@ class Tool:
         if unknown:
             takes = ", ".join(self._names)
             raise InvalidInput(f"{self.name}: no parameter {unknown[0]!r}: it takes {takes}")
-        preset = copy.copy(self)
+        preset = object.__new__(type(self))
+        vars(preset).update(vars(self))
         preset._presets = {**self._presets, **options}
         return preset
 

@@ -23,7 +23,7 @@ def kind_of(content: bytes) -> str:
 
 
 def document_to_text(content: bytes, suffix: str, name: str) -> str:
-    """The document's markdown. Raises `InvalidInput` if the extra isn't installed or it can't be read."""
+    """The document's markdown. Raises `InvalidInput` if the extra is missing, or the document has no text."""
     converter, stream_info = _converter()
     try:
         result = converter.convert_stream(
@@ -33,18 +33,27 @@ def document_to_text(content: bytes, suffix: str, name: str) -> str:
     except Exception as error:
         if type(error).__name__ == "MissingDependencyException":
             raise InvalidInput(_INSTALL) from None
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().rpartition("with message: ")[2].partition("\n")[0]
         kind = suffix[1:].upper()
         raise InvalidInput(f"{name}: this {kind} can't be read ({reason}): is it whole?") from error
-    return str(result.markdown).strip()
+    text = str(result.markdown).strip()
+    if not text:
+        raise InvalidInput(f"{name}: no text in it: it is empty, cut short, or a scan without OCR.")
+    return text
 
 
 @cache
 def _converter() -> tuple[Any, Any]:
     try:
         from markitdown import MarkItDown, StreamInfo
+        from markitdown import converters as known
     except ImportError:
         raise InvalidInput(_INSTALL) from None
     # Its PDF parser logs every oddity of a font as a warning.
     logging.getLogger("pdfminer").setLevel(logging.ERROR)
-    return MarkItDown(enable_plugins=False), StreamInfo
+    reader = MarkItDown(enable_builtins=False, enable_plugins=False)
+    # No others: the one for plain text takes a damaged file's bytes for words.
+    kinds: Any = known
+    reader.register_converter(kinds.PdfConverter())
+    reader.register_converter(kinds.DocxConverter())
+    return reader, StreamInfo

@@ -68,7 +68,7 @@ _INLINE = frozenset(
 )
 _ITEMS = frozenset(("li", "td", "th", "dt", "dd", "figcaption"))
 # Never furniture by their names, and never worth going into for less than their whole.
-_SOLID = frozenset(("p", "pre", "ul", "ol", "table", "blockquote", "li"))
+_SOLID = frozenset(("p", "pre", "ul", "ol", "table", "blockquote", "li")) | HEADINGS
 _NEVER_JUNK = (
     frozenset(("html", "body", "main", "article", "p", "tr", "tbody", "td", "th")) | HEADINGS
 )

@@ -69,15 +69,16 @@ def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> st
         return ""
     body = root.find("body")
     body = root if body is None else body
-    base = urljoin(base_url, _base_of(root))
+    base = _base_of(root, base_url)
     _clean(body)
     headline = _headline(body) if main_content else None
     node = extract_main(body) if main_content else body
-    if headline is not None and node is not body and not _is_inside(headline, node):
+    if headline is not None and not (_is_inside(headline, node) or _is_inside(node, headline)):
         headline.tail = None
         node.insert(0, headline)
     _straighten(node)
-    return _render(node, base)
+    # The parser gives up on elements nested hundreds deep; the renderer has a parser of its own.
+    return _render(node, base) or (_to_markdown(page, base) if main_content else "")
 
 
 def _parse(page: str) -> Element:
@@ -92,9 +93,12 @@ def _parse(page: str) -> Element:
         return None  # nothing but blanks or comments
 
 
-def _base_of(root: Element) -> str:
+def _base_of(root: Element, base_url: str) -> str:
     found = root.find(".//base[@href]")
-    return "" if found is None else found.get("href")
+    try:
+        return base_url if found is None else urljoin(base_url, found.get("href"))
+    except ValueError:
+        return base_url
 
 
 def _clean(body: Element) -> None:
@@ -125,7 +129,7 @@ def _headline(body: Element) -> Element | None:
 
 
 def _is_inside(element: Element, node: Element) -> bool:
-    return any(parent is node for parent in element.iterancestors())
+    return element is node or any(parent is node for parent in element.iterancestors())
 
 
 def _straighten(node: Element) -> None:
@@ -136,6 +140,10 @@ def _straighten(node: Element) -> None:
         _straighten_code(block)
     for image in list(node.iter("img")):
         _straighten_image(image)
+    for link in list(node.iter("a")):
+        link.attrib.pop("title", None)
+        if link.get("href", "").startswith("#") and link.getparent().tag in HEADINGS:
+            link.drop_tag()  # a heading that links to itself
     for table in list(node.iter("table")):
         if _is_layout(table):
             _unwrap_table(table)
@@ -245,7 +253,7 @@ def _unwrap_table(table: Element) -> None:
 
 @lru_cache(maxsize=256)
 def _options(base_url: str) -> ConversionOptions:
-    from html_to_markdown import ConversionOptions
+    from html_to_markdown import ConversionOptions, PreprocessingOptions
 
     return ConversionOptions(
         base_url=base_url or None,
@@ -253,12 +261,19 @@ def _options(base_url: str) -> ConversionOptions:
         compact_tables=True,
         extract_metadata=False,
         highlight_style="none",
+        preprocessing=PreprocessingOptions(enabled=False),
     )
 
 
 def _render(node: Element, base_url: str) -> str:
-    from html_to_markdown import convert
     from lxml import etree
 
-    markup = etree.tostring(node, encoding="unicode", method="html", with_tail=False)
+    return _to_markdown(
+        etree.tostring(node, encoding="unicode", method="html", with_tail=False), base_url
+    )
+
+
+def _to_markdown(markup: str, base_url: str) -> str:
+    from html_to_markdown import convert
+
     return (convert(markup, _options(base_url)).content or "").strip()

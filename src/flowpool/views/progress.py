@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -28,8 +29,9 @@ def showing(pool: Watched, progress: bool | Callable[[Any], None] | None) -> Ite
     progress: True shows it at once, None in a terminal or notebook after a second, a callable is told.
     """
     view: Callable[[threading.Event], None]
+    told: _Told | None = None
     if callable(progress):
-        view = _Told(pool, progress)
+        view = told = _Told(pool, progress)
     elif progress or _is_watched():
         view = _Bar(pool, 0.0 if progress else SHOW_AFTER)
     else:
@@ -43,21 +45,27 @@ def showing(pool: Watched, progress: bool | Callable[[Any], None] | None) -> Ite
     finally:
         ended.set()
         thread.join()
+        if told is not None and told.error is not None:
+            warnings.warn(f"the progress callable failed: {told.error!r}", RuntimeWarning, 2)
 
 
 def _is_watched() -> bool:
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
 
 
 class _Told:
     def __init__(self, pool: Watched, tell: Callable[[Any], None]) -> None:
         self._pool = pool
         self._tell = tell
+        self.error: Exception | None = None
 
     def __call__(self, ended: threading.Event) -> None:
-        while not ended.wait(TICK):
+        try:
+            while not ended.wait(TICK):
+                self._tell(self._pool.snapshot)
             self._tell(self._pool.snapshot)
-        self._tell(self._pool.snapshot)
+        except Exception as error:  # a view's failure is no reason to lose a run
+            self.error = error
 
 
 class _Bar:
@@ -80,6 +88,8 @@ class _Bar:
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=False,
+            # What a run prints to a file or pipe must go on to it, not to the terminal.
+            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         )
         with bar:
             task = bar.add_task(self._pool.name, total=first.total, counts="")

@@ -1,0 +1,96 @@
+"""What `flowpool run` says of a run."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from flowpool.cli.report import PlainProgress, Tally
+from flowpool.cli.words import dollars, duration
+from flowpool.errors import NotFinished, RateLimited
+from flowpool.pool import Snapshot
+from flowpool.results import Record
+from flowpool.values import NO_USAGE, Status, Usage
+
+
+def done(index: int, usage: Usage = NO_USAGE, model: str = "") -> Record:
+    return Record(index, {}, Status.DONE, "x", usage=usage, model=model)
+
+
+def test_all_done_is_one_short_line() -> None:
+    tally = Tally(2)
+    tally.add(done(0))
+    tally.add(done(1))
+    assert tally.all_done
+    assert tally.summary(0.5, "out.jsonl") == "2 done in 0.50 s -> out.jsonl"
+
+
+def test_the_line_counts_what_failed_was_cancelled_and_never_started() -> None:
+    tally = Tally(1_500)
+    tally.add(done(0, Usage(31_000, 204)))
+    tally.add(Record(1, {}, Status.CANCELLED, error=NotFinished("cut")))
+    tally.add(Record(7, {}, Status.FAILED, error=RateLimited("later\nline")))
+    tally.add(Record(3, {}, Status.FAILED, error=RateLimited("slow\n  down")))
+    assert not tally.all_done
+    assert tally.summary(12.34, "-") == (
+        "1 done, 2 failed, 1 cancelled, 1,496 not started in 12.3 s, 31,204 tokens -> stdout; "
+        "first failure: items[3]: RateLimited: slow down"
+    )
+
+
+def test_models_with_a_price_have_a_cost() -> None:
+    tally = Tally(None)
+    tally.add(done(0, Usage(1_000_000, 100_000), "openai/gpt-4o-mini"))
+    assert ", about $0.21 -> x" in tally.summary(1, "x")
+
+
+def test_a_very_long_error_is_cut() -> None:
+    tally = Tally(1)
+    tally.add(Record(0, {}, Status.FAILED, error=RateLimited("long " * 500)))
+    assert len(tally.summary(1, "x")) < 400
+
+
+def test_an_unknown_number_of_rows_is_done_when_each_that_came_is() -> None:
+    tally = Tally(None)
+    tally.add(done(0))
+    assert tally.all_done
+
+
+def test_plain_progress_is_a_line_every_ten_seconds() -> None:
+    stream = io.StringIO()
+    tell = PlainProgress(stream)
+    for elapsed in (0.2, 9.9, 10.1, 10.3, 34.0, 34.2, 40.0):
+        tell(Snapshot(1_000, 60, 340, 2, 0, elapsed))
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "10.1 s: 342 of 1,000 ended, 2 failed, 60 running"
+    assert [line.partition(" ")[0] for line in lines] == ["10.1", "34.0", "40.0"]
+
+
+def test_plain_progress_of_an_unknown_number() -> None:
+    stream = io.StringIO()
+    PlainProgress(stream)(Snapshot(None, 6, 34, 0, 0, 11.0))
+    assert stream.getvalue() == "11.0 s: 34 ended, 6 running\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.123, "0.12 s"), (12.34, "12.3 s"), (250, "4 min 10 s"), (7_500, "2 h 5 min")],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (0, "$0.00"),
+        (0.00001, "less than $0.0001"),
+        (0.00056, "$0.00056"),
+        (0.0234, "$0.023"),
+        (0.21, "$0.21"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_dollars_in_words(amount: float, words: str) -> None:
+    assert dollars(amount) == words

@@ -1,0 +1,176 @@
+"""`flowpool demo`: on the embedded provider, and on a model as its `--model` would run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flowpool.demo import demo, jobs
+from flowpool.demo.corpus import pages
+from flowpool.demo.report import comparison
+from flowpool.demo.screen import Screen, columns, shortened
+from flowpool.simulator import Fixed, SimServer
+
+SCALE = 200  # ten times faster than people see it
+KEYLESS = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "ANTHROPIC_"))}
+
+
+def run_command(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "flowpool.cli", "demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=100)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What one whole demo printed, and where its results are."""
+    output = tmp_path_factory.mktemp("demo") / "results"
+    code = (
+        "import sys; from pathlib import Path; from flowpool.demo.demo import run_demo;"
+        f"sys.exit(run_demo(Path(sys.argv[1]), 24, 0, {SCALE}))"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, env=KEYLESS, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout, output
+
+
+def test_it_says_the_scale_and_who_answers(shown: tuple[str, Path]) -> None:
+    text = " ".join(shown[0].split())
+    assert "A call takes 0.01 s and a page 0.0025 s: 1/200 of a typical 2 s and 0.5 s" in text
+    assert "It is no LLM, and needs no key." in text
+    assert "They are by flowpool-sim" in text
+
+
+def test_every_job_is_measured_both_ways(shown: tuple[str, Path]) -> None:
+    text = shown[0].partition("Measured in this run")[0]
+    rows = re.findall(r"^(\d+ \w+): .*?(one by one|ten at a time|pooled) +[\d.]+ s", text, re.M)
+    assert rows == [
+        *(("5 texts", way) for way in ("one by one", "pooled")),
+        *(("50 texts", way) for way in ("one by one", "ten at a time", "pooled")),
+        *(("24 pages", way) for way in ("one by one", "pooled")),
+    ]
+
+
+def test_the_provider_saw_no_more_calls_at_once_than_were_allowed(shown: tuple[str, Path]) -> None:
+    at_once = re.findall(r"^50 texts: .* (\d+)$", shown[0], re.M)
+    assert at_once[:2] == ["1", "10"]
+    assert 10 < int(at_once[2]) <= 50
+
+
+def test_three_items_fail_and_are_mended_by_a_retry(shown: tuple[str, Path]) -> None:
+    lines = shown[0].splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("pool.run() "))
+    assert "DONE: 17, FAILED: 3" in lines[first]
+    kinds = {line.split()[1] for line in lines[first + 1 : first + 4]}
+    assert kinds == {"ServerError", "Overloaded", "BadRequest"}
+    assert lines[first + 4].endswith("done, at attempt 2")
+    assert "DONE: 20, FAILED: 0" in lines[first + 5]
+    assert lines[first + 6].startswith("  3 calls made")
+
+
+def test_nothing_was_answered_twice_by_the_providers_books(shown: tuple[str, Path]) -> None:
+    # 5 + 5, 3 x 50, 2 x 24 and 20 answers; six failures of four prompts.
+    text = " ".join(shown[0].split())
+    assert "234 calls, 228 answered, 0 answered twice within a job; 48 pages served" in text
+
+
+def test_the_results_are_summaries_of_the_pages(shown: tuple[str, Path]) -> None:
+    lines = (shown[1] / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["title"] for row in rows] == [page.title for page in pages()[:24]]
+    assert all(row["url"].startswith("http://127.0.0.1:") for row in rows)
+    # The embedded model extracts: its words are the page's, not those of the site around it.
+    for row, page in zip(rows, pages(), strict=False):
+        words = set(re.findall(r"\w{5,}", row["summary"].lower()))
+        assert words
+        assert words <= set(re.findall(r"\w{5,}", page.text.lower())), row
+
+
+def test_the_lines_fit_a_terminal(shown: tuple[str, Path]) -> None:
+    assert [line for line in shown[0].splitlines() if len(line) > 79] == []
+
+
+def test_the_same_seed_plants_the_same_failures() -> None:
+    assert len(demo.PLANTED) == 4
+    assert demo.failing(7) == demo.failing(7)
+    assert demo.failing(7) != demo.failing(8)
+
+
+# With a model
+
+
+def test_a_model_without_a_key_is_refused_in_one_line(tmp_path: Path) -> None:
+    done = run_command("--model", "gpt-5-mini", "--output", str(tmp_path / "x"), env=KEYLESS)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("flowpool: ")
+    assert "OPENAI_API_KEY" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_output_that_cant_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run_command("--output", str(tmp_path / "file"), env=KEYLESS)
+    assert done.returncode == 2
+    assert done.stderr.startswith("flowpool: --output ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_model_runs_the_small_job_and_says_its_costs_before_and_after(tmp_path: Path) -> None:
+    with SimServer(latency=Fixed(0.01)) as sim:
+        env = KEYLESS | {"OPENAI_BASE_URL": f"{sim.url}/v1", "OPENAI_API_KEY": "key-canary"}
+        arguments = ("--model", "gpt-5-mini", "--pages", "6", "--output", str(tmp_path))
+        done = run_command(*arguments, env=env)
+        answers = sim.ledger()["answers"]
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    assert answers == 2 * 5 + 3 * 20 + 2 * 6
+    assert f"This makes {answers} calls with about " in text
+    assert re.search(r"tokens to read: about \$[\d.]+, by estimate", text)
+    assert re.search(r"tokens were read and [\d,]+ written, which cost about \$[\d.]+\.", text)
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
+    assert "key-canary" not in done.stdout
+
+
+def test_a_model_that_never_answers_ends_the_demo_at_the_first_job(tmp_path: Path) -> None:
+    with SimServer(faults={"401": 1.0}) as sim:
+        env = KEYLESS | {"OPENAI_BASE_URL": f"{sim.url}/v1", "OPENAI_API_KEY": "key-canary"}
+        done = run_command("--model", "gpt-5-mini", "--output", str(tmp_path), env=env)
+        assert sim.ledger()["requests"] <= 5
+    assert done.returncode == 1
+    assert "No call was answered; the first: AuthFailed: " in " ".join(done.stdout.split())
+
+
+# The screen
+
+
+def test_columns_put_words_left_and_figures_right() -> None:
+    assert columns(("a", "b", "1"), (3, 3, 3), left=2) == "a    b      1"
+    assert columns(("a", "b", "1"), (3, 3, 3)) == "a      b    1"
+
+
+def test_a_long_line_is_cut_where_a_terminal_ends() -> None:
+    assert shortened("one two\nthree", 40, indent=2) == "  one two three"
+    assert shortened("one two three", 9) == "one tw..."
+
+
+def test_the_comparison_divides_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    timed = [
+        jobs.Timed("job", 10, jobs.LOOP, 8.0),
+        jobs.Timed("job", 10, jobs.TENS, 2.0),
+        jobs.Timed("job", 10, jobs.POOL, 0.5),
+    ]
+    comparison(Screen(), timed)
+    lines = capsys.readouterr().out.splitlines()
+    assert [" ".join(line.split()) for line in lines[2:]] == [
+        "job, ten at a time 8.00 s 2.00 s 4.0 x",
+        "job 8.00 s 0.50 s 16.0 x",
+    ]

@@ -1,0 +1,216 @@
+"""`to_markdown` and `convertToMD`: every kind of source, in this process and in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowpool import workers
+from flowpool.errors import AddressRefused, InvalidInput
+from flowpool.tools import ToolResult, as_tool, convertToMD, fetch, to_markdown
+
+HTML = "<title>T</title><h1>Hello</h1><ol><li>one<li>two</ol><p><a href='x'>more</a></p>"
+MARKDOWN = "# Hello\n\n1. one\n2. two\n\n[more](x)"
+
+
+def as_the_engine_does(tool: Any, variables: dict[str, Any], options: Any = None) -> Any:
+    """Binds, prepares on the loop, and computes in a worker process."""
+
+    async def main() -> Any:
+        arguments = await tool.prepare(tool.bind(variables, options))
+        return await workers.shared().run(tool.dotted, arguments)
+
+    assert tool.mode == "process"
+    return asyncio.run(main())
+
+
+def pdf(text: str) -> bytes:
+    """A one-page PDF with `text` on it."""
+    stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
+        b" /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%b\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    out, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += b"%d 0 obj\n%b\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    trailer = b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(out)
+    return out + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
+
+
+def docx() -> bytes:
+    """A document with a heading, a paragraph and a list."""
+    word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    kinds = "http://schemas.openxmlformats.org/package/2006/content-types"
+    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"
+    relations = "http://schemas.openxmlformats.org/package/2006/relationships"
+    main = "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
+
+    def paragraph(text: str, style: str = "") -> str:
+        properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+        return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r></w:p>"
+
+    body = paragraph("Report", "Heading1") + paragraph("Plain words.")
+    files = {
+        "[Content_Types].xml": f'<Types xmlns="{kinds}"><Default Extension="rels" ContentType='
+        '"application/vnd.openxmlformats-package.relationships+xml"/><Override '
+        f'PartName="/word/document.xml" ContentType="{main}"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{relations}"><Relationship Id="r1" Type="{office}" '
+        'Target="word/document.xml"/></Relationships>',
+        "word/document.xml": f'<w:document xmlns:w="{word}"><w:body>{body}</w:body></w:document>',
+    }
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_html_becomes_markdown_here_and_in_a_worker() -> None:
+    assert to_markdown(HTML) == MARKDOWN
+    assert as_the_engine_does(to_markdown, {"source": HTML}) == MARKDOWN
+    assert as_the_engine_does(convertToMD, {"input": HTML}) == MARKDOWN
+
+
+def test_a_fetched_page_resolves_its_links() -> None:
+    page = {
+        "html": HTML,
+        "url": "https://example.test/a/",
+        "content_type": "text/html",
+        "status": 200,
+    }
+    assert as_the_engine_does(to_markdown, {"source": page}).endswith("(https://example.test/a/x)")
+
+
+def test_text_that_is_no_html_stays_as_it_is() -> None:
+    assert to_markdown("# Already\n\n- markdown") == "# Already\n\n- markdown"
+    json = {"html": '{"a": "<b>"}', "content_type": "application/json"}
+    assert to_markdown(json) == '{"a": "<b>"}'
+
+
+def test_a_url_is_fetched_first(site) -> None:
+    url = site.html("/a/", HTML)
+    expected = MARKDOWN.replace("(x)", f"({site.url('/a/x')})")
+    assert to_markdown(url, allow_private=True) == expected
+    assert as_the_engine_does(to_markdown, {"source": url}, {"allow_private": True}) == expected
+    assert as_the_engine_does(convertToMD, {"input": url}, {"allow_private": True}) == expected
+
+
+def test_a_url_is_fetched_with_the_guard(site) -> None:
+    url = site.html("/", HTML)
+    with pytest.raises(AddressRefused):
+        to_markdown(url)
+    with pytest.raises(AddressRefused):
+        as_the_engine_does(to_markdown, {"source": url, "allow_private": True})
+    assert convertToMD(url).success is False
+    assert site.seen == []
+
+
+def test_the_whole_page_is_an_option() -> None:
+    page = "<body><nav><a href='/'>Home</a></nav><p>Words of the page.</p></body>"
+    assert to_markdown(page) == "Words of the page."
+    assert "Home" in as_the_engine_does(to_markdown, {"source": page}, {"main_content": False})
+
+
+def test_files_are_read_by_their_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.html").write_bytes("<meta charset=koi8-r><h1>Мир</h1>".encode("koi8-r"))
+    (tmp_path / "b.txt").write_text("<b>as it is</b>")
+    (tmp_path / "with blanks.md").write_text("# Head\n")
+    assert to_markdown(str(tmp_path / "a.html")) == "# Мир"
+    assert to_markdown(tmp_path / "b.txt") == "<b>as it is</b>"
+    assert to_markdown(str(tmp_path / "with blanks.md")) == "# Head"
+    monkeypatch.chdir(tmp_path)
+    assert as_the_engine_does(to_markdown, {"source": "a.html"}) == "# Мир"
+
+
+def test_only_documents_are_read_as_files(tmp_path: Path) -> None:
+    secret = tmp_path / "passwd"
+    secret.write_text("root")
+    assert to_markdown(str(secret)) == str(secret)  # text like any other
+    with pytest.raises(InvalidInput, match=r"can't make markdown of it: use \.html"):
+        to_markdown(secret)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("no/such/file.pdf", "no/such/file.pdf: No such file or directory: check the path"),
+        ({"text": "x"}, "a dict without 'html'"),
+        (7, "source is of type int"),
+        (
+            {"content": b"\x89PNG\0", "content_type": "image/png", "url": "u"},
+            "can't make markdown of image/png",
+        ),
+        (b"%PDF-1.4 cut short", "this PDF can't be read .No"),
+        (pdf(""), "no text in it"),
+        (b"PK\x03\x04 word/document.xml cut short", "this DOCX can't be read"),
+    ],
+)
+def test_what_can_not_be_converted_is_refused_in_one_line(source: Any, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        to_markdown(source)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_sentence_that_ends_like_a_path_is_text() -> None:
+    assert to_markdown("please read the readme.md") == "please read the readme.md"
+
+
+def test_a_pdf_gives_its_text(tmp_path: Path, site) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf("Words on paper"))
+    site.answers["/a"] = (200, {"content-type": "application/pdf"}, pdf("Words on paper"))
+    page = asyncio.run(fetch(site.url("/a"), allow_private=True))
+    assert to_markdown(tmp_path / "a.pdf") == "Words on paper"
+    assert to_markdown(page) == "Words on paper"
+
+
+def test_a_docx_keeps_its_headings(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(docx())
+    assert to_markdown(str(tmp_path / "a.docx")) == "# Report\n\nPlain words."
+    assert as_the_engine_does(to_markdown, {"source": docx()}) == "# Report\n\nPlain words."
+
+
+def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flowpool.tools import documents
+
+    documents._converter.cache_clear()
+    monkeypatch.setitem(sys.modules, "markitdown", None)
+    with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[documents\]'"):
+        to_markdown(pdf("x"))
+
+
+def test_convert_to_md_is_called_as_aichain_does() -> None:
+    assert convertToMD(HTML) == ToolResult(True, MARKDOWN, None)
+    assert convertToMD({"input": HTML}).output == MARKDOWN
+    assert convertToMD().run(input=HTML) == MARKDOWN
+    assert convertToMD.run(input=HTML) == MARKDOWN
+    failed = convertToMD("gone.pdf")
+    assert (failed.success, failed.output) == (False, None)
+    assert "gone.pdf: No such file" in str(failed.error)
+    assert as_tool(convertToMD) is as_tool(convertToMD())
+    assert convertToMD.parameters["required"] == ["input"]
+    assert convertToMD.name == "convertToMD"
+
+
+def test_heavy_libraries_are_loaded_only_when_they_are_used() -> None:
+    import subprocess
+
+    code = (
+        "import sys; import flowpool.tools as t; t.fetch, t.to_markdown, t.convertToMD, t.tool;"
+        "heavy = {'lxml', 'html_to_markdown', 'markitdown', 'trafilatura'} & set(sys.modules);"
+        "print(sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
