@@ -71,9 +71,9 @@ class Chain(Runner):
     After `run()`: `history` has a dict a step, `accumulated` all variables. Raises `InvalidInput` for steps that
     can't work.
 
-    >>> chain = Chain([(str.title, "name", {"object": "word"}), (lambda name: f"Dear {name}", "line")])
+    >>> chain = Chain([(len, "size", {"obj": "word"}), (lambda size: f"{size} letters", "line")])
     >>> chain.run({"word": "ada"})
-    'Dear Ada'
+    '3 letters'
     """
 
     def __init__(

@@ -8,29 +8,36 @@ import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from random import Random
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
 from flowpool import wiring
-from flowpool.chain import Chain, OnStepError, as_runner
+from flowpool.chain import as_runner
 from flowpool.data.items import open_rows
-from flowpool.engine.background import loop_thread
-from flowpool.engine.calls import Settings
-from flowpool.engine.driver import Run, Sink, World
+from flowpool.engine.background import LoopThread, loop_thread
+from flowpool.engine.calls import CallLane
+from flowpool.engine.driver import Keep, Run, Sink
+from flowpool.engine.driver import World as World
 from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.engine.source import AsyncSource, Source
+from flowpool.engine.settings import OnError as OnError
+from flowpool.engine.settings import checked
+from flowpool.engine.single import arun_one as arun_one
+from flowpool.engine.single import run_one as run_one
+from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.engine.stream import Stream
-from flowpool.errors import FlowpoolError, InvalidInput, NotFinished
+from flowpool.errors import InvalidInput, NotFinished
 from flowpool.results import Record, Results
-from flowpool.runner import Runner
 from flowpool.transport import shared as shared_transport
 from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
-OnError = Literal["raise", "stop", "collect", "skip"]
+T = TypeVar("T")
+_IN_MEMORY: tuple[type, ...] = (type(iter([])), type(iter(())))
 
 
 class Snapshot(Struct, frozen=True):
@@ -50,7 +57,7 @@ class Pool:
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
         `ainvoke`, `acall`, `invoke` or `run`.
     items: dicts of variables: a list, any iterable or async iterable, a data frame, or the path of a JSONL or
-        CSV file. A lazy source is read only as fast as items end.
+        CSV file. A lazy source is read only as fast as items end, in a thread of its own.
     max_flows: at most this many items in progress; `"auto"` adapts to what the provider takes.
     on_error: what a failed item does: `"collect"` keeps its error and goes on, `"skip"` also warns, `"stop"`
         starts no more items, `"raise"` cancels the rest and raises the error.
@@ -87,30 +94,25 @@ class Pool:
         progress: bool | Callable[[Snapshot], None] | None = None,
         world: World | None = None,
     ) -> None:
-        _check_settings(max_flows, on_error, timeout, retries, limits, deadline)
+        self._settings = checked(max_flows, on_error, timeout, retries, limits, deadline)
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
         self.description = description or ""
         self.on_error: OnError = on_error
         self.max_flows = max_flows
-        self._settings = Settings(
-            max_flows if isinstance(max_flows, int) else None,
-            timeout,
-            retries,
-            limits,
-            deadline,
-            on_error,
-        )
         self._plan = Plan(self.runner)
         self._source = _open(items)
         self._progress = progress
         self._world = world
         self._counts = [0] * len(Status)
         self._kept: dict[int, Record] = {}
+        self._lock = threading.Lock()
+        self._is_running = False
         self._run: Run | None = None
-        self._started = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock: Callable[[], float] = float
+        self._started = 0.0
         self._interrupted = False
         self._variables: Mapping[str, Any] = {}
         self._reason = ""
@@ -130,13 +132,14 @@ class Pool:
         returns; a second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
         Raises `InvalidInput` before the first call; a failed item's error only with `on_error="raise"`.
         """
-        self._begin(variables)
-        return self._run_through()
+        thread = self._off_loop()
+        run = self._begin(variables, Keep(self._kept), thread.loop)
+        return self._run_through(thread, run)
 
     async def arun(self, variables: Mapping[str, Any] | None = None) -> Results:
         """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight."""
-        self._begin(variables)
-        return await self._arun_through()
+        run = self._begin(variables, Keep(self._kept), asyncio.get_running_loop())
+        return await self._arun_through(run)
 
     def stream(
         self, variables: Mapping[str, Any] | None = None, *, ordered: bool = False
@@ -146,10 +149,10 @@ class Pool:
         Records that are done are handed over and not kept, so that any number of items takes the same memory;
         the failed ones are kept for `retry()`. Leaving the loop early cancels the rest.
         """
-        self._begin(variables)
+        thread = self._off_loop()
         stream = Stream(ordered, self._keep_failed)
-        thread = loop_thread()
-        running = thread.submit(self._execute(stream))
+        run = self._begin(variables, stream, thread.loop)
+        running = self._submit(thread, run)
         try:
             with self._showing_progress():
                 while batch := self._interruptible(thread.submit(stream.batch())):
@@ -166,9 +169,9 @@ class Pool:
         self, variables: Mapping[str, Any] | None = None, *, ordered: bool = False
     ) -> AsyncIterator[Record]:
         """`stream()` for async code."""
-        self._begin(variables)
         stream = Stream(ordered, self._keep_failed)
-        running = asyncio.ensure_future(self._execute(stream))
+        run = self._begin(variables, stream, asyncio.get_running_loop())
+        running = asyncio.ensure_future(self._execute(run))
         try:
             with self._showing_progress():
                 while batch := await stream.batch():
@@ -185,15 +188,16 @@ class Pool:
     def retry(self, variables: Mapping[str, Any] | None = None) -> Results:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
-        variables: shared values, in place of those of the run before.
+        variables: shared values, in place of those of the run before. An iterator of items goes on where it stood.
         """
-        self._put_back(variables)
-        return self._run_through()
+        thread = self._off_loop()
+        run = self._begin_again(variables, Keep(self._kept), thread.loop)
+        return self._run_through(thread, run)
 
     async def aretry(self, variables: Mapping[str, Any] | None = None) -> Results:
         """`retry()` for async code."""
-        self._put_back(variables)
-        return await self._arun_through()
+        run = self._begin_again(variables, Keep(self._kept), asyncio.get_running_loop())
+        return await self._arun_through(run)
 
     def stop(self) -> None:
         """Starts no more items; those in progress go on to their end. From any thread."""
@@ -230,77 +234,119 @@ class Pool:
         return self._interrupted
 
     @property
+    def lanes(self) -> list[CallLane]:
+        """The lanes of the run, or of the last one, to look at: a lane's repr says how full it is."""
+        return list(self._run.lanes) if self._run is not None else []
+
+    @property
     def snapshot(self) -> Snapshot:
         """The counts and seconds of the run, as a progress callable is given them."""
         status = self.status
-        elapsed = self._loop.time() - self._started if self._loop is not None else 0.0
         return Snapshot(
             self._source.length,
             status[RUNNING],
             status[DONE],
             status[FAILED],
             status[CANCELLED],
-            elapsed,
+            self._clock() - self._started,
         )
 
     # The course of a run
 
-    def _begin(self, variables: Mapping[str, Any] | None) -> None:
-        self._refuse_a_second_run()
-        if self._source.taken:
-            self._source = _open(self.items)
-        self._kept.clear()
-        self._counts[:] = [0] * len(Status)
-        self._variables = dict(variables or {})
-        self._check_items()
+    def _begin(
+        self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
+    ) -> Run:
+        """A run of every item, anew."""
+        with self._claimed():
+            if self._source.taken:
+                self._source = _open_again(self.items)
+            self._check_items(variables or {})
+            self._kept.clear()
+            self._counts[:] = [0] * len(Status)
+            self._variables = dict(variables or {})
+            return self._new_run(sink, loop)
 
-    def _put_back(self, variables: Mapping[str, Any] | None) -> None:
-        self._refuse_a_second_run()
-        failed = [record for record in self._kept.values() if record.status is not DONE]
-        for record in failed:
-            del self._kept[record.index]
-            self._counts[record.status] -= 1
-        self._counts[CANCELLED] = 0
-        self._source.put_back((record.index, record.variables) for record in failed)
-        if variables is not None:
-            self._variables = dict(variables)
-            self._check_items()
+    def _begin_again(
+        self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
+    ) -> Run:
+        """A run of what has no output yet."""
+        with self._claimed():
+            if variables is not None:
+                self._check_items(variables)
+                self._variables = dict(variables)
+            failed = [record for record in self._kept.values() if record.status is not DONE]
+            for record in failed:
+                del self._kept[record.index]
+                self._counts[record.status] -= 1
+            self._counts[CANCELLED] = 0
+            self._source.put_back((record.index, record.variables) for record in failed)
+            return self._new_run(sink, loop)
 
-    def _refuse_a_second_run(self) -> None:
-        if self._run is not None:
-            raise InvalidInput("this pool is running: wait for its end, or make another Pool.")
+    @contextmanager
+    def _claimed(self) -> Iterator[None]:
+        """Refuses a second run at the same time; a run that can't begin leaves the pool free."""
+        with self._lock:
+            if self._is_running:
+                raise InvalidInput("this pool is running: wait for its end, or make another Pool.")
+            self._is_running = True
+        try:
+            yield
+        except BaseException:
+            self._is_running = False
+            raise
 
-    def _run_through(self) -> Results:
+    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop) -> Run:
+        run = Run(self._plan, self._source, self._variables, self._settings, sink, self._counts)
+        sink.attach(run)
+        self._interrupted = False
+        self._reason = ""
+        self._started = loop.time()
+        self._clock = loop.time
+        self._loop, self._run = loop, run
+        return run
+
+    def _run_through(self, thread: LoopThread, run: Run) -> Results:
+        running = self._submit(thread, run)
         with self._showing_progress():
-            self._interruptible(loop_thread().submit(self._execute(_Keep(self._kept))))
+            self._interruptible(running)
         return self._end()
 
-    async def _arun_through(self) -> Results:
+    async def _arun_through(self, run: Run) -> Results:
         with self._showing_progress():
-            await self._execute(_Keep(self._kept))
+            await self._execute(run)
         return self._end()
 
-    def _check_items(self) -> None:
+    def _off_loop(self) -> LoopThread:
+        """The thread for a synchronous caller's run; refuses a caller who is that thread."""
+        thread = loop_thread()
+        thread.refuse_itself()
+        return thread
+
+    def _submit(self, thread: LoopThread, run: Run) -> Future[None]:
+        try:
+            return thread.submit(self._execute(run))
+        except BaseException:
+            self._is_running = False
+            raise
+
+    def _check_items(self, variables: Mapping[str, Any]) -> None:
         """Refuses a list with an item that can't run. A lazy source's items are checked as they are read."""
         if isinstance(self.items, Sequence) and not isinstance(self.items, str):
-            check = ItemCheck(self._plan, {**self._plan.variables, **self._variables})
+            check = ItemCheck(self._plan, {**self._plan.variables, **variables})
             for index, item in enumerate(self.items):
                 check.check(item, index)
 
-    async def _execute(self, sink: Sink) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._started = self._loop.time()
-        self._interrupted = False
-        world = self._world or World(shared_transport(), os.environ, Random())
-        run = Run(self._plan, self._source, self._variables, self._settings, sink, self._counts)
-        sink.attach(run)
-        self._run = run
+    async def _execute(self, run: Run) -> None:
         try:
+            world = self._world or World(shared_transport(), os.environ, Random())
             await run.execute(world)
         finally:
-            self._run, self._reason = None, run.reason
-            self._counts[CANCELLED] += self._source.left or 0
-            sink.end()
+            if run.reason:
+                self._reason = run.reason
+                self._counts[CANCELLED] += self._source.left or 0
+            ended = self._clock()
+            self._clock = lambda: ended
+            self._is_running = False
 
     def _end(self) -> Results:
         self._raise_if_told()
@@ -321,15 +367,22 @@ class Pool:
                 raise record.error
 
     def _records(self) -> list[Record]:
-        kept = self._kept
-        if self._run is not None or not self._source.left or not isinstance(self.items, Sequence):
-            return [kept[index] for index in sorted(kept)]
-        status = CANCELLED if self._reason else PENDING
-        reason = NotFinished(self._reason or "not started: call run()")
-        return [
-            kept.get(index) or Record(index, item, status, error=reason)
-            for index, item in enumerate(self.items)
-        ]
+        records = dict(self._kept)
+        if not self._is_running:
+            status = CANCELLED if self._reason else PENDING
+            reason = NotFinished(self._reason or "not started: call run()")
+            for index, item in self._not_started():
+                records.setdefault(index, Record(index, item, status, error=reason))
+        return [records[index] for index in sorted(records)]
+
+    def _not_started(self) -> Iterator[tuple[int, Any]]:
+        """What the source still holds, where that is known without reading it."""
+        source = self._source
+        yield from source.again
+        if source.length is not None:
+            known = self.items if isinstance(self.items, Sequence) else None
+            for index in range(source.taken, source.length):
+                yield index, None if known is None else known[index]
 
     def _keep_failed(self, record: Record) -> None:
         if record.status is not DONE:
@@ -337,25 +390,26 @@ class Pool:
 
     # Threads
 
-    def _interruptible(self, future: Any) -> Any:
-        """The future's result. Ctrl-C once stops the run, twice cancels it and is raised."""
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            self._interrupted = True
-            self.stop()
-            print("\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            self.cancel()
-            with suppress(Exception):
-                future.result()
-            raise
+    def _interruptible(self, future: Future[T]) -> T:
+        """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
+        while True:
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                if self._interrupted:
+                    self.cancel()
+                    with suppress(Exception):
+                        future.result()
+                    raise
+                self._interrupted = True
+                self._tell(lambda run: run.stop("the run was interrupted"))
+                print(
+                    "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
+                )
 
     def _tell(self, order: Callable[[Run], None]) -> None:
         run, loop = self._run, self._loop
-        if run is None or loop is None:
+        if run is None or loop is None or not self._is_running:
             return
         with suppress(RuntimeError):  # the loop closed in between
             loop.call_soon_threadsafe(order, run)
@@ -371,85 +425,18 @@ class Pool:
 
 def _open(items: Any) -> Source:
     rows, length = open_rows(items)
-    return AsyncSource(rows) if isinstance(rows, AsyncIterator) else Source(rows, length)
+    if isinstance(rows, AsyncIterator):
+        return AsyncSource(rows)
+    is_file = isinstance(items, (str, Path)) and str(items) != "-"
+    if is_file or isinstance(rows, _IN_MEMORY):
+        return Source(rows, length)
+    return ThreadSource(rows, length)
 
 
-class _Keep(Sink):
-    """Keeps every record."""
-
-    def __init__(self, records: dict[int, Record]) -> None:
-        self._records = records
-
-    def put(self, record: Record) -> None:
-        self._records[record.index] = record
-
-
-def _check_settings(
-    max_flows: Any, on_error: Any, timeout: Any, retries: Any, limits: Any, deadline: Any
-) -> None:
-    if max_flows not in ("auto", None) and (
-        not isinstance(max_flows, int) or isinstance(max_flows, bool) or max_flows < 1
-    ):
+def _open_again(items: Any) -> Source:
+    if isinstance(items, (Iterator, AsyncIterator)) or items == "-":
         raise InvalidInput(
-            f'max_flows={max_flows!r}: use 1 or more, or "auto" to adapt to the provider.'
+            "items was an iterator and is used up: pass a list, or make a new Pool. "
+            "(retry() runs what it still has.)"
         )
-    if on_error not in get_args(OnError):
-        raise InvalidInput(
-            f"on_error={on_error!r}: use one of {', '.join(map(repr, get_args(OnError)))}."
-        )
-    for name, value in (("timeout", timeout), ("deadline", deadline)):
-        if value is not None and not (isinstance(value, (int, float)) and value > 0):
-            raise InvalidInput(f"{name}={value!r}: use seconds above 0.")
-    if retries is not None and not (isinstance(retries, int) and retries >= 0):
-        raise InvalidInput(f"retries={retries!r}: use 0 or more.")
-    if limits is not None and not isinstance(limits, Limits):
-        raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
-
-
-# One item
-
-
-async def arun_one(
-    runner: Runner,
-    variables: Mapping[str, Any] | None = None,
-    on_step_error: OnStepError | None = None,
-    world: World | None = None,
-) -> Any:
-    """The output of one runner for one set of variables; raises what went wrong."""
-    plan = Plan(as_runner(runner), on_step_error)
-    item = dict(variables or {})
-    ItemCheck(plan, plan.variables).check(item, 0)
-    records: dict[int, Record] = {}
-    run = Run(
-        plan,
-        Source(iter([item]), 1),
-        {},
-        Settings(),
-        _Keep(records),
-        [0] * len(Status),
-        keep_history=isinstance(runner, Chain),
-    )
-    await run.execute(world or World(shared_transport(), os.environ, Random()))
-    record = records[0]
-    if isinstance(runner, Chain):
-        runner.history, runner.accumulated = record.steps or [], run.accumulated
-    if record.error is not None:
-        raise record.error
-    return record.output
-
-
-def run_one(
-    runner: Runner,
-    variables: Mapping[str, Any] | None = None,
-    on_step_error: OnStepError | None = None,
-) -> Any:
-    """`arun_one` for synchronous callers, on the loop thread."""
-    thread = loop_thread()
-    if threading.current_thread() is thread.thread:
-        raise FlowpoolError("run() was called on flowpool's own loop: use await arun() there.")
-    work = thread.submit(arun_one(runner, variables, on_step_error))
-    try:
-        return work.result()
-    except KeyboardInterrupt:
-        work.cancel()
-        raise
+    return _open(items)

@@ -15,6 +15,8 @@ from flowpool.demo import demo, jobs
 from flowpool.demo.corpus import pages
 from flowpool.demo.report import comparison
 from flowpool.demo.screen import Screen, columns, shortened
+from flowpool.net.proxies import proxy_for
+from flowpool.net.request import Origin
 from flowpool.simulator import Fixed, SimServer
 
 SCALE = 200  # ten times faster than people see it
@@ -101,6 +103,14 @@ def test_the_same_seed_plants_the_same_failures() -> None:
     assert len(demo.PLANTED) == 4
     assert demo.failing(7) == demo.failing(7)
     assert demo.failing(7) != demo.failing(8)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine() -> None:
+    environ = {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intern"}
+    jobs.bypass_proxies(environ)
+    assert proxy_for(Origin("http", "127.0.0.1", 8000), environ) is None
+    assert proxy_for(Origin("http", "intern", 80), environ) is None
+    assert proxy_for(Origin("http", "example.com", 80), environ) is not None
 
 
 # With a model

@@ -14,7 +14,7 @@ import click
 from flowpool import __version__
 
 INTERRUPTED = 130
-BAD_INPUT = 2
+FAILED, BAD_INPUT = 1, 2
 _COMMANDS = {
     "run": "Run a skill or chain over the rows of a file.",
     "sim": "Serve a simulated provider, to develop and test against without a key.",
@@ -76,12 +76,13 @@ def run_app(argv: Sequence[str] | None) -> int:
         return _refuse(_usage(error))
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except ValueError as error:
-        from flowpool.errors import InvalidInput
+    except Exception as error:
+        from flowpool.errors import FlowpoolError, InvalidInput
 
-        if not isinstance(error, InvalidInput):
+        if not isinstance(error, FlowpoolError):
             raise
-        return _refuse(str(error))
+        bad_input = isinstance(error, InvalidInput)
+        return _refuse(str(error), BAD_INPUT if bad_input else FAILED)
     return code if isinstance(code, int) else 0
 
 
@@ -91,6 +92,6 @@ def _usage(error: click.ClickException) -> str:
     return error.format_message() + more
 
 
-def _refuse(message: str) -> int:
+def _refuse(message: str, code: int = BAD_INPUT) -> int:
     print(f"flowpool: {' '.join(message.split())}", file=sys.stderr)
-    return BAD_INPUT
+    return code

@@ -5,6 +5,7 @@ Every figure that is printed was measured in this very run; latencies are scaled
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from random import Random
@@ -96,12 +97,13 @@ def run_demo(output: Path, pages: int, seed: int, scale: float = SCALE) -> int:
     """Runs the demo and prints it; returns the exit code.
 
     output: a directory for the results, made if it isn't there. pages: how many to fetch, at most those
-    there are. seed: chooses the items that fail. scale: how many times
-    faster than a typical provider the embedded one is.
+    there are. seed: chooses the items that fail. scale: how many times faster the provider is than a
+    typical one.
     """
     target = results_file(output)
     pages = min(pages, len(corpus.pages()))
     screen = Screen()
+    jobs.bypass_proxies(os.environ)
     with tempfile.TemporaryDirectory(prefix="flowpool-demo-") as folder:
         jobs.write_pages(Path(folder))
         latency = Fixed(CALL / scale)

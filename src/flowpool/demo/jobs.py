@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,6 +67,12 @@ def write_pages(folder: Path) -> None:
     """Writes every page of the demo's site as a file of HTML."""
     for page in corpus.pages():
         (folder / f"{page.name}.html").write_text(corpus.html(page), encoding="utf-8")
+
+
+def bypass_proxies(environ: MutableMapping[str, str]) -> None:
+    """Keeps a proxy of the environment from being asked for what is on this machine."""
+    others = environ.get("no_proxy", environ.get("NO_PROXY", ""))
+    environ["no_proxy"] = ",".join(filter(None, (others, "127.0.0.1")))
 
 
 def one_by_one(runner: Skill | Chain, items: Sequence[Item], tell: Tell) -> tuple[list[Any], float]:

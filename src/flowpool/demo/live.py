@@ -40,6 +40,7 @@ def run_live_demo(name: str, output: Path, pages: int) -> int:
     target = results_file(output)
     pages = min(pages, len(corpus.pages()))
     screen = Screen()
+    jobs.bypass_proxies(os.environ)
     with tempfile.TemporaryDirectory(prefix="flowpool-demo-") as folder:
         jobs.write_pages(Path(folder))
         with SimServer(pages_dir=folder) as site:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from flowpool.values import Limits, Usage
@@ -12,6 +14,7 @@ class Cost(Struct, frozen=True):
 
     input: float = 0.0
     output: float = 0.0
+    reserved: float = 0.0  # the call's max_tokens, where it has one
 
 
 class Bucket:
@@ -105,9 +108,8 @@ def _tokens(limit: float) -> Bucket:
 
 def tightest(one: Limits, other: Limits) -> Limits:
     """The lower of each limit."""
-
-    def lower(name: str) -> float | None:
-        told = [n for n in (getattr(one, name), getattr(other, name)) if n is not None]
-        return min(told, default=None)
-
-    return Limits(**{name: lower(name) for name in Limits.__struct_fields__})
+    told: dict[str, Any] = {}
+    for name in Limits.__struct_fields__:
+        both = (getattr(one, name), getattr(other, name))
+        told[name] = min((limit for limit in both if limit is not None), default=None)
+    return Limits(**told)

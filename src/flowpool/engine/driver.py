@@ -42,6 +42,16 @@ class Sink:
         """No more records will come."""
 
 
+class Keep(Sink):
+    """Keeps every record, by index."""
+
+    def __init__(self, records: dict[int, Record]) -> None:
+        self._records = records
+
+    def put(self, record: Record) -> None:
+        self._records[record.index] = record
+
+
 class World(Struct):
     """What a run can't decide for itself and tests set: the transport, chance and the environment."""
 
@@ -74,6 +84,7 @@ class Run:
         self._keep_history = keep_history
         self._workers: set[asyncio.Task[None]] = set()
         self._places = Places(self._size, self._fill)
+        self._waiting = 0  # workers that wait for an item
         self._ended: asyncio.Future[None] | None = None
         self._stopping = False
         self._exhausted = False
@@ -119,6 +130,7 @@ class Run:
                 await self._source.close(was_cut)
             finally:
                 self._calls.close()
+                self._sink.end()
         if self._crash is not None:
             raise self._crash
 
@@ -126,6 +138,8 @@ class Run:
 
     def stop(self, reason: str) -> None:
         """Starts no more items; those in progress go on to their end."""
+        if self._ended is not None and self._ended.done():
+            return
         self._stopping = True
         self.reason = self.reason or reason
         self._source.release()
@@ -160,7 +174,7 @@ class Run:
             return
         size = self._size()
         # Flows that wait for a retry hold no place, but must not pile up without end either.
-        room = min(size - places.taken, 5 * size - len(self._workers))
+        room = min(size - places.taken - self._waiting, 5 * size - len(self._workers))
         if (left := self._source.left) is not None:
             room = min(room, left)
         for _ in range(room):
@@ -188,10 +202,19 @@ class Run:
             self._ended.set_result(None)
 
     async def _work(self) -> None:
-        places = self._places
+        source, places = self._source, self._places
         while not self._stopping and not self._sink.is_full:
-            entry = await self._next()
+            try:
+                entry = source.take() if not source.waits else await self._await_item()
+            except Exception as error:
+                self._crash = self._crash or error
+                self.stop(f"reading the items failed: {error}")
+                break
             if entry is None:
+                self._exhausted = self._exhausted or not self._stopping
+                break
+            if self._stopping:
+                source.put_back([entry])
                 break
             await self._carry(*entry)
             size = self._size()
@@ -200,20 +223,23 @@ class Run:
             if places.taken < size and not self._exhausted:
                 self._fill()
 
-    async def _next(self) -> tuple[int, Any] | None:
-        """The next item, or None when there is none or the run wants no more."""
-        source = self._source
+    async def _await_item(self) -> tuple[int, Any] | None:
+        """The next item of a source that waits. Meanwhile the place is free for those who come back."""
+        coming = Flow()
+        self._waiting += 1
+        self._places.lend(coming)
+        entry = None
         try:
-            entry = source.take() if not source.waits else await source.take_later()
-        except Exception as error:
-            self._crash = self._crash or error
-            self.stop(f"reading the items failed: {error}")
-            return None
-        if entry is None:
-            self._exhausted = self._exhausted or not self._stopping
-        elif self._stopping:
-            source.put_back([entry])
-            return None
+            entry = await self._source.take_later()
+            if entry is not None:
+                await self._places.resume(coming)
+        except asyncio.CancelledError:
+            if entry is not None:
+                self._source.put_back([entry])
+            raise
+        finally:
+            self._waiting -= 1
+            self._places.reclaim(coming)
         return entry
 
     async def _wait(self, flow: Flow, seconds: float) -> None:
@@ -258,7 +284,8 @@ class Run:
             error = NotFinished(f"a bug ended the run: {bug!r}")
             raise
         finally:
-            self._places.reclaim(flow)
+            if not flow.holds_place:
+                self._places.reclaim(flow)
             counts[Status.RUNNING] -= 1
             counts[status] += 1
             self._sink.put(
@@ -333,6 +360,7 @@ class Run:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._places.reclaim(flow)
 
     async def _attempt_step(
         self, plan: Plan, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float

@@ -7,6 +7,8 @@ rate is taken from how readings relate to each other, and a plain reading of the
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 
@@ -27,7 +29,10 @@ class Reading(Struct, frozen=True):
 class Gauge:
     """The bucket as it must stand now: the freshest reading, plus the refill, minus what was sent since."""
 
-    __slots__ = ("_at", "_fresh", "_level", "_later", "_reads", "_since", "_taken", "dimension", "capacity", "factor", "limit", "pending", "rate")
+    __slots__ = (
+        "_at", "_blur", "_fresh", "_later", "_level", "_reads", "_since", "_taken",
+        "capacity", "dimension", "factor", "limit", "pending", "rate",
+    )  # fmt: skip
 
     SPAN = 20.0  # seconds over which the rate is measured
 
@@ -43,8 +48,9 @@ class Gauge:
         self._fresh = float("-inf")
         self._taken = 0.0  # all that was ever sent, by our estimate
         self._reads = 0
-        self._since: tuple[float, float, float] | None = None
-        self._later: tuple[float, float, float] | None = None
+        self._since: _Point | None = None
+        self._later: _Point | None = None
+        self._blur = 0.0  # what rounding leaves open
 
     @property
     def taken(self) -> float:
@@ -61,7 +67,7 @@ class Gauge:
 
     def floor(self, cost: float) -> float:
         """What is left untouched, against what we can't know: a little, and never so much that nothing goes."""
-        return max(0.0, min(0.03 * self.capacity, self.capacity - cost))
+        return max(0.0, min(0.03 * self.capacity + self._blur, 0.9 * self.capacity - cost))
 
     def wait(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be sent."""
@@ -89,20 +95,22 @@ class Gauge:
 
     def read(self, reading: Reading, sent: float, taken: float, cost: float, now: float) -> None:
         """Learns from the headers of the answer to a call sent at `sent`, when `taken` had been sent in all."""
+        if sent <= self._fresh:
+            return
+        self._fresh = sent
         if self.limit and abs(reading.limit - self.limit) > 0.01 * self.limit:
             self._since = self._later = None  # the limit itself was changed
             self.rate = self.capacity = 0.0
         self.limit = reading.limit
-        if sent <= self._fresh:
-            return
-        self._fresh = sent
         self._reads += 1
         self._learn(reading, sent, taken, cost)
         since = (self._taken - taken) * self.factor
         level = reading.remaining + self.rate * (now - sent) - since
         self._refill(now)
-        self._level = level if level < self._level or self._reads < 4 else (
-            self._level + 0.3 * (level - self._level)
+        self._level = (
+            level
+            if level < self._level or self._reads < 4
+            else (self._level + 0.3 * (level - self._level))
         )
         self._level = min(self.capacity, self._level)
 
@@ -112,7 +120,7 @@ class Gauge:
 
     def _learn(self, reading: Reading, sent: float, taken: float, cost: float) -> None:
         told = self._told(reading, cost)
-        measured = self._measured(reading, sent, taken, cost)
+        measured = self._measured(reading, sent, taken)
         if measured is not None:
             rate, error = measured
             near = [t for t in (*told, reading.limit / 86_400.0) if abs(t - rate) < max(0.02, error) * rate]
@@ -126,28 +134,36 @@ class Gauge:
         if reading.reset is not None and not reading.coarse:
             seen = max(seen, reading.remaining + self.rate * reading.reset)
         self.capacity = min(reading.limit, max(self.capacity, seen, 1.0))
+        self._blur = 1000.0 if reading.coarse and self.dimension != "requests" else 0.0
 
-    def _measured(self, reading: Reading, sent: float, taken: float, cost: float) -> tuple[float, float] | None:
-        """The rate by what was taken between two readings, and its relative error.
+    def _measured(self, reading: Reading, sent: float, taken: float) -> tuple[float, float] | None:
+        """The rate by two readings, and its relative error; None until they lie far enough apart."""
+        if reading.reset is None or reading.coarse:
+            return None
+        now = _Point(sent, reading.reset, reading.remaining, taken)
+        nearly_full = reading.remaining > self.capacity - max(3.0, 0.05 * self.capacity)
+        since = self._since
+        if since is None or nearly_full or sent - since.at > 2.0 * self.SPAN:
+            # A full bucket loses what is refilled: only from here on do the sums hold.
+            self._since, self._later = now, None
+            return None
+        result = self._by_calls(since, now) if self.dimension == "requests" else _by_units(since, now)
+        if self._later is None:
+            self._later = now
+        elif sent - since.at > self.SPAN:
+            self._since, self._later = self._later, now
+        return result
 
-        Filling the bucket up takes `reset`; what was taken made that longer, and the time that passed shorter.
-        So both together are the seconds that refilling what was taken lasts.
+    def _by_calls(self, since: _Point, now: _Point) -> tuple[float, float] | None:
+        """Filling the bucket up takes `reset`: what was taken made that longer, the time that passed shorter.
+
+        So both together are the seconds that refilling the calls taken in between lasts. Unlike the change of
+        `remaining`, this isn't blurred by whole units.
         """
-        if self.dimension != "requests" or reading.reset is None or reading.coarse:
+        seconds = now.at - since.at + now.reset - since.reset
+        calls = now.taken - since.taken
+        if calls < 8 or seconds <= 0.02 or self.capacity < 8:
             return None
-        if self._since is None or reading.reset * self.rate < 1.5 * cost or sent - self._since[0] > 2 * self.SPAN:
-            # A full bucket loses what is refilled: only from here on does the sum hold.
-            self._since = sent, reading.reset, taken
-            return None
-        at, reset, before = self._since
-        seconds = sent - at + reading.reset - reset
-        calls = taken - before
-        if calls < 8 or seconds <= 0.02:
-            return None
-        if sent - at > self.SPAN and self._later is not None:
-            self._since, self._later = self._later, (sent, reading.reset, taken)
-        elif self._later is None or sent - self._later[0] > self.SPAN:
-            self._later = sent, reading.reset, taken
         return calls / seconds, 0.003 / seconds + 0.3 / calls
 
     def _told(self, reading: Reading, cost: float) -> list[float]:
@@ -162,3 +178,20 @@ class Gauge:
         # The call itself is missing from the bucket, so filling it takes at least as long as its cost does.
         least = 0.95 * cost / (reading.reset + 0.0005)
         return [rate for rate in rates if rate >= least] or [max(rates)]
+
+
+class _Point(NamedTuple):
+    """A reading: when its call was sent, seconds to full, what remained, and all that had been sent."""
+
+    at: float
+    reset: float
+    remaining: float
+    taken: float
+
+
+def _by_units(since: _Point, now: _Point) -> tuple[float, float] | None:
+    """How `reset` grew as `remaining` fell: exact for tokens, whose units are small."""
+    units, seconds = since.remaining - now.remaining, now.reset - since.reset
+    if abs(seconds) < 0.05 or units * seconds <= 0.0:
+        return None
+    return units / seconds, 0.001 / abs(seconds) + 1.0 / abs(units)

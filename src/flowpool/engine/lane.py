@@ -19,7 +19,7 @@ class Lane(Generic[T]):
 
     A caller asks `try_enter`; refused, it leaves a ticket with `wait_for`, and `admit` says whose turn it is.
     Each call that entered must `leave` with what it saw. A lane breaks when several calls in a row say that
-    none can succeed (wrong key, no credit): `broken` is then the failure of every further call, and nothing more is sent.
+    none can succeed (wrong key, no credit): `broken` is then how every further call fails, and nothing is sent.
     """
 
     __slots__ = ("_arrivals", "_hopeless", "_waiting", "broken", "in_flight", "name", "paused_until",

@@ -106,11 +106,9 @@ class Limiter:
             if reading.limit <= 0:
                 continue
             gauge = self.gauges.get(reading.dimension)
-            if gauge is None and not admitted:
-                continue  # what a refusal says of an unknown bucket can be read in too many ways
+            cost = _of(sent.cost, reading.dimension) if admitted or gauge is None else 0.0
             if gauge is None:
                 gauge = self.gauges[reading.dimension] = Gauge(reading.dimension)
-            cost = _of(sent.cost, reading.dimension) if admitted else 0.0
             gauge.read(reading, sent.at, taken.get(reading.dimension, 0.0), cost, now)
         if self.pacer is not None:
             self._follow_headers()
@@ -135,4 +133,5 @@ def _of(cost: Cost, dimension: str) -> float:
         return cost.input
     if dimension == "output":
         return cost.output
-    return cost.input + cost.output
+    # The usual rule: what may be produced is reserved, if the call says how much that is.
+    return max(cost.reserved, cost.input) if cost.reserved else cost.input + cost.output

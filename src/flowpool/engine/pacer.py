@@ -11,7 +11,18 @@ from __future__ import annotations
 class Pacer:
     """Spaces calls evenly at `rate` a second."""
 
-    __slots__ = ("_admitted", "_ceiling", "_floor", "_next", "_since", "_searching", "_stage", "_streak", "cap", "rate")
+    __slots__ = (
+        "_admitted",
+        "_ceiling",
+        "_floor",
+        "_next",
+        "_since",
+        "_searching",
+        "_stage",
+        "_streak",
+        "cap",
+        "rate",
+    )
 
     CATCH_UP = 0.01  # seconds
     DEEPEST = 60.0  # seconds of its rate that a provider's bucket may hold
@@ -37,7 +48,9 @@ class Pacer:
     def follow(self, cap: float) -> None:
         """Takes `cap` for the rate, and won't grow above it."""
         if self.cap != cap:
-            self.rate = cap if self._searching or self.cap == float("inf") else self.rate * cap / self.cap
+            self.rate = (
+                cap if self._searching or self.cap == float("inf") else self.rate * cap / self.cap
+            )
             self.cap = cap
             self._searching = False
 
@@ -67,6 +80,9 @@ class Pacer:
     def throttled(self, now: float) -> None:
         """A call was refused though this rate was kept."""
         elapsed = max(1e-3, now - self._since)
+        if self._admitted < 2 and self._searching:
+            self.hold(now + 1.0 / self.rate)  # nothing was refilled yet: that says nothing of this rate
+            return
         if self._searching:
             self._ceiling = min(self._ceiling, self.rate) if self._stage < 8 else self.rate
             self._floor = max(0.0, min((self._admitted - 1) / elapsed, self.rate))

@@ -37,6 +37,12 @@ class Places:
         """Whether somebody who came back waits for a place."""
         return bool(self._returning)
 
+    def lend(self, holder: Holder) -> None:
+        """Leaves the holder's place to those who came back, and to nobody new."""
+        holder.holds_place = False
+        self.taken -= 1
+        self.serve()
+
     def pause(self, holder: Holder) -> None:
         """A branch has nothing to do; the last one to pause gives up the holder's place."""
         holder.branches -= 1
@@ -57,7 +63,7 @@ class Places:
         await turn
 
     def reclaim(self, holder: Holder) -> None:
-        """Takes a place for the holder even if there is none: it is about to end."""
+        """Takes a place for the holder even if there is none left."""
         if not holder.holds_place:
             holder.holds_place = True
             self.taken += 1
