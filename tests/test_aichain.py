@@ -123,7 +123,11 @@ def test_run_takes_variables_and_retries(simulator: SimServer) -> None:
         """
         )
     )
-    assert [names["one"], names["two"], names["three"]] == ["One sentence.", "Two sentences.", "Three."]
+    assert [names["one"], names["two"], names["three"]] == [
+        "One sentence.",
+        "Two sentences.",
+        "Three.",
+    ]
     assert names["failure"].status == 500
     assert simulator.ledger()["requests"] == 1 + 3 + 2 + 1
 
@@ -460,7 +464,9 @@ def test_pages_are_made_markdown_and_summarised() -> None:
         results = Pool(chain, [{"url": "tea"}, {"url": "milk"}], max_flows=2).run()
         """
     )
-    assert [word in result for word, result in zip(("tea", "milk"), names["results"], strict=True)] == [
+    assert [
+        word in result for word, result in zip(("tea", "milk"), names["results"], strict=True)
+    ] == [
         True,
         True,
     ]

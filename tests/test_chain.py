@@ -178,7 +178,9 @@ def test_the_call_can_say_what_a_failing_step_does() -> None:
 
 def test_a_nested_chain_keeps_its_own_rule_for_failing_steps() -> None:
     inner = Chain([(upper, "up"), (fails, "end")], on_step_error="stop")
-    assert through(Chain([(inner, "inner"), (upper, "out", {"text": "inner"})]), {"text": "x"}) == "X"
+    assert (
+        through(Chain([(inner, "inner"), (upper, "out", {"text": "inner"})]), {"text": "x"}) == "X"
+    )
 
 
 def test_a_source_that_an_output_lacks_fails_the_step() -> None:
@@ -243,7 +245,10 @@ def test_items_overlap_their_steps() -> None:
         return result
 
     async def run() -> float:
-        steps: list[Any] = [(first, "result", None, {"max_flows": 1}), (second, "end", None, {"max_flows": 1})]
+        steps: list[Any] = [
+            (first, "result", None, {"max_flows": 1}),
+            (second, "end", None, {"max_flows": 1}),
+        ]
         pool = Pool(Chain(steps), [{"n": n} for n in range(5)])
         await pool.arun()
         assert pool.status[DONE] == 5
@@ -278,7 +283,12 @@ def test_history_has_a_dict_for_each_step() -> None:
     chain = Chain([(upper, "up"), (join, "end", {"left": "up"}, {"right": "!"})])
     through(chain, {"text": "x"})
     first, second = chain.history
-    assert (first["step"], first["name"], first["output"], first["output_key"]) == (0, "upper", "X", "up")
+    assert (first["step"], first["name"], first["output"], first["output_key"]) == (
+        0,
+        "upper",
+        "X",
+        "up",
+    )
     assert second["input"]["left"] == "X"
     assert second["options"] == {"right": "!"}
     assert "error" not in second
@@ -318,7 +328,9 @@ BAD: list[tuple[Any, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("steps", "named", "says"), BAD, ids=[says for *_, says in BAD])
-def test_a_chain_that_cannot_work_is_refused_in_one_line(steps: Any, named: dict, says: str) -> None:
+def test_a_chain_that_cannot_work_is_refused_in_one_line(
+    steps: Any, named: dict, says: str
+) -> None:
     with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
         Chain(steps, **named)
     assert "\n" not in str(caught.value)
@@ -327,7 +339,9 @@ def test_a_chain_that_cannot_work_is_refused_in_one_line(steps: Any, named: dict
 def test_a_skills_step_takes_only_the_options_of_steps() -> None:
     skill = Skill("gpt-5-mini", prompt="x")
     assert Chain([(skill, "a", {}, {"max_flows": 1, "timeout": 5, "retries": 0})])
-    with pytest.raises(InvalidInput, match=r"steps\[0\]: the option 'max_flow' is not known: use max"):
+    with pytest.raises(
+        InvalidInput, match=r"steps\[0\]: the option 'max_flow' is not known: use max"
+    ):
         Chain([(skill, "a", {}, {"max_flow": 1})])
     with pytest.raises(InvalidInput, match="is not known"):
         Chain([(Chain([skill]), "a", {}, {"temperature": 1})])

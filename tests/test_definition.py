@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowpool import Chain, Limits, Model, Skill, Tool, definition
+from flowpool import Chain, Limits, Model, Skill, definition
 from flowpool.errors import InvalidInput
 from flowpool.tools import fetch, to_markdown
 from flowpool.values import Media
@@ -55,7 +56,12 @@ SKILLS = [
                 {"role": "user", "parts": [{"type": "file", "url": "http://host/a.pdf"}]},
             )
         },
-        {"format": {"type": "json_schema", "schema": {"type": "object", "properties": {"z": {}, "a": {}}}}},
+        {
+            "format": {
+                "type": "json_schema",
+                "schema": {"type": "object", "properties": {"z": {}, "a": {}}},
+            }
+        },
         {"mood": "kind", "since": date(2024, 1, 1), "several": (1, None, True)},
         {"max_tokens": 50},
         "look",
@@ -80,20 +86,16 @@ def shout(text: str, mark: str = "!") -> str:
     return text.upper() + mark
 
 
-class Whisper(Tool):
-    """Quietly."""
-
-    def run(self, text: str) -> str:
-        return text.lower()
-
-
 def test_chains_of_every_form_come_back_from_their_files(tmp_path: Path) -> None:
     inner = Chain([(SUMMARISE, "inner")], {"text": "x"}, "inner chain", "Inside.", "skip")
     chain = Chain(
         [
             (fetch, "page", {"url": "source"}, {"allow_private": True, "timeout": 5}),
             (to_markdown, "text", {"source": "page"}),
-            [(SUMMARISE, "a"), (inner, "b", {"text": "page.title"}, {"max_flows": 3, "retries": 1})],
+            [
+                (SUMMARISE, "a"),
+                (inner, "b", {"text": "page.title"}, {"max_flows": 3, "retries": 1}),
+            ],
             SUMMARISE,
         ],
         {"no": "on", "yes": False},
@@ -120,6 +122,7 @@ def test_a_shared_value_is_written_out_each_time(tmp_path: Path) -> None:
     assert "&" not in (tmp_path / "runner.yaml").read_text()
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.text(min_size=1).filter(str.strip))
 def test_every_prompt_comes_back_to_the_letter(prompt: str) -> None:
     path = _scratch() / "prompt.yaml"
@@ -133,7 +136,10 @@ def test_every_prompt_comes_back_to_the_letter(prompt: str) -> None:
      "\n lead", "a\tb\n\tc", "a\r\nb", "\x85\u2028\ufeff", "x\x00y", "---\na", "%TAG", "'", '"', "é\n😀"],
 )  # fmt: skip
 def test_prompts_that_yaml_would_read_otherwise_come_back(prompt: str, tmp_path: Path) -> None:
-    assert definition.describe(round_trip(Skill("gpt-5-mini", prompt=prompt), tmp_path))["prompt"] == prompt
+    assert (
+        definition.describe(round_trip(Skill("gpt-5-mini", prompt=prompt), tmp_path))["prompt"]
+        == prompt
+    )
 
 
 def test_a_prompt_of_several_lines_can_be_read_in_its_file(tmp_path: Path) -> None:
@@ -152,6 +158,43 @@ def test_a_tools_preset_arguments_are_the_steps_options_in_its_file(tmp_path: Pa
     definition.write(Chain([(fetch.with_options(allow_private=True), "page")]), tmp_path / "c.yaml")
     [[step]] = Chain.load(tmp_path / "c.yaml").stages
     assert (step.runner, step.options) == (fetch, {"allow_private": True})
+
+
+MODULE = """
+from flowpool import Skill, Tool, tool
+
+def shout(text):
+    return text.upper()
+
+class Whisper(Tool):
+    def run(self, text):
+        return text.lower()
+
+class Named(Tool):
+    def __init__(self, word):
+        self.word = word
+
+    def run(self, text):
+        return self.word
+
+ask = Skill("gpt-5-mini", prompt="{text}")
+"""
+
+
+def test_functions_and_tools_of_a_module_are_named_by_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "steps_of_mine.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = importlib.import_module("steps_of_mine")
+    chain = Chain([(mine.shout, "loud"), (mine.Whisper, "low"), (mine.Whisper(), "lower")])
+    places = [entry["function"] for entry in definition.describe(chain)["steps"]]
+    assert places == ["steps_of_mine:shout", "steps_of_mine:Whisper", "steps_of_mine:Whisper"]
+    assert repr(round_trip(chain, tmp_path)) == repr(chain)
+    with pytest.raises(InvalidInput, match="the step 'Named' can't be saved"):
+        definition.describe(Chain([mine.Named("x")]))
+    (tmp_path / "c.yaml").write_text("function: steps_of_mine:ask")
+    assert definition.read(tmp_path / "c.yaml", trusted=True) is mine.ask
 
 
 # What can't be saved
@@ -212,13 +255,15 @@ def test_no_and_on_are_words(tmp_path: Path) -> None:
     path.write_text("model: gpt-5-mini\nprompt: no\nname: on\nvariables: {yes: off}\n")
     skill = definition.read(path)
     assert isinstance(skill, Skill)
-    assert (skill.name, skill.variables, skill.messages[0].names) == ("on", {"yes": "off"}, set())
+    assert (skill.name, skill.variables, skill.names) == ("on", {"yes": "off"}, frozenset())
 
 
 def test_a_python_function_runs_only_from_a_trusted_file(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("steps:\n  - function: string:capwords\n    inputs: {s: text}\n")
-    with pytest.raises(InvalidInput, match=r"steps\[0\]: it runs the Python function string:capwords: if you"):
+    with pytest.raises(
+        InvalidInput, match=r"steps\[0\]: it runs the Python function string:capwords: if you"
+    ):
         Chain.load(path)
     chain = Chain.load(path, trusted=True)
     assert chain.stages[0][0].runner.name == "capwords"
@@ -243,7 +288,8 @@ BAD = [
     ("x: !code y", "line 1: not YAML: "),
     ("a: \x01", "not YAML: "),
     (BOMB, "YAML aliases (*name) in it: write the value out"),
-    ("[" * 5000 + "]" * 5000, "nested too deeply"),
+    ("[" * 5000 + "]" * 5000, "nested more than 60 deep"),
+    ("[" * 400_000, "nested more than 60 deep"),
     ("a: b", "no 'steps' (a chain) and no 'model' (a skill) in it"),
     ("on: no\nsteps: []", "the chain: 'on' is not known: use description, name"),
     ("steps: no", "steps: a list with at least one step"),
@@ -289,7 +335,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "says"), BAD, ids=[says for _, says in BAD])
-def test_a_bad_file_is_refused_in_one_line_with_its_place(text: str, says: str, tmp_path: Path) -> None:
+def test_a_bad_file_is_refused_in_one_line_with_its_place(
+    text: str, says: str, tmp_path: Path
+) -> None:
     path = tmp_path / "chain.yaml"
     path.write_text(text)
     with pytest.raises(InvalidInput, match=re.escape(says)) as caught:

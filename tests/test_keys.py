@@ -46,7 +46,9 @@ class Echo:
     A context of asyncio: `async with Echo(401) as server: server.url`.
     """
 
-    def __init__(self, status: int | None, template: str = '{"error": {"message": "Bad key: %s"}}') -> None:
+    def __init__(
+        self, status: int | None, template: str = '{"error": {"message": "Bad key: %s"}}'
+    ) -> None:
         self.status = status
         self.template = template
         self.keys: list[str] = []
@@ -73,7 +75,8 @@ class Echo:
             body = (self.template % head.replace("\r\n", "; ").replace('"', "'")).encode()
             writer.write(
                 f"HTTP/1.1 {self.status} Answer\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+                f"content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+                + body
             )
             await writer.drain()
         finally:
@@ -153,7 +156,9 @@ def test_a_provider_that_repeats_the_key_is_not_repeated(
 ) -> None:
     async def run() -> tuple[Exception, list[str]]:
         async with Echo(status, template) as server:
-            return await failure_of(Skill(model, prompt="{text}", retries=0), server.url), server.keys
+            return await failure_of(
+                Skill(model, prompt="{text}", retries=0), server.url
+            ), server.keys
 
     with silence(caplog, capsys):
         error, keys = asyncio.run(run())
@@ -168,7 +173,9 @@ def test_a_call_without_an_answer_does_not_show_the_key(
 ) -> None:
     async def hangs() -> Exception:
         async with Echo(None) as server:
-            return await failure_of(Skill(model, prompt="{text}", retries=0, timeout=0.05), server.url)
+            return await failure_of(
+                Skill(model, prompt="{text}", retries=0, timeout=0.05), server.url
+            )
 
     async def refused() -> Exception:
         with socket.socket() as free:
@@ -264,7 +271,9 @@ def test_what_holds_a_key_cannot_be_pickled() -> None:
 def test_saved_files_hold_no_key(tmp_path: Path) -> None:
     client: dict[str, Any] = {"api_key": KEY, "default_headers": {"X-Gateway": KEY}}
     inner = Chain([Skill(Model("gpt-5-mini", None, client), prompt="x")])
-    Chain([(inner, "a"), (Skill(Model("gpt-5", api_key=KEY), prompt="x"), "b")]).save(tmp_path / "c.yaml")
+    Chain([(inner, "a"), (Skill(Model("gpt-5", api_key=KEY), prompt="x"), "b")]).save(
+        tmp_path / "c.yaml"
+    )
     assert without_key((tmp_path / "c.yaml").read_text())
     Chain.load(tmp_path / "c.yaml", api_key=KEY).save(tmp_path / "d.yaml")
     assert without_key((tmp_path / "d.yaml").read_text())
@@ -304,7 +313,13 @@ def test_a_failed_runs_traces_hold_no_key(
     for error in results.errors:
         assert without_key(*told(error))
     assert without_key(
-        *(repr(results.records), repr(pool.history), repr(pool), repr(snapshots), screen.getvalue()),
+        *(
+            repr(results.records),
+            repr(pool.history),
+            repr(pool),
+            repr(snapshots),
+            screen.getvalue(),
+        ),
         *(repr(pickle.dumps(results.records)), repr(pickle.dumps(results))),
     )
 

@@ -17,7 +17,17 @@ ROOT = Path(flowpool.__file__).parent
 ROWS: dict[int, tuple[str, ...]] = {
     1: (".", "values", "errors", "wiring"),
     2: (
-        *("template", "model", "models", "skill", "skills", "chain", "runner", "definition", "providers"),
+        *(
+            "template",
+            "model",
+            "models",
+            "skill",
+            "skills",
+            "chain",
+            "runner",
+            "definition",
+            "providers",
+        ),
         *("tools.base", "tools.schema", "wire", "wire.*"),
         *("engine", "engine.plan", "engine.retry", "engine.window", "engine.bucket", "engine.lane"),
         *("engine.gauge", "engine.limiter", "engine.pacer", "engine.settings"),
@@ -38,7 +48,16 @@ ROWS: dict[int, tuple[str, ...]] = {
 # What the decisions of rows 1 and 2 must not know: they are told the time and what arrived.
 OUTSIDE_WORLD = {
     *("asyncio", "socket", "ssl", "select", "selectors", "http", "urllib.request", "sqlite3"),
-    *("time", "random", "secrets", "os", "threading", "subprocess", "multiprocessing", "concurrent"),
+    *(
+        "time",
+        "random",
+        "secrets",
+        "os",
+        "threading",
+        "subprocess",
+        "multiprocessing",
+        "concurrent",
+    ),
 }
 OTHER_PACKAGES_OF_ROW_1 = {"msgspec"}
 
@@ -130,7 +149,9 @@ def test_the_first_row_needs_only_the_standard_library_and_msgspec(name: str) ->
     assert {found.partition(".")[0] for found in imports(MODULES[name])} <= allowed
 
 
-def test_this_test_sees_imports_inside_functions_and_not_those_for_type_checkers(tmp_path: Path) -> None:
+def test_this_test_sees_imports_inside_functions_and_not_those_for_type_checkers(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "module.py"
     path.write_text(
         "from typing import TYPE_CHECKING\n"

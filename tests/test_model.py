@@ -41,7 +41,13 @@ def test_the_arguments_of_aichain_keep_their_places() -> None:
 def test_what_is_named_wins_over_client_options() -> None:
     client = {"timeout": 5, "max_retries": 1, "api_key": "other", "base_url": "http://127.0.0.1:8"}
     model = Model(
-        "gpt-5-mini", None, client, "key-canary", base_url="http://127.0.0.1:9", timeout=7, retries=0
+        "gpt-5-mini",
+        None,
+        client,
+        "key-canary",
+        base_url="http://127.0.0.1:9",
+        timeout=7,
+        retries=0,
     )
     assert (model.base_url, model.timeout, model.retries) == ("http://127.0.0.1:9", 7, 0)
     assert model.endpoint({}).key.reveal() == "key-canary"

@@ -66,7 +66,9 @@ def test_cost_is_known_where_the_model_has_a_price() -> None:
 
 
 def test_a_record_as_a_dict_is_plain_data() -> None:
-    told = record(3, Status.FAILED, error=ValueError("odd"), duration=1.23456789, attempts=2).as_dict()
+    told = record(
+        3, Status.FAILED, error=ValueError("odd"), duration=1.23456789, attempts=2
+    ).as_dict()
     assert told == {
         "index": 3,
         "variables": {"n": 3},

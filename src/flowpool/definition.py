@@ -19,7 +19,7 @@ A file is one runner:
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from functools import partial, reduce
 from importlib import import_module
@@ -38,6 +38,7 @@ from flowpool.values import Limits
 Runner = Skill | Chain | Tool
 T = TypeVar("T")
 MAX_BYTES = 1_000_000
+MAX_DEPTH = 60
 _OWN_TOOLS = "flowpool.tools"
 _CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
 _STEP_FIELDS = {"skill", "tool", "chain", "function", "key", "inputs", "options"}
@@ -184,18 +185,28 @@ def _load(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
         yaml = YAML(typ="safe", pure=True)
-        if any(type(event).__name__ == "AliasEvent" for event in yaml.parse(text)):
-            raise InvalidInput("YAML aliases (*name) in it: write the value out.")
+        _check_events(yaml.parse(text))
         return yaml.load(text)
     except UnicodeDecodeError:
         raise InvalidInput("not UTF-8 text.") from None
-    except RecursionError:
-        raise InvalidInput("nested too deeply: a chain's file is text that people write.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""
         problem = " ".join(str(getattr(error, "problem", error)).split())
         raise InvalidInput(f"{where}not YAML: {problem}") from None
+
+
+def _check_events(events: Iterable[Any]) -> None:
+    """Refuses, before anything is built of it, a file whose few words make very many values."""
+    depth = 0
+    for event in events:
+        kind = type(event).__name__
+        if kind == "AliasEvent":
+            raise InvalidInput("YAML aliases (*name) in it: write the value out.")
+        depth += kind in ("SequenceStartEvent", "MappingStartEvent")
+        depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
+        if depth > MAX_DEPTH:
+            raise InvalidInput(f"nested more than {MAX_DEPTH} deep: name steps in a flat list.")
 
 
 class _Builder:

@@ -83,9 +83,15 @@ class Model:
 
     def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Where its calls go, with the key from `environ` if none was given; raises `InvalidInput`."""
-        return providers.resolve(
-            self.provider, self.base_url, self._key, environ, extra_headers=self._headers
-        )
+        try:
+            return providers.resolve(
+                self.provider, self.base_url, self._key, environ, extra_headers=self._headers
+            )
+        except InvalidInput as error:
+            # The frames below hold the environment, which trackers that keep variables would record.
+            failure = error.with_traceback(None)
+            del environ
+        raise failure
 
 
 def checked_mapping(value: Any, what: str) -> dict[str, Any]:

@@ -392,20 +392,23 @@ class Pool:
 
     def _interruptible(self, future: Future[T]) -> T:
         """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
-        while True:
+        try:
             try:
                 return future.result()
             except KeyboardInterrupt:
                 if self._interrupted:
-                    self.cancel()
-                    with suppress(Exception):
-                        future.result()
                     raise
                 self._interrupted = True
                 self._tell(lambda run: run.stop("the run was interrupted"))
                 print(
                     "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
                 )
+                return future.result()
+        except KeyboardInterrupt:  # the second may also come while the first is dealt with
+            self.cancel()
+            with suppress(Exception):
+                future.result()
+            raise
 
     def _tell(self, order: Callable[[Run], None]) -> None:
         run, loop = self._run, self._loop

@@ -200,6 +200,20 @@ class Limits(Struct, frozen=True, kw_only=True):
                 raise InvalidInput(f"Limits({name}={value!r}): use {least}, or None for no limit.")
 
 
+class Reading(Struct, frozen=True):
+    """One dimension's limit headers on an answer.
+
+    reset: seconds until the bucket is full again, None if the provider doesn't say. coarse: `reset` is in
+    whole seconds.
+    """
+
+    dimension: str
+    limit: float
+    remaining: float
+    reset: float | None = None
+    coarse: bool = False
+
+
 class Transport(Protocol):
     """What carries requests: real sockets, or the simulator in memory."""
 

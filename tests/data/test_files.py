@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowpool import Pool
@@ -155,6 +155,7 @@ def test_a_file_is_read_line_by_line_and_closed_at_the_end(tmp_path: Path) -> No
         next(rows)  # a file left open would be a ResourceWarning
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.dictionaries(st.text(), st.none() | st.text() | st.integers(-(2**60), 2**60))))
 def test_what_json_writes_is_read_back(rows: list) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=bool(i % 2)) + "\n" for i, row in enumerate(rows))

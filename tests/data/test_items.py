@@ -80,9 +80,15 @@ def run_of(text: str) -> str:
 @pytest.mark.parametrize(
     ("items", "says"),
     [
-        (["one"], "items[0] is 'one', not a dict: pass variables by name, such as {'text': 'one'}."),
+        (
+            ["one"],
+            "items[0] is 'one', not a dict: pass variables by name, such as {'text': 'one'}.",
+        ),
         ([{"text": "x"}, None], "items[1] is None, not a dict"),
-        ([{"text": "x"}, {"txt": "y"}], "items[1] has no 'text', which 'run_of' needs (it has: txt)"),
+        (
+            [{"text": "x"}, {"txt": "y"}],
+            "items[1] has no 'text', which 'run_of' needs (it has: txt)",
+        ),
         ([{"text": "x", 5: "y"}], "items[0] has the name 5: variable names are text."),
     ],
 )

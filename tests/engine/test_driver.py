@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowpool import Chain, Limits, Status
+from flowpool import Chain, Limits, Status, tool
 from flowpool.errors import InvalidItem, ServerError, StepFailed
 from flowpool.simulator import Fixed, Lognormal
 
@@ -37,8 +37,8 @@ class Watch:
                 self.spans.append((began, loop.time()))
             return text
 
-        watched.__name__ = name
-        return watched
+        # Its lane is wide, so that only the places of flows keep it narrow.
+        return tool(watched, name=name, max_flows=1000)
 
 
 def test_outputs_come_in_the_items_order_whatever_order_they_end_in(simulate) -> None:
@@ -86,7 +86,7 @@ def test_a_lazy_source_is_read_only_as_items_end(simulate, flows) -> None:
     sim = simulate()
     ahead = []
 
-    def rows():
+    def rows() -> Any:
         for n in range(40):
             ahead.append(n + 1 - pool.status[DONE])
             yield {"text": str(n)}
@@ -101,7 +101,7 @@ def test_an_async_source_is_read_only_as_items_end(simulate) -> None:
     sim = simulate()
     ahead = []
 
-    async def rows():
+    async def rows() -> Any:
         for n in range(40):
             await asyncio.sleep(0.01)
             ahead.append(n + 1 - pool.status[DONE])
@@ -115,7 +115,7 @@ def test_an_async_source_is_read_only_as_items_end(simulate) -> None:
 def test_a_source_that_waits_holds_up_nobody(simulate) -> None:
     sim = simulate()
 
-    async def rows():
+    async def rows() -> Any:
         yield {"text": "a"}
         await asyncio.sleep(100)
         yield {"text": "b"}
@@ -129,7 +129,7 @@ def test_a_source_that_waits_holds_up_nobody(simulate) -> None:
 def test_a_retry_goes_on_while_the_only_place_waits_for_an_item(simulate) -> None:
     sim = simulate()
 
-    async def rows():
+    async def rows() -> Any:
         yield {"text": "[[sim: 429 times=1 retry-after=5]] a"}
         await asyncio.sleep(100)
         yield {"text": "b"}
@@ -154,8 +154,8 @@ def test_later_steps_go_first(simulate) -> None:
     sim = simulate()
     order: list[str] = []
 
-    def note(stage):
-        async def step(text):
+    def note(stage) -> Any:
+        async def step(text) -> Any:
             order.append(f"{stage} {text}")
             await asyncio.sleep(1)
             return text
@@ -184,7 +184,7 @@ def test_side_by_side_steps_run_at_once_and_give_a_dict(simulate) -> None:
 def test_a_failure_beside_others_cuts_them_and_fails_the_item(simulate) -> None:
     sim = simulate()
 
-    async def fails(text):
+    async def fails(text) -> Any:
         await asyncio.sleep(0.5)
         raise LookupError(text)
 
@@ -198,13 +198,24 @@ def test_a_failure_beside_others_cuts_them_and_fails_the_item(simulate) -> None:
 
 def test_a_waiting_retry_gives_its_place_to_others(simulate) -> None:
     sim = simulate()
-    items = [{"text": "[[sim: 503 times=1 retry-after=50]] slow"}, *({"text": f"{n}"} for n in range(9))]
+    items = [
+        {"text": "[[sim: 503 times=1 retry-after=50]] slow"},
+        *({"text": f"{n}"} for n in range(9)),
+    ]
     results = sim.run(sim.pool(items=items, max_flows=1))
     assert list(results) == ["slow", *(str(n) for n in range(9))]
     # One after the other the nine would end at 61 s.
     ended = [record.started + record.duration for record in results.records]
     assert max(ended[1:]) < 12
     assert ended[0] > 50
+
+
+def test_those_who_come_back_go_before_new_items(simulate) -> None:
+    sim = simulate()
+    first = {"text": "[[sim: 503 times=1 retry-after=2]] first"}
+    items = [first, *({"text": str(n)} for n in range(30))]
+    results = sim.run(sim.pool(items=items, max_flows=1))
+    assert results.records[0].duration < 6
 
 
 def test_those_who_come_back_keep_to_max_flows(simulate) -> None:
@@ -236,16 +247,44 @@ def test_side_by_side_waits_are_one_flows_and_keep_to_max_flows(simulate) -> Non
     assert watch.most == 1
 
 
+def test_a_flow_that_goes_on_after_its_branches_failed_has_its_place_again(simulate) -> None:
+    sim = simulate()
+    watch = Watch(3.0)
+
+    async def fails(text: str) -> None:
+        await asyncio.sleep(0.5)
+        raise LookupError(text)
+
+    waits = sim.skill("[[sim: 503 retry-after=9]] {text}")
+    chain = Chain(
+        [(Chain([[(fails, "a"), (waits, "b")]]), "x"), (watch.step(), "y")], on_step_error="skip"
+    )
+    sim.run(sim.pool(chain, 8, max_flows=1))
+    assert len(watch.spans) == 8
+    assert watch.most <= 2
+
+
+def test_branches_that_come_back_one_after_the_other_do_not_wait_for_each_other(simulate) -> None:
+    sim = simulate(latency=Fixed(0.5))
+    sides = [
+        (sim.skill(f"[[sim: 503 times=3 retry-after={after}]] {{text}} {after}"), f"k{after}")
+        for after in (1, 2, 3)
+    ]
+    pool = sim.pool(Chain([sides]), 10, max_flows=1)
+    sim.run(pool)
+    assert pool.status[DONE] == 10
+
+
 def test_waiting_retries_do_not_pile_up_without_end(simulate) -> None:
     sim = simulate(faults={"503": 1.0})
     begun = []
 
-    def rows():
+    def rows() -> Any:
         for n in range(500):
             begun.append(n)
             yield {"text": str(n)}
 
-    async def main():
+    async def main() -> Any:
         pool = sim.pool(items=rows(), max_flows=2)
         run = asyncio.create_task(pool.arun())
         await asyncio.sleep(1.0)
@@ -269,7 +308,7 @@ def test_an_item_whose_variable_cannot_be_written_out_fails_alone(simulate) -> N
 
 
 def test_a_function_that_leaks_a_cancellation_fails_its_item_and_not_the_run(simulate) -> None:
-    async def leaks(text):
+    async def leaks(text) -> Any:
         if text == "item 0":
             future = asyncio.get_running_loop().create_future()
             future.cancel()
@@ -283,7 +322,7 @@ def test_a_function_that_leaks_a_cancellation_fails_its_item_and_not_the_run(sim
 
 
 def test_a_function_that_cancels_its_own_task_costs_its_item_and_not_the_run(simulate) -> None:
-    async def cancels(text):
+    async def cancels(text) -> Any:
         if text == "item 0":
             task = asyncio.current_task()
             assert task is not None
@@ -297,9 +336,11 @@ def test_a_function_that_cancels_its_own_task_costs_its_item_and_not_the_run(sim
     assert pool.status[Status.CANCELLED] == 1
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, StopIteration, asyncio.CancelledError])
+@pytest.mark.parametrize(
+    "kind", [SystemExit, KeyboardInterrupt, StopIteration, asyncio.CancelledError]
+)
 def test_no_exception_of_a_plain_function_ends_the_run(simulate, kind) -> None:
-    def odd(text):
+    def odd(text) -> Any:
         if text == "item 1":
             raise kind("odd")
         return text
@@ -313,7 +354,7 @@ def test_no_exception_of_a_plain_function_ends_the_run(simulate, kind) -> None:
 
 
 def test_an_async_functions_sys_exit_fails_its_item(simulate) -> None:
-    async def leaves(text):
+    async def leaves(text) -> Any:
         raise SystemExit(3)
 
     sim = simulate()
@@ -322,7 +363,7 @@ def test_an_async_functions_sys_exit_fails_its_item(simulate) -> None:
 
 
 def test_a_plain_function_that_gives_a_coroutine_is_waited_for(simulate) -> None:
-    async def inner(text):
+    async def inner(text) -> Any:
         await asyncio.sleep(2)
         return text.upper()
 
@@ -335,7 +376,7 @@ def test_a_plain_function_that_gives_a_coroutine_is_waited_for(simulate) -> None
 def test_a_nested_chain_keeps_its_variables_and_its_errors(simulate) -> None:
     sim = simulate()
 
-    def shout(text):
+    def shout(text) -> Any:
         return text.upper()
 
     inner = Chain([(shout, "loud"), (lambda loud, mark: loud + mark, "marked")], {"mark": "!"})
@@ -350,9 +391,24 @@ def test_a_nested_chain_keeps_its_variables_and_its_errors(simulate) -> None:
 def test_a_chain_can_go_on_or_stop_after_a_failed_step(simulate, told, expected) -> None:
     sim = simulate()
 
-    def fails(text):
+    def fails(text) -> Any:
         raise ValueError(text)
 
     steps = [(lambda text: text, "kept"), (fails, "lost"), (lambda kept: kept + "!", "end")]
     results = sim.run(sim.pool(Chain(steps, on_step_error=told), [{"text": "x"}]))
     assert list(results) == [expected]
+
+
+def test_a_chain_of_one_step_is_a_chain_all_the_same(simulate) -> None:
+    sim = simulate()
+    mapped = Chain([(lambda word: word.upper(), "loud", {"word": "text"})])
+    assert list(sim.run(sim.pool(mapped, [{"text": "x"}]))) == ["X"]
+
+    def fails(text) -> Any:
+        raise ValueError(text)
+
+    skipped = sim.pool(Chain([fails], on_step_error="skip"), [{"text": "x"}])
+    assert list(sim.run(skipped)) == [None]
+    assert skipped.status[DONE] == 1
+    given = Chain([lambda text: text], {"text": "from the chain"})
+    assert list(sim.run(sim.pool(given, [{"other": 1}]))) == ["from the chain"]

@@ -97,7 +97,8 @@ def test_no_thread_outlives_the_block() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0, "0:00"), (59.4, "0:59"), (61, "1:01"), (3599.6, "1:00:00"), (36061, "10:01:01")]
+    ("seconds", "shown"),
+    [(0, "0:00"), (59.4, "0:59"), (61, "1:01"), (3599.6, "1:00:00"), (36061, "10:01:01")],
 )
 def test_time_left_is_a_clock(seconds: float, shown: str) -> None:
     assert progress._clock(seconds) == shown
@@ -123,7 +124,12 @@ print("outputs", results)
 def in_terminal(show: str) -> tuple[str, str]:
     """What a program writes to a terminal's standard error, and to its standard output, a pipe."""
     ours, theirs = pty.openpty()
-    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environ = {
+        **os.environ,
+        "TERM": "xterm",
+        "COLUMNS": "100",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     environ.pop("NO_COLOR", None)
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM.replace("__SHOW__", show)],

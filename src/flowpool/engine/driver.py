@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.chain import Step
+from flowpool.chain import Chain, Step
 from flowpool.engine.calls import CallLane, Calls, Flow
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
@@ -23,6 +23,7 @@ from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
 from flowpool.skill import Skill
 from flowpool.template import look_up
+from flowpool.tools.base import Tool
 from flowpool.values import Status, Transport
 
 
@@ -86,6 +87,7 @@ class Run:
         self._places = Places(self._size, self._fill)
         self._waiting = 0  # workers that wait for an item
         self._ended: asyncio.Future[None] | None = None
+        self._is_over = False
         self._stopping = False
         self._exhausted = False
         self._crash: BaseException | None = None
@@ -129,6 +131,7 @@ class Run:
                     await asyncio.wait(self._workers)
                 await self._source.close(was_cut)
             finally:
+                self._is_over = True
                 self._calls.close()
                 self._sink.end()
         if self._crash is not None:
@@ -138,7 +141,7 @@ class Run:
 
     def stop(self, reason: str) -> None:
         """Starts no more items; those in progress go on to their end."""
-        if self._ended is not None and self._ended.done():
+        if self._is_over:  # the order came late: the source may be another run's by now
             return
         self._stopping = True
         self.reason = self.reason or reason
@@ -310,6 +313,8 @@ class Run:
     async def _follow(self, plan: Plan, given: Mapping[str, Any], flow: Flow, rank: float) -> Any:
         """The stages of a plan, one after another; gives the last output."""
         variables = {**plan.variables, **given}
+        if self._keep_history and plan is self._plan:
+            self.accumulated = variables
         output: Any = None
         for stage in plan.stages:
             rank -= 1.0  # items nearer their end go first
@@ -328,8 +333,6 @@ class Run:
                     variables.update(result)
             if len(stage) > 1:
                 output = {step.key: variables.get(step.key) for step in stage}
-        if self._keep_history:
-            self.accumulated = variables
         return output
 
     async def _side_by_side(
@@ -408,7 +411,7 @@ class Run:
             return
         entry = {
             "step": len(flow.history),
-            "kind": type(step.runner).__name__.lower(),
+            "kind": _kind(step.runner),
             "name": step.runner.name,
             "input": dict(seen),
             "output": output,
@@ -416,6 +419,12 @@ class Run:
             "options": step.options,
         }
         flow.history.append(entry | ({"error": str(error)} if error else {}))
+
+
+def _kind(runner: Skill | Chain | Tool) -> str:
+    if isinstance(runner, Tool):
+        return "tool"
+    return "skill" if isinstance(runner, Skill) else "chain"
 
 
 class _Skipped:

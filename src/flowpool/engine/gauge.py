@@ -9,21 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import Struct
-
-
-class Reading(Struct, frozen=True):
-    """One dimension's limit headers on an answer.
-
-    reset: seconds until the bucket is full again, None if the provider doesn't say. coarse: `reset` is in
-    whole seconds.
-    """
-
-    dimension: str
-    limit: float
-    remaining: float
-    reset: float | None = None
-    coarse: bool = False
+from flowpool.values import Reading
 
 
 class Gauge:

@@ -70,7 +70,7 @@ class Limiter:
     def answered(self, sent: Sent, now: float, readings: Sequence[Reading], used: Cost) -> None:
         self._admitted += 1
         if self.pacer is not None:
-            self.pacer.answered(now)
+            self.pacer.answered(sent.at)
         self._read(sent, now, readings, True)
 
     def throttled(
@@ -96,7 +96,7 @@ class Limiter:
             self.pacer.throttled(now)
             return
         self.pacer = Pacer(now, self._admitted, now - (self._first or now))
-        self.pacer.hold(self._paused_until)
+        self.pacer.hold(max(self._paused_until, now + 3.0 / self.pacer.rate))
         self._follow_headers()
         self._ramp = False
 

@@ -6,7 +6,6 @@ Knows no items and no calls. Side-by-side steps are branches of one flow and sha
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,7 +29,7 @@ class Places:
         self.taken = 0
         self._size = size
         self._freed = freed
-        self._returning: deque[tuple[Holder, asyncio.Future[None]]] = deque()
+        self._returning: dict[Holder, list[asyncio.Future[None]]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -59,7 +58,7 @@ class Places:
             self.reclaim(holder)
             return
         turn = asyncio.get_running_loop().create_future()
-        self._returning.append((holder, turn))
+        self._returning.setdefault(holder, []).append(turn)
         await turn
 
     def reclaim(self, holder: Holder) -> None:
@@ -69,12 +68,14 @@ class Places:
             self.taken += 1
 
     def serve(self) -> None:
-        """Gives free places to those who came back."""
+        """Gives free places to those who came back: one for all branches of a holder."""
         while self._returning:
-            holder, turn = self._returning[0]
-            if not turn.done():
-                if not holder.holds_place and self.taken >= self._size():
-                    return
+            holder, turns = next(iter(self._returning.items()))
+            turns = [turn for turn in turns if not turn.done()]  # others were cancelled
+            if turns and not holder.holds_place and self.taken >= self._size():
+                return
+            del self._returning[holder]
+            if turns:
                 self.reclaim(holder)
+            for turn in turns:
                 turn.set_result(None)
-            self._returning.popleft()

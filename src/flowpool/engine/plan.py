@@ -14,13 +14,15 @@ from flowpool.tools.base import Tool
 class Plan:
     """A runner as stages: the steps of a stage run side by side, the stages one after another."""
 
-    __slots__ = ("on_step_error", "stages", "subplans", "variables")
+    __slots__ = ("is_single", "on_step_error", "stages", "subplans", "variables")
 
     def __init__(
         self, runner: Skill | Chain | Tool, on_step_error: OnStepError | None = None
     ) -> None:
         self.stages: tuple[Stage, ...]
         self.variables: Mapping[str, Any]
+        # A lone skill or tool: its output is the item's, and there is nothing to keep books of.
+        self.is_single = not isinstance(runner, Chain)
         if isinstance(runner, Chain):
             self.stages, self.variables = runner.stages, runner.variables
             self.on_step_error = on_step_error or runner.on_step_error
@@ -30,11 +32,6 @@ class Plan:
         self.subplans = {
             step: Plan(step.runner) for step in self._own_steps() if isinstance(step.runner, Chain)
         }
-
-    @property
-    def is_single(self) -> bool:
-        """Whether it is one step, whose output is the item's and needs no bookkeeping."""
-        return len(self.stages) == 1 and len(self.stages[0]) == 1 and not self.subplans
 
     def steps(self) -> Iterator[Step]:
         """Every step that calls something, those of nested chains too."""

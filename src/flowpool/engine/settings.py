@@ -41,22 +41,10 @@ def checked(
             raise InvalidInput(f"{name}={value!r}: use seconds above 0.")
     if retries is not None and not (_is_whole(retries) and retries >= 0):
         raise InvalidInput(f"retries={retries!r}: use 0 or more.")
-    if limits is not None:
-        _check_limits(limits)
+    if limits is not None and not isinstance(limits, Limits):
+        raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
     flows = max_flows if isinstance(max_flows, int) else None
     return Settings(flows, timeout, retries, limits, deadline, on_error)
-
-
-def _check_limits(limits: Any) -> None:
-    if not isinstance(limits, Limits):
-        raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
-    for name in Limits.__struct_fields__:
-        value = getattr(limits, name)
-        if value is None or (_is_number(value) and value > 0):
-            continue
-        raise InvalidInput(f"limits: {name}={value!r}: use a number above 0, or None for no limit.")
-    if limits.concurrent is not None and not _is_whole(limits.concurrent):
-        raise InvalidInput(f"limits: concurrent={limits.concurrent!r}: use a whole number.")
 
 
 def _is_number(value: Any) -> bool:

@@ -1,0 +1,189 @@
+"""Runs in real processes: Ctrl-C once and twice, forks, and a quiet end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Any
+
+import pytest
+
+from flowpool.simulator import Fixed, SimServer
+
+START = """
+    import os, signal, sys, threading, time
+    from flowpool import Chain, Model, Pool, Skill
+    from flowpool.pool import CANCELLED, DONE, FAILED, PENDING
+"""
+
+
+class Script:
+    """A Python program under test, with what it printed."""
+
+    def __init__(self, program: str, *args: str) -> None:
+        source = textwrap.dedent(START) + textwrap.dedent(program)
+        path = os.pathsep.join(filter(None, sys.path))
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", source, *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=30)
+        return self.process.returncode, out, err
+
+
+def wait_until(is_so: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.02)
+
+
+CALLS = """
+    skill = Skill(Model("m", base_url=sys.argv[1] + "/v1"), prompt="{text}")
+    pool = Pool(skill, [{"text": str(n)} for n in range(200)], max_flows=8, progress=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Any:
+    with SimServer("free") as server:
+        yield server
+
+
+def test_ctrl_c_once_finishes_the_calls_in_flight_and_returns(server) -> None:
+    server.reset(latency=Fixed(0.4))
+    script = Script(
+        CALLS
+        + """
+    results = pool.run()
+    print(pool.interrupted, len(results), pool.status[DONE], pool.status[CANCELLED], pool.status[FAILED])
+    print(results.failed[0].error)
+    """,
+        server.url,
+    )
+    wait_until(lambda: server.ledger()["requests"] >= 8)
+    script.interrupt()
+    code, out, err = script.end()
+    books = server.ledger()
+    done = books["answers"]
+    assert code == 0, err
+    assert out == f"True 200 {done} {200 - done} 0\nthe run was interrupted\n"
+    assert 8 <= done < 200
+    assert books["abandoned"] == 0
+    assert err == "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
+
+
+@pytest.mark.parametrize("way", ["run", "stream"])
+def test_ctrl_c_twice_cuts_the_calls_and_raises_with_results_kept(server, way) -> None:
+    server.reset(latency=Fixed(0.0))
+    script = Script(
+        CALLS.replace("str(n)", '"[[sim: latency=60]]" if n >= 20 else str(n)')
+        + """
+    try:
+        pool.run() if sys.argv[2] == "run" else [None for _ in pool.stream()]
+    except KeyboardInterrupt:
+        kept = pool.results if sys.argv[2] == "run" else [0] * pool.status[DONE]
+        print(sum(output is not None for output in kept), pool.status[CANCELLED], pool.interrupted)
+    """,
+        server.url,
+        way,
+    )
+    wait_until(lambda: server.ledger()["requests"] >= 28)
+    script.interrupt()
+    assert script.process.stderr is not None
+    script.process.stderr.readline()
+    assert "Ctrl-C" in script.process.stderr.readline()
+    script.interrupt()
+    code, out, err = script.end()
+    assert (code, err) == (0, "")
+    assert out == "20 180 True\n"
+    wait_until(lambda: server.ledger()["in_flight"] == 0)
+    assert server.ledger()["abandoned"] == 8
+
+
+def test_retry_goes_on_after_ctrl_c(server) -> None:
+    server.reset(latency=Fixed(0.03))
+    script = Script(
+        CALLS
+        + """
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    first = pool.run()
+    assert pool.interrupted and 0 < pool.status[DONE] < 200, pool.status
+    second = pool.retry()
+    print(second == [str(n) for n in range(200)], pool.interrupted)
+    """,
+        server.url,
+    )
+    code, out, err = script.end()
+    assert (code, out) == (0, "True False\n"), err
+    assert server.ledger()["answers"] == server.ledger()["prompts"] == 200
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "Pool(lambda text: text, [{'text': 1}]).run()",
+        "next(Pool(lambda text: text, [{'text': 1}] * 3).stream())",
+        "kept = Pool(lambda text: text, [{'text': 1}] * 3).stream(); next(kept)",
+        "Chain([lambda text: text]).run({'text': 1})",
+        "Pool(lambda text: time.sleep(60), [{'text': 1}] * 3, timeout=0.1).run()",
+        "Pool(lambda text: time.sleep(60), [{'text': 1}] * 3, deadline=0.1).run()",
+        "rows = ({'text': time.sleep(60 * n)} for n in range(3));"
+        "Pool(lambda text: text, rows, deadline=0.2).run()",
+    ],
+    ids=["run", "stream", "open-stream", "single", "stuck", "deadline", "stuck-source"],
+)
+def test_the_process_ends_at_once_and_quietly(program) -> None:
+    began = time.monotonic()
+    assert Script(program).end() == (0, "", "")
+    assert time.monotonic() - began < 15
+
+
+def test_a_forked_child_runs_pools_of_its_own(server) -> None:
+    server.reset(latency=Fixed(0.01))
+    script = Script(
+        """
+    skill = Skill(Model("m", base_url=sys.argv[1] + "/v1"), prompt="{text}")
+    items = [{"text": str(n)} for n in range(20)]
+    expected = [item["text"] for item in items]
+    assert Pool(skill, items).run() == expected
+    child = os.fork()
+    if not child:
+        assert Pool(skill, items).run() == expected
+        assert Pool(lambda text: text, items).run() == expected
+        sys.exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert Pool(skill, items).run() == expected
+    """,
+        server.url,
+    )
+    assert script.end() == (0, "", "")
+
+
+def test_asyncio_run_with_a_pool_ends_quietly(server) -> None:
+    server.reset(latency=Fixed(0.01))
+    script = Script(
+        """
+    import asyncio
+    skill = Skill(Model("m", base_url=sys.argv[1] + "/v1"), prompt="{text}")
+    async def main():
+        async for record in Pool(skill, [{"text": "a"}] * 9).astream():
+            break
+        return await Pool(skill, [{"text": "a"}]).arun()
+    assert asyncio.run(main(), debug=True) == ["a"]
+    """,
+        server.url,
+    )
+    assert script.end() == (0, "", "")
