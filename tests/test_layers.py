@@ -34,7 +34,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
     3: (
         *("transport", "net", "net.*", "workers", "per_loop", "prices", "data", "data.*"),
-        *("engine.source", "engine.threads"),
+        *("engine.source", "engine.threads", "sharing", "sharing.*"),
         *("tools", "tools.addresses", "tools.decoding", "tools.documents", "tools.main_content"),
         *("tools.markdown", "tools.page", "tools.running", "tools.web"),
     ),

@@ -49,6 +49,7 @@ from flowpool.values import (
 from flowpool.wire import WIRES, Wire
 
 DEFAULT_TIMEOUT = 600.0
+SHORTEST_KEY = 8
 AUTO_START, AUTO_CEILING = 64, 1000
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
 Ticket = asyncio.Future[None]
@@ -85,6 +86,9 @@ class Route(Struct):
     timeouts: Timeouts
     policy: RetryPolicy
     key: bytes
+
+    def __repr__(self) -> str:
+        return f"Route({self.provider}/{self.model})"  # the key stays out of sight
 
 
 class ToolRoute(Struct):
@@ -201,8 +205,10 @@ class Calls:
                 first = sent
             result: Reply | CallError
             try:
-                response = await self._transport.send(request, route.timeouts)
-                result = route.wire.parse(_without_key(response, route.key))
+                response = _without_key(
+                    await self._transport.send(request, route.timeouts), route.key
+                )
+                result = route.wire.parse(response)
                 if read is not None and type(result) is Reply:
                     output = read(result.text)
             except TransportError as error:
@@ -444,10 +450,18 @@ def _first(*values: float | None) -> float:
 
 
 def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:
-    """The response without the key, which some providers repeat in their error messages."""
-    if key and key in response.body:
-        return HttpResponse(response.status, response.headers, response.body.replace(key, b"***"))
-    return response
+    """The response without the key, which some providers repeat in their error messages.
+
+    A key shorter than any real one is a placeholder such as "any", and may well be a word of the answer.
+    """
+    if len(key) < SHORTEST_KEY:
+        return response
+    headers, body = response.headers, response.body
+    if response.status != 200 and any(key.decode() in value for value in headers.values()):
+        headers = {name: value.replace(key.decode(), "***") for name, value in headers.items()}
+    elif key not in body:
+        return response
+    return HttpResponse(response.status, headers, body.replace(key, b"***"))
 
 
 def _call(tool: Tool, arguments: dict[str, Any]) -> Any:

@@ -60,6 +60,9 @@ class World(Struct):
     environ: Mapping[str, str]
     random: Random
 
+    def __repr__(self) -> str:
+        return f"World({self.transport!r})"  # the environment holds keys
+
 
 class Run:
     """The execution of a plan over a source, once."""

@@ -34,6 +34,10 @@ class Curve(Struct, frozen=True):
         latency = self.idle * max(1.0, queue / self.knee) + self.slope * load
         return latency * self.scale + self.per_token * (tokens - self.tokens)
 
+    def slowness(self, queue: float, load: float) -> float:
+        """How many times the latency of an idle server a call is expected to take."""
+        return max(1.0, queue / self.knee) + self.slope * load / self.idle
+
     def pays_to(self, share: float) -> float:
         """The load up to which one per cent more of it still brings `share` per cent more answers."""
         if self.slope <= 1e-9 * self.idle:
@@ -71,9 +75,10 @@ class LoadCurve:
     SMOOTH_IF = 9.0  # how much better, in squared standard errors, before a slope is believed
     SURE = 0.7  # the share of belief that lies below `safe`
 
-    __slots__ = ("_bins", "_of")
+    __slots__ = ("_bins", "_last", "_of")
 
     def __init__(self, ceiling: int) -> None:
+        self._last: Curve | None = None
         self._of = [_bin(n) for n in range(ceiling + 1)]
         # Per bin the sums of: 1, queue, load, latency, latency^2, tokens, tokens^2, latency * tokens.
         self._bins = [[0.0] * 8 for _ in range(self._of[-1] + 1)]
@@ -116,19 +121,22 @@ class LoadCurve:
         loads = [sums[2] / sums[0] for sums in filled]
         latencies, within, per_token, tokens = _without_length(filled)
         scale = max(1e-9, _mean(weights, latencies))
+        if self._last is not None:  # what is slowed varies as much more
+            weights = [w / self._last.slowness(q, m) ** 2 for w, q, m in zip(weights, queues, loads, strict=True)]
+            within = sum(_squares(sums, per_token)/self._last.slowness(q,m)**2 for sums,q,m in zip(filled,queues,loads,strict=True))
         fits = _Fits(weights, queues, loads, [latency / scale for latency in latencies])
         knees = _candidates(queues[0], queues[-1], beyond)
         curves = [fits.plain(knee) for knee in knees]
         best = min(curve.misfit for curve in curves)
         sloped = [fits.sloped(knee) for knee in knees]
         least = min(curve.misfit for curve in sloped)
-        noise = self._noise(within / scale**2 + least, sum(weights))
+        noise = self._noise(within / scale**2 + least, sum(sums[0] for sums in filled))
         if best - least > self.SMOOTH_IF * noise**2:
             curves, best = sloped, least
         likely, safe = (_quantile(curves, best, noise, share) for share in (0.5, self.SURE))
         curve = min(curves, key=lambda curve: abs(math.log(curve.knee / likely)))
-        told = Curve(curve.misfit, likely, curve.idle, curve.slope, scale, per_token, tokens)
-        return Knee(told, likely, safe, noise * scale, _seen(weights, queues))
+        told = self._last = Curve(curve.misfit, likely, curve.idle, curve.slope, scale, per_token, tokens)
+        return Knee(told, likely, safe, noise * scale, _seen([sums[0] for sums in filled], queues))
 
     def _noise(self, squares: float, weight: float) -> float:
         squares += self.PRIOR_WEIGHT * self.PRIOR_NOISE**2
@@ -225,6 +233,11 @@ def _without_length(filled: list[list[float]]) -> tuple[list[float], float, floa
     mean = sum(sums[5] for sums in filled) / sum(sums[0] for sums in filled)
     latencies = [sums[3] / sums[0] - per_token * (sums[5] / sums[0] - mean) for sums in filled]
     return latencies, max(0.0, ll - per_token * lt), per_token, mean
+
+
+def _squares(sums, per_token):
+    w, _, _, latency, latency2, tokens, tokens2, product = sums
+    return max(0.0, latency2 - latency * latency / w - per_token*(product - latency * tokens / w))
 
 
 def _seen(weights: list[float], queues: list[float]) -> float:

@@ -7,7 +7,7 @@ and a pacer once a 429 came that no header explains.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from random import Random
+from typing import Any
 
 from msgspec import Struct
 
@@ -31,7 +31,7 @@ class Limiter:
     RAMP_DOUBLES = 0.5  # seconds
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
 
-    def __init__(self, random: Random, *, ramp: bool = True) -> None:
+    def __init__(self, random: Any = None, *, ramp: bool = True) -> None:
         self._random = random
         self._ramp = ramp
         self._first: float | None = None

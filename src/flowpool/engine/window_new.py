@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import Protocol
 
 from flowpool.engine.knee import Knee, LoadCurve
@@ -59,12 +60,28 @@ class AdaptiveWindow:
         self.knee: Knee | None = None
         self._slower = self._faster = 0.0
         self.alarms = 0
+        self._area = 0.0
+        self._times: list[float] = []
+        self._areas: list[float] = []
 
     def answered(self, now: float, sent: float, ahead: int, in_flight: int, output_tokens: int) -> None:
-        load = (ahead + in_flight) / 2
-        if self.knee is not None:
-            k = self.knee
-            off = (now - sent - k.curve.at(ahead, load, output_tokens)) / k.noise
+        self._area += in_flight * (now - self._times[-1]) if self._times else 0.0
+        self._times.append(now)
+        self._areas.append(self._area)
+        i = bisect_left(self._times, sent)
+        load = (self._area - self._areas[i] + ahead * max(0.0,self._times[i] - sent)) / max(1e-9, now - sent)
+        if len(self._times) > 8192:
+            del self._times[:4096], self._areas[:4096]
+        self._area += in_flight * (now - self._times[-1]) if self._times else 0.0
+        self._times.append(now)
+        self._areas.append(self._area)
+        i = bisect_left(self._times, sent)
+        load = (self._area - self._areas[i] + ahead * max(0.0,self._times[i] - sent)) / max(1e-9, now - sent)
+        if len(self._times) > 8192:
+            del self._times[:4096], self._areas[:4096]
+        k = self.knee
+        if k is not None and ahead<=1.1*k.seen:
+            off = (now - sent - k.curve.at(ahead, load, output_tokens)) / (k.noise*k.curve.slowness(ahead,load))
             off = max(-3.0, min(3.0, off))
             self._slower = max(0.0, self._slower + off - self.DRIFT)
             self._faster = max(0.0, self._faster - off - self.DRIFT)
@@ -76,6 +93,7 @@ class AdaptiveWindow:
 
     def _adjust(self) -> None:
         load = self._load / self._answers
+        least = math.floor(0.85 * self.size)
         memory = max(self.LEAST_MEMORY, self.MEMORY * load)
         if max(self._slower, self._faster) > self.ALARM + load:
             self._slower = self._faster = 0.0
@@ -99,13 +117,13 @@ class AdaptiveWindow:
             share = min(0.4, max(0.08, (noise / self.PRECISION) ** 2 / weight))
             if bend <= pays:
                 if self._curve.share_below(max(1.02 * knee.safe, knee.likely + 0.5)) < share:
-                    self.size=max(1, min(self.size, round(self.LO * knee.safe)))
+                    self.size=max(1, least, min(self.size, round(self.LO * knee.safe)))
                     return
             elif pays<=1.3*knee.seen and self._curve.share_below(0.7 * pays) < share:
-                self.size=max(1, min(self.size, round(0.6 * pays)))
+                self.size=max(1, least, min(self.size, round(0.6 * pays)))
                 return
         target = min(target, max(self._growth * knee.seen, self.size), self._ceiling)
-        self.size = max(1, math.ceil(target))
+        self.size = max(1, least, math.ceil(target))
 
     def throttled(self, sent: float, now: float) -> None:
         if sent <= self._last_cut:
