@@ -39,7 +39,16 @@ ROWS: dict[int, tuple[str, ...]] = {
         *("tools.markdown", "tools.page", "tools.running", "tools.web"),
     ),
     4: (
-        *("engine.calls", "engine.driver", "engine.places", "engine.single", "engine.stream"),
+        *(
+            "engine.calls",
+            "engine.flow",
+            "engine.lanes",
+            "engine.uses",
+            "engine.driver",
+            "engine.places",
+            "engine.single",
+            "engine.stream",
+        ),
         "engine.background",
         *("results", "pool"),
     ),

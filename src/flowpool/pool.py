@@ -20,9 +20,9 @@ from flowpool import wiring
 from flowpool.chain import as_runner
 from flowpool.data.items import open_rows
 from flowpool.engine.background import LoopThread, loop_thread
-from flowpool.engine.calls import CallLane
 from flowpool.engine.driver import Keep, Run, Sink
 from flowpool.engine.driver import World as World
+from flowpool.engine.lanes import CallLane
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import OnError as OnError
 from flowpool.engine.settings import checked

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpool.values import Reading
 from flowpool.wire.limits import read_limits
+
+
+def near(seconds: float) -> Any:
+    return pytest.approx(seconds)
 
 
 def openai(**values: str) -> dict[str, str]:
@@ -20,8 +26,8 @@ def test_openai_headers_give_requests_and_tokens_with_their_reset() -> None:
         limit_tokens="2000000", remaining_tokens="1999000", reset_tokens="1m6.5s",
     )  # fmt: skip
     assert read_limits(headers) == (
-        Reading("requests", 5000, 4999, pytest.approx(0.012)),
-        Reading("tokens", 2_000_000, 1_999_000, pytest.approx(66.5)),
+        Reading("requests", 5000, 4999, near(0.012)),
+        Reading("tokens", 2_000_000, 1_999_000, near(66.5)),
     )
 
 

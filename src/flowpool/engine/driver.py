@@ -14,11 +14,14 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.chain import Chain, Step
-from flowpool.engine.calls import CallLane, Calls, Flow
+from flowpool.engine.calls import Calls
+from flowpool.engine.flow import Flow, Patience
+from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
+from flowpool.engine.uses import Uses
 from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
 from flowpool.skill import Skill
@@ -105,16 +108,20 @@ class Run:
         """
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
-        self._calls = Calls(
-            self._settings, world.transport, world.environ, world.random, self._wait
-        )
+        patience = Patience(self._wait, world.random)
+        lanes = Lanes(self._settings)
+        self._calls = Calls(self._settings, lanes, patience, world.transport, world.environ)
+        self._uses = Uses(self._settings, lanes, patience)
         self._source.open()
         timer = None
         was_cut = False
         try:
             for step in self._plan.steps():
-                self._calls.prepare(step)
-            self.lanes = list(self._calls.lanes.values())
+                if isinstance(step.runner, Skill):
+                    self._calls.prepare(step, step.runner)
+                elif isinstance(step.runner, Tool):
+                    self._uses.prepare(step, step.runner)
+            self.lanes = lanes.all()
             if (limit := self._settings.deadline) is not None:
                 timer = self._loop.call_later(
                     limit, self.cancel, f"the run's deadline of {limit:g} s passed"
@@ -135,7 +142,8 @@ class Run:
                 await self._source.close(was_cut)
             finally:
                 self._is_over = True
-                self._calls.close()
+                lanes.close()
+                self._uses.close()
                 self._sink.end()
         if self._crash is not None:
             raise self._crash
@@ -396,7 +404,7 @@ class Run:
         try:
             if isinstance(step.runner, Skill):
                 return await self._calls.ask(step, variables, flow, rank)
-            return await self._calls.use(step, variables, flow, rank)
+            return await self._uses.use(step, variables, flow, rank)
         except FlowpoolError:
             raise
         except Exception as error:  # a value's own code, while a prompt or arguments are made of it

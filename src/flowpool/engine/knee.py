@@ -6,6 +6,7 @@ Knows no clock: it is told of answers and of the calls in flight beside them, an
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import accumulate
 
 from msgspec import Struct
@@ -31,8 +32,8 @@ class Curve(Struct, frozen=True):
 
     def at(self, queue: float, load: float, tokens: float) -> float:
         """Seconds that an answer is expected to take."""
-        latency = self.idle * max(1.0, queue / self.knee) + self.slope * load
-        return latency * self.scale + self.per_token * (tokens - self.tokens)
+        latency = self.idle * self.slowness(queue, load) * self.scale
+        return latency + self.per_token * (tokens - self.tokens)
 
     def slowness(self, queue: float, load: float) -> float:
         """How many times the latency of an idle server a call is expected to take."""
@@ -49,8 +50,8 @@ class Knee(Struct, frozen=True):
     """What the answers so far say of a server.
 
     curve: what they lie on. likely: calls in flight where the queue begins, as the middle of what can be
-    believed; safe: towards its upper end. noise: seconds of an answer's spread that nothing explains.
-    seen: the longest queue that enough answers came from.
+    believed; safe: towards its upper end. noise: an answer's spread that nothing explains, as a share of the
+    latency of an idle server. seen: the longest queue that enough answers came from.
     """
 
     curve: Curve
@@ -58,6 +59,51 @@ class Knee(Struct, frozen=True):
     safe: float
     noise: float
     seen: float
+
+
+class Bin(Struct):
+    """Sums over the answers from queues of about one length; old answers weigh less than 1."""
+
+    weight: float = 0.0
+    queue: float = 0.0
+    load: float = 0.0
+    latency: float = 0.0
+    latency2: float = 0.0
+    tokens: float = 0.0
+    tokens2: float = 0.0
+    product: float = 0.0  # of latency and tokens
+
+    def fade(self, share: float) -> None:
+        if self.weight < 0.02:
+            share = 0.0
+        self.weight *= share
+        self.queue *= share
+        self.load *= share
+        self.latency *= share
+        self.latency2 *= share
+        self.tokens *= share
+        self.tokens2 *= share
+        self.product *= share
+
+    def covariance(self) -> float:
+        return self.product - self.latency * self.tokens / self.weight
+
+    def token_squares(self) -> float:
+        return self.tokens2 - self.tokens * self.tokens / self.weight
+
+    def squares(self, per_token: float) -> float:
+        """Squares of latency that neither the bin's mean nor the output's length explains."""
+        all_of_them = self.latency2 - self.latency * self.latency / self.weight
+        return max(0.0, all_of_them - per_token * self.covariance())
+
+
+class Point(Struct, frozen=True):
+    """A bin as the fit sees it: latency at mean length, in units of the mean."""
+
+    weight: float
+    queue: float
+    load: float
+    latency: float
 
 
 class LoadCurve:
@@ -72,71 +118,84 @@ class LoadCurve:
     PRIOR_NOISE = 0.3  # of the latency: what is assumed of the spread before answers tell
     PRIOR_WEIGHT = 8.0  # answers that the assumption counts for
     LEAST_NOISE = 0.04
-    SMOOTH_IF = 9.0  # how much better, in squared standard errors, before a slope is believed
+    SMOOTH_IF = 14.0  # how much better, in squared standard errors, before a slope is believed
     SURE = 0.7  # the share of belief that lies below `safe`
 
     __slots__ = ("_bins", "_last", "_of")
 
     def __init__(self, ceiling: int) -> None:
-        self._last: Curve | None = None
         self._of = [_bin(n) for n in range(ceiling + 1)]
-        # Per bin the sums of: 1, queue, load, latency, latency^2, tokens, tokens^2, latency * tokens.
-        self._bins = [[0.0] * 8 for _ in range(self._of[-1] + 1)]
+        self._bins = [Bin() for _ in range(self._of[-1] + 1)]
+        self._last: Curve | None = None
 
     def add(self, queue: int, load: float, latency: float, tokens: float) -> None:
         """An answer to a call that was sent as the `queue`-th in flight."""
         sums = self._bins[self._of[queue] if queue < len(self._of) else -1]
-        sums[0] += 1.0
-        sums[1] += queue
-        sums[2] += load
-        sums[3] += latency
-        sums[4] += latency * latency
-        sums[5] += tokens
-        sums[6] += tokens * tokens
-        sums[7] += latency * tokens
+        sums.weight += 1.0
+        sums.queue += queue
+        sums.load += load
+        sums.latency += latency
+        sums.latency2 += latency * latency
+        sums.tokens += tokens
+        sums.tokens2 += tokens * tokens
+        sums.product += latency * tokens
 
     def fade(self, share: float) -> None:
         """Leaves `share` of the weight of every answer so far."""
-        for sums in self._bins:
-            if sums[0]:
-                sums[:] = [value * share for value in sums] if sums[0] > 0.02 else [0.0] * 8
-
-    def share_below(self, queue: float) -> float:
-        """The share of the answers' weight that lies at or below this queue."""
-        filled = [sums for sums in self._bins if sums[0]]
-        below = sum(sums[0] for sums in filled if sums[1] <= queue * sums[0])
-        return below / sum(sums[0] for sums in filled)
+        for sums in self._filled():
+            sums.fade(share)
 
     @property
     def weight(self) -> float:
-        return sum(sums[0] for sums in self._bins)
+        return sum(sums.weight for sums in self._bins)
+
+    def weight_up_to(self, queue: float) -> float:
+        """The weight of the answers from queues of at most this length."""
+        return sum(sums.weight for sums in self._filled() if sums.queue <= queue * sums.weight)
 
     def fit(self, beyond: float = 2.0) -> Knee | None:
         """What to think of the knee, up to `beyond` times the longest queue; None before any answer."""
-        filled = [sums for sums in self._bins if sums[0]]
+        filled = self._filled()
         if not filled:
             return None
-        weights = [sums[0] for sums in filled]
-        queues = [sums[1] / sums[0] for sums in filled]
-        loads = [sums[2] / sums[0] for sums in filled]
-        latencies, within, per_token, tokens = _without_length(filled)
-        scale = max(1e-9, _mean(weights, latencies))
-        if self._last is not None:  # what is slowed varies as much more
-            weights = [w / self._last.slowness(q, m) ** 2 for w, q, m in zip(weights, queues, loads, strict=True)]
-            within = sum(_squares(sums, per_token)/self._last.slowness(q,m)**2 for sums,q,m in zip(filled,queues,loads,strict=True))
-        fits = _Fits(weights, queues, loads, [latency / scale for latency in latencies])
-        knees = _candidates(queues[0], queues[-1], beyond)
+        weight = self.weight
+        tokens = sum(sums.tokens for sums in filled) / weight
+        per_token = _per_token(filled, tokens)
+        scale = max(1e-9, sum(sums.latency for sums in filled) / weight)
+        points, within = self._points(filled, per_token, tokens, scale)
+        fits = _Fits(points)
+        knees = _candidates(points[0].queue, points[-1].queue, beyond)
         curves = [fits.plain(knee) for knee in knees]
         best = min(curve.misfit for curve in curves)
         sloped = [fits.sloped(knee) for knee in knees]
         least = min(curve.misfit for curve in sloped)
-        noise = self._noise(within / scale**2 + least, sum(sums[0] for sums in filled))
+        noise = self._noise(within + least, weight)
         if best - least > self.SMOOTH_IF * noise**2:
             curves, best = sloped, least
         likely, safe = (_quantile(curves, best, noise, share) for share in (0.5, self.SURE))
-        curve = min(curves, key=lambda curve: abs(math.log(curve.knee / likely)))
-        told = self._last = Curve(curve.misfit, likely, curve.idle, curve.slope, scale, per_token, tokens)
-        return Knee(told, likely, safe, noise * scale, _seen([sums[0] for sums in filled], queues))
+        near = min(curves, key=lambda curve: abs(math.log(curve.knee / likely)))
+        curve = Curve(near.misfit, likely, near.idle, near.slope, scale, per_token, tokens)
+        self._last = curve
+        return Knee(curve, likely, safe, noise / curve.idle, _seen(filled))
+
+    def _filled(self) -> list[Bin]:
+        return [sums for sums in self._bins if sums.weight]
+
+    def _points(
+        self, filled: list[Bin], per_token: float, tokens: float, scale: float
+    ) -> tuple[list[Point], float]:
+        """The bins as points, and the squares left within them. What is slowed varies as much more."""
+        points = []
+        within = 0.0
+        for sums in filled:
+            w = sums.weight
+            queue, load = sums.queue / w, sums.load / w
+            latency = sums.latency / w
+            latency = max(0.1 * latency, latency - per_token * (sums.tokens / w - tokens))
+            slowness = self._last.slowness(queue, load) if self._last is not None else 1.0
+            points.append(Point(w / slowness**2, queue, load, latency / scale))
+            within += sums.squares(per_token) / (scale * slowness) ** 2
+        return points, within
 
     def _noise(self, squares: float, weight: float) -> float:
         squares += self.PRIOR_WEIGHT * self.PRIOR_NOISE**2
@@ -145,50 +204,51 @@ class LoadCurve:
 
 
 class _Fits:
-    """Least squares over weighted points, for any knee, from running sums."""
+    """Weighted least squares through points for any knee, from running sums."""
 
-    __slots__ = ("_queues", "_sums")
+    __slots__ = ("_queues", "_running", "_whole")
 
-    def __init__(
-        self, weights: list[float], queues: list[float], loads: list[float], values: list[float]
-    ) -> None:
-        rows = list(zip(weights, queues, loads, values, strict=True))
-        self._queues = queues
-        # From the first point to each, with f = 1 below the knee and q / knee above it.
-        self._sums = [
-            [0.0, *accumulate(terms)]
-            for terms in zip(
-                *((w, w * m, w * y, w * q * q, w * q * m, w * q * y) for w, q, m, y in rows),
-                strict=True,
-            )
-        ] + [[sum(w * a * b for w, a, b in zip(weights, x, y, strict=True))] for x, y in (
-            (loads, loads), (loads, values), (values, values))]  # fmt: skip
+    def __init__(self, points: list[Point]) -> None:
+        rows = [(p.weight, p.queue, p.load, p.latency) for p in points]
+        self._queues = [p.queue for p in points]
+        # From the first point to each, for f = 1 up to the knee and f = queue / knee above it.
+        self._running = (
+            _running(w for w, _, _, _ in rows),
+            _running(w * m for w, _, m, _ in rows),
+            _running(w * y for w, _, _, y in rows),
+            _running(w * q * q for w, q, _, _ in rows),
+            _running(w * q * m for w, q, m, _ in rows),
+            _running(w * q * y for w, q, _, y in rows),
+        )
+        self._whole = (
+            sum(w * m * m for w, _, m, _ in rows),
+            sum(w * m * y for w, _, m, y in rows),
+            sum(w * y * y for w, _, _, y in rows),
+        )
 
-    def _terms(self, knee: float) -> tuple[float, float, float, float, float, float]:
-        """Sums over points of f*f, f*m, f*y, m*m, m*y, y*y, weighted; m is the load, y the latency."""
-        w, wm, wy, wqq, wqm, wqy, mm, my, yy = self._sums
+    def _terms(self, knee: float) -> tuple[float, float, float]:
+        """The weighted sums of f * f, f * load and f * latency."""
+        ones, loads, latencies, qq, qm, qy = self._running
         i = sum(queue <= knee for queue in self._queues)
         return (
-            w[i] + (wqq[-1] - wqq[i]) / knee**2,
-            wm[i] + (wqm[-1] - wqm[i]) / knee,
-            wy[i] + (wqy[-1] - wqy[i]) / knee,
-            mm[0],
-            my[0],
-            yy[0],
+            ones[i] + (qq[-1] - qq[i]) / knee**2,
+            loads[i] + (qm[-1] - qm[i]) / knee,
+            latencies[i] + (qy[-1] - qy[i]) / knee,
         )
 
     def plain(self, knee: float) -> Curve:
-        ff, _, fy, _, _, yy = self._terms(knee)
-        return Curve(max(0.0, yy - fy * fy / ff), knee, fy / ff, 0.0)
+        ff, _, fy = self._terms(knee)
+        return Curve(max(0.0, self._whole[2] - fy * fy / ff), knee, fy / ff, 0.0)
 
     def sloped(self, knee: float) -> Curve:
-        ff, fm, fy, mm, my, yy = self._terms(knee)
+        ff, fm, fy = self._terms(knee)
+        mm, my, yy = self._whole
         determinant = ff * mm - fm * fm
         if determinant <= 1e-9 * ff * mm:
             return self.plain(knee)
         idle = (fy * mm - my * fm) / determinant
         slope = (my * ff - fy * fm) / determinant
-        if slope <= 0.0 or idle <= 0.0:
+        if slope <= 0.0 or idle <= 1e-3 * fy / ff:
             return self.plain(knee)
         return Curve(max(0.0, yy - idle * fy - slope * my), knee, idle, slope)
 
@@ -197,8 +257,8 @@ def _bin(queue: int) -> int:
     return queue if queue <= EACH else EACH + round(PER_OCTAVE * math.log2(queue / EACH))
 
 
-def _mean(weights: list[float], values: list[float]) -> float:
-    return sum(w * value for w, value in zip(weights, values, strict=True)) / sum(weights)
+def _running(values: Iterable[float]) -> list[float]:
+    return list(accumulate(values, initial=0.0))
 
 
 def _candidates(lowest: float, highest: float, beyond: float) -> list[float]:
@@ -220,30 +280,19 @@ def _quantile(curves: list[Curve], best: float, noise: float, share: float) -> f
     return curves[i].knee * math.exp(step * inside)
 
 
-def _without_length(filled: list[list[float]]) -> tuple[list[float], float, float, float]:
-    """Each bin's mean latency as if its answers were of mean length, the squares left within bins, the seconds
-    a token takes, and the mean length.
-    """
-    ll = lt = tt = 0.0
-    for w, _, _, latency, latency2, tokens, tokens2, product in filled:
-        ll += latency2 - latency * latency / w
-        lt += product - latency * tokens / w
-        tt += tokens2 - tokens * tokens / w
-    per_token = max(0.0, lt / tt) if tt > 1e-9 else 0.0
-    mean = sum(sums[5] for sums in filled) / sum(sums[0] for sums in filled)
-    latencies = [sums[3] / sums[0] - per_token * (sums[5] / sums[0] - mean) for sums in filled]
-    return latencies, max(0.0, ll - per_token * lt), per_token, mean
+def _per_token(filled: list[Bin], mean: float) -> float:
+    """Seconds a token takes, by regression within bins, held towards 0 while few answers tell."""
+    squares = sum(sums.token_squares() for sums in filled)
+    if squares <= 1e-9:
+        return 0.0
+    return max(0.0, sum(sums.covariance() for sums in filled) / (squares + 2.0 * mean * mean))
 
 
-def _squares(sums, per_token):
-    w, _, _, latency, latency2, tokens, tokens2, product = sums
-    return max(0.0, latency2 - latency * latency / w - per_token*(product - latency * tokens / w))
-
-
-def _seen(weights: list[float], queues: list[float]) -> float:
+def _seen(filled: list[Bin]) -> float:
     above = 0.0
-    for weight, queue in zip(reversed(weights), reversed(queues), strict=True):
-        above += weight
+    for sums in reversed(filled):
+        above += sums.weight
+        queue = sums.queue / sums.weight
         if above >= max(3.0, queue / 8.0):
             return queue
-    return queues[0]
+    return filled[0].queue / filled[0].weight

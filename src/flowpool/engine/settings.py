@@ -47,6 +47,11 @@ def checked(
     return Settings(flows, timeout, retries, limits, deadline, on_error)
 
 
+def first_told(*values: float | None) -> float:
+    """The first value that isn't None; the last one is the default."""
+    return next(value for value in values if value is not None)
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -1,0 +1,57 @@
+"""One item's way through the runner, and how it waits for a retry."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+from flowpool.engine.retry import RetryBudget, RetryPolicy
+from flowpool.errors import CallError, Signal
+from flowpool.values import NO_USAGE
+
+
+class Flow:
+    """What one item's way through the runner has cost so far, and the place that it holds."""
+
+    __slots__ = ("attempts", "branches", "history", "holds_place", "model", "usage")
+
+    def __init__(self) -> None:
+        self.branches = 1
+        self.holds_place = True
+        self.attempts = 0
+        self.usage = NO_USAGE
+        self.model = ""
+        self.history: list[dict[str, Any]] | None = None
+
+
+Wait = Callable[[Flow, float], Awaitable[None]]
+
+
+class Patience:
+    """The waits between attempts, for all calls of a run. `wait` lets a flow wait without its place."""
+
+    def __init__(self, wait: Wait, random: Random) -> None:
+        self._wait = wait
+        self._random = random
+        self._budget = RetryBudget()
+
+    def answered(self) -> None:
+        """A call of the run was answered."""
+        self._budget.answered()
+
+    async def before_retry(
+        self, policy: RetryPolicy, error: CallError, failures: int, elapsed: float, flow: Flow
+    ) -> None:
+        """Waits for the next attempt, or raises `error` when there is none."""
+        wait = policy.wait(error, max(1, failures), elapsed, self._random.random())
+        if wait is None:
+            raise error
+        if error.signal is Signal.OUTAGE and not self._budget.take():
+            error.add_note("Not tried again: too many of this run's calls fail.")
+            raise error
+        await self._wait(flow, wait)
+
+    async def back_off(self, policy: RetryPolicy, failures: int, flow: Flow) -> None:
+        """Waits before a function is called again."""
+        await self._wait(flow, policy.backoff(failures, self._random.random()))
