@@ -30,7 +30,7 @@ ROWS: dict[int, tuple[str, ...]] = {
         ),
         *("tools.base", "tools.schema", "wire", "wire.*"),
         *("engine", "engine.plan", "engine.retry", "engine.window", "engine.bucket", "engine.lane"),
-        *("engine.gauge", "engine.limiter", "engine.pacer", "engine.settings"),
+        *("engine.breaker", "engine.knee", "engine.gauge", "engine.limiter", "engine.pacer", "engine.settings"),
     ),
     3: (
         *("transport", "net", "net.*", "workers", "per_loop", "prices", "data", "data.*"),
@@ -44,7 +44,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "engine.flow",
             "engine.lanes",
             "engine.uses",
-            "engine.driver",
+            "engine.seats", "engine.driver",
             "engine.places",
             "engine.single",
             "engine.stream",

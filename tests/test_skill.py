@@ -247,7 +247,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"input": {"messages": [{"parts": [{"type": "image"}]}]}}, "[0]: a part is text"),
     ({"input": {"messages": [{"parts": [{"type": "image", "source": "x"}]}]}}, "a part is text"),
     ({"prompt": "x", "model": []}, "name at least one model"),
-    ({"prompt": "x", "model": 5}, "pass a Model, its name, or a list of them"),
+    ({"prompt": "x", "model": 5}, "pass a Model, its name, a Spread, or a list of them"),
     ({"prompt": "x", "model": [5]}, "Skill(model=5)"),
     ({"prompt": "x", "model": "no-such"}, "'no-such' names no known provider"),
     ({"prompt": "x", "output": "json"}, 'pass {"format": {"type": "json"}}'),

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from flowpool.chain import Chain
-    from flowpool.model import Model
+    from flowpool.model import Model, Spread
     from flowpool.pool import Pool
     from flowpool.results import Record, Results
     from flowpool.skill import Skill
@@ -31,6 +31,7 @@ _HOMES = {
     "Record": "results",
     "Results": "results",
     "Skill": "skill",
+    "Spread": "model",
     "Status": "values",
     "Tool": "tools.base",
     "Usage": "values",
@@ -45,6 +46,7 @@ __all__ = [
     "Record",
     "Results",
     "Skill",
+    "Spread",
     "Status",
     "Tool",
     "Usage",

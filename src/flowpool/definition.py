@@ -30,7 +30,7 @@ import msgspec
 
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
-from flowpool.model import Model
+from flowpool.model import Model, Spread
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
 from flowpool.values import Limits
@@ -242,7 +242,7 @@ class _Builder:
         models = fields.pop("model")
         models = models if isinstance(models, list) else [models]
         return self._make(
-            partial(Skill, [self._model(m, _at(where, "model")) for m in models], **fields), where
+            partial(Skill, [self._choice(m, _at(where, "model")) for m in models], **fields), where
         )
 
     def tool(self, data: Mapping[str, Any], where: str) -> Runner:
@@ -290,6 +290,15 @@ class _Builder:
         }
         runner = build[kinds[0]](data[kinds[0]])
         return runner, data.get("key", DEFAULT_KEY), data.get("inputs"), data.get("options")
+
+    def _choice(self, data: Any, where: str) -> Model | Spread:
+        if not isinstance(data, Mapping) or "spread" not in data:
+            return self._model(data, where)
+        shared = _known(data, {"spread"}, where)["spread"]
+        if not isinstance(shared, list):
+            raise InvalidInput(f"{where}.spread: a list of models.")
+        models = [self._model(one, f"{where}.spread[{i}]") for i, one in enumerate(shared)]
+        return self._make(partial(Spread, models), where)
 
     def _model(self, data: Any, where: str) -> Model:
         if isinstance(data, str):

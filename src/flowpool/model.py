@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowpool import providers
@@ -92,6 +92,29 @@ class Model:
             failure = error.with_traceback(None)
             del environ
         raise failure
+
+
+class Spread:
+    """Several models, keys or endpoints that serve one skill together: each call goes to whichever can take it now.
+
+    models: each a `Model` or its name; each keeps to its own limits. When one is down, the others serve.
+
+    >>> Spread(["gpt-5-mini", "claude-haiku-4-5"])
+    Spread(gpt-5-mini, claude-haiku-4-5)
+    """
+
+    def __init__(self, models: Iterable[Model | str]) -> None:
+        if isinstance(models, (str, Model)):
+            raise InvalidInput(f"Spread({models!r}): pass a list of models.")
+        self.models = tuple(Model(one) if isinstance(one, str) else one for one in models)
+        if not self.models:
+            raise InvalidInput("Spread([]): name at least one model.")
+        for one in self.models:
+            if not isinstance(one, Model):
+                raise InvalidInput(f"Spread([{one!r}]): pass each as a Model or its name.")
+
+    def __repr__(self) -> str:
+        return f"Spread({', '.join(model.name for model in self.models)})"
 
 
 def checked_mapping(value: Any, what: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 import warnings
@@ -11,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from random import Random
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
@@ -20,7 +18,7 @@ from flowpool import wiring
 from flowpool.chain import as_runner
 from flowpool.data.items import open_rows
 from flowpool.engine.background import LoopThread, loop_thread
-from flowpool.engine.driver import Keep, Run, Sink
+from flowpool.engine.driver import Keep, Run, Sink, real_world
 from flowpool.engine.driver import World as World
 from flowpool.engine.lanes import CallLane
 from flowpool.engine.plan import ItemCheck, Plan
@@ -32,7 +30,6 @@ from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.engine.stream import Stream
 from flowpool.errors import InvalidInput, NotFinished
 from flowpool.results import Record, Results
-from flowpool.transport import shared as shared_transport
 from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -338,7 +335,7 @@ class Pool:
 
     async def _execute(self, run: Run) -> None:
         try:
-            world = self._world or World(shared_transport(), os.environ, Random())
+            world = self._world or real_world()
             await run.execute(world)
         finally:
             if run.reason:

@@ -10,7 +10,7 @@ import msgspec
 
 from flowpool import providers, wiring
 from flowpool.errors import InvalidInput, InvalidOutput
-from flowpool.model import Model, check_times, checked_mapping, checked_options
+from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options
 from flowpool.runner import Runner, checked_variables
 from flowpool.template import Template
 from flowpool.values import Media, Message, OutputFormat, Part, Role, Text
@@ -48,7 +48,8 @@ class PromptMessage:
 class Skill(Runner):
     """A prompt and the model that answers it: one call an item.
 
-    model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order.
+    model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order. A
+        `Spread` in place of a model shares the calls among several.
     input: a conversation, `{"messages": [{"role": "user", "parts": ["... {text} ..."]}]}`; an assistant message
         without parts is generated there, and the conversation goes on.
     output: `{"format": {"type": "json"}}` or `{"format": {"type": "json_schema", "schema": {...}}}` for an
@@ -70,7 +71,7 @@ class Skill(Runner):
 
     def __init__(
         self,
-        model: Model | str | Sequence[Model | str],
+        model: Model | Spread | str | Sequence[Model | Spread | str],
         input: Mapping[str, Any] | None = None,
         output: Mapping[str, Any] | None = None,
         variables: Mapping[str, Any] | None = None,
@@ -89,7 +90,7 @@ class Skill(Runner):
                 raise InvalidInput(f"Skill: name and description are text, not {text!r}.")
         self.name = name or _DEFAULT_NAME
         self.description = description or ""
-        self.models = _models(model)
+        self.choices = _choices(model)
         self.messages = _messages(input, prompt)
         self.output_format = _output_format(output)
         self.variables = checked_mapping(variables, "variables")
@@ -136,6 +137,11 @@ class Skill(Runner):
         changed.retry_delay = self.retry_delay if delay is None else delay
         return changed
 
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """All its models: those that share the calls, and the fallbacks, in order."""
+        return tuple(model for choice in self.choices for model in choice.models)
+
     def read(self, text: str) -> Any:
         """The output for a model's answer: the text, or the JSON in it; raises `InvalidOutput`."""
         if self.output_format is None:
@@ -148,7 +154,7 @@ class Skill(Runner):
     def definition(self) -> dict[str, Any]:
         """What makes this skill, as plain data without keys: what `Chain.save` writes."""
         input, output, prompt = self._source
-        models = [_model_definition(model) for model in self.models]
+        models = [_choice_definition(choice) for choice in self.choices]
         fields = {
             "name": None if self.name == _DEFAULT_NAME else self.name,
             "description": self.description,
@@ -163,6 +169,11 @@ class Skill(Runner):
             "retry_delay": self.retry_delay,
         }
         return _told(fields)
+
+
+def _choice_definition(choice: Spread) -> str | dict[str, Any]:
+    each = [_model_definition(model) for model in choice.models]
+    return {"spread": each} if len(each) > 1 else each[0]
 
 
 def _model_definition(model: Model) -> str | dict[str, Any]:
@@ -191,16 +202,18 @@ def _tells_provider(model: Model) -> bool:
     return found == (model.provider, model.model)
 
 
-def _models(model: Model | str | Sequence[Model | str]) -> tuple[Model, ...]:
-    if not isinstance(model, (Model, str, Sequence)):
-        raise InvalidInput(f"Skill(model={model!r}): pass a Model, its name, or a list of them.")
-    several = [model] if isinstance(model, (Model, str)) else list(model)
+def _choices(model: Any) -> tuple[Spread, ...]:
+    """The models as fallbacks in order, each a group of those that share the calls."""
+    wrong = "pass a Model, its name, a Spread, or a list of them."
+    if not isinstance(model, (Model, str, Spread, Sequence)):
+        raise InvalidInput(f"Skill(model={model!r}): {wrong}")
+    several = [model] if isinstance(model, (Model, str, Spread)) else list(model)
     if not several:
         raise InvalidInput("Skill(model=[]): name at least one model.")
     for one in several:
-        if not isinstance(one, (Model, str)):
-            raise InvalidInput(f"Skill(model={one!r}): pass a Model, its name, or a list of them.")
-    return tuple(Model(one) if isinstance(one, str) else one for one in several)
+        if not isinstance(one, (Model, str, Spread)):
+            raise InvalidInput(f"Skill(model={one!r}): {wrong}")
+    return tuple(one if isinstance(one, Spread) else Spread([one]) for one in several)
 
 
 def _messages(input: Mapping[str, Any] | None, prompt: str | None) -> tuple[PromptMessage, ...]:

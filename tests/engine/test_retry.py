@@ -38,10 +38,21 @@ def test_throttling_is_bounded_by_patience_alone() -> None:
 
 def test_a_budget_pays_one_retry_for_five_answers_beyond_its_reserve() -> None:
     budget = RetryBudget(reserve=3, ratio=0.2)
-    assert [budget.take() for _ in range(4)] == [True, True, True, False]
+    assert [budget.take(0.0) for _ in range(4)] == [True, True, True, False]
     for _ in range(5):
         budget.answered()
-    assert [budget.take() for _ in range(2)] == [True, False]
+    assert [budget.take(0.0) for _ in range(2)] == [True, False]
     for _ in range(1000):
         budget.answered()
-    assert [budget.take() for _ in range(4)] == [True, True, True, False]
+    assert [budget.take(0.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_who_finds_the_budget_empty_asks_again_and_gets_one_a_second() -> None:
+    budget = RetryBudget(reserve=2, trickle=1.0)
+    taken, now, waiting = [], 0.0, 5
+    while waiting:
+        paid = [budget.take(now) for _ in range(waiting)].count(True)
+        taken += [now] * paid
+        waiting -= paid
+        now += budget.ASK_AGAIN
+    assert taken == [0.0, 0.0, 1.0, 2.0, 3.0]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
 from flowpool.chain import Step
 from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.lane import FREE
+from flowpool.engine.lane import Entered
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
@@ -21,15 +21,18 @@ from flowpool.values import (
     NO_USAGE,
     Call,
     Endpoint,
+    HttpRequest,
     HttpResponse,
     Message,
     OutputFormat,
+    Reading,
     Reply,
     Text,
     Timeouts,
     Transport,
 )
 from flowpool.wire import WIRES, Wire
+from flowpool.wire.limits import read_limits
 
 DEFAULT_TIMEOUT = 600.0
 SHORTEST_KEY = 8
@@ -48,9 +51,18 @@ class Route(Struct):
     timeouts: Timeouts
     policy: RetryPolicy
     key: bytes
+    template: int  # which prompt: calls of one are alike in tokens
 
     def __repr__(self) -> str:
         return f"Route({self.provider}/{self.model})"  # the key stays out of sight
+
+
+class Outcome(NamedTuple):
+    """What an attempt gave: a reply or why not, what its headers say of the limits, and what was read of it."""
+
+    result: Reply | CallError
+    readings: tuple[Reading, ...] = ()
+    output: Any = None
 
 
 class Calls:
@@ -70,11 +82,14 @@ class Calls:
         self._transport = transport
         self._environ = environ
         self._loop = asyncio.get_running_loop()
-        self._routes: dict[Step, tuple[Route, ...]] = {}
+        self._routes: dict[Step, tuple[tuple[Route, ...], ...]] = {}
 
     def prepare(self, step: Step, skill: Skill) -> None:
         """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
-        self._routes[step] = tuple(self._route(step, skill, model) for model in skill.models)
+        self._routes[step] = tuple(
+            tuple(self._route(step, skill, model) for model in choice.models)
+            for choice in skill.choices
+        )
 
     async def ask(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
         """A skill's output for these variables."""
@@ -102,70 +117,109 @@ class Calls:
         flow: Flow,
         rank: float,
     ) -> tuple[Reply, Any]:
-        routes = self._routes[step]
-        for route in routes[:-1]:
+        *first, last = self._routes[step]
+        for routes in first:
             try:
-                return await self._attempts(route, said, read, flow, rank)
+                return await self._attempts(routes, said, read, flow, rank)
             except CallError:
                 continue  # the next model is there for this
-        return await self._attempts(routes[-1], said, read, flow, rank)
+        return await self._attempts(last, said, read, flow, rank)
 
     async def _attempts(
         self,
-        route: Route,
+        routes: tuple[Route, ...],
         said: tuple[Message, ...],
         read: Callable[[str], Any] | None,
         flow: Flow,
         rank: float,
     ) -> tuple[Reply, Any]:
-        lane = route.lane
-        request = route.wire.build(
-            Call(route.model, said, route.options, route.output), route.endpoint
-        )
-        cost = FREE
-        if lane.quota is not None:
-            cost = lane.quota.estimate(len(request.body), route.options.get("max_tokens"))
+        """A reply by one of the routes, and what `read` makes of it."""
         now = self._loop.time
-        first: float | None = None
+        requests: dict[int, HttpRequest] = {}
+        began: float | None = None
         failures = 0
+        usable = routes
         while True:
-            if lane.broken is not None or not lane.try_enter(now(), cost):
-                await self._lanes.enter(lane, rank, cost)
+            route, entered = await self._enter(usable, said, requests, rank)
             flow.attempts += 1
-            sent = now()
-            if first is None:
-                first = sent
-            result: Reply | CallError
+            began = entered.at if began is None else began
             try:
-                response = _without_key(
-                    await self._transport.send(request, route.timeouts), route.key
-                )
-                result = route.wire.parse(response)
-                if read is not None and type(result) is Reply:
-                    output = read(result.text)
-            except TransportError as error:
-                result = error
-            except CallError as error:  # the answer came, but can't be read
-                assert isinstance(result, Reply)
-                error.usage = result.usage
-                result = error
+                outcome = await self._send(route, requests[id(route)], read)
             except BaseException:
-                self._lanes.left(lane)
+                self._lanes.left(route.lane, entered)
                 raise
+            result = outcome.result
             if type(result) is Reply:
-                flow.usage = (
-                    flow.usage + result.usage if flow.usage is not NO_USAGE else result.usage
-                )
+                used = flow.usage is not NO_USAGE
+                flow.usage = flow.usage + result.usage if used else result.usage
                 flow.model = f"{route.provider}/{route.model}"
                 self._patience.answered()
-                self._lanes.answered(lane, cost, result.usage, len(request.body))
-                return result, output if read is not None else None
+                self._lanes.answered(route.lane, entered, result.usage, outcome.readings)
+                return result, outcome.output
             assert isinstance(result, CallError)
-            self._lanes.failed(lane, result, sent, cost, len(request.body))
+            self._lanes.failed(route.lane, entered, result, outcome.readings)
             flow.usage += result.usage
-            failures += result.signal is not Signal.THROTTLE
-            await self._patience.before_retry(route.policy, result, failures, now() - first, flow)
+            if result.signal is Signal.OUTAGE:
+                failures += route.lane.blames(failures + 1)
+            else:
+                failures += result.signal is not Signal.THROTTLE
             rank = -1e9  # what was begun is finished first
+            usable = tuple(other for other in usable if other is not route)
+            if usable and result.signal is not Signal.NONE:
+                continue  # another of those that share the calls may do
+            usable = routes
+            await self._patience.before_retry(
+                route.policy,
+                result,
+                failures,
+                now() - began,
+                flow,
+                rationed=route.lane.rations_retries,
+            )
+
+    async def _enter(
+        self,
+        routes: tuple[Route, ...],
+        said: tuple[Message, ...],
+        requests: dict[int, HttpRequest],
+        rank: float,
+    ) -> tuple[Route, Entered]:
+        """The route whose lane lets the call in, with its request in `requests`."""
+        first = routes[0]
+        if id(first) not in requests:
+            requests[id(first)] = _request(first, said)
+        limiter = first.lane.limiter
+        assert limiter is not None
+        cost = limiter.estimate(
+            first.template, len(requests[id(first)].body), first.options.get("max_tokens")
+        )
+        if len(routes) == 1 and first.lane.broken is None:
+            entered = first.lane.try_enter(self._loop.time(), cost)
+            if entered is not None:
+                return first, entered
+        turn = await self._lanes.enter([route.lane for route in routes], rank, cost)
+        route = next(route for route in routes if route.lane is turn.lane)
+        if id(route) not in requests:
+            requests[id(route)] = _request(route, said)
+        return route, turn.entered
+
+    async def _send(
+        self, route: Route, request: HttpRequest, read: Callable[[str], Any] | None
+    ) -> Outcome:
+        """One attempt."""
+        try:
+            response = _without_key(await self._transport.send(request, route.timeouts), route.key)
+        except TransportError as error:
+            return Outcome(error)
+        readings = read_limits(response.headers)
+        result = route.wire.parse(response)
+        if read is None or type(result) is not Reply:
+            return Outcome(result, readings)
+        try:
+            return Outcome(result, readings, read(result.text))
+        except CallError as error:  # the answer came, but can't be read
+            error.usage = result.usage
+            return Outcome(error, readings)
 
     def _route(self, step: Step, skill: Skill, model: Model) -> Route:
         told = self._settings
@@ -179,13 +233,7 @@ class Calls:
         policy = RetryPolicy(int(retries))
         if skill.retry_delay is not None:
             policy = RetryPolicy(int(retries), base=skill.retry_delay)
-        lane = self._lanes.open(
-            (endpoint.base_url, endpoint.key, model.model),
-            f"{model.provider}/{model.model}",
-            step,
-            told.limits or model.limits,
-            None,
-        )
+        lane = self._lanes.open_model(endpoint, model.model, step, told.limits or model.limits)
         return Route(
             model.model,
             model.provider,
@@ -197,7 +245,13 @@ class Calls:
             Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
             policy,
             endpoint.key.reveal().encode(),
+            id(skill),
         )
+
+
+def _request(route: Route, said: tuple[Message, ...]) -> HttpRequest:
+    call = Call(route.model, said, route.options, route.output)
+    return route.wire.build(call, route.endpoint)
 
 
 def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:

@@ -7,6 +7,7 @@ that waits for a retry gives its place to another worker and takes one back befo
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from random import Random
 from typing import Any
@@ -19,14 +20,17 @@ from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
+from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
 from flowpool.engine.uses import Uses
 from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
+from flowpool.sharing import Sharing, open_sharing
 from flowpool.skill import Skill
 from flowpool.template import look_up
 from flowpool.tools.base import Tool
+from flowpool.transport import shared as shared_transport
 from flowpool.values import Status, Transport
 
 
@@ -62,9 +66,15 @@ class World(Struct):
     transport: Transport
     environ: Mapping[str, str]
     random: Random
+    sharing: Sharing | None = None  # with other runs at the same limits
 
     def __repr__(self) -> str:
         return f"World({self.transport!r})"  # the environment holds keys
+
+
+def real_world() -> World:
+    """The world outside of tests. Needs a running loop."""
+    return World(shared_transport(), os.environ, Random(), open_sharing(os.environ))
 
 
 class Run:
@@ -108,8 +118,8 @@ class Run:
         """
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
-        patience = Patience(self._wait, world.random)
-        lanes = Lanes(self._settings)
+        patience = Patience(self._wait, world.random, self._loop.time)
+        lanes = Lanes(self._settings, Seats(world.sharing))
         self._calls = Calls(self._settings, lanes, patience, world.transport, world.environ)
         self._uses = Uses(self._settings, lanes, patience)
         self._source.open()
@@ -121,6 +131,7 @@ class Run:
                     self._calls.prepare(step, step.runner)
                 elif isinstance(step.runner, Tool):
                     self._uses.prepare(step, step.runner)
+            lanes.begin()
             self.lanes = lanes.all()
             if (limit := self._settings.deadline) is not None:
                 timer = self._loop.call_later(

@@ -31,9 +31,10 @@ Wait = Callable[[Flow, float], Awaitable[None]]
 class Patience:
     """The waits between attempts, for all calls of a run. `wait` lets a flow wait without its place."""
 
-    def __init__(self, wait: Wait, random: Random) -> None:
+    def __init__(self, wait: Wait, random: Random, now: Callable[[], float]) -> None:
         self._wait = wait
         self._random = random
+        self._now = now
         self._budget = RetryBudget()
 
     def answered(self) -> None:
@@ -41,16 +42,30 @@ class Patience:
         self._budget.answered()
 
     async def before_retry(
-        self, policy: RetryPolicy, error: CallError, failures: int, elapsed: float, flow: Flow
+        self,
+        policy: RetryPolicy,
+        error: CallError,
+        failures: int,
+        elapsed: float,
+        flow: Flow,
+        *,
+        rationed: bool = False,
     ) -> None:
-        """Waits for the next attempt, or raises `error` when there is none."""
+        """Waits for the next attempt, or raises `error` when there is none.
+
+        rationed: so many calls fail that the retry also needs a part of the run's budget, and waits for it.
+        """
         wait = policy.wait(error, max(1, failures), elapsed, self._random.random())
         if wait is None:
             raise error
-        if error.signal is Signal.OUTAGE and not self._budget.take():
-            error.add_note("Not tried again: too many of this run's calls fail.")
-            raise error
+        if error.signal is Signal.THROTTLE:
+            return  # the lane lets nobody in before it is time
         await self._wait(flow, wait)
+        while rationed and not self._budget.take(self._now()):
+            elapsed += RetryBudget.ASK_AGAIN
+            if elapsed > policy.patience:
+                raise error
+            await self._wait(flow, RetryBudget.ASK_AGAIN)
 
     async def back_off(self, policy: RetryPolicy, failures: int, flow: Flow) -> None:
         """Waits before a function is called again."""

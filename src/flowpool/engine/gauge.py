@@ -1,183 +1,252 @@
 """What one dimension of a limit still holds, told by headers: a model of the provider's bucket. Knows no clock.
 
-A reading says `remaining` of `limit`, and perhaps in how many seconds the bucket is full. What `limit` means
-differs between providers (the bucket's size, or the rate a minute with a smaller bucket behind it), so the refill
-rate is taken from how readings relate to each other, and a plain reading of the limit only where it agrees.
+A reading says `remaining` of `limit`, and perhaps in how many seconds the bucket is full. Nothing says whether
+`limit` is the bucket's size or the rate a minute with a smaller bucket behind it. Under the first meaning each
+reading bounds the rate, under the second the size; the meaning whose bounds never contradict each other holds.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from math import inf, log
 
+from flowpool.engine.bucket import Cost
 from flowpool.values import Reading
+
+
+def produced(cost: Cost) -> float:
+    """What a call takes from a bucket of tokens where only what is really produced counts."""
+    return cost.input + cost.output
+
+
+MEASURES: dict[str, Callable[[Cost], float]] = {
+    "requests": lambda cost: 1.0,
+    # The usual rule: what may be produced is reserved, if the call says how much that is.
+    "tokens": lambda cost: max(cost.reserved, cost.input) if cost.reserved else produced(cost),
+    "input": lambda cost: cost.input,
+    "output": lambda cost: cost.output,
+}  # fmt: skip
+
+
+Totals = tuple[float, float]  # units sent, as reserved and as produced
+
+
+class Span:
+    """Bounds of a number, narrowed by each observation. `misses`: how often observations contradict, lately."""
+
+    __slots__ = ("high", "low", "misses")
+
+    FORGET = 0.1
+
+    def __init__(self) -> None:
+        self.low, self.high, self.misses = 0.0, inf, 0.0
+
+    def narrow(self, low: float, high: float) -> None:
+        if low > high or low > self.high or high < self.low:
+            self.misses += self.FORGET * (1.0 - self.misses)
+            self.low, self.high = (low, high) if low <= high else (0.0, inf)
+            return
+        self.misses -= self.FORGET * self.misses
+        self.low, self.high = max(low, self.low), min(high, self.high)
+
+    @property
+    def middle(self) -> float:
+        return 0.5 * (self.low + self.high) if self.high < inf else self.low
 
 
 class Gauge:
     """The bucket as it must stand now: the freshest reading, plus the refill, minus what was sent since."""
 
     __slots__ = (
-        "_at", "_blur", "_fresh", "_later", "_level", "_reads", "_since", "_taken",
-        "capacity", "dimension", "factor", "limit", "pending", "rate",
+        "_as_minute", "_as_size", "_at", "_before", "_blur", "_fresh", "_level", "_lost", "_reads", "_slack",
+        "_took", "_took_plain", "_wary", "capacity", "dimension", "factor", "limit", "of", "others", "plain", "rate",
+        "share",
     )  # fmt: skip
 
-    SPAN = 20.0  # seconds over which the rate is measured
+    FLOOR = 0.03  # of the capacity, left for what we can't know
+    SLACK, MOST_SLACK = 0.012, 0.05  # of a call's cost, where the bucket holds no more than the call
+    WARY, MOST_WARY, CALMS = 0.005, 0.1, 60.0  # added by a refusal, of the capacity; seconds to forget it
+    RISE = 0.3  # the part of a rise of the level that one reading is believed for
+    TRUST = 0.25  # contradictions among ten readings that refute a meaning
+    LEARN_OTHERS = 0.05  # weight of a second's readings
+    LEARN_FACTOR = 0.05  # weight of a second's readings
+    BELIEF = 10.0  # seconds of the rate that our estimates are believed for at first
+    SURER = 0.1  # nearer to what was charged, in the logarithm, must the other rule be to be taken
+    FACTORS = (0.02, 4.0)
 
     def __init__(self, dimension: str) -> None:
         self.dimension = dimension
+        self.of = MEASURES.get(dimension, MEASURES["tokens"])
+        self.plain = 0  # 1 where output counts as it is produced, and isn't reserved
         self.rate = 0.0  # units a second; 0 while nothing is known
         self.capacity = 0.0
         self.limit = 0.0
         self.factor = 1.0  # how the provider's charge relates to our estimate
-        self.pending = 0.0  # what calls in flight may still be charged for their output
+        self.others = 0.0  # units a second that somebody else takes
+        self.share = 1.0  # the part of the rate that is ours to use
         self._level = 0.0
         self._at = 0.0
-        self._fresh = float("-inf")
-        self._taken = 0.0  # all that was ever sent, by our estimate
+        self._fresh = -inf
         self._reads = 0
-        self._since: _Point | None = None
-        self._later: _Point | None = None
+        self._slack = self.SLACK
         self._blur = 0.0  # what rounding leaves open
-
-    @property
-    def taken(self) -> float:
-        return self._taken
+        self._as_size, self._as_minute = Span(), Span()
+        # Lately lost by the readings, and taken by our estimates: what was reserved, and what was produced.
+        self._lost = self._took = self._took_plain = 0.0
+        self._before: tuple[float, float, float, float] | None = None  # a reading's time, level, totals
+        self._wary = 0.0  # of the capacity, added to the floor by refusals
 
     @property
     def is_per_minute(self) -> bool:
         """Whether the limit is what is refilled in a minute."""
         return self.rate > 0.0 and abs(self.rate * 60.0 / self.limit - 1.0) < 0.05
 
-    def level(self, now: float) -> float:
-        """What may be left now."""
-        return min(self.capacity, self._level + self.rate * max(0.0, now - self._at)) - self.pending
+    @property
+    def net(self) -> float:
+        """Units a second that are ours to use."""
+        others = self.others
+        rate = self.rate * self.share
+        if others > 0.0:
+            rate = min(rate, max(0.1 * self.rate, self.rate - others))
+        return rate
 
-    def floor(self, cost: float) -> float:
-        """What is left untouched, against what we can't know: a little, and never so much that nothing goes."""
-        return max(0.0, min(0.03 * self.capacity + self._blur, 0.9 * self.capacity - cost))
+    def level(self, now: float) -> float:
+        """What may be left for us now."""
+        full = self.capacity * self.share
+        return min(full, self._level + self.net * max(0.0, now - self._at))
 
     def wait(self, cost: float, now: float) -> float:
         """Seconds until `cost` may be sent."""
         if self.rate <= 0.0:
             return 0.0
-        cost = min(cost * self.factor, self.capacity)
-        short = cost + self.floor(cost) - self.level(now)
-        return short / self.rate if short > 1e-9 else 0.0
+        capacity = self.capacity * self.share
+        cost *= self.factor
+        if cost > capacity:
+            cost = capacity
+        floor = (self.FLOOR + self._wary) * capacity + self._blur
+        if floor > 0.9 * capacity - cost:
+            # A bucket that holds little more than the call: wait a moment longer than it takes to fill.
+            floor = max(self._slack * cost, 0.9 * capacity - cost)
+        net = self.net
+        short = cost + floor - self._level
+        wait = short / net - max(0.0, now - self._at)
+        return wait if wait > 1e-9 else 0.0
 
     def take(self, cost: float, now: float) -> None:
-        self._taken += cost
         if self.rate > 0.0:
             self._refill(now)
             self._level -= cost * self.factor
 
-    def refuse(self, cost: float) -> None:
+    def refuse(self, cost: float, *, foreseen: bool) -> None:
         """A call wasn't admitted: it took nothing."""
-        self._taken -= cost
         self._level += cost * self.factor
-        self._since = self._later = None
+        self._before = None
+        if not foreseen:
+            self._slack = min(self.MOST_SLACK, 1.5 * self._slack)
+            self._wary = min(self.MOST_WARY, self._wary + self.WARY)
 
-    def charge(self, amount: float) -> None:
-        """Takes what was charged after the call was sent."""
-        self._level -= amount
+    def read(
+        self, reading: Reading, sent: float, before: Totals, total: float, cost: float, now: float
+    ) -> None:
+        """Learns from the headers of the answer to a call sent at `sent`.
 
-    def read(self, reading: Reading, sent: float, taken: float, cost: float, now: float) -> None:
-        """Learns from the headers of the answer to a call sent at `sent`, when `taken` had been sent in all."""
-        if sent <= self._fresh:
+        before: what had been sent in all up to it, as reserved and as produced; total: what has been by now;
+        cost: the call's own, 0 if it was refused.
+        """
+        if self.limit and abs(reading.limit - self.limit) > 0.01 * self.limit:
+            self._forget()  # the limit itself was changed
+        self.limit = reading.limit
+        self._learn(reading, cost)
+        if sent <= self._fresh or self.rate <= 0.0:
             return
         self._fresh = sent
-        if self.limit and abs(reading.limit - self.limit) > 0.01 * self.limit:
-            self._since = self._later = None  # the limit itself was changed
-            self.rate = self.capacity = 0.0
-        self.limit = reading.limit
         self._reads += 1
-        self._learn(reading, sent, taken, cost)
-        since = (self._taken - taken) * self.factor
-        level = reading.remaining + self.rate * (now - sent) - since
+        self._compare(reading, sent, before, cost)
+        level = reading.remaining * self.share + self.net * (now - sent)
+        level -= (total - before[self.plain]) * self.factor
         self._refill(now)
-        self._level = (
-            level
-            if level < self._level or self._reads < 4
-            else (self._level + 0.3 * (level - self._level))
-        )
-        self._level = min(self.capacity, self._level)
+        if level < self._level or self._reads < 4:
+            self._level = level
+        else:
+            self._level += self.RISE * (level - self._level)
+        self._level = min(self.capacity * self.share, self._level)
+
+    def _forget(self) -> None:
+        self.rate = self.capacity = 0.0
+        self._as_size, self._as_minute = Span(), Span()
+        self._before = None
 
     def _refill(self, now: float) -> None:
-        self._level = min(self.capacity, self._level + self.rate * max(0.0, now - self._at))
+        # A little above full, so that waiting for more than the capacity ends.
+        full = self.capacity * self.share * (1.0 + self._slack)
+        self._level = min(full, self._level + self.net * max(0.0, now - self._at))
         self._at = now
 
-    def _learn(self, reading: Reading, sent: float, taken: float, cost: float) -> None:
-        told = self._told(reading, cost)
-        measured = self._measured(reading, sent, taken)
-        if measured is not None:
-            rate, error = measured
-            near = [t for t in (*told, reading.limit / 86_400.0) if abs(t - rate) < max(0.02, error) * rate]
-            if near:
-                self.rate = min(near, key=lambda t: abs(t - rate))
-            elif error < 0.05 or self.rate <= 0.0:
-                self.rate = rate
-        if self.rate <= 0.0:
-            self.rate = min(told)
-        seen = reading.remaining + cost
-        if reading.reset is not None and not reading.coarse:
-            seen = max(seen, reading.remaining + self.rate * reading.reset)
-        self.capacity = min(reading.limit, max(self.capacity, seen, 1.0))
-        self._blur = 1000.0 if reading.coarse and self.dimension != "requests" else 0.0
-
-    def _measured(self, reading: Reading, sent: float, taken: float) -> tuple[float, float] | None:
-        """The rate by two readings, and its relative error; None until they lie far enough apart."""
-        if reading.reset is None or reading.coarse:
-            return None
-        now = _Point(sent, reading.reset, reading.remaining, taken)
-        nearly_full = reading.remaining > self.capacity - max(3.0, 0.05 * self.capacity)
-        since = self._since
-        if since is None or nearly_full or sent - since.at > 2.0 * self.SPAN:
-            # A full bucket loses what is refilled: only from here on do the sums hold.
-            self._since, self._later = now, None
-            return None
-        result = self._by_calls(since, now) if self.dimension == "requests" else _by_units(since, now)
-        if self._later is None:
-            self._later = now
-        elif sent - since.at > self.SPAN:
-            self._since, self._later = self._later, now
-        return result
-
-    def _by_calls(self, since: _Point, now: _Point) -> tuple[float, float] | None:
-        """Filling the bucket up takes `reset`: what was taken made that longer, the time that passed shorter.
-
-        So both together are the seconds that refilling the calls taken in between lasts. Unlike the change of
-        `remaining`, this isn't blurred by whole units.
-        """
-        seconds = now.at - since.at + now.reset - since.reset
-        calls = now.taken - since.taken
-        if calls < 8 or seconds <= 0.02 or self.capacity < 8:
-            return None
-        return calls / seconds, 0.003 / seconds + 0.3 / calls
-
-    def _told(self, reading: Reading, cost: float) -> list[float]:
-        """What the rate is by each plain reading of the headers that they don't contradict."""
+    def _learn(self, reading: Reading, cost: float) -> None:
         minute = reading.limit / 60.0
-        if reading.coarse or not reading.reset:
-            return [minute]
-        rates = [minute]
-        used = reading.limit - reading.remaining
-        if used >= 20.0 or self.rate <= 0.0:  # fewer whole units tell little
-            rates.append(used / reading.reset)
-        # The call itself is missing from the bucket, so filling it takes at least as long as its cost does.
-        least = 0.95 * cost / (reading.reset + 0.0005)
-        return [rate for rate in rates if rate >= least] or [max(rates)]
+        in_thousands = reading.coarse and self.dimension != "requests"
+        self._blur = 500.0 if in_thousands else 0.0
+        if reading.reset is None:
+            self.rate = minute
+            self.capacity = min(reading.limit, max(self.capacity, reading.remaining + cost, 1.0))
+            return
+        least, most = reading.remaining - self._blur, reading.remaining + max(1.0, self._blur)
+        soonest = max(0.0, reading.reset - (1.0 if reading.coarse else 0.001))
+        latest = reading.reset + (0.0 if reading.coarse else 0.001)
+        charge = cost if self.dimension == "requests" else 0.0  # surely missing from the bucket
+        used_low, used_high = max(reading.limit - most, charge), reading.limit - least
+        self._as_size.narrow(
+            used_low / latest if latest > 0.0 else inf, used_high / soonest if soonest > 0.0 else inf
+        )
+        size_low = max(least + minute * soonest, charge)
+        size_high = min(most + minute * latest, 1.01 * reading.limit + 1.0)
+        self._as_minute.narrow(size_low, size_high if minute * latest >= charge else -inf)
+        self._choose(reading, minute)
 
+    def _choose(self, reading: Reading, minute: float) -> None:
+        size, per_minute = self._as_size, self._as_minute
+        if (per_minute.misses > self.TRUST and size.misses < per_minute.misses) or (
+            per_minute.misses > 0.0 and size.misses == 0.0
+        ):
+            self.rate, self.capacity = size.middle, reading.limit
+        else:
+            self.rate = minute
+            known = per_minute.misses < self.TRUST
+            self.capacity = min(reading.limit, max(1.0, per_minute.low)) if known else reading.limit
 
-class _Point(NamedTuple):
-    """A reading: when its call was sent, seconds to full, what remained, and all that had been sent."""
+    def _compare(self, reading: Reading, sent: float, before: Totals, cost: float) -> None:
+        """What the bucket lost since the last reading, against what we took from it."""
+        level = reading.remaining
+        if reading.reset is not None and not reading.coarse:
+            level = self.capacity - self.rate * reading.reset
+        previous, self._before = self._before, (sent, level, *before)
+        if previous is None or level > 0.9 * self.capacity - cost:
+            self.others *= 0.99  # nearly full: nobody takes much, and a refill may be lost
+            return
+        seconds = sent - previous[0]
+        lost = previous[1] + self.rate * seconds - level
+        self._wary -= min(1.0, seconds / self.CALMS) * self._wary
+        if self.dimension == "requests":
+            weight = min(1.0, self.LEARN_OTHERS * seconds)
+            self.others += self.LEARN_OTHERS * (lost - before[0] + previous[2]) - weight * self.others
+            self.others = min(self.rate, max(-self.rate, self.others))
+        else:
+            self._weigh(lost, before[0] - previous[2], before[1] - previous[3], seconds)
 
-    at: float
-    reset: float
-    remaining: float
-    taken: float
-
-
-def _by_units(since: _Point, now: _Point) -> tuple[float, float] | None:
-    """How `reset` grew as `remaining` fell: exact for tokens, whose units are small."""
-    units, seconds = since.remaining - now.remaining, now.reset - since.reset
-    if abs(seconds) < 0.05 or units * seconds <= 0.0:
-        return None
-    return units / seconds, 0.001 / abs(seconds) + 1.0 / abs(units)
+    def _weigh(self, lost: float, took: float, took_plain: float, seconds: float) -> None:
+        """Learns how the provider charges: what is reserved or what is produced, and how much more or less."""
+        if self._took == 0.0:
+            self._lost = self._took = self._took_plain = self.rate * self.BELIEF
+        weight = min(0.5, self.LEARN_FACTOR * seconds)
+        self._lost += lost - weight * self._lost
+        self._took += took - weight * self._took
+        self._took_plain += took_plain - weight * self._took_plain
+        charged = max(1.0, self._lost)
+        ratios = charged / max(1.0, self._took), charged / max(1.0, self._took_plain)
+        if self.dimension == "tokens":
+            errors = abs(log(ratios[0])), abs(log(ratios[1]))
+            if errors[self.plain] > errors[1 - self.plain] + self.SURER:
+                self.plain = 1 - self.plain
+                self.of = produced if self.plain else MEASURES["tokens"]
+        least, most = self.FACTORS
+        self.factor = min(most, max(least, ratios[self.plain]))

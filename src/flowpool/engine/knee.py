@@ -193,7 +193,7 @@ class LoadCurve:
             latency = sums.latency / w
             latency = max(0.1 * latency, latency - per_token * (sums.tokens / w - tokens))
             slowness = self._last.slowness(queue, load) if self._last is not None else 1.0
-            points.append(Point(w / slowness**2, queue, load, latency / scale))
+            points.append(Point(w / slowness**2, queue, load, max(1e-6, latency / scale)))
             within += sums.squares(per_token) / (scale * slowness) ** 2
         return points, within
 

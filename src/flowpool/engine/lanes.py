@@ -4,86 +4,130 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from flowpool.chain import Step
-from flowpool.engine.bucket import Cost, Quota, tightest
-from flowpool.engine.lane import Lane
+from flowpool.engine.breaker import Breaker
+from flowpool.engine.bucket import Cost, tightest
+from flowpool.engine.lane import FREE, Entered, Lane
+from flowpool.engine.limiter import Limiter
+from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.errors import CallError
-from flowpool.values import NO_USAGE, Limits, Usage
+from flowpool.values import Endpoint, Limits, Reading, Usage
 
 AUTO_START, AUTO_CEILING = 64, 1000
-Ticket = asyncio.Future[None]
+
+
+class Turn(NamedTuple):
+    """Whose lane let a waiting call in."""
+
+    lane: CallLane
+    entered: Entered
+
+
+Ticket = asyncio.Future[Turn]
 CallLane = Lane[Ticket]
 
 
 class Lanes:
     """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seats: Seats) -> None:
         self._settings = settings
+        self._seats = seats
         self._lanes: dict[object, CallLane] = {}
         self._loop = asyncio.get_running_loop()
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
+        self._models: dict[CallLane, tuple[Endpoint, str]] = {}
         self._told: dict[object, tuple[int, Limits]] = {}
 
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
 
+    def begin(self) -> None:
+        """All lanes are open: takes a seat for each at the limit that others may share."""
+        for lane, (endpoint, model) in self._models.items():
+            assert lane.limiter is not None
+            self._seats.take(lane.limiter, endpoint, model)
+
     def close(self) -> None:
+        self._seats.close()
         for timer in self._timers.values():
             timer.cancel()
 
-    def open(
-        self, key: object, name: str, step: Step, limits: Limits | None, width: int | None
+    def open_model(
+        self, endpoint: Endpoint, model: str, step: Step, limits: Limits | None
     ) -> CallLane:
-        """The lane of `key`. Steps that share one keep to the tightest of what was told of it."""
-        limits = limits or Limits()
-        ceilings = [n for n in (limits.concurrent, step.max_flows) if n is not None]
-        if width is None:
-            ceilings.append(self._settings.max_flows or AUTO_CEILING)
-        elif step.max_flows is None:
-            ceilings.append(width)
-        ceiling = min(ceilings)
+        """The lane of a model at an endpoint. Steps that share one keep to the tightest of what was told of it."""
+        told = self._settings.max_flows
+        key = (endpoint.base_url, endpoint.key, model)
+        ceiling, limits = self._tighten(key, step, told or AUTO_CEILING, limits or Limits())
+        window = AdaptiveWindow(told or AUTO_START, ceiling)
+        lane = self._lane(key, f"{endpoint.provider}/{model}", window)
+        # Who says how many flows they want gets them almost at once; unasked, the pace is found.
+        lane.limiter = Limiter(eager=told is not None, limits=limits)
+        lane.breaker = Breaker()
+        self._models[lane] = endpoint, model
+        return lane
+
+    def open_tool(self, key: object, name: str, step: Step, width: int) -> CallLane:
+        """The lane of a tool, `width` calls wide unless a step that uses it says otherwise."""
+        ceiling, _ = self._tighten(key, step, step.max_flows or width, Limits())
+        return self._lane(key, name, FixedWindow(ceiling))
+
+    def _tighten(self, key: object, step: Step, width: int, limits: Limits) -> tuple[int, Limits]:
+        ceiling = min(n for n in (limits.concurrent, step.max_flows, width) if n is not None)
         if key in self._told:
             known, known_limits = self._told[key]
             ceiling, limits = min(known, ceiling), tightest(known_limits, limits)
         self._told[key] = ceiling, limits
-        window: Window = FixedWindow(ceiling)
-        if width is None:
-            window = AdaptiveWindow(self._settings.max_flows or AUTO_START, ceiling)
-        quota = Quota(limits)
+        return ceiling, limits
+
+    def _lane(self, key: object, name: str, window: Window) -> CallLane:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(name, window)
-        lane.window, lane.quota = window, quota if quota else None
+        lane.window = window
         return lane
 
-    async def enter(self, lane: CallLane, rank: float, cost: Cost) -> None:
-        """Waits for a turn in the lane; raises the lane's failure if it is broken."""
-        if lane.broken is None:
-            ticket: Ticket = self._loop.create_future()
+    async def enter(self, lanes: Sequence[CallLane], rank: float, cost: Cost = FREE) -> Turn:
+        """Waits for a turn in any of the lanes; raises the last one's failure when all are broken."""
+        while True:
+            usable = [lane for lane in lanes if lane.broken is None]
+            if not usable:
+                raise _again(lanes[-1].broken)
+            now = self._loop.time()
+            for lane in sorted(usable, key=_load) if len(usable) > 1 else usable:
+                if (entered := lane.try_enter(now, cost)) is not None:
+                    return Turn(lane, entered)
+            turn = await self._wait(usable, rank, cost)
+            if turn.lane.broken is None:
+                return turn
+            turn.lane.leave(turn.entered, self._loop.time())
+
+    async def _wait(self, lanes: Sequence[CallLane], rank: float, cost: Cost) -> Turn:
+        ticket: Ticket = self._loop.create_future()
+        for lane in lanes:
             lane.wait_for(ticket, rank, cost)
+        for lane in lanes:
             self._pump(lane)
-            try:
-                await ticket
-            except asyncio.CancelledError:
-                if ticket.done() and not ticket.cancelled():
-                    self.left(lane)  # its turn came in the same moment
-                raise
-            if lane.broken is None:
-                return
-            lane.leave()
-        error = copy.copy(lane.broken)
-        error.__dict__.pop("__notes__", None)  # those speak of another item
-        raise error
+        try:
+            return await ticket
+        except asyncio.CancelledError:
+            if ticket.done() and not ticket.cancelled():
+                turn = ticket.result()
+                self.left(turn.lane, turn.entered)  # its turn came in the same moment
+            raise
 
     def _pump(self, lane: CallLane) -> None:
         """Tells those whose turn has come, and asks again when the lane says."""
         now = self._loop.time()
-        for ticket in lane.admit(now, asyncio.Future.done):
-            ticket.set_result(None)
+        while (admitted := lane.admit(now, asyncio.Future.done)) is not None:
+            ticket, entered = admitted
+            ticket.set_result(Turn(lane, entered))
         timer = self._timers.pop(lane, None)
         if timer is not None:
             timer.cancel()
@@ -91,21 +135,33 @@ class Lanes:
         if turn is not None:
             self._timers[lane] = self._loop.call_at(turn, self._pump, lane)
 
-    def left(self, lane: CallLane) -> None:
-        lane.leave()
+    def left(self, lane: CallLane, entered: Entered) -> None:
+        lane.leave(entered, self._loop.time())
         if lane.queued:
             self._pump(lane)
 
-    def answered(self, lane: CallLane, cost: Cost, usage: Usage, size: int) -> None:
-        lane.answered()
-        if lane.quota is not None:
-            lane.quota.settle(cost, usage, size)
+    def answered(
+        self, lane: CallLane, entered: Entered, usage: Usage, readings: tuple[Reading, ...]
+    ) -> None:
+        lane.answered(entered, self._loop.time(), usage, readings)
         if lane.queued:
             self._pump(lane)
 
-    def failed(self, lane: CallLane, error: CallError, sent: float, cost: Cost, size: int) -> None:
-        lane.failed(error, sent, self._loop.time())
-        if lane.quota is not None and error.usage is not NO_USAGE:
-            lane.quota.settle(cost, error.usage, size)
+    def failed(
+        self, lane: CallLane, entered: Entered, error: CallError, readings: tuple[Reading, ...]
+    ) -> None:
+        lane.failed(entered, error, self._loop.time(), readings)
         if lane.queued:
             self._pump(lane)
+
+
+def _load(lane: CallLane) -> float:
+    return lane.in_flight / lane.window.size
+
+
+def _again(error: CallError | None) -> CallError:
+    """The lane's failure for another call: without the notes that speak of an earlier item."""
+    assert error is not None
+    again = copy.copy(error)
+    again.__dict__.pop("__notes__", None)
+    return again

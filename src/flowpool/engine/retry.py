@@ -43,24 +43,31 @@ class RetryPolicy(Struct, frozen=True):
 
 
 class RetryBudget:
-    """Keeps retries from multiplying an outage: a run may retry `reserve` calls, and one in five beyond.
+    """Keeps retries from multiplying an outage: `reserve` of them are free, then one for five answers.
 
-    Every answered call puts `ratio` of a retry back, up to `reserve`; every retry for an outage takes one.
+    Every answered call puts `ratio` of a retry back and every second `trickle` of one, up to `reserve`, so who
+    finds none left waits and asks again.
     """
 
-    __slots__ = ("_ratio", "_reserve", "left")
+    __slots__ = ("_at", "_ratio", "_reserve", "_trickle", "left")
 
-    def __init__(self, reserve: float = 100.0, ratio: float = 0.2) -> None:
+    ASK_AGAIN = 1.0  # seconds
+
+    def __init__(self, reserve: float = 100.0, ratio: float = 0.2, trickle: float = 1.0) -> None:
         self._reserve = reserve
         self._ratio = ratio
+        self._trickle = trickle
+        self._at = 0.0
         self.left = reserve
 
     def answered(self) -> None:
         if self.left < self._reserve:
             self.left = min(self._reserve, self.left + self._ratio)
 
-    def take(self) -> bool:
-        """Whether one more retry is allowed; takes it."""
+    def take(self, now: float) -> bool:
+        """Takes a retry if there is one; else ask again after `ASK_AGAIN` seconds."""
+        self.left = min(self._reserve, self.left + self._trickle * (now - self._at))
+        self._at = now
         if self.left < 1.0:
             return False
         self.left -= 1.0

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from random import Random
 from typing import Any
 
 from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.engine.background import loop_thread
-from flowpool.engine.driver import Keep, Run, World
+from flowpool.engine.driver import Keep, Run, World, real_world
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
 from flowpool.results import Record
 from flowpool.runner import Runner
-from flowpool.transport import shared as shared_transport
 from flowpool.values import Status
 
 
@@ -39,7 +36,7 @@ async def arun_one(
         [0] * len(Status),
         keep_history=isinstance(runner, Chain),
     )
-    await run.execute(world or World(shared_transport(), os.environ, Random()))
+    await run.execute(world or real_world())
     record = records[0]
     if isinstance(runner, Chain):
         runner.history, runner.accumulated = record.steps or [], run.accumulated

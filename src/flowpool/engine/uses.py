@@ -14,7 +14,6 @@ from msgspec import Struct
 
 from flowpool.chain import Step
 from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.lane import FREE
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
@@ -58,11 +57,11 @@ class Uses:
         first: float | None = None
         failures = 0
         while True:
-            if not lane.try_enter(now()):
-                await self._lanes.enter(lane, rank, FREE)
+            entered = lane.try_enter(now())
+            if entered is None:
+                entered = (await self._lanes.enter((lane,), rank)).entered
             flow.attempts += 1
-            if first is None:
-                first = now()
+            first = entered.at if first is None else first
             failure: Exception
             try:
                 return await self._run_tool(route, arguments)
@@ -73,7 +72,7 @@ class Uses:
             except Exception as error:
                 failure = error
             finally:
-                self._lanes.left(lane)
+                self._lanes.left(lane, entered)
             failures += 1
             if isinstance(failure, CallError):
                 await self._patience.before_retry(
@@ -130,7 +129,7 @@ class Uses:
         told = self._settings
         timeout = first_told(step.timeout, told.timeout, 0.0) or None
         retries = int(first_told(step.retries, told.retries, DEFAULT_RETRIES))
-        lane = self._lanes.open(tool, tool.name, step, None, self._width(tool))
+        lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool))
         self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries))
 
     def _width(self, tool: Tool) -> int:
