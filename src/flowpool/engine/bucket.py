@@ -92,7 +92,9 @@ class Ceilings:
             (limits.output_tpm, lambda cost: cost.output),
         )
         self._buckets: list[tuple[MinuteBucket, Callable[[Cost], float]]] = [
-            (MinuteBucket(limit, limit / 60.0), measure) for limit, measure in told if limit is not None
+            (MinuteBucket(limit, limit / 60.0), measure)
+            for limit, measure in told
+            if limit is not None
         ]
         if limits.rpm is not None:
             self._buckets.append((MinuteBucket(limits.rpm, 1.0), lambda cost: 1.0))
@@ -114,29 +116,30 @@ class Ceilings:
 class MinuteBucket:
     """At most `limit` units in any 60 seconds: what the bucket holds when full comes out of the minute's refill.
 
-    It is as deep as the largest call, so that none has to overdraw it; from a call that needs more than 9/10 of the
-    minute nothing else fits beside it.
+    It is as deep as the largest call, so that none has to overdraw it. A call of more than LARGEST of the minute's
+    units goes when the bucket is full, and is paid back before the next.
     """
 
-    __slots__ = ("_at", "_capacity", "_level", "_limit")
+    __slots__ = ("_at", "_capacity", "_level", "_limit", "_rate")
 
     LARGEST = 0.9
 
     def __init__(self, limit: float, capacity: float) -> None:
         self._limit = limit
+        # A single unit needs no allowance: the next one comes when the first is refilled.
+        self._rate = (limit - capacity if capacity > 1.0 else limit) / 60.0
         self._capacity = self._level = min(capacity, limit)
         self._at = 0.0
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until `amount` may be taken; 0 for now."""
         if amount > self._capacity:
-            self._capacity = max(self._capacity, min(amount, self.LARGEST * self._limit))
-        rate = max(self._limit - self._capacity, 0.0) / 60.0 if self._capacity > 1.0 else self._limit / 60.0
+            self._deepen(min(amount, self.LARGEST * self._limit))
         if now > self._at:
-            self._level = min(self._capacity, self._level + (now - self._at) * rate)
+            self._level = min(self._capacity, self._level + (now - self._at) * self._rate)
             self._at = now
         short = min(amount, self._capacity) - self._level
-        return short / rate if short > 1e-9 else 0.0
+        return short / self._rate if short > 1e-9 else 0.0
 
     def take(self, amount: float) -> None:
         self._level -= amount
@@ -144,6 +147,11 @@ class MinuteBucket:
     def settle(self, amount: float) -> None:
         """Corrects an earlier `take` by what was really used: positive for more, negative for less."""
         self._level = min(self._capacity, self._level - amount)
+
+    def _deepen(self, capacity: float) -> None:
+        if capacity > max(1.0, self._capacity):
+            self._capacity = capacity
+            self._rate = (self._limit - capacity) / 60.0
 
 
 class Quota:

@@ -59,16 +59,23 @@ class Gauge:
 
     __slots__ = (
         "_as_minute", "_as_size", "_at", "_before", "_blur", "_fresh", "_level", "_lost", "_reads", "_slack",
-        "_took", "_took_plain", "_wary", "capacity", "dimension", "factor", "limit", "of", "others", "plain", "rate",
-        "share",
+        "_took", "_took_plain", "_wary", "capacity", "dimension", "factor", "limit", "of", "others", "plain",
+        "rate", "share",
     )  # fmt: skip
 
     FLOOR = 0.03  # of the capacity, left for what we can't know
-    SLACK, MOST_SLACK = 0.012, 0.05  # of a call's cost, where the bucket holds no more than the call
-    WARY, MOST_WARY, CALMS = 0.005, 0.1, 60.0  # added by a refusal, of the capacity; seconds to forget it
+    SLACK, MOST_SLACK = (
+        0.012,
+        0.05,
+    )  # of a call's cost, where the bucket holds no more than the call
+    WARY, MOST_WARY, CALMS = (
+        0.005,
+        0.1,
+        60.0,
+    )  # added by a refusal, of the capacity; seconds to forget it
     RISE = 0.3  # the part of a rise of the level that one reading is believed for
     TRUST = 0.25  # contradictions among ten readings that refute a meaning
-    LEARN_OTHERS = 0.05  # weight of a second's readings
+    LEARN_OTHERS = 0.1  # weight of a second's readings
     LEARN_FACTOR = 0.05  # weight of a second's readings
     BELIEF = 10.0  # seconds of the rate that our estimates are believed for at first
     SURER = 0.1  # nearer to what was charged, in the logarithm, must the other rule be to be taken
@@ -93,7 +100,9 @@ class Gauge:
         self._as_size, self._as_minute = Span(), Span()
         # Lately lost by the readings, and taken by our estimates: what was reserved, and what was produced.
         self._lost = self._took = self._took_plain = 0.0
-        self._before: tuple[float, float, float, float] | None = None  # a reading's time, level, totals
+        self._before: tuple[float, float, float, float] | None = (
+            None  # a reading's time, level, totals
+        )
         self._wary = 0.0  # of the capacity, added to the floor by refusals
 
     @property
@@ -140,7 +149,9 @@ class Gauge:
     def refuse(self, cost: float, *, foreseen: bool) -> None:
         """A call wasn't admitted: it took nothing."""
         self._level += cost * self.factor
-        self._before = None
+        if self._before is not None:
+            at, level, reserved, plain = self._before
+            self._before = (at, level, reserved + cost, plain + cost)
         if not foreseen:
             self._slack = min(self.MOST_SLACK, 1.5 * self._slack)
             self._wary = min(self.MOST_WARY, self._wary + self.WARY)
@@ -196,7 +207,8 @@ class Gauge:
         charge = cost if self.dimension == "requests" else 0.0  # surely missing from the bucket
         used_low, used_high = max(reading.limit - most, charge), reading.limit - least
         self._as_size.narrow(
-            used_low / latest if latest > 0.0 else inf, used_high / soonest if soonest > 0.0 else inf
+            used_low / latest if latest > 0.0 else inf,
+            used_high / soonest if soonest > 0.0 else inf,
         )
         size_low = max(least + minute * soonest, charge)
         size_high = min(most + minute * latest, 1.01 * reading.limit + 1.0)
@@ -228,7 +240,9 @@ class Gauge:
         self._wary -= min(1.0, seconds / self.CALMS) * self._wary
         if self.dimension == "requests":
             weight = min(1.0, self.LEARN_OTHERS * seconds)
-            self.others += self.LEARN_OTHERS * (lost - before[0] + previous[2]) - weight * self.others
+            self.others += (
+                self.LEARN_OTHERS * (lost - before[0] + previous[2]) - weight * self.others
+            )
             self.others = min(self.rate, max(-self.rate, self.others))
         else:
             self._weigh(lost, before[0] - previous[2], before[1] - previous[3], seconds)

@@ -18,7 +18,7 @@ from flowpool.engine.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.errors import CallError
 from flowpool.values import Endpoint, Limits, Reading, Usage
 
-AUTO_START, AUTO_CEILING = 64, 1000
+AUTO_START, AUTO_CEILING = 16, 1000
 
 
 class Turn(NamedTuple):
@@ -65,7 +65,8 @@ class Lanes:
         told = self._settings.max_flows
         key = (endpoint.base_url, endpoint.key, model)
         ceiling, limits = self._tighten(key, step, told or AUTO_CEILING, limits or Limits())
-        window = AdaptiveWindow(told or AUTO_START, ceiling)
+        # A number that somebody chose is kept to; unasked, the server's own is found.
+        window: Window = FixedWindow(ceiling) if told else AdaptiveWindow(AUTO_START, ceiling)
         lane = self._lane(key, f"{endpoint.provider}/{model}", window)
         # Who says how many flows they want gets them almost at once; unasked, the pace is found.
         lane.limiter = Limiter(eager=told is not None, limits=limits)

@@ -1,8 +1,8 @@
 """When a lane's next call may go, so that the provider's limits are used and not overrun. Knows no clock.
 
-Four sources of knowledge: ceilings that somebody told; a ramp while nothing is known; gauges made of limit headers;
-and a pacer for a dimension (requests, tokens) from the first 429 on that no header explains. A call goes when all of
-them let it.
+Four sources of knowledge: ceilings that somebody told; a ramp while nothing is known; gauges made of limit
+headers; and a pacer for a dimension (requests, tokens) from the first 429 on that no header explains. A call goes
+when all of them let it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from flowpool.engine.gauge import MEASURES, Gauge
 from flowpool.engine.pacer import Pacer
 from flowpool.values import Limits, Reading
 
-Totals = tuple[float, float, float, float, float]
-INDEX = {"requests": 0, "tokens": 1, "input": 2, "output": 3}
-FINISHED = 4  # output tokens of calls that ended
+# What has been sent in all, by dimension. Of output: what ended calls used and what those in flight may use; what
+# ended calls used; what was sent.
+Totals = tuple[float, ...]
+REQUESTS, TOKENS, INPUT, OUTPUT, FINISHED, OUTPUT_SENT = range(6)
+INDEX = {"requests": REQUESTS, "tokens": TOKENS, "input": INPUT, "output": OUTPUT}
+PACED = INDEX | {"output": OUTPUT_SENT}
 
 
 class Sent(Struct, frozen=True):
@@ -53,9 +56,7 @@ class Limiter:
     """
 
     __slots__ = (
-        "_alone",
         "_ceilings",
-        "_eager",
         "_estimates",
         "_first",
         "_gauges",
@@ -77,37 +78,32 @@ class Limiter:
     RAMP_DOUBLES = 0.5  # seconds, up to RAMP_STEEP
     RAMP_STEEP = 48.0  # calls a second; above it the ramp doubles more slowly
     RAMP_SLOWS = 2.5  # seconds: the faster it grows, the more calls meet the first 429
-    EAGER_BURST, EAGER_START, EAGER_DOUBLES = 32, 3200.0, 0.01  # the ramp of who says how many flows
     RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
-    CHANCE = 50  # calls between two 429s that are no sign of a limit
     HALF_LIFE = 3600.0  # seconds in which what was learned before loses half its weight
-    BEHIND = 0.99  # of the rate a minute that headers tell, where a shorter window is enforced behind it
+    BALANCE = 0.02  # of the rate, at most, that one call of `balance` changes
+    BEHIND = (
+        0.99  # of the rate a minute that headers tell, where a shorter window is enforced behind it
+    )
 
-    def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
-        self._ceilings = Ceilings(limits) if limits is not None else None
+    def __init__(self, *, ramp: bool = True, limits: Limits | None = None) -> None:
+        self._ceilings: Ceilings | None = None
+        self.tell(limits)
         self._estimates = Estimates()
-        self._ramp = True
-        self._eager = eager
+        self._ramp = ramp
         self._start = 0.0  # calls a second that were allowed before
         self._first: float | None = None
         self._next = 0.0
-        self._totals = [0.0] * 5
+        self._totals = [0.0] * 6
         self._paused_until = -inf
         self._last_cut = -inf
         self._last_cost = Cost()
-        self._alone = -inf  # calls that had been sent at the last 429 that started no pacer
         self._share = 1.0
         self.gauges: dict[str, Gauge] = {}
         self.pacers: dict[str, Pacer] = {}
         self._gauges: tuple[Gauge, ...] = ()
         self._pacers: tuple[tuple[str, Pacer], ...] = ()
         self.throttles = 0
-
-    @property
-    def calls_sent(self) -> float:
-        """Calls sent so far."""
-        return self._totals[0]
 
     @property
     def share(self) -> float:
@@ -121,6 +117,22 @@ class Limiter:
         for _, pacer in self._pacers:
             pacer.rate *= share / self._share  # it is measured by what we send
         self._share = share
+
+    def tell(self, limits: Limits | None) -> None:
+        """Sets the ceilings that somebody knows, never to be exceeded; learning goes on below them."""
+        rates = limits and (limits.rpm, limits.tpm, limits.input_tpm, limits.output_tpm)
+        known = limits is not None and any(limit is not None for limit in rates or ())
+        self._ceilings = Ceilings(limits) if known and limits is not None else None
+
+    def balance(self, ours: float, all_: float) -> None:
+        """Moves the paced rates a little towards our share of what all send: headers alone know the whole limit.
+
+        ours, all_: calls a second lately. To be called a few times a second.
+        """
+        if ours > 0.0:
+            change = self.BALANCE * (self._share * all_ / ours - 1.0)
+            for _, pacer in self._pacers:
+                pacer.rate *= 1.0 + min(self.BALANCE, max(-self.BALANCE, change))
 
     def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Cost:
         """What a call will take, learned from calls of the same `key` (model and template)."""
@@ -147,8 +159,7 @@ class Limiter:
         if self._first is None:
             self._first = now
         if self._ramp:
-            if not self._eager or self._totals[0] >= self.EAGER_BURST:
-                self._next = max(self._next, now) + 1.0 / self._ramp_rate(now)
+            self._next = max(self._next, now) + 1.0 / self._ramp_rate(now)
         for gauge in self._gauges:
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
@@ -160,8 +171,9 @@ class Limiter:
         totals[1] += MEASURES["tokens"](cost)
         totals[2] += cost.input
         totals[3] += cost.output
+        totals[5] += cost.output
         self._last_cost = cost
-        return Sent(now, cost, (totals[0], totals[1], totals[2], totals[3], totals[4]))
+        return Sent(now, cost, tuple(totals))
 
     def answered(self, sent: Sent, now: float, readings: Sequence[Reading], used: Cost) -> None:
         """An answer came that used so many input and output tokens (0 where that isn't known)."""
@@ -295,21 +307,22 @@ class Limiter:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
         if dimension in INDEX:
             return dimension
-        fullest = min(self._gauges, key=lambda g: g.level(self._last_cut) / g.capacity, default=None)
-        return fullest.dimension if fullest is not None and fullest.dimension in INDEX else "requests"
+        fullest = min(
+            self._gauges, key=lambda g: g.level(self._last_cut) / g.capacity, default=None
+        )
+        return (
+            fullest.dimension if fullest is not None and fullest.dimension in INDEX else "requests"
+        )
 
     def _pace(self, sent: Sent, now: float, dimension: str) -> None:
         """A 429 that no header explains: a pacer finds the rate."""
-        index, cost = INDEX[dimension], MEASURES[dimension](sent.cost)
+        index, cost = PACED[dimension], MEASURES[dimension](sent.cost)
         pacer = self.pacers.get(dimension)
         if pacer is not None:
             pacer.refused(cost, sent.at, sent.totals[index], now)
             return
-        alone, self._alone = self._alone, sent.totals[0]
-        if sent.totals[0] - alone > self.CHANCE:
-            return  # one 429 is an event, two are a limit
-        elapsed = now - (self._first if self._first is not None else now)
-        pacer = Pacer.at_first_429(cost, self._totals[index], elapsed, now)
+        before, elapsed = sent.totals[index] - cost, sent.at - (self._first or 0.0)
+        pacer = Pacer.at_first_429(cost, before, elapsed, self._totals[index], now)
         self._add(dimension, pacer)
         pacer.rest(max(self._paused_until, now + pacer.REST * cost / pacer.pace))
         self._ramp = False
@@ -330,8 +343,6 @@ class Limiter:
         assert self._first is not None
         steep = self.RAMP_DOUBLES * log2(self.RAMP_STEEP / self.RAMP_START)
         passed = now - self._first
-        if self._eager:
-            return self.EAGER_START * 2.0 ** min(20.0, passed / self.EAGER_DOUBLES)
         if passed < steep:
             rate = self.RAMP_START * 2.0 ** (passed / self.RAMP_DOUBLES)
         else:
@@ -345,4 +356,5 @@ class Limiter:
 
 
 def _measure(dimension: str, cost: Cost) -> float:
-    return MEASURES.get(dimension, MEASURES["tokens"])(cost)
+    measure = MEASURES.get(dimension, MEASURES["tokens"])
+    return measure(cost)

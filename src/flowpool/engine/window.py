@@ -66,6 +66,7 @@ class AdaptiveWindow:
     SHRINK = 0.85  # a fit makes of the window no less
     SLOWEST = 5.0  # times the least latency seen: no growth beyond
     CUT = 0.7
+    EVERY = 0.02  # seconds between two fits, at least: quicker answers tell no more
     IDLE = 64  # answers between fits while less than half of it is used
     MEMORY, LEAST_MEMORY = 16, 400  # answers that count: so many windows, but at least so many
 
@@ -77,6 +78,7 @@ class AdaptiveWindow:
         self._history = _InFlight()
         self._change = _Change()
         self._answers = 0
+        self._adjusted = -math.inf
         self._queues = 0
         self._recent = 0.0  # the mean latency of the last answers
         self._seen = 0
@@ -96,7 +98,8 @@ class AdaptiveWindow:
         self._recent += (latency - self._recent) / min(32, self._seen)
         self._answers += 1
         self._queues += ahead
-        if self._answers >= max(4, self.size // 4):
+        if self._answers >= max(4, self.size // 4) and now - self._adjusted >= self.EVERY:
+            self._adjusted = now
             self._adjust()
 
     def throttled(self, sent: float, now: float) -> None:
