@@ -118,6 +118,35 @@ def memory() -> list[Row]:
     ]
 
 
+def rates() -> list[Row]:
+    rows = []
+    for headers, bar, most in (("openai", 11.9, 3), ("none", 14.0, 30)):
+        figures, refused = [], []
+        for _ in range(ROUNDS):
+            with SimServer(
+                "free",
+                cpu=SERVER_CPU,
+                headers=headers,
+                rpm=3000,
+                depth=1.0,
+                latency=Fixed(0.3),
+                answer_chars=200,
+            ) as server:
+                figures.append(child("limited", server.url, "600"))
+                refused.append(server.ledger()["throttled"])
+        wall, throttled = median(figures, "wall"), statistics.median(refused)
+        name = "600 items at 3,000 a minute, nothing configured, " + (
+            "with headers" if headers == "openai" else "no headers"
+        )
+        rows.append(_bounded(name, wall, 11.3, bar))
+        rows.append(
+            Row(
+                "the same, answers of 429", f"{throttled:.0f}", "", "", f"{most}", throttled <= most
+            )
+        )
+    return rows
+
+
 def startup() -> list[Row]:
     rows = []
     bare = _command_ms("pass")
@@ -160,7 +189,8 @@ def _bounded(name: str, wall: float, bound: float, bar: float) -> Row:
 
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
-    bench.__name__: bench for bench in (cpu_per_item, waves, wide, busy, stages, memory, startup)
+    bench.__name__: bench
+    for bench in (cpu_per_item, waves, wide, busy, stages, memory, rates, startup)
 }
 
 

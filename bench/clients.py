@@ -143,8 +143,21 @@ def _busy(url: str, count: int, flows: int) -> dict[str, float]:
     return {"wall": wall, "busy": busy / (flows * (until - start))}
 
 
+def _limited(url: str, count: int) -> dict[str, float]:
+    """A pool with nothing configured against a provider with limits."""
+    from flowpool import Pool
+
+    pool = Pool(_skill(url), [{"text": f"{i} {TEXT}"} for i in range(count)], progress=False)
+
+    def run() -> None:
+        assert not pool.run().failed
+
+    return measure(run)
+
+
 def main(job: str, url: str, *numbers: str) -> None:
     jobs = {"pool": _pool, "loop": _loop, "stages": _stages, "stream": _stream, "busy": _busy}
+    jobs["limited"] = _limited
     figures = jobs[job](url, *map(int, numbers))  # type: ignore[operator]
     figures["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(figures))

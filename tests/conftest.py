@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from random import Random
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from flowpool import Model, Pool, Skill
 from flowpool.pool import World
 from flowpool.simulator import Fixed, Profile, Provider, SimTransport, run_virtual
+
+# Tests share no limit with the user's own runs, and leave nothing in the user's cache.
+os.environ["FLOWPOOL_SHARE"] = "off"
 
 
 class Simulation:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowpool.engine.breaker import Breaker
-from flowpool.engine.bucket import Bucket, tightest
+from flowpool.engine.bucket import tightest
 from flowpool.engine.lane import Entered, Lane
 from flowpool.engine.limiter import Limiter
 from flowpool.engine.window import FixedWindow
@@ -136,27 +136,6 @@ def test_a_dead_provider_is_probed_and_then_given_up() -> None:
     assert 300 <= now <= 340
     assert probes < 25
     assert "not answered" in str(lane.broken)
-
-
-def test_requests_are_spaced_evenly_from_the_first() -> None:
-    bucket = Bucket(60.0)
-    assert bucket.wait(1.0, 0.0) == 0.0
-    bucket.take(1.0)
-    assert bucket.wait(1.0, 0.25) == 0.75
-    assert bucket.wait(1.0, 1.0) == 0.0
-    bucket.take(1.0)
-    assert bucket.wait(1.0, 100.0) == 0.0
-    bucket.take(1.0)
-    assert bucket.wait(1.0, 100.0) == 1.0
-
-
-def test_a_debt_is_paid_back_before_the_next() -> None:
-    bucket = Bucket(60.0, 10.0)
-    assert bucket.wait(25.0, 0.0) == 0.0
-    bucket.take(25.0)
-    assert bucket.wait(5.0, 0.0) == 20.0
-    bucket.settle(-5.0)
-    assert bucket.wait(5.0, 0.0) == 15.0
 
 
 def test_the_tightest_of_two_limits_is_told_for_each() -> None:

@@ -54,7 +54,7 @@ def test_runs_at_one_key_use_its_limit_together_and_fairly(runs: int) -> None:
 def test_the_next_run_starts_at_the_rate_that_was_learned(tmp_path: Path) -> None:
     seconds = []
     for _ in range(2):
-        at, pool = provider("none"), None
+        at = provider("none")
 
         async def timed() -> Any:
             start = asyncio.get_running_loop().time()

@@ -75,7 +75,7 @@ class Gauge:
     )  # added by a refusal, of the capacity; seconds to forget it
     RISE = 0.3  # the part of a rise of the level that one reading is believed for
     TRUST = 0.25  # contradictions among ten readings that refute a meaning
-    LEARN_OTHERS = 0.1  # weight of a second's readings
+    LEARN_OTHERS = 0.05  # weight of a second's readings
     LEARN_FACTOR = 0.05  # weight of a second's readings
     BELIEF = 10.0  # seconds of the rate that our estimates are believed for at first
     SURER = 0.1  # nearer to what was charged, in the logarithm, must the other rule be to be taken
@@ -149,9 +149,7 @@ class Gauge:
     def refuse(self, cost: float, *, foreseen: bool) -> None:
         """A call wasn't admitted: it took nothing."""
         self._level += cost * self.factor
-        if self._before is not None:
-            at, level, reserved, plain = self._before
-            self._before = (at, level, reserved + cost, plain + cost)
+        self._before = None
         if not foreseen:
             self._slack = min(self.MOST_SLACK, 1.5 * self._slack)
             self._wary = min(self.MOST_WARY, self._wary + self.WARY)

@@ -62,13 +62,12 @@ class Lanes:
         self, endpoint: Endpoint, model: str, step: Step, limits: Limits | None
     ) -> CallLane:
         """The lane of a model at an endpoint. Steps that share one keep to the tightest of what was told of it."""
-        told = self._settings.max_flows
         key = (endpoint.base_url, endpoint.key, model)
+        told = step.max_flows or self._settings.max_flows
         ceiling, limits = self._tighten(key, step, told or AUTO_CEILING, limits or Limits())
-        # A number that somebody chose is kept to; unasked, the server's own is found.
+        # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
         window: Window = FixedWindow(ceiling) if told else AdaptiveWindow(AUTO_START, ceiling)
         lane = self._lane(key, f"{endpoint.provider}/{model}", window)
-        # Who says how many flows they want gets them almost at once; unasked, the pace is found.
         lane.limiter = Limiter(eager=told is not None, limits=limits)
         lane.breaker = Breaker()
         self._models[lane] = endpoint, model
@@ -134,6 +133,8 @@ class Lanes:
             timer.cancel()
         turn = lane.next_turn(now)
         if turn is not None:
+            # uvloop's time has steps of a millisecond: an earlier moment would be asked for again and again.
+            turn = max(turn, now + 0.001)
             self._timers[lane] = self._loop.call_at(turn, self._pump, lane)
 
     def left(self, lane: CallLane, entered: Entered) -> None:

@@ -1,8 +1,8 @@
 """When a lane's next call may go, so that the provider's limits are used and not overrun. Knows no clock.
 
 Four sources of knowledge: ceilings that somebody told; a ramp while nothing is known; gauges made of limit
-headers; and a pacer for a dimension (requests, tokens) from the first 429 on that no header explains. A call goes
-when all of them let it.
+headers; and a pacer for a dimension (requests, tokens) once 429s come that no header explains. A call goes when
+all of them let it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,9 @@ from flowpool.engine.gauge import MEASURES, Gauge
 from flowpool.engine.pacer import Pacer
 from flowpool.values import Limits, Reading
 
-# What has been sent in all, by dimension. Of output: what ended calls used and what those in flight may use; what
-# ended calls used; what was sent.
-Totals = tuple[float, ...]
-REQUESTS, TOKENS, INPUT, OUTPUT, FINISHED, OUTPUT_SENT = range(6)
-INDEX = {"requests": REQUESTS, "tokens": TOKENS, "input": INPUT, "output": OUTPUT}
-PACED = INDEX | {"output": OUTPUT_SENT}
+Totals = tuple[float, float, float, float, float]
+INDEX = {"requests": 0, "tokens": 1, "input": 2, "output": 3}
+FINISHED = 4  # output tokens of calls that ended
 
 
 class Sent(Struct, frozen=True):
@@ -56,7 +53,9 @@ class Limiter:
     """
 
     __slots__ = (
+        "_alone",
         "_ceilings",
+        "_eager",
         "_estimates",
         "_first",
         "_gauges",
@@ -72,38 +71,50 @@ class Limiter:
         "gauges",
         "pacers",
         "throttles",
-    )  # fmt: skip
+    )
 
     RAMP_START = 8.0  # calls a second
     RAMP_DOUBLES = 0.5  # seconds, up to RAMP_STEEP
     RAMP_STEEP = 48.0  # calls a second; above it the ramp doubles more slowly
     RAMP_SLOWS = 2.5  # seconds: the faster it grows, the more calls meet the first 429
+    EAGER_BURST, EAGER_START, EAGER_DOUBLES = (
+        32,
+        3200.0,
+        0.01,
+    )  # the ramp of who says how many flows
     RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
+    QUANTUM = 0.001  # seconds: a loop's time has no finer steps
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
+    CHANCE = 50  # calls between two 429s that are no sign of a limit
     HALF_LIFE = 3600.0  # seconds in which what was learned before loses half its weight
-    BALANCE = 0.02  # of the rate, at most, that one call of `balance` changes
     BEHIND = (
         0.99  # of the rate a minute that headers tell, where a shorter window is enforced behind it
     )
 
-    def __init__(self, *, ramp: bool = True, limits: Limits | None = None) -> None:
-        self._ceilings: Ceilings | None = None
-        self.tell(limits)
+    def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
+        self._ceilings = Ceilings(limits) if limits is not None else None
         self._estimates = Estimates()
-        self._ramp = ramp
+        self._ramp = True
+        self._eager = eager
         self._start = 0.0  # calls a second that were allowed before
         self._first: float | None = None
         self._next = 0.0
-        self._totals = [0.0] * 6
+        self._totals = [0.0] * 5
         self._paused_until = -inf
         self._last_cut = -inf
         self._last_cost = Cost()
+        self._alone = -inf  # calls that had been sent at the last 429 that started no pacer
         self._share = 1.0
         self.gauges: dict[str, Gauge] = {}
         self.pacers: dict[str, Pacer] = {}
         self._gauges: tuple[Gauge, ...] = ()
         self._pacers: tuple[tuple[str, Pacer], ...] = ()
         self.throttles = 0
+
+    @property
+    def calls_sent(self) -> float:
+        """Calls sent so far."""
+        return self._totals[0]
 
     @property
     def share(self) -> float:
@@ -118,22 +129,6 @@ class Limiter:
             pacer.rate *= share / self._share  # it is measured by what we send
         self._share = share
 
-    def tell(self, limits: Limits | None) -> None:
-        """Sets the ceilings that somebody knows, never to be exceeded; learning goes on below them."""
-        rates = limits and (limits.rpm, limits.tpm, limits.input_tpm, limits.output_tpm)
-        known = limits is not None and any(limit is not None for limit in rates or ())
-        self._ceilings = Ceilings(limits) if known and limits is not None else None
-
-    def balance(self, ours: float, all_: float) -> None:
-        """Moves the paced rates a little towards our share of what all send: headers alone know the whole limit.
-
-        ours, all_: calls a second lately. To be called a few times a second.
-        """
-        if ours > 0.0:
-            change = self.BALANCE * (self._share * all_ / ours - 1.0)
-            for _, pacer in self._pacers:
-                pacer.rate *= 1.0 + min(self.BALANCE, max(-self.BALANCE, change))
-
     def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Cost:
         """What a call will take, learned from calls of the same `key` (model and template)."""
         return self._estimates.estimate(key, input_bytes, max_tokens)
@@ -141,7 +136,7 @@ class Limiter:
     def wait(self, cost: Cost, now: float) -> float:
         """Seconds until a call of this cost may go; 0 for now."""
         wait = self._paused_until - now
-        if self._ramp and self._next - now > wait and self._first is not None:
+        if self._ramp and self._next - now > max(wait, self.QUANTUM) and self._first is not None:
             wait = self._next - now
         for gauge in self._gauges:
             other = gauge.wait(gauge.of(cost), now)
@@ -158,7 +153,7 @@ class Limiter:
     def sent(self, cost: Cost, now: float) -> Sent:
         if self._first is None:
             self._first = now
-        if self._ramp:
+        if self._ramp and not (self._eager and self._totals[0] < self.EAGER_BURST):
             self._next = max(self._next, now) + 1.0 / self._ramp_rate(now)
         for gauge in self._gauges:
             gauge.take(gauge.of(cost), now)
@@ -171,9 +166,8 @@ class Limiter:
         totals[1] += MEASURES["tokens"](cost)
         totals[2] += cost.input
         totals[3] += cost.output
-        totals[5] += cost.output
         self._last_cost = cost
-        return Sent(now, cost, tuple(totals))
+        return Sent(now, cost, (totals[0], totals[1], totals[2], totals[3], totals[4]))
 
     def answered(self, sent: Sent, now: float, readings: Sequence[Reading], used: Cost) -> None:
         """An answer came that used so many input and output tokens (0 where that isn't known)."""
@@ -316,13 +310,16 @@ class Limiter:
 
     def _pace(self, sent: Sent, now: float, dimension: str) -> None:
         """A 429 that no header explains: a pacer finds the rate."""
-        index, cost = PACED[dimension], MEASURES[dimension](sent.cost)
+        index, cost = INDEX[dimension], MEASURES[dimension](sent.cost)
         pacer = self.pacers.get(dimension)
         if pacer is not None:
             pacer.refused(cost, sent.at, sent.totals[index], now)
             return
-        before, elapsed = sent.totals[index] - cost, sent.at - (self._first or 0.0)
-        pacer = Pacer.at_first_429(cost, before, elapsed, self._totals[index], now)
+        alone, self._alone = self._alone, sent.totals[0]
+        if sent.totals[0] - alone > self.CHANCE:
+            return  # one 429 is an event, two are a limit
+        elapsed = now - (self._first if self._first is not None else now)
+        pacer = Pacer.at_first_429(cost, self._totals[index], elapsed, now)
         self._add(dimension, pacer)
         pacer.rest(max(self._paused_until, now + pacer.REST * cost / pacer.pace))
         self._ramp = False
@@ -343,6 +340,10 @@ class Limiter:
         assert self._first is not None
         steep = self.RAMP_DOUBLES * log2(self.RAMP_STEEP / self.RAMP_START)
         passed = now - self._first
+        if self._eager:
+            eager: float = self.EAGER_START * 2.0 ** min(20.0, passed / self.EAGER_DOUBLES)
+            return eager
+        rate: float
         if passed < steep:
             rate = self.RAMP_START * 2.0 ** (passed / self.RAMP_DOUBLES)
         else:
@@ -356,5 +357,4 @@ class Limiter:
 
 
 def _measure(dimension: str, cost: Cost) -> float:
-    measure = MEASURES.get(dimension, MEASURES["tokens"])
-    return measure(cost)
+    return MEASURES.get(dimension, MEASURES["tokens"])(cost)
