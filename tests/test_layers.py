@@ -30,6 +30,7 @@ ROWS: dict[int, tuple[str, ...]] = {
         ),
         *("tools.base", "tools.schema", "wire", "wire.*"),
         *("engine", "engine.plan", "engine.retry", "engine.window", "engine.bucket", "engine.lane"),
+        *("engine.lane_view", "engine.meter"),
         *(
             "engine.breaker",
             "engine.knee",
@@ -56,9 +57,10 @@ ROWS: dict[int, tuple[str, ...]] = {
             "engine.places",
             "engine.single",
             "engine.stream",
+            "engine.tally",
         ),
         "engine.background",
-        *("results", "pool"),
+        *("results", "pool", "snapshot"),
     ),
     5: ("views", "views.*", "simulator", "simulator.*", "cli", "cli.*", "demo", "demo.*"),
 }

@@ -12,15 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from msgspec import Struct
-
 from flowpool import wiring
 from flowpool.chain import as_runner
 from flowpool.data.items import open_rows
 from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.driver import Keep, Run, Sink, real_world
 from flowpool.engine.driver import World as World
-from flowpool.engine.lanes import CallLane
+from flowpool.engine.lane_view import BOUNDS as BOUNDS
+from flowpool.engine.lane_view import LaneView as LaneView
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import OnError as OnError
 from flowpool.engine.settings import checked
@@ -30,22 +29,12 @@ from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.engine.stream import Stream
 from flowpool.errors import InvalidInput, NotFinished
 from flowpool.results import Record, Results
+from flowpool.snapshot import Snapshot as Snapshot
 from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
 _IN_MEMORY: tuple[type, ...] = (type(iter([])), type(iter(())))
-
-
-class Snapshot(Struct, frozen=True):
-    """What a progress callable is told. `total` is None for a source of unknown length; seconds."""
-
-    total: int | None
-    running: int
-    done: int
-    failed: int
-    cancelled: int
-    elapsed: float
 
 
 class Pool:
@@ -231,21 +220,32 @@ class Pool:
         return self._interrupted
 
     @property
-    def lanes(self) -> list[CallLane]:
-        """The lanes of the run, or of the last one, to look at: a lane's repr says how full it is."""
-        return list(self._run.lanes) if self._run is not None else []
+    def lanes(self) -> list[LaneView]:
+        """How the lanes of the run stand now, or stood at its end; from any thread. See `LaneView`.
+
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> results = pool.run()
+        >>> [(lane.name, lane.in_flight, lane.bound) for lane in pool.lanes]
+        [('<lambda>', 0, 'items')]
+        """
+        return list(self._run.look()) if self._run is not None else []
 
     @property
     def snapshot(self) -> Snapshot:
-        """The counts and seconds of the run, as a progress callable is given them."""
-        status = self.status
+        """How the run stands, as a progress callable is told it; from any thread."""
+        status, now, run = self.status, self._clock(), self._run
+        counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
+        if run is None:
+            return Snapshot(self._source.length, *counts)
+        tally = run.tally
         return Snapshot(
             self._source.length,
-            status[RUNNING],
-            status[DONE],
-            status[FAILED],
-            status[CANCELLED],
-            self._clock() - self._started,
+            *counts,
+            now - self._started,
+            tally.rate(now),
+            run.look(),
+            dict(tally.spent),
+            tally.failure,
         )
 
     # The course of a run

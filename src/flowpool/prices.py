@@ -65,14 +65,14 @@ class Rates(Struct, frozen=True):
     reasoning: Rate | None = None
     request: Decimal = _NOTHING  # dollars a call
 
-    def cost(self, usage: Usage) -> float:
-        """Dollars that a call with this usage costs.
+    def cost(self, usage: Usage, calls: int = 1) -> float:
+        """Dollars that a call with this usage costs, or so many calls together, as if all were alike.
 
         >>> Rates(Rate(Decimal(3)), Rate(Decimal(15))).cost(Usage(1000, 200))
         0.006
         """
-        size = usage.input_tokens
-        sent, made = size, usage.output_tokens
+        size = usage.input_tokens // calls
+        sent, made = usage.input_tokens, usage.output_tokens
         total = _NOTHING
         if self.cached_input is not None and usage.cached_input_tokens:
             sent -= usage.cached_input_tokens
@@ -85,7 +85,7 @@ class Rates(Struct, frozen=True):
             total += self.reasoning.at(size) * usage.reasoning_tokens
         # A provider's figures may not add up; a cost is never negative for it.
         total += self.input.at(size) * max(sent, 0) + self.output.at(size) * max(made, 0)
-        return float(total / _MILLION + self.request)
+        return float(total / _MILLION + self.request * calls)
 
 
 def rates(provider: str, model: str) -> Rates | None:

@@ -188,7 +188,7 @@ def test_places_come_just_above_what_fills_the_lanes(simulate) -> None:
         await anext(stream)
         seen, [lane] = len(read), pool.lanes
         await stream.aclose()
-        return seen, lane.window.size
+        return seen, lane.window
 
     seen, size = sim.run(main())
     assert seen <= 2 * size

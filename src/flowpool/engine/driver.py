@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
+from concurrent.futures import Future
 from random import Random
 from typing import Any
 
@@ -17,12 +18,14 @@ from msgspec import Struct
 from flowpool.chain import Chain, Step
 from flowpool.engine.calls import Calls
 from flowpool.engine.flow import Flow, Patience
+from flowpool.engine.lane_view import Bound, LaneView
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
+from flowpool.engine.tally import Tally
 from flowpool.engine.uses import Uses
 from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
@@ -32,6 +35,8 @@ from flowpool.template import look_up
 from flowpool.tools.base import Tool
 from flowpool.transport import shared as shared_transport
 from flowpool.values import Status, Transport
+
+LOOK_WAITS = 1.0  # seconds that another thread waits for a busy loop
 
 
 class Sink:
@@ -110,6 +115,8 @@ class Run:
         self.reason = ""
         self.accumulated: dict[str, Any] = {}
         self.lanes: list[CallLane] = []
+        self._looks: tuple[LaneView, ...] = ()
+        self.tally = Tally(0.0)
 
     async def execute(self, world: World) -> None:
         """Runs until every item has ended.
@@ -118,6 +125,7 @@ class Run:
         """
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
+        self.tally = Tally(self._loop.time())
         patience = Patience(self._wait, world.random, self._loop.time)
         lanes = Lanes(self._settings, Seats(world.sharing))
         self._calls = Calls(self._settings, lanes, patience, world.transport, world.environ)
@@ -152,6 +160,7 @@ class Run:
                     await asyncio.wait(self._workers)
                 await self._source.close(was_cut)
             finally:
+                self._looks = self._look()
                 self._is_over = True
                 lanes.close()
                 self._uses.close()
@@ -180,6 +189,32 @@ class Run:
         """The sink has room again."""
         self._fill()
         self._end_if_done()
+
+    # Looking
+
+    def look(self) -> tuple[LaneView, ...]:
+        """How the lanes stand, or stood at the end. From any thread."""
+        if self._ended is None or self._is_over:
+            return self._looks
+        if _running_loop() is self._loop:
+            return self._look()
+        answer: Future[tuple[LaneView, ...]] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: answer.set_result(self._look()))
+            self._looks = answer.result(LOOK_WAITS)
+        except (RuntimeError, TimeoutError):  # the loop is closed by now, or busy: as it was before
+            pass
+        return self._looks
+
+    def _look(self) -> tuple[LaneView, ...]:
+        # Deciding is for the loop's thread alone, and a look asks the lanes what they would decide.
+        idle: Bound = "items"
+        if self._sink.is_full:
+            idle = "reader"
+        elif self._settings.max_flows and self._places.taken >= self._settings.max_flows:
+            idle = "max_flows"
+        now = self._loop.time()
+        return tuple(lane.look(now, idle) for lane in self.lanes)
 
     # Workers
 
@@ -313,21 +348,22 @@ class Run:
                 self._places.reclaim(flow)
             counts[Status.RUNNING] -= 1
             counts[status] += 1
-            self._sink.put(
-                Record(
-                    index,
-                    item,
-                    status,
-                    output,
-                    error,
-                    started,
-                    self._loop.time() - started,
-                    flow.attempts,
-                    flow.usage,
-                    flow.model,
-                    flow.history,
-                )
+            ended = self._loop.time()
+            record = Record(
+                index,
+                item,
+                status,
+                output,
+                error,
+                started,
+                ended - started,
+                flow.attempts,
+                flow.usage,
+                flow.model,
+                flow.history,
             )
+            self.tally.add(record, ended)
+            self._sink.put(record)
         if error is not None and self._settings.on_error in ("raise", "stop"):
             end = self.cancel if self._settings.on_error == "raise" else self.stop
             end(f"items[{index}] failed")
@@ -441,6 +477,13 @@ class Run:
             "options": step.options,
         }
         flow.history.append(entry | ({"error": str(error)} if error else {}))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _kind(runner: Skill | Chain | Tool) -> str:

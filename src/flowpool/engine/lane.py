@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
 
 from flowpool.engine.breaker import Breaker
 from flowpool.engine.bucket import Cost
+from flowpool.engine.gauge import MEASURES
+from flowpool.engine.lane_view import Bound, LaneView
 from flowpool.engine.limiter import Limiter, Sent
+from flowpool.engine.meter import Meter
 from flowpool.engine.window import Window
 from flowpool.errors import CallError, Signal
-from flowpool.values import NO_USAGE, Reading, Usage
+from flowpool.values import NO_USAGE, Limits, Reading, Usage
 
 T = TypeVar("T")
 FREE = Cost()
+# The limiter's names, and those that people read.
+DIMENSIONS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input": "input_tokens",
+    "output": "output_tokens",
+}
 
 
 class Entered(Struct, frozen=True):
@@ -36,8 +46,8 @@ class Lane(Generic[T]):
     is sent.
     """
 
-    __slots__ = ("_arrivals", "_hopeless", "_refusal", "_waiting", "breaker", "in_flight", "limiter",
-                 "name", "throttles", "window")  # fmt: skip
+    __slots__ = ("_arrivals", "_error", "_hopeless", "_meter", "_refusal", "_waiting", "breaker", "in_flight",
+                 "limiter", "name", "throttles", "told", "window")  # fmt: skip
 
     HOPELESS_IN_A_ROW = 3
 
@@ -58,6 +68,9 @@ class Lane(Generic[T]):
         self._waiting: list[tuple[float, int, Cost, T]] = []
         self._arrivals = 0
         self._hopeless = 0
+        self._error: CallError | None = None
+        self._meter = Meter(len(DIMENSIONS))
+        self.told: Limits | None = None  # for people to see: the limiter and the window keep to it
 
     def __repr__(self) -> str:
         state = "broken" if self.broken else f"{self.in_flight}/{self.window.size} in flight"
@@ -135,6 +148,7 @@ class Lane(Generic[T]):
     ) -> None:
         """A call ended with `error`."""
         self.in_flight -= 1
+        self._error = error
         if error.signal is Signal.THROTTLE:
             self.throttles += 1
             self.window.throttled(entered.at, now)
@@ -160,6 +174,53 @@ class Lane(Generic[T]):
         """Whether so many calls fail that retries could make it worse."""
         return self.breaker is not None and self.breaker.rations_retries
 
+    def look(self, now: float, idle: Bound) -> LaneView:
+        """How the lane stands. `idle`: why nothing waits, where nothing does."""
+        limits, used = self._limits(now)
+        bound = self._bound(now, idle)
+        fill = self.in_flight / self.window.size
+        of_rates = bound in (*limits, "limits", "paused", "learning")
+        shares = [used[name] / limit for name, limit in (limits | _told(self.told)).items()]
+        error = self.broken or self._error
+        return LaneView(
+            self.name,
+            bound,
+            limits,
+            used,
+            self.told,
+            max(shares) if shares and of_rates else fill,
+            self.in_flight,
+            self.window.size,
+            self.queued,
+            self.throttles,
+            f"{type(error).__name__}: {error}" if error is not None else "",
+        )
+
+    def _bound(self, now: float, idle: Bound) -> Bound:
+        if self.broken is not None:
+            return "broken"
+        if self.breaker is not None and self.breaker.is_open:
+            return "outage"
+        if self.in_flight >= self.window.size:
+            return self.window.bound
+        if not self._waiting:
+            return idle
+        if self.limiter is None:
+            return ""
+        bound = self.limiter.bound(now)
+        return cast(Bound, DIMENSIONS.get(bound, bound))
+
+    def _limits(self, now: float) -> tuple[dict[str, float], dict[str, float]]:
+        """What was learned and what is used of it, in units a minute."""
+        if self.limiter is None:
+            return {}, {}
+        rates = dict(zip(DIMENSIONS, self._meter.rates(now), strict=True))
+        for name, gauge in self.limiter.gauges.items():
+            rates[name] = rates.get(name, 0.0) * gauge.factor
+        learned = self.limiter.limits()
+        limits = {DIMENSIONS[name]: learned[name] for name in DIMENSIONS if name in learned}
+        return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
+
     def _tell_limiter(
         self, entered: Entered, error: CallError, now: float, readings: tuple[Reading, ...]
     ) -> None:
@@ -176,7 +237,10 @@ class Lane(Generic[T]):
         self.in_flight += 1
         if self.breaker is not None:
             self.breaker.entered(now)
-        sent = self.limiter.sent(cost, now) if self.limiter is not None else None
+        sent = None
+        if self.limiter is not None:
+            sent = self.limiter.sent(cost, now)
+            self._meter.add(now, 1.0, MEASURES["tokens"](cost), cost.input, cost.output)
         return Entered(now, self.in_flight, sent)
 
     def _has_room(self, now: float, cost: Cost) -> bool:
@@ -185,6 +249,18 @@ class Lane(Generic[T]):
         if self.breaker is not None and self.breaker.is_open and not self.breaker.may_enter(now):
             return False
         return self.limiter is None or self.limiter.wait(cost, now) <= 0.0
+
+
+def _told(limits: Limits | None) -> dict[str, float]:
+    if limits is None:
+        return {}
+    told = {
+        "requests": limits.rpm,
+        "tokens": limits.tpm,
+        "input_tokens": limits.input_tpm,
+        "output_tokens": limits.output_tpm,
+    }
+    return {name: limit for name, limit in told.items() if limit is not None}
 
 
 def _used(usage: Usage) -> Cost:

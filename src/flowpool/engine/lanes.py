@@ -11,6 +11,7 @@ from flowpool.chain import Step
 from flowpool.engine.breaker import Breaker
 from flowpool.engine.bucket import Cost, tightest
 from flowpool.engine.lane import FREE, Entered, Lane
+from flowpool.engine.lane_view import Bound
 from flowpool.engine.limiter import Limiter
 from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
@@ -65,11 +66,14 @@ class Lanes:
         key = (endpoint.base_url, endpoint.key, model)
         told = step.max_flows or self._settings.max_flows
         ceiling, limits = self._tighten(key, step, told or AUTO_CEILING, limits or Limits())
+        bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
         # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
-        window: Window = FixedWindow(ceiling) if told else AdaptiveWindow(AUTO_START, ceiling)
+        window: Window
+        window = FixedWindow(ceiling, bound) if told else AdaptiveWindow(AUTO_START, ceiling, bound)
         lane = self._lane(key, f"{endpoint.provider}/{model}", window)
         lane.limiter = Limiter(eager=told is not None, limits=limits)
         lane.breaker = Breaker()
+        lane.told = limits if limits != Limits() else None
         self._models[lane] = endpoint, model
         return lane
 

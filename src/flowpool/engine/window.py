@@ -7,12 +7,17 @@ from bisect import bisect_left
 from typing import Protocol
 
 from flowpool.engine.knee import Knee, LoadCurve
+from flowpool.engine.lane_view import Bound
 
 
 class Window(Protocol):
     """A number of calls in flight, and what moves it."""
 
     size: int
+
+    @property
+    def bound(self) -> Bound:
+        """What keeps it from being wider, in a person's words."""
 
     def answered(
         self, now: float, sent: float, ahead: int, in_flight: int, output_tokens: int
@@ -28,10 +33,11 @@ class Window(Protocol):
 class FixedWindow:
     """A size that somebody chose."""
 
-    __slots__ = ("size",)
+    __slots__ = ("bound", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, bound: Bound = "max_flows") -> None:
         self.size = size
+        self.bound: Bound = bound
 
     def answered(
         self, now: float, sent: float, ahead: int, in_flight: int, output_tokens: int
@@ -70,8 +76,9 @@ class AdaptiveWindow:
     IDLE = 64  # answers between fits while less than half of it is used
     MEMORY, LEAST_MEMORY = 16, 400  # answers that count: so many windows, but at least so many
 
-    def __init__(self, start: int, ceiling: int) -> None:
+    def __init__(self, start: int, ceiling: int, chosen: Bound = "max_flows") -> None:
         self.size = min(start, ceiling)
+        self._chosen: Bound = chosen  # who chose the ceiling
         self._ceiling = ceiling
         self._growth = self.GROWTH
         self._curve = LoadCurve(ceiling)
@@ -85,6 +92,15 @@ class AdaptiveWindow:
         self._least = math.inf
         self._last_cut = -math.inf
         self.knee: Knee | None = None
+
+    @property
+    def bound(self) -> Bound:
+        knee = self.knee
+        if self.size >= self._ceiling:
+            return self._chosen
+        if knee is None or knee.safe > knee.seen:
+            return "learning"
+        return "latency" if knee.curve.pays_to(self.PAYS) < self.MARGIN * knee.safe else "slots"
 
     def answered(
         self, now: float, sent: float, ahead: int, in_flight: int, output_tokens: int

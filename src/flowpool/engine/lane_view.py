@@ -1,0 +1,72 @@
+"""What a person may see of a lane. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from flowpool.values import Limits
+
+Bound = Literal[
+    "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
+    "learning", "paused", "outage", "broken", "items", "reader", "",
+]  # fmt: skip
+
+BOUNDS: dict[Bound, str] = {
+    "requests": "the provider's limit of requests",
+    "tokens": "the provider's limit of tokens",
+    "input_tokens": "the provider's limit of input tokens",
+    "output_tokens": "the provider's limit of output tokens",
+    "limits": "the `limits=` that you set",
+    "max_flows": "the `max_flows` that you set, or a tool's own",
+    "slots": "the server's slots: more calls would only wait there",
+    "latency": "the server's speed: more calls would slow each other",
+    "learning": "it is still being found out how much may be sent",
+    "paused": "a 429 asked to wait",
+    "outage": "the provider answers nobody: one call at a time probes whether it is back",
+    "broken": "no call can succeed, and none is sent",
+    "items": "nothing waits: more items, or the step before, would have to come",
+    "reader": "who reads the stream is behind",
+    "": "nothing: a call would go at once",
+}
+
+
+class LaneView(Struct, frozen=True):
+    """A lane at one moment: what shares a limit, and what holds it back.
+
+    name: `provider/model`, or the tool's.
+    bound: what keeps more calls from going now; `BOUNDS` has the words for each.
+    limits: what was learned of the provider's limits, in units a minute, by `requests`, `tokens`,
+        `input_tokens`, `output_tokens`; empty while nothing is known.
+    used: what was sent in about the last ten seconds, in units a minute, for the same names.
+    told: the ceilings that you set, or None.
+    utilisation: the part in use of what bounds it, from 0 to 1; a little more while a full bucket drains.
+    in_flight, window: calls in flight, and how many may be.
+    queued: calls that wait for their turn.
+    throttled: calls answered 429 so far.
+    error: what the last failed attempt said, "" if none has failed.
+    """
+
+    name: str
+    bound: Bound
+    limits: Mapping[str, float]
+    used: Mapping[str, float]
+    told: Limits | None
+    utilisation: float
+    in_flight: int
+    window: int
+    queued: int
+    throttled: int
+    error: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether the lane was given up: every further call fails as `error` says."""
+        return self.bound == "broken"
+
+    def __repr__(self) -> str:
+        state = "broken" if self.broken else f"{self.in_flight}/{self.window} in flight"
+        bound = f", bound by {self.bound}" if self.bound else ""
+        return f"<Lane {self.name}: {state}, {self.queued} waiting{bound}>"
