@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from flowpool.chain import Chain
+    from flowpool.data.rows import Rows, read
     from flowpool.model import Model, Spread
     from flowpool.pool import Pool
     from flowpool.results import Record, Results
@@ -30,11 +31,13 @@ _HOMES = {
     "Pool": "pool",
     "Record": "results",
     "Results": "results",
+    "Rows": "data.rows",
     "Skill": "skill",
     "Spread": "model",
     "Status": "values",
     "Tool": "tools.base",
     "Usage": "values",
+    "read": "data.rows",
     "tool": "tools.base",
 }
 
@@ -45,12 +48,14 @@ __all__ = [
     "Pool",
     "Record",
     "Results",
+    "Rows",
     "Skill",
     "Spread",
     "Status",
     "Tool",
     "Usage",
     "__version__",
+    "read",
     "tool",
 ]
 

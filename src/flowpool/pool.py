@@ -6,15 +6,14 @@ import asyncio
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from flowpool import wiring
 from flowpool.chain import as_runner
-from flowpool.data.items import open_rows
+from flowpool.data.rows import Rows, as_rows
 from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.driver import Keep, Run, Sink, real_world
 from flowpool.engine.driver import World as World
@@ -34,7 +33,6 @@ from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
-_IN_MEMORY: tuple[type, ...] = (type(iter([])), type(iter(())))
 
 
 class Pool:
@@ -42,8 +40,8 @@ class Pool:
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
         `ainvoke`, `acall`, `invoke` or `run`.
-    items: dicts of variables: a list, any iterable or async iterable, a data frame, or the path of a JSONL or
-        CSV file. A lazy source is read only as fast as items end, in a thread of its own.
+    items: dicts of variables: a list, any iterable or async iterable, a data frame, the path of a file or folder,
+        or what `flowpool.read` gives. A lazy source is read only as fast as items end.
     max_flows: at most this many items in progress; `"auto"` adapts to what the provider takes.
     on_error: what a failed item does: `"collect"` keeps its error and goes on, `"skip"` also warns, `"stop"`
         starts no more items, `"raise"` cancels the rest and raises the error.
@@ -51,6 +49,7 @@ class Pool:
     retries: further attempts after the first, for what can be retried. [5]
     limits: ceilings that you know, as `Limits(rpm=..., tpm=..., concurrent=...)`.
     deadline: seconds for the whole run, which then returns what it has. [none]
+    columns, limit: as in `flowpool.read`: the prompt's variable by the data's column, and the first so many rows.
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
     world: what tests set: the transport, the environment and chance.
@@ -77,18 +76,23 @@ class Pool:
         retries: int | None = None,
         limits: Limits | None = None,
         deadline: float | None = None,
+        columns: Mapping[str, str] | None = None,
+        limit: int | slice | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
         world: World | None = None,
     ) -> None:
         self._settings = checked(max_flows, on_error, timeout, retries, limits, deadline)
         self.runner = as_runner(runner)
-        self.items = items
+        self._rows = None
+        if not isinstance(items, AsyncIterable) or columns or limit is not None:
+            self._rows = as_rows(items, columns, limit)
+        self.items = self._rows if columns or limit is not None else items
         self.name = name or self.runner.name
         self.description = description or ""
         self.on_error: OnError = on_error
         self.max_flows = max_flows
         self._plan = Plan(self.runner)
-        self._source = _open(items)
+        self._source = _open(self._rows or items)
         self._progress = progress
         self._world = world
         self._counts = [0] * len(Status)
@@ -256,7 +260,7 @@ class Pool:
         """A run of every item, anew."""
         with self._claimed():
             if self._source.taken:
-                self._source = _open_again(self.items)
+                self._source = _open_again(self._rows)
             self._check_items(variables or {})
             self._kept.clear()
             self._counts[:] = [0] * len(Status)
@@ -327,11 +331,16 @@ class Pool:
             raise
 
     def _check_items(self, variables: Mapping[str, Any]) -> None:
-        """Refuses a list with an item that can't run. A lazy source's items are checked as they are read."""
+        """Refuses a list with an item that can't run, and columns that lack a variable.
+
+        A lazy source's items are checked as they are read.
+        """
+        check = ItemCheck(self._plan, {**self._plan.variables, **variables})
         if isinstance(self.items, Sequence) and not isinstance(self.items, str):
-            check = ItemCheck(self._plan, {**self._plan.variables, **variables})
             for index, item in enumerate(self.items):
                 check.check(item, index)
+        elif self._rows is not None and (columns := self._rows.columns) is not None:
+            check.check_columns(columns, self._rows.name)
 
     async def _execute(self, run: Run) -> None:
         try:
@@ -424,19 +433,17 @@ class Pool:
 
 
 def _open(items: Any) -> Source:
-    rows, length = open_rows(items)
-    if isinstance(rows, AsyncIterator):
-        return AsyncSource(rows)
-    is_file = isinstance(items, (str, Path)) and str(items) != "-"
-    if is_file or isinstance(rows, _IN_MEMORY):
-        return Source(rows, length)
-    return ThreadSource(rows, length)
+    if isinstance(items, AsyncIterable):
+        return AsyncSource(aiter(items))
+    rows: Rows = items
+    source = ThreadSource if rows.waits else Source
+    return source(iter(rows), rows.length, lambda: rows.place)
 
 
-def _open_again(items: Any) -> Source:
-    if isinstance(items, (Iterator, AsyncIterator)) or items == "-":
+def _open_again(rows: Rows | None) -> Source:
+    if rows is None or rows.once:
         raise InvalidInput(
             "items was an iterator and is used up: pass a list, or make a new Pool. "
             "(retry() runs what it still has.)"
         )
-    return _open(items)
+    return _open(rows)

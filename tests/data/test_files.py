@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowpool import Pool
-from flowpool.data.files import read_rows
+from flowpool import read as read_rows
 from flowpool.errors import InvalidInput
 
 ROWS = [{"text": "one", "n": "1"}, {"text": "zwei, drei", "n": "2"}]
@@ -149,7 +149,7 @@ def test_rows_before_a_bad_one_have_run(tmp_path: Path) -> None:
 def test_a_file_is_read_line_by_line_and_closed_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text('{"n": 1}\nnope\n')
-    rows = read_rows(path)
+    rows = iter(read_rows(path))
     assert next(rows) == {"n": 1}
     with pytest.raises(InvalidInput, match="line 2"):
         next(rows)  # a file left open would be a ResourceWarning

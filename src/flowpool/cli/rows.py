@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
-from flowpool.data.files import read_rows
+from flowpool.data.rows import read
 from flowpool.errors import InvalidInput
 
 Check = Callable[[Any, int], None]
@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
     def of(self, path: str) -> Iterator[dict[str, Any]]:
         """Those rows of a file, which is closed as soon as it was read so far."""
-        rows = read_rows(path)
+        rows = iter(read(path))
         with closing(rows):  # type: ignore[type-var]
             yield from islice(rows, self.start, self.stop)
 

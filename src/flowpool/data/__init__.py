@@ -1,1 +1,1 @@
-"""Items in: rows from lists, frames and files. Knows nothing of runs."""
+"""Items in and results out: rows from files, frames and databases, and back into them. Knows nothing of runs."""

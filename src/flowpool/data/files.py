@@ -1,124 +1,99 @@
-"""Rows from JSONL, CSV and TSV files, one at a time, gzipped too. Errors name the file and the line."""
+"""Files of rows: JSON lines, CSV, TSV, plain lines, packed or not; and which reader an ending means."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import sys
-import zlib
 from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-import msgspec
-
+from flowpool.data.compression import (
+    PACKED,
+    open_to_read,
+    unpacked_name,
+    unpacking_errors,
+)
+from flowpool.data.delimited import delimited, header
+from flowpool.data.lines import jsonl, plain_lines
+from flowpool.data.reading import Reading, Table
 from flowpool.errors import InvalidInput
 
-Reader = Callable[[BinaryIO, str], Iterator[dict[str, Any]]]
-CELL_LIMIT = 64 * 1024 * 1024
+Reader = Callable[[BinaryIO, Reading], Iterator[dict[str, Any]]]
+STDIN = "-"
+TEXT_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_READERS: dict[str, Reader] = {
+    "jsonl": jsonl,
+    "lines": plain_lines,
+    **{kind: partial(delimited, delimiter=delimiter) for kind, delimiter in _DELIMITERS.items()},
+}
+FORMATS = tuple(_READERS)
 
 
-def read_rows(path: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file, by its ending: .jsonl, .ndjson, .csv, .tsv, each also with .gz; "-" is JSONL on stdin.
-
-    Raises `InvalidInput` at once for a missing, empty or unknown file, and while reading for a bad line.
-    """
-    if str(path) == "-":
-        return _jsonl(sys.stdin.buffer, "stdin")
-    file = Path(path)
-    reader = _reader(file)
-    if not file.is_file():
-        raise InvalidInput(f"{path}: no such file.")
-    if not file.stat().st_size:
-        raise InvalidInput(f"{path}: the file is empty.")
-    return _rows(file, reader)
+def format_of(path: Path) -> str | None:
+    """The format that the file's ending means; None for no format of text."""
+    name = unpacked_name(path)
+    return next((kind for end, kind in TEXT_ENDINGS.items() if name.endswith(end)), None)
 
 
-def _reader(file: Path) -> Reader:
-    name = file.name.lower().removesuffix(".gz")
-    for endings, reader in _READERS:
-        if name.endswith(endings):
-            return reader
-    known = ", ".join(ending for endings, _ in _READERS for ending in endings)
-    raise InvalidInput(
-        f"{file}: its rows can't be read: use a file that ends in {known}, or with .gz."
-    )
+class TextFile(Table):
+    """A file of rows in text."""
 
+    unit = "line"
 
-def _rows(file: Path, reader: Reader) -> Iterator[dict[str, Any]]:
-    with cast(
-        BinaryIO, gzip.open(file) if file.suffix.lower() == ".gz" else file.open("rb")
-    ) as stream:
-        row = None
-        try:
-            for row in reader(stream, str(file)):
+    def __init__(self, path: Path, kind: str) -> None:
+        check_file(path)
+        self.path = path
+        self.name = str(path)
+        self._kind = kind
+
+    @cached_property
+    def columns(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        delimiter = _DELIMITERS.get(self._kind)
+        if delimiter is None:
+            return None
+        with open_to_read(self.path) as stream:
+            names: tuple[str, ...] = self._whole(lambda: header(stream, self.name, delimiter))
+            return names
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        reading.name, reading.unit, reading.number = self.name, self.unit, 0
+        with open_to_read(self.path) as stream:
+            rows = _READERS[self._kind](stream, reading)
+            while (row := self._whole(lambda: next(rows, None))) is not None:
                 yield row
-        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise InvalidInput(f"{file}: not a whole gzip file: {error}.") from None
-        if row is None:
-            raise InvalidInput(f"{file}: no rows: there is nothing to run.")
 
-
-def _jsonl(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
-    decode = msgspec.json.Decoder().decode
-    for number, line in enumerate(stream, 1):
-        if not line.strip():
-            continue
+    def _whole(self, read: Callable[[], Any]) -> Any:
+        if not self.name.lower().endswith(PACKED):
+            return read()
         try:
-            row = decode(line.removeprefix(b"\xef\xbb\xbf"))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"{name}, line {number}: not JSON: {error}.") from None
-        if not isinstance(row, dict):
-            raise InvalidInput(
-                f'{name}, line {number}: {type(row).__name__}, not an object such as {{"text": "..."}}.'
-            )
-        yield row
+            return read()
+        except unpacking_errors() as error:
+            kind = "gzip" if self.name.lower().endswith(PACKED[0]) else "Zstandard"
+            raise InvalidInput(f"{self.name}: not a whole {kind} file: {error}.") from None
 
 
-def _delimited(stream: BinaryIO, name: str, delimiter: str) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(CELL_LIMIT)
-    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
-        try:
-            yield from _named(rows, name)
-        except csv.Error as error:
-            raise InvalidInput(f"{name}, line {rows.line_num}: {error}.") from None
-        except UnicodeDecodeError:
-            raise InvalidInput(
-                f"{name}, after line {rows.line_num}: not UTF-8: save the file as UTF-8."
-            ) from None
+class Stdin(Table):
+    """Rows from standard input, as they arrive."""
+
+    name = "stdin"
+    unit = "line"
+    waits = True
+    once = True
+    may_be_empty = True
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        reading.name, reading.unit = self.name, self.unit
+        return _READERS[self._kind](sys.stdin.buffer, reading)
 
 
-def _named(rows: Any, name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a CSV reader under the names in its first one."""
-    header = next(rows, None)
-    if not header or not any(header):
-        raise InvalidInput(f"{name}, line 1: no column names.")
-    if doubles := sorted({column for column in header if header.count(column) > 1}):
-        raise InvalidInput(
-            f"{name}, line 1: the column {doubles[0]!r} stands there twice: rename one."
-        )
-    for cells in rows:
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            raise InvalidInput(
-                f"{name}, line {rows.line_num}: {len(cells)} cells for {len(header)} columns."
-            )
-        yield dict(zip(header, cells, strict=True))
-
-
-def _csv(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
-    return _delimited(stream, name, ",")
-
-
-def _tsv(stream: BinaryIO, name: str) -> Iterator[dict[str, Any]]:
-    return _delimited(stream, name, "\t")
-
-
-_READERS: tuple[tuple[tuple[str, ...], Reader], ...] = (
-    ((".jsonl", ".ndjson"), _jsonl),
-    ((".csv",), _csv),
-    ((".tsv",), _tsv),
-)
+def check_file(path: Path) -> None:
+    """Raises `InvalidInput` for a file that is missing or empty."""
+    if not path.is_file():
+        raise InvalidInput(f"{path}: no such file.")
+    if not path.stat().st_size:
+        raise InvalidInput(f"{path}: the file is empty.")

@@ -326,7 +326,8 @@ class Run:
         status = Status.DONE
         try:
             if problem := self._check.problem(item, index):
-                raise InvalidItem(problem)
+                place = self._source.place()
+                raise InvalidItem(f"{place}: {problem}" if place else problem)
             variables = {**self._shared, **item} if self._shared else item
             if self._plan.is_single:
                 step = self._plan.stages[0][0]

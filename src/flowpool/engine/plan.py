@@ -121,6 +121,21 @@ class ItemCheck:
         if problem := self.problem(item, index):
             raise InvalidInput(problem)
 
+    def check_columns(self, columns: Iterable[str], source: str) -> None:
+        """Raises `InvalidInput` for a source whose rows can't run, as they all have these columns and no others."""
+        names = tuple(columns)
+        if odd := [name for name in names if not isinstance(name, str)]:
+            raise InvalidInput(
+                f"{source}: the column's name {odd[0]!r} is no text: "
+                f"give it one with columns={{{self._example()!r}: {odd[0]!r}}}."
+            )
+        if (lacking := self._plan.lacks((*self._shared, *names))) is not None:
+            step, name = lacking
+            raise InvalidInput(
+                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {', '.join(names)}): "
+                f"name the one that it is with columns={{{name!r}: ...}}, or pass it in run(variables=...)."
+            )
+
     def _example(self) -> str:
         lacking = self._plan.lacks(self._shared)
         return lacking[1] if lacking else "text"

@@ -1,0 +1,176 @@
+"""Rows of data frames, of Hugging Face datasets and of anything iterable, without copying the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any
+
+from flowpool.data.arrow import ArrowStream, ArrowTable, checked_names
+from flowpool.data.reading import Reading, Table
+from flowpool.errors import InvalidInput
+
+_BATCH = 256
+_IN_MEMORY: tuple[type, ...] = (list, tuple, type(iter([])), type(iter(())))
+
+
+def frame_table(source: Any) -> Table | None:
+    """The table of a frame of a library that is known; None for anything else."""
+    library = type(source).__module__.partition(".")[0]
+    kind = type(source).__name__
+    if library == "polars":
+        return {"DataFrame": PolarsFrame, "LazyFrame": PolarsLazyFrame}.get(kind, _no_frame)(source)
+    if library == "pandas":
+        return (PandasFrame if kind == "DataFrame" else _no_frame)(source)
+    if library == "pyarrow":
+        stream = kind == "RecordBatchReader"
+        return ArrowStream(source) if stream else (_arrow_table(source) or _no_frame(source))
+    if library == "datasets":
+        return HuggingFace(source)
+    if library in ("duckdb", "_duckdb"):
+        return DuckRelation(source) if hasattr(source, "columns") else _no_frame(source)
+    if hasattr(source, "__arrow_c_stream__"):
+        return ArrowStream(source)
+    return None
+
+
+def _arrow_table(source: Any) -> Table | None:
+    return ArrowTable(source) if hasattr(source, "schema") else None
+
+
+def _no_frame(source: Any) -> Table:
+    kind = f"{type(source).__module__.partition('.')[0]}'s {type(source).__name__}"
+    raise InvalidInput(f"items is {kind}, which has no rows: pass a data frame.")
+
+
+class PolarsFrame(Table):
+    """A polars DataFrame."""
+
+    def __init__(self, frame: Any) -> None:
+        self.name = "the DataFrame"
+        self.frame = frame
+        self.columns = tuple(frame.columns)
+        self.length = frame.height
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return _counted(self.frame.iter_rows(named=True, buffer_size=_BATCH), reading)
+
+
+class PolarsLazyFrame(Table):
+    """A polars LazyFrame: collected in batches, in order."""
+
+    waits = True
+
+    def __init__(self, frame: Any) -> None:
+        self.name = "the LazyFrame"
+        self._frame = frame
+        self.columns = tuple(frame.collect_schema().names())
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return _counted(self._all(), reading)
+
+    def _all(self) -> Iterator[Any]:
+        if hasattr(self._frame, "collect_batches"):
+            batches = self._frame.collect_batches(maintain_order=True, chunk_size=4096)
+        else:
+            batches = [self._frame.collect()]
+        for batch in batches:
+            yield from batch.iter_rows(named=True, buffer_size=_BATCH)
+
+
+class PandasFrame(Table):
+    """A pandas DataFrame. What it counts as missing (NaN, NaT, NA) is None."""
+
+    def __init__(self, frame: Any) -> None:
+        self.name = "the DataFrame"
+        self.frame = frame
+        self.columns = checked_names(self.name, frame.columns)
+        self.length = len(frame)
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return _counted(self._all(), reading)
+
+    def _all(self) -> Iterator[Any]:
+        names, frame = self.columns, self.frame
+        assert names is not None
+        for start in range(0, len(frame), _BATCH):
+            piece = frame.iloc[start : start + _BATCH]
+            cells = [_pandas_cells(piece.iloc[:, at]) for at in range(len(names))]
+            if not cells:
+                yield from ({} for _ in range(len(piece)))
+            for row in zip(*cells, strict=True):
+                yield dict(zip(names, row, strict=True))
+
+
+def _pandas_cells(series: Any) -> list[Any]:
+    """A column's values as Python's own; None where one is missing."""
+    values: list[Any] = series.tolist()
+    if not series.hasnans:
+        return values
+    missing = series.isna().tolist()
+    return [None if gone else value for value, gone in zip(values, missing, strict=True)]
+
+
+class DuckRelation(Table):
+    """A DuckDB relation, whose query is run at each reading."""
+
+    waits = True
+
+    def __init__(self, relation: Any) -> None:
+        self.name = "the DuckDB relation"
+        self._relation = relation
+        self.columns = checked_names(self.name, relation.columns)
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return _counted(self._all(), reading)
+
+    def _all(self) -> Iterator[Any]:
+        names, relation = self.columns, self._relation
+        assert names is not None
+        if hasattr(relation, "iter_rows"):
+            cells = relation.iter_rows()
+        else:
+            relation.execute()
+            cells = iter(relation.fetchone, None)
+        return (dict(zip(names, row, strict=True)) for row in cells)
+
+
+class HuggingFace(Table):
+    """A Dataset or IterableDataset of Hugging Face."""
+
+    waits = True
+
+    def __init__(self, dataset: Any) -> None:
+        if isinstance(dataset, Mapping):
+            split = next(iter(dataset), "train")
+            raise InvalidInput(f"items is a {type(dataset).__name__}: pass one split: [{split!r}].")
+        self.name = f"the {type(dataset).__name__}"
+        names = dataset.column_names
+        self.columns = None if names is None else tuple(names)
+        self.length = len(dataset) if isinstance(dataset, Sized) else None
+        self.frame = dataset if self.length is not None else None
+        self._dataset = dataset
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return _counted(iter(self._dataset), reading)
+
+
+class Items(Table):
+    """A list or any other iterable of rows, or of things that are told to be none later on."""
+
+    may_be_empty = True
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.name = "items"
+        self._items = items
+        self.once = isinstance(items, Iterator)
+        self.length = len(items) if isinstance(items, Sized) else None
+        self.waits = not isinstance(items, _IN_MEMORY)
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return iter(self._items)
+
+
+def _counted(rows: Iterable[Any], reading: Reading) -> Iterator[Any]:
+    for number, row in enumerate(rows, 1):
+        reading.number = number
+        yield row

@@ -1,0 +1,267 @@
+"""What a pool's `items` may be: `read` makes rows of any of it. Rows themselves are checked by the plan."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flowpool.data.databases import DUCKDB_ENDINGS, SQLITE_ENDINGS, DuckQuery, database_table
+from flowpool.data.files import (
+    FORMATS,
+    STDIN,
+    TEXT_ENDINGS,
+    Stdin,
+    TextFile,
+    check_file,
+    format_of,
+)
+from flowpool.data.reading import Reading, Table
+from flowpool.data.selection import Selection, selection
+from flowpool.errors import InvalidInput
+
+Where = str | Callable[[Mapping[str, Any]], Any]
+PARQUET_ENDINGS = (".parquet", ".pq")
+_GLOB = frozenset("*?[")
+
+
+class Rows:
+    """The rows of a source, as `read` gives them: iterable anew each time, lazily.
+
+    Attributes:
+        name: what messages call the source.
+        length: the number of rows where that is known without reading them, else None.
+        columns: the variables that every row has where that is known without reading them, else None.
+        skipped: how many bad rows the reading at hand, or the last one, passed over.
+        first_skipped: what was wrong with the first few of them.
+    """
+
+    def __init__(self, table: Table, wanted: Selection, skip_bad_rows: bool = False) -> None:
+        self._table = table
+        self._wanted = wanted
+        self._skip = skip_bad_rows
+        self._reading = Reading(table.name, skip_bad_rows, table.unit)
+        self._opened = False
+        self.name = table.name
+        # Of a frame: where the rows that were read stand in it; None when that is all of them.
+        self.positions: array[int] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._opened and self._table.once:
+            raise InvalidInput(f"{self.name} can be read once only: pass a list, or open it anew.")
+        self._opened = True
+        self._reading = Reading(self._table.name, self._skip, self._table.unit)
+        rows = self._table.rows(self._reading)
+        if not self._wanted.is_all:
+            self.positions = None if self._table.frame is None else array("q")
+            rows = self._wanted.of(rows, self._reading, self.positions)
+        elif self._table.may_be_empty and not self._skip:
+            return rows
+        return self._told(rows)
+
+    def __repr__(self) -> str:
+        count = "" if self.length is None else f", {self.length:,} rows"
+        return f"Rows({self.name}{count})"
+
+    @property
+    def length(self) -> int | None:
+        return None if self._skip else self._wanted.length(self._table.length)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        return self._wanted.columns(self._table.columns)
+
+    @property
+    def skipped(self) -> int:
+        return self._reading.skipped
+
+    @property
+    def first_skipped(self) -> tuple[str, ...]:
+        return tuple(self._reading.first)
+
+    @property
+    def place(self) -> str:
+        """Where the row that was read last stands: `rows.jsonl, line 3`."""
+        return self._reading.place
+
+    @property
+    def waits(self) -> bool:
+        """Whether reading may take long, so that it belongs in a thread."""
+        return self._table.waits
+
+    @property
+    def once(self) -> bool:
+        """Whether it can't be opened anew."""
+        return self._table.once
+
+    @property
+    def frame(self) -> Any:
+        """The data frame that the rows are of, or None."""
+        return self._table.frame
+
+    @property
+    def schema(self) -> Any:
+        """The types of the source's columns as an Arrow schema, where it has one; else None."""
+        return self._table.schema
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The variables' names by the source's columns, where they differ."""
+        return self._wanted.names
+
+    def _told(self, rows: Iterator[Any]) -> Iterator[Any]:
+        """The rows; at their end tells what was skipped, and refuses when there was none."""
+        reading, none = self._reading, True
+        for row in rows:
+            none = False
+            yield row
+        reading.tell()
+        if none:
+            why = f": {reading.first[0]}" if reading.first else " to run."
+            there = "no rows" if self._wanted.is_all else "no rows are left by the selection"
+            raise InvalidInput(f"{self.name}: {there}: there is nothing{why}")
+
+
+def read(
+    source: Any = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    limit: int | slice | None = None,
+    where: Where | None = None,
+    sample: float | None = None,
+    seed: int = 0,
+    sql: str | None = None,
+    table: str | None = None,
+    format: str | None = None,
+    skip_bad_rows: bool = False,
+) -> Rows:
+    """Rows of anything, as a pool's items: read lazily, in bounded memory, anew at each iteration.
+
+    source: the path of a .jsonl, .csv or .tsv file (also .gz or .zst), a .parquet file, an SQLite or DuckDB
+        database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
+        `"-"` for JSON lines on standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging
+        Face dataset; any iterable of dicts. Without a source, `sql` is asked of DuckDB alone.
+    columns: the prompt's variable by the data's column, as `{"text": "body"}`; other columns keep their names.
+    where: the rows to take: a function of a row, or words such as `"stars >= 4 and lang == 'de'"`. It sees the
+        data's own columns.
+    sample: some of those: a number of rows, each as likely as any other (all are read, in their order), or a
+        share such as `0.01`, row by row. `seed` decides which.
+    limit: the first so many of those, or `slice(10, 20)`.
+    sql, table: which rows of a database. A database with one table needs neither.
+    format: "jsonl", "csv", "tsv" or "lines" (each line as the variable `line`), where no ending tells.
+    skip_bad_rows: pass over rows that can't be read; they are counted in `skipped` and told in the log at the end.
+        Otherwise the first one raises `InvalidInput` with its file and line.
+
+    Raises `InvalidInput` at once for what holds no rows: nothing at all, a path that isn't there.
+
+    >>> rows = read([{"body": "one", "n": 1}, {"body": "two", "n": 5}], columns={"text": "body"}, where="n > 3")
+    >>> list(rows)
+    [{'text': 'two', 'n': 5}]
+    """
+    wanted = selection(columns, where, sample, seed, limit)
+    if isinstance(source, Rows):
+        raise InvalidInput("these are rows already: pass all of read's options at once.")
+    if (sql is not None or table is not None) and not isinstance(source, (str, Path, type(None))):
+        raise InvalidInput("sql= and table= are for databases: use where= for other rows.")
+    found = _table(source, sql, table, format)
+    if found.length == 0:
+        raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
+    return Rows(found, wanted, skip_bad_rows)
+
+
+def as_rows(
+    items: Any, columns: Mapping[str, str] | None = None, limit: int | slice | None = None
+) -> Rows:
+    """`items` as rows; raises `InvalidInput` for what holds none."""
+    if not isinstance(items, Rows):
+        return read(items, columns=columns, limit=limit)
+    if columns or limit is not None:
+        raise InvalidInput("columns= and limit= belong to read(), where these rows come from.")
+    return items
+
+
+def _table(source: Any, sql: str | None, table: str | None, format: str | None) -> Table:
+    if source is None and sql is not None:
+        return DuckQuery(None, sql, None)
+    if format is not None and format not in FORMATS:
+        raise InvalidInput(f"format={format!r}: use one of {', '.join(map(repr, FORMATS))}.")
+    if isinstance(source, (str, Path)):
+        return _path_table(str(source), sql, table, format)
+    if isinstance(source, AsyncIterable):
+        raise InvalidInput("an async iterable is read by Pool itself: pass it there as it is.")
+    from flowpool.data.frames import Items, frame_table
+
+    found = frame_table(source)
+    if found is not None:
+        return found
+    if isinstance(source, Mapping):
+        raise InvalidInput("items is one dict: pass a list of dicts, one for each item.")
+    if not isinstance(source, Iterable):
+        raise InvalidInput(
+            f"items is {type(source).__name__}: pass dicts in a list or any iterable, a data frame, "
+            "or the path of a file or folder of rows."
+        )
+    return Items(source)
+
+
+def _path_table(name: str, sql: str | None, table: str | None, format: str | None) -> Table:
+    from flowpool.data.folder import Documents, folder_table, globbed
+
+    if name == STDIN:
+        return Stdin(format or "jsonl")
+    path = Path(name)
+    if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
+        return folder_table(path)
+    if _GLOB & set(name) and not path.exists():
+        paths = globbed(name)
+        if all(_holds_rows(one) for one in paths) or format is not None:
+            return Several(name, [_file_table(one, sql, table, format) for one in paths])
+        return Documents(name, paths)
+    return _file_table(path, sql, table, format)
+
+
+def _file_table(path: Path, sql: str | None, table: str | None, format: str | None) -> Table:
+    ending = path.suffix.lower()
+    if ending in SQLITE_ENDINGS or ending in DUCKDB_ENDINGS:
+        return database_table(path, sql, table)
+    if sql is not None or table is not None:
+        raise InvalidInput(
+            f"{path}: sql= and table= are for databases ({', '.join(SQLITE_ENDINGS)})."
+        )
+    kind = format or format_of(path)
+    if kind is not None:
+        return TextFile(path, kind)
+    if ending in PARQUET_ENDINGS:
+        from flowpool.data.arrow import ParquetFile
+
+        return ParquetFile(path)
+    from flowpool.data.folder import DOCUMENT_ENDINGS, Documents
+
+    if ending in DOCUMENT_ENDINGS:
+        check_file(path)
+        return Documents(str(path), [path])
+    raise InvalidInput(
+        f"{path}: its rows can't be read: use a file that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst), "
+        f"{', '.join(PARQUET_ENDINGS + SQLITE_ENDINGS + DUCKDB_ENDINGS)}, a document, a folder or a glob."
+    )
+
+
+def _holds_rows(path: Path) -> bool:
+    return format_of(path) is not None or path.suffix.lower() in PARQUET_ENDINGS
+
+
+class Several(Table):
+    """Row files one after another."""
+
+    def __init__(self, name: str, tables: Sequence[Table]) -> None:
+        self.name = name
+        self._tables = tables
+        lengths = [table.length for table in tables]
+        self.length = (
+            sum(one for one in lengths if one is not None) if None not in lengths else None
+        )
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        for table in self._tables:
+            yield from table.rows(reading)

@@ -1,0 +1,206 @@
+"""The same rows from every kind of source, and what of each can't be read."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+
+from flowpool import Pool, read
+from flowpool.data.compression import zstd
+from flowpool.errors import InvalidInput
+
+ROWS = [{"text": "one", "n": 1}, {"text": None, "n": 2}, {"text": "three", "n": 3}]
+TABLE = pa.Table.from_pylist(ROWS)
+
+
+def jsonl(folder: Path) -> Any:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def zst(folder: Path) -> Any:
+    path = folder / "rows.jsonl.zst"
+    path.write_bytes(zstd().compress(jsonl(folder).read_bytes()))
+    return path
+
+
+def gz(folder: Path) -> Any:
+    path = folder / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(jsonl(folder).read_bytes()))
+    return str(path)
+
+
+def parquet(folder: Path) -> Any:
+    path = folder / "rows.parquet"
+    pyarrow.parquet.write_table(TABLE, path, row_group_size=2)
+    return str(path)
+
+
+def parquet_parts(folder: Path) -> Any:
+    for name, piece in (("a", TABLE.slice(0, 1)), ("b", TABLE.slice(1))):
+        pyarrow.parquet.write_table(piece, folder / f"part-{name}.parquet")
+    return str(folder / "part-*.parquet")
+
+
+def sqlite(folder: Path) -> Any:
+    path = folder / "rows.db"
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("create table reviews (text text, n integer)")
+        database.executemany("insert into reviews values (:text, :n)", ROWS)
+        database.commit()
+    return path
+
+
+def duckdb_file(folder: Path) -> Any:
+    path = folder / "rows.duckdb"
+    path.unlink(missing_ok=True)
+    rows = TABLE  # noqa: F841  (DuckDB finds it by its name)
+    with duckdb.connect(str(path)) as database:
+        database.execute("create table reviews as select * from rows")
+    return path
+
+
+def relation(folder: Path) -> Any:
+    return duckdb.connect().from_arrow(TABLE)
+
+
+def dataset(folder: Path) -> Any:
+    parquet(folder)
+    return pyarrow.dataset.dataset(folder / "rows.parquet")
+
+
+def hugging_face(folder: Path) -> Any:
+    datasets = pytest.importorskip("datasets")
+    return datasets.Dataset.from_list(ROWS)
+
+
+KINDS: list[tuple[Callable[[Path], Any], int | None, bool]] = [
+    (jsonl, None, False),
+    (zst, None, False),
+    (gz, None, False),
+    (parquet, 3, True),
+    (parquet_parts, 3, False),
+    (sqlite, None, True),
+    (duckdb_file, None, True),
+    (relation, None, True),
+    (dataset, None, True),
+    (hugging_face, 3, True),
+    (lambda _: pd.DataFrame(ROWS), 3, True),
+    (lambda _: pl.DataFrame(ROWS), 3, True),
+    (lambda _: pl.LazyFrame(ROWS), None, True),
+    (lambda _: TABLE, 3, True),
+    (lambda _: TABLE.to_batches()[0], 3, True),
+    (lambda _: TABLE.to_reader(), None, True),
+]
+
+
+@pytest.mark.parametrize(("make", "length", "knows_columns"), KINDS)
+def test_the_same_rows_come_from_every_kind_of_source(
+    make: Callable[[Path], Any], length: int | None, knows_columns: bool, tmp_path: Path
+) -> None:
+    rows = read(make(tmp_path))
+    assert rows.length == length
+    assert rows.columns == (("text", "n") if knows_columns else None)
+    assert list(rows) == ROWS
+    if not rows.once:
+        assert list(rows) == ROWS
+    assert Pool(lambda n: n * 2, make(tmp_path), progress=False).run() == [2, 4, 6]
+
+
+@pytest.mark.parametrize(("make", "length", "knows_columns"), KINDS)
+def test_every_kind_of_source_is_selected_and_renamed_alike(
+    make: Callable[[Path], Any], length: int | None, knows_columns: bool, tmp_path: Path
+) -> None:
+    rows = read(make(tmp_path), columns={"number": "n"}, where="n != 2", limit=slice(1, 5))
+    assert list(rows) == [{"number": 3, "text": "three"}]
+    assert rows.length is None
+
+
+@pytest.mark.parametrize("make", [kind for kind, _, knows in KINDS if knows])
+def test_a_column_that_is_missing_is_told_before_the_first_call(
+    make: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    pool = Pool(lambda body, n: body, make(tmp_path), progress=False)
+    with pytest.raises(
+        InvalidInput, match=r"no column 'body'.*there are: text, n.*columns=\{'body'"
+    ):
+        pool.run()
+    renamed = Pool(lambda body, n: body, make(tmp_path), columns={"body": "text"}, progress=False)
+    assert renamed.run() == ["one", None, "three"]
+
+
+def test_a_database_is_asked_by_table_or_query(tmp_path: Path) -> None:
+    for path in (sqlite(tmp_path), duckdb_file(tmp_path)):
+        assert list(read(path, table="reviews")) == ROWS
+        assert list(read(path, sql="select n + 1 as m from reviews where n > 1 order by n;")) == [
+            {"m": 3},
+            {"m": 4},
+        ]
+        for wrong, says in (
+            ({"table": "none"}, "no table 'none' (there are: reviews)"),
+            ({"sql": "select nothing from reviews"}, "nothing"),
+            (
+                {"sql": "select n, n from reviews"},
+                "the column 'n' is there twice: rename it with AS",
+            ),
+        ):
+            with pytest.raises(InvalidInput, match=re.escape(says)):
+                list(read(path, **wrong))
+
+
+def test_any_query_of_duckdb_is_a_source(tmp_path: Path) -> None:
+    parquet(tmp_path)
+    rows = read(sql=f"select sum(n) as total from '{tmp_path}/rows.parquet'")
+    assert list(rows) == [{"total": 6}]
+
+
+def test_a_database_with_several_tables_asks_which(tmp_path: Path) -> None:
+    path = sqlite(tmp_path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("create table users (id integer)")
+    with pytest.raises(InvalidInput, match=r"say which rows: table=.*reviews, users"):
+        read(path)
+
+
+def test_a_databases_text_that_is_no_utf_8_is_a_bad_row(tmp_path: Path) -> None:
+    path = sqlite(tmp_path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("update reviews set text = cast(x'e9' as text) where n = 2")
+        database.commit()
+    with pytest.raises(InvalidInput, match=r"table reviews, row 2: a text that isn't UTF-8"):
+        list(read(path))
+    rows = read(path, skip_bad_rows=True)
+    assert [row["n"] for row in rows] == [1, 3]
+    assert rows.skipped == 1
+
+
+def test_lines_of_text_are_rows_when_asked(tmp_path: Path) -> None:
+    path = tmp_path / "urls.txt"
+    path.write_text("http://a\n\n http://b \n")
+    assert list(read(path, format="lines", columns={"url": "line"})) == [
+        {"url": "http://a"},
+        {"url": "http://b"},
+    ]
+
+
+def test_frames_are_not_copied_whole() -> None:
+    frame = pl.DataFrame({"n": range(100_000)})
+    rows = iter(read(frame))
+    assert next(rows) == {"n": 0}
+    assert read(frame).frame is frame
