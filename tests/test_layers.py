@@ -28,7 +28,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "definition",
             "providers",
         ),
-        *("tools.base", "tools.schema", "wire", "wire.*"),
+        *("tools.base", "tools.schema", "wire", "wire.*", "structured", "structured.*"),
         *("engine", "engine.plan", "engine.retry", "engine.window", "engine.bucket", "engine.lane"),
         *("engine.lane_view", "engine.meter"),
         *(

@@ -151,7 +151,7 @@ def test_an_answer_that_is_no_json_is_asked_for_again() -> None:
 
 
 def test_an_answer_that_never_is_json_fails_with_what_came() -> None:
-    skill = Skill("gpt-5-mini", prompt="x", output={"format": {"type": "json"}}, retries=1)
+    skill = Skill("gpt-5-mini", prompt="x", output={"format": {"type": "json"}}, output_retries=1)
     with pytest.raises(InvalidOutput, match="isn't JSON") as caught:
         ask(skill, None, Scripted("Sorry,", "again"))
     assert caught.value.partial == "again"
@@ -250,8 +250,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "x", "model": 5}, "pass a Model, its name, a Spread, or a list of them"),
     ({"prompt": "x", "model": [5]}, "Skill(model=5)"),
     ({"prompt": "x", "model": "no-such"}, "'no-such' names no known provider"),
-    ({"prompt": "x", "output": "json"}, 'pass {"format": {"type": "json"}}'),
-    ({"prompt": "x", "output": {"format": {"type": "xml"}}}, 'pass {"format": {"type": "json"}}'),
+    ({"prompt": "x", "output": "json"}, "output='json'): pass a type, a JSON Schema"),
+    ({"prompt": "x", "output": {"format": {"type": "xml"}}}, '{"format": {"type": "json"}}'),
     ({"prompt": "x", "output": {"format": {"type": "json_schema"}}}, '"schema": {...}'),
     ({"prompt": "x", "output": {"modalities": ["audio"]}}, 'only ["text"] is answered'),
     ({"prompt": "x", "variables": 5}, "variables is a dict of values by name, not int"),

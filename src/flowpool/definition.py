@@ -55,6 +55,7 @@ _SKILL_FIELDS = {
     "timeout",
     "retries",
     "retry_delay",
+    "output_retries",
 }
 
 
@@ -239,11 +240,22 @@ class _Builder:
         fields = dict(_known(data, _SKILL_FIELDS, where or "the skill"))
         if "model" not in fields:
             raise InvalidInput(f"{where}: no 'model' in it.")
+        if "output" in fields:
+            fields["output"] = self._output(fields["output"], _at(where, "output"))
         models = fields.pop("model")
         models = models if isinstance(models, list) else [models]
         return self._make(
             partial(Skill, [self._choice(m, _at(where, "model")) for m in models], **fields), where
         )
+
+    def _output(self, data: Any, where: str) -> Any:
+        """What the answer must be: a type that is named only where the file is trusted, else its schema."""
+        if not isinstance(data, Mapping) or "python" not in data:
+            return data
+        _check_dotted(data["python"], f"{where}: python")
+        if not self._trusted:
+            return {name: value for name, value in data.items() if name != "python"}
+        return self._import(data["python"], where)
 
     def tool(self, data: Mapping[str, Any], where: str) -> Runner:
         where = where or "the file"
@@ -258,19 +270,20 @@ class _Builder:
         return self._function(data["function"], where)
 
     def _function(self, dotted: Any, where: str) -> Runner:
-        module, _, attribute = str(dotted).partition(":")
-        if not module or not attribute:
-            raise InvalidInput(f"{where}: function is 'module:name', not {dotted!r}.")
+        _check_dotted(dotted, f"{where}: function")
         if not self._trusted:
             raise InvalidInput(
                 f"{where}: it runs the Python function {dotted}: if you trust the file, "
                 "load it with trusted=True (--trusted)."
             )
+        return as_runner(self._import(dotted, where), where)
+
+    def _import(self, dotted: str, where: str) -> Any:
+        module, _, attribute = dotted.partition(":")
         try:
-            found = reduce(getattr, attribute.split("."), import_module(module))
+            return reduce(getattr, attribute.split("."), import_module(module))
         except (ImportError, AttributeError) as error:
             raise InvalidInput(f"{where}: {dotted} can't be imported: {error}.") from None
-        return as_runner(found, where)
 
     def _stage(self, entry: Any, where: str) -> Any:
         if isinstance(entry, list):
@@ -317,6 +330,11 @@ class _Builder:
             return make()
         except (InvalidInput, TypeError, msgspec.ValidationError) as error:
             raise InvalidInput(f"{where}: {error}" if where else str(error)) from None
+
+
+def _check_dotted(dotted: Any, what: str) -> None:
+    if not isinstance(dotted, str) or not all(dotted.partition(":")):
+        raise InvalidInput(f"{what} is 'module:name', not {dotted!r}.")
 
 
 def _at(where: str, field: str) -> str:

@@ -149,9 +149,9 @@ class InvalidReply(CallError):
 
 
 class InvalidOutput(CallError):
-    """The model's text isn't the JSON that was asked for; it is in `partial`."""
+    """The model's text isn't what `output` asks for, also after it was told; it is in `partial`."""
 
-    retryable = True
+    fix = "say in the prompt what is wanted, raise output_retries, or use a stronger model"
 
 
 # What happened on the way.

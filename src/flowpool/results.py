@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool import prices
+from flowpool.structured import plain
 from flowpool.values import NO_USAGE, Status, Usage
 
 
@@ -45,7 +46,7 @@ class Record(Struct, frozen=True):
             "index": self.index,
             "variables": self.variables,
             "status": int(self.status),
-            "output": self.output,
+            "output": plain(self.output, repr),
             "error": _in_words(self.error),
             "duration": round(self.duration, 6),
             "attempts": self.attempts,

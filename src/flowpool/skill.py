@@ -9,12 +9,15 @@ from typing import Any, get_args
 import msgspec
 
 from flowpool import providers, wiring
-from flowpool.errors import InvalidInput, InvalidOutput
+from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options
 from flowpool.runner import Runner, checked_variables
+from flowpool.structured import answer_of
+from flowpool.structured.types import dotted_of
 from flowpool.template import Template
-from flowpool.values import Media, Message, OutputFormat, Part, Role, Text
+from flowpool.values import Media, Message, Part, Role, Text
 
+DEFAULT_OUTPUT_RETRIES = 2
 _DEFAULT_NAME = "skill"
 
 
@@ -52,14 +55,17 @@ class Skill(Runner):
         `Spread` in place of a model shares the calls among several.
     input: a conversation, `{"messages": [{"role": "user", "parts": ["... {text} ..."]}]}`; an assistant message
         without parts is generated there, and the conversation goes on.
-    output: `{"format": {"type": "json"}}` or `{"format": {"type": "json_schema", "schema": {...}}}` for an
-        answer that is parsed; text otherwise.
+    output: what the answer must be; text by default. A type (a dataclass, a pydantic model, a msgspec Struct, a
+        TypedDict, an Enum, a Literal, a number, `list[...]` of one) gives instances of it. A JSON Schema,
+        `{"choices": [...]}`, `{"fields": {"name": "string", "age": "integer?"}}` or AIchain's `{"format": ...}`
+        give plain data.
     variables: values for the prompt's `{names}` that no item gives.
     options: model options of this skill (`max_tokens`, `temperature`, ...); they win over the model's.
     max_retries, retry_delay: AIchain's names for `retries` and for the first wait's length in seconds.
     prompt: one user message, instead of `input`.
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
+    output_retries: how often an answer that doesn't fit `output` is asked for again, with what is wrong in it. [2]
 
     `run(variables)` and `arun(variables)` give one answer or raise. Raises `InvalidInput` for a prompt that
     can't work.
@@ -67,13 +73,15 @@ class Skill(Runner):
     >>> skill = Skill("claude-haiku-4-5", prompt="Summarise in one sentence: {text}")
     >>> sorted(skill.names)
     ['text']
+    >>> Skill("gpt-5-mini", prompt="Spam? {text}", output={"choices": ["spam", "ham"]}).answer.read("Spam.")
+    'spam'
     """
 
     def __init__(
         self,
         model: Model | Spread | str | Sequence[Model | Spread | str],
         input: Mapping[str, Any] | None = None,
-        output: Mapping[str, Any] | None = None,
+        output: Any = None,
         variables: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         name: str | None = None,
@@ -84,6 +92,7 @@ class Skill(Runner):
         prompt: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
+        output_retries: int = DEFAULT_OUTPUT_RETRIES,
     ) -> None:
         for text in (name, description):
             if text is not None and not isinstance(text, str):
@@ -92,12 +101,15 @@ class Skill(Runner):
         self.description = description or ""
         self.choices = _choices(model)
         self.messages = _messages(input, prompt)
-        self.output_format = _output_format(output)
+        self.answer = answer_of(output)
         self.variables = checked_mapping(variables, "variables")
         self.options = checked_options(options)
         self.timeout = timeout
         self.retries = retries if retries is not None else max_retries
         self.retry_delay = retry_delay
+        if not isinstance(output_retries, int) or output_retries < 0:
+            raise InvalidInput(f"output_retries={output_retries!r}: use 0 or more.")
+        self.output_retries = output_retries
         check_times(self.timeout, self.retries, retry_delay)
         self._source = (input, output, prompt)
         self.names = frozenset().union(*(m.names for m in self.messages)) - self.variables.keys()
@@ -142,15 +154,6 @@ class Skill(Runner):
         """All its models: those that share the calls, and the fallbacks, in order."""
         return tuple(model for choice in self.choices for model in choice.models)
 
-    def read(self, text: str) -> Any:
-        """The output for a model's answer: the text, or the JSON in it; raises `InvalidOutput`."""
-        if self.output_format is None:
-            return text
-        try:
-            return msgspec.json.decode(_without_fence(text))
-        except msgspec.DecodeError as error:
-            raise InvalidOutput(f"the answer isn't JSON: {error}", partial=text) from None
-
     def definition(self) -> dict[str, Any]:
         """What makes this skill, as plain data without keys: what `Chain.save` writes."""
         input, output, prompt = self._source
@@ -161,14 +164,24 @@ class Skill(Runner):
             "model": models if len(models) > 1 else models[0],
             "prompt": prompt,
             "input": input,
-            "output": output,
+            "output": _output_definition(output, self.answer.schema),
             "variables": self.variables,
             "options": self.options,
             "timeout": self.timeout,
             "retries": self.retries,
             "retry_delay": self.retry_delay,
+            "output_retries": None
+            if self.output_retries == DEFAULT_OUTPUT_RETRIES
+            else self.output_retries,
         }
         return _told(fields)
+
+
+def _output_definition(output: Any, schema: Mapping[str, Any] | None) -> Any:
+    """A type as its schema, beside the name under which it is imported where there is one."""
+    if schema is None or isinstance(output, Mapping):
+        return output if isinstance(output, Mapping) else None
+    return _told({"python": dotted_of(output), "schema": schema})
 
 
 def _choice_definition(choice: Spread) -> str | dict[str, Any]:
@@ -276,38 +289,3 @@ def _render_media(part: Media, variables: Mapping[str, Any]) -> Media:
         Template(part.url).render(variables) if "{" in part.url else part.url,
         Template(part.name).render(variables) if "{" in part.name else part.name,
     )
-
-
-def _output_format(output: Mapping[str, Any] | None) -> OutputFormat | None:
-    if output is None:
-        return None
-    form = output.get("format", {"type": "text"}) if isinstance(output, Mapping) else None
-    if isinstance(output, Mapping) and list(output.get("modalities") or ["text"]) != ["text"]:
-        raise InvalidInput(
-            f'Skill(output=...): modalities={output["modalities"]!r}: only ["text"] is answered.'
-        )
-    kind = form.get("type") if isinstance(form, Mapping) else None
-    if kind == "text":
-        return None
-    if kind == "json":
-        return OutputFormat("json")
-    if (
-        kind == "json_schema"
-        and isinstance(form, Mapping)
-        and isinstance(form.get("schema"), Mapping)
-    ):
-        return OutputFormat("json_schema", form["schema"], form.get("name") or "answer")
-    raise InvalidInput(
-        'Skill(output=...): pass {"format": {"type": "json"}} or '
-        '{"format": {"type": "json_schema", "schema": {...}}}.'
-    )
-
-
-def _without_fence(text: str) -> str:
-    """The text inside a ``` fence, where a model wraps its JSON in one."""
-    text = text.strip()
-    if text.startswith("```") and text.endswith("```"):
-        text = text[3:-3]
-        first, _, rest = text.partition("\n")
-        return rest if first.strip().isalpha() or not first.strip() else text
-    return text

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import is_dataclass
+from enum import Enum
 from typing import Any
 
 import msgspec
 
 from flowpool.errors import InvalidItem
+from flowpool.structured.plain import is_pydantic, plain
 
 _VARIABLE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
-_to_json = msgspec.json.Encoder(enc_hook=str).encode
+_to_json = msgspec.json.encode
 
 
 class Template:
@@ -73,9 +76,16 @@ def as_text(value: Any) -> str:
         return value
     if value is None:
         return ""
-    if isinstance(value, (dict, list, tuple, bool, msgspec.Struct)):
+    if isinstance(value, Enum):
+        return as_text(value.value)
+    if isinstance(value, (dict, list, tuple, bool, msgspec.Struct)) or _is_record(value):
         try:
-            return _to_json(value).decode()
+            held = plain(value, str)
+            return held if isinstance(held, str) else _to_json(held).decode()
         except (TypeError, ValueError, RecursionError):  # what JSON can't hold
             return str(value)
     return str(value)
+
+
+def _is_record(value: Any) -> bool:
+    return is_dataclass(value) or is_pydantic(type(value))

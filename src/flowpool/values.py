@@ -78,11 +78,15 @@ class Message(Struct, frozen=True):
 
 
 class OutputFormat(Struct, frozen=True):
-    """What the answer must be: any JSON, or JSON that fits `schema`."""
+    """What the answer must be: any JSON, or JSON that fits `schema`.
+
+    `form` is how it is asked for: by the best means that the provider has, or in words alone.
+    """
 
     kind: Literal["json", "json_schema"]
     schema: Mapping[str, Any] | None = None
     name: str = "answer"
+    form: Literal["native", "words"] = "native"
 
 
 class Call(Struct, frozen=True):

@@ -10,12 +10,13 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
 from flowpool.errors import InvalidInput
 from flowpool.results import Record
+from flowpool.structured import plain
 
 STDOUT = "-"
 
@@ -92,11 +93,8 @@ def record_line(record: Record, offset: int = 0) -> bytes:
         "input_tokens": record.usage.input_tokens,
         "output_tokens": record.usage.output_tokens,
     }
+    row = plain(row, repr)
     try:
-        return msgspec.json.encode(row, enc_hook=_plain)
+        return msgspec.json.encode(row)
     except UnicodeEncodeError:  # half of a character, which JSON can only hold escaped
-        return json.dumps(row, default=_plain).encode()
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if hasattr(value, "keys") else repr(value)
+        return json.dumps(row).encode()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from flowpool.chain import Step
 from flowpool.engine.flow import Flow, Patience
@@ -14,9 +16,10 @@ from flowpool.engine.lane import Entered
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
-from flowpool.errors import CallError, Signal, TransportError
+from flowpool.errors import CallError, InvalidOutput, Signal, TransportError
 from flowpool.model import Model
 from flowpool.skill import Skill
+from flowpool.structured import TEXT, Answer
 from flowpool.values import (
     NO_USAGE,
     Call,
@@ -32,8 +35,10 @@ from flowpool.values import (
     Transport,
 )
 from flowpool.wire import WIRES, Wire
+from flowpool.wire.formats import refuses_format
 from flowpool.wire.limits import read_limits
 
+_log = logging.getLogger("flowpool")
 DEFAULT_TIMEOUT = 600.0
 SHORTEST_KEY = 8
 
@@ -47,7 +52,6 @@ class Route(Struct):
     wire: Wire
     lane: CallLane
     options: Mapping[str, Any]
-    output: OutputFormat | None
     timeouts: Timeouts
     policy: RetryPolicy
     key: bytes
@@ -57,12 +61,32 @@ class Route(Struct):
         return f"Route({self.provider}/{self.model})"  # the key stays out of sight
 
 
+class Question(Struct, frozen=True):
+    """What is asked: the conversation so far, and what the answer must be."""
+
+    said: tuple[Message, ...]
+    answer: Answer
+    retries: int = 0  # how often an answer that doesn't fit is asked for again
+
+    def after(self, reply: Reply, error: InvalidOutput) -> Question:
+        """The same asked again, with what was wrong."""
+        wrong = Message("assistant", (Text(reply.text),))
+        correction = Message("user", (Text(self.answer.correction(error)),))
+        return replace(self, said=(*self.said, wrong, correction))
+
+
+class Sent(NamedTuple):
+    """A route's request, and how it asks for the answer's format."""
+
+    request: HttpRequest
+    output: OutputFormat | None
+
+
 class Outcome(NamedTuple):
-    """What an attempt gave: a reply or why not, what its headers say of the limits, and what was read of it."""
+    """What an attempt gave: a reply or why not, and what its headers say of the limits."""
 
     result: Reply | CallError
     readings: tuple[Reading, ...] = ()
-    output: Any = None
 
 
 class Calls:
@@ -83,6 +107,7 @@ class Calls:
         self._environ = environ
         self._loop = asyncio.get_running_loop()
         self._routes: dict[Step, tuple[tuple[Route, ...], ...]] = {}
+        self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
 
     def prepare(self, step: Step, skill: Skill) -> None:
         """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
@@ -98,53 +123,61 @@ class Calls:
         if skill.variables:
             variables = {**skill.variables, **variables}
         said: list[Message] = []
-        for message in skill.messages:
+        for message in skill.messages[:-1]:
             if message.parts is None:
-                reply, _ = await self._ask_models(step, tuple(said), None, flow, rank)
-                said.append(Message("assistant", (Text(reply.text),)))
+                asked = Question(tuple(said), TEXT)
+                text = await self._ask_models(step, asked, flow, rank)
+                said.append(Message("assistant", (Text(text),)))
             else:
                 said.append(message.render(variables))
-        if skill.messages[-1].parts is None:
-            return skill.read(reply.text)
-        reply, output = await self._ask_models(step, tuple(said), skill.read, flow, rank)
-        return output
+        if skill.messages[-1].parts is not None:
+            said.append(skill.messages[-1].render(variables))
+        question = Question(tuple(said), skill.answer, skill.output_retries)
+        return await self._ask_models(step, question, flow, rank)
 
-    async def _ask_models(
-        self,
-        step: Step,
-        said: tuple[Message, ...],
-        read: Callable[[str], Any] | None,
-        flow: Flow,
-        rank: float,
-    ) -> tuple[Reply, Any]:
+    async def _ask_models(self, step: Step, question: Question, flow: Flow, rank: float) -> Any:
         *first, last = self._routes[step]
         for routes in first:
             try:
-                return await self._attempts(routes, said, read, flow, rank)
+                return await self._ask_until_it_fits(routes, question, flow, rank)
             except CallError:
                 continue  # the next model is there for this
-        return await self._attempts(last, said, read, flow, rank)
+        return await self._ask_until_it_fits(last, question, flow, rank)
+
+    async def _ask_until_it_fits(
+        self, routes: tuple[Route, ...], question: Question, flow: Flow, rank: float
+    ) -> Any:
+        """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
+        for _ in range(question.retries):
+            reply = await self._attempts(routes, question, flow, rank)
+            try:
+                return question.answer.read(reply.text)
+            except InvalidOutput as error:
+                question = question.after(reply, error)
+                rank = -1e9  # what was begun is finished first
+        reply = await self._attempts(routes, question, flow, rank)
+        return question.answer.read(reply.text)
 
     async def _attempts(
         self,
         routes: tuple[Route, ...],
-        said: tuple[Message, ...],
-        read: Callable[[str], Any] | None,
+        question: Question,
         flow: Flow,
         rank: float,
-    ) -> tuple[Reply, Any]:
-        """A reply by one of the routes, and what `read` makes of it."""
+    ) -> Reply:
+        """A reply by one of the routes."""
         now = self._loop.time
-        requests: dict[int, HttpRequest] = {}
+        requests: dict[int, Sent] = {}
         began: float | None = None
         failures = 0
         usable = routes
         while True:
-            route, entered = await self._enter(usable, said, requests, rank)
+            route, entered = await self._enter(usable, question, requests, rank)
             flow.attempts += 1
             began = entered.at if began is None else began
             try:
-                outcome = await self._send(route, requests[id(route)], read)
+                sent = requests[id(route)]
+                outcome = await self._send(route, sent.request)
             except BaseException:
                 self._lanes.left(route.lane, entered)
                 raise
@@ -155,10 +188,15 @@ class Calls:
                 flow.model = f"{route.provider}/{route.model}"
                 self._patience.answered()
                 self._lanes.answered(route.lane, entered, result.usage, outcome.readings)
-                return result, outcome.output
+                return result
             assert isinstance(result, CallError)
             self._lanes.failed(route.lane, entered, result, outcome.readings)
             flow.usage += result.usage
+            if refuses_format(result, sent.output):
+                self._ask_in_words(route, result)
+                del requests[id(route)]
+                rank = -1e9
+                continue
             if result.signal is Signal.OUTAGE:
                 failures += route.lane.blames(failures + 1)
             else:
@@ -180,18 +218,18 @@ class Calls:
     async def _enter(
         self,
         routes: tuple[Route, ...],
-        said: tuple[Message, ...],
-        requests: dict[int, HttpRequest],
+        question: Question,
+        requests: dict[int, Sent],
         rank: float,
     ) -> tuple[Route, Entered]:
         """The route whose lane lets the call in, with its request in `requests`."""
         first = routes[0]
         if id(first) not in requests:
-            requests[id(first)] = _request(first, said)
+            requests[id(first)] = self._request(first, question)
         limiter = first.lane.limiter
         assert limiter is not None
         cost = limiter.estimate(
-            first.template, len(requests[id(first)].body), first.options.get("max_tokens")
+            first.template, len(requests[id(first)].request.body), first.options.get("max_tokens")
         )
         if len(routes) == 1 and first.lane.broken is None:
             entered = first.lane.try_enter(self._loop.time(), cost)
@@ -200,26 +238,31 @@ class Calls:
         turn = await self._lanes.enter([route.lane for route in routes], rank, cost)
         route = next(route for route in routes if route.lane is turn.lane)
         if id(route) not in requests:
-            requests[id(route)] = _request(route, said)
+            requests[id(route)] = self._request(route, question)
         return route, turn.entered
 
-    async def _send(
-        self, route: Route, request: HttpRequest, read: Callable[[str], Any] | None
-    ) -> Outcome:
+    async def _send(self, route: Route, request: HttpRequest) -> Outcome:
         """One attempt."""
         try:
             response = _without_key(await self._transport.send(request, route.timeouts), route.key)
         except TransportError as error:
             return Outcome(error)
-        readings = read_limits(response.headers)
-        result = route.wire.parse(response)
-        if read is None or type(result) is not Reply:
-            return Outcome(result, readings)
-        try:
-            return Outcome(result, readings, read(result.text))
-        except CallError as error:  # the answer came, but can't be read
-            error.usage = result.usage
-            return Outcome(error, readings)
+        return Outcome(route.wire.parse(response), read_limits(response.headers))
+
+    def _request(self, route: Route, question: Question) -> Sent:
+        output = question.answer.format
+        if output is not None and route.lane in self._in_words:
+            output = replace(output, form="words")
+        call = Call(route.model, question.said, route.options, output)
+        return Sent(route.wire.build(call, route.endpoint), output)
+
+    def _ask_in_words(self, route: Route, error: CallError) -> None:
+        if route.lane not in self._in_words:
+            self._in_words.add(route.lane)
+            _log.warning(
+                "%s/%s refuses the output's format and is asked in words: %s",
+                *(route.provider, route.model, error.message),
+            )
 
     def _route(self, step: Step, skill: Skill, model: Model) -> Route:
         told = self._settings
@@ -241,17 +284,11 @@ class Calls:
             WIRES[endpoint.wire],
             lane,
             {**model.options, **skill.options},
-            skill.output_format,
             Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
             policy,
             endpoint.key.reveal().encode(),
             id(skill),
         )
-
-
-def _request(route: Route, said: tuple[Message, ...]) -> HttpRequest:
-    call = Call(route.model, said, route.options, route.output)
-    return route.wire.build(call, route.endpoint)
 
 
 def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:

@@ -31,6 +31,7 @@ from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
 from flowpool.sharing import Sharing, open_sharing
 from flowpool.skill import Skill
+from flowpool.structured import fields_of
 from flowpool.template import look_up
 from flowpool.tools.base import Tool
 from flowpool.transport import shared as shared_transport
@@ -388,8 +389,9 @@ class Run:
                     continue
                 output = result
                 variables[step.key] = result
-                if isinstance(result, Mapping):
-                    variables.update(result)
+                # A tool's record is one value; a skill's or chain's typed answer spreads as a dict does.
+                if isinstance(result, Mapping) or not isinstance(step.runner, Tool):
+                    variables.update(fields_of(result))
             if len(stage) > 1:
                 output = {step.key: variables.get(step.key) for step in stage}
         return output

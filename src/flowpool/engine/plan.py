@@ -78,7 +78,7 @@ class Plan:
 def _spread_names(runner: Skill | Chain | Tool) -> Iterable[str] | None:
     """The variables that a step's output adds beside its key, or None where only a run can tell."""
     if isinstance(runner, Skill):
-        return () if runner.output_format is None else None
+        return runner.answer.names
     if isinstance(runner, Tool):
         return runner.outputs
     return None

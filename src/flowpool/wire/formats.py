@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import json
 
+from flowpool.errors import BadRequest, CallError
 from flowpool.values import Call, OutputFormat, Text
 
 PLAIN_JSON = "Answer with one JSON value and nothing else."
@@ -17,6 +18,12 @@ PLAIN_JSON = "Answer with one JSON value and nothing else."
 _NESTED = frozenset({"items", "additionalProperties", "not", "contains"})
 _NAMED = frozenset({"properties", "$defs", "definitions"})
 _LISTED = frozenset({"anyOf", "allOf", "oneOf", "prefixItems"})
+# One of these stands in the words of a server that refuses a format.
+_FORMAT_WORDS = (
+    *("response_format", "responseformat", "json_schema", "jsonschema", "json_object", "json mode"),
+    *("output_config", "output_format", "responsemimetype", "response_mime_type", "text.format"),
+    *("structured output", "schema", "guided", "grammar", "tool_choice"),
+)
 # OpenAI's strict mode refuses a schema with one of these.
 _NOT_STRICT = frozenset(
     {"default", "oneOf", "allOf", "not", "patternProperties", "prefixItems", "contains"}
@@ -39,6 +46,14 @@ def in_words(schema: Mapping[str, Any] | None) -> str:
     if schema is None:
         return PLAIN_JSON
     return f"{PLAIN_JSON} It must fit this JSON Schema:\n{json.encode(schema).decode()}"
+
+
+def refuses_format(error: CallError, output: OutputFormat | None) -> bool:
+    """Whether a server won't have a call for the way in which it asks for its format."""
+    if output is None or output.form == "words" or not isinstance(error, BadRequest):
+        return False
+    said = error.message.lower()
+    return error.status in (400, 422) and any(word in said for word in _FORMAT_WORDS)
 
 
 def says_json(call: Call) -> bool:

@@ -1,0 +1,254 @@
+"""What a skill's answer must be, and how a model's text becomes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from flowpool.errors import InvalidInput, InvalidOutput
+from flowpool.structured import types
+from flowpool.structured.check import check_schema, faults
+from flowpool.structured.fit import chosen, fitted, with_defaults
+from flowpool.structured.schemas import Made, choices_schema, fields_schema, inlined
+from flowpool.structured.text import CutJson, NoJson, values_in
+from flowpool.structured.types import Convert, Misfit
+from flowpool.values import OutputFormat
+
+_MOST_FAULTS = 5
+_LONGEST_FAULT = 200
+_KEYWORDS = frozenset(
+    {"type", "properties", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "$defs"}
+)
+
+
+class Answer:
+    """The type of a skill's answers. `format` is what the model is asked for; None leaves it text.
+
+    `names` are the variables that an answer spreads into a chain, or None where only an answer can tell.
+
+    >>> answer_of({"choices": ["spam", "ham"]}).read("**Spam**.")
+    'spam'
+    """
+
+    __slots__ = ("_convert", "_wrapper", "format", "kind", "names", "schema")
+
+    def __init__(
+        self,
+        kind: Any = None,
+        schema: Made | None = None,
+        convert: Convert | None = None,
+        *,
+        name: str = "answer",
+    ) -> None:
+        self.kind = kind
+        self.schema = schema
+        self.format: OutputFormat | None = None
+        self._convert = convert or (lambda value: value)
+        self._wrapper = ""
+        self.names: tuple[str, ...] | None = ()
+        if schema is not None:
+            self._wrapper = _wrapper_of(schema)
+            self.names = () if self._wrapper else _names(kind, schema)
+            self.format = OutputFormat("json_schema", _wrapped(schema, self._wrapper), name)
+
+    def __repr__(self) -> str:
+        return f"Answer({self.kind or self.schema or 'text'!r})"
+
+    def read(self, text: str) -> Any:
+        """The output that a model's text holds; raises `InvalidOutput` in words for people and models."""
+        if self.format is None:
+            return text
+        try:
+            found = values_in(text)
+        except CutJson as error:
+            raise InvalidOutput(f"the answer's JSON is cut: {error}", partial=text) from None
+        except NoJson as error:
+            found = self._bare(text)
+            if not found:
+                raise InvalidOutput(f"the answer isn't JSON: {error}", partial=text) from None
+        outputs, wrong = self._convert_all(found)
+        if len(outputs) == 1:
+            return outputs[0]
+        if outputs:
+            wrong = f"it holds {len(outputs)} different answers, and one is asked for"
+        raise InvalidOutput(f"the answer doesn't fit: {wrong}", partial=text)
+
+    def load(self, value: Any) -> Any:
+        """The output again that `plain` made JSON's own kinds of; raises `InvalidOutput`."""
+        if self.kind is None:
+            return value
+        try:
+            return self._convert(value)
+        except Misfit as error:
+            raise InvalidOutput(f"a kept output doesn't fit: {_in_a_line(error)}") from None
+
+    def correction(self, error: InvalidOutput) -> str:
+        """What a model is told that gave an invalid answer."""
+        return (
+            f"That can't be used: {error.message}.\n"
+            "Answer again with the whole corrected JSON and nothing else."
+        )
+
+    def _bare(self, text: str) -> list[Any]:
+        """A choice that stands there as a word."""
+        choices = (self.schema or {}).get("enum", ())
+        meant = chosen(text.strip(), choices)
+        return [meant] if meant in choices else []
+
+    def _convert_all(self, found: list[Any]) -> tuple[list[Any], str]:
+        """The different outputs among the values that were found, and what is wrong with the last one."""
+        if self._wrapper == "items" and len(found) > 1 and not _has(found, list):
+            found = [found]  # one object a line, where a list is asked for
+        outputs: list[Any] = []
+        seen: list[Any] = []
+        wrong = ""
+        for value in found:
+            for meant in self._unwrapped(value):
+                try:
+                    output = self._fit(meant)
+                except Misfit as error:
+                    wrong = wrong or _in_a_line(error)
+                    continue
+                if meant not in seen:
+                    outputs.append(output)
+                    seen.append(meant)
+                break
+        return outputs, wrong
+
+    def _unwrapped(self, value: Any) -> list[Any]:
+        """What a value may mean where the answer was wrapped in an object for the provider's sake."""
+        if not self._wrapper or not isinstance(value, dict):
+            return [value]
+        if self._wrapper in value:
+            return [value[self._wrapper]]
+        return [value, *value.values()] if len(value) == 1 else [value]
+
+    def _fit(self, value: Any) -> Any:
+        if self.schema is None:
+            return value
+        try:
+            value = fitted(value, self.schema)
+            return self._convert(value)
+        except Misfit as error:
+            if self.kind is None:
+                raise
+            found = list(faults(value, self.schema))  # all of them, in one form
+            raise Misfit("\n".join(found) or str(error)) from None
+        except RecursionError:
+            raise Misfit("it is nested too deep") from None
+
+
+TEXT = Answer()
+
+
+def answer_of(output: Any) -> Answer:
+    """The answer that a skill's `output` describes; raises `InvalidInput` for what can't be asked for."""
+    if output is None or output is str:
+        return TEXT
+    if isinstance(output, Mapping):
+        return _of_mapping(output)
+    if isinstance(output, (str, bytes, int, float, list, tuple)):
+        raise InvalidInput(f"Skill(output={output!r}): {_FORMS}")
+    schema, convert = types.of_type(output)
+    return Answer(output, schema, convert, name=types.name_of(output))
+
+
+_FORMS = (
+    'pass a type, a JSON Schema, {"choices": [...]}, {"fields": {...}}, {"format": {"type": "json"}} '
+    'or {"format": {"type": "json_schema", "schema": {...}}}.'
+)
+
+
+def _of_mapping(output: Mapping[str, Any]) -> Answer:
+    if "choices" in output:
+        return _of_schema(choices_schema(output["choices"]))
+    if "fields" in output:
+        return _of_schema(fields_schema(output["fields"]))
+    if "schema" in output:
+        return _of_schema(output["schema"], output.get("name"))
+    if not output or not _KEYWORDS.isdisjoint(output):
+        return _of_schema(output) if output else TEXT
+    if list(output.get("modalities") or ["text"]) != ["text"]:
+        raise InvalidInput(
+            f'Skill(output=...): modalities={output["modalities"]!r}: only ["text"] is answered.'
+        )
+    form = output.get("format", {"type": "text"})
+    kind = form.get("type") if isinstance(form, Mapping) else None
+    if kind == "text" and output.keys() <= {"modalities", "format"}:
+        return TEXT
+    if kind == "json":
+        return _any_json()
+    if kind == "json_schema" and isinstance(form, Mapping) and "schema" in form:
+        return _of_schema(form["schema"], form.get("name"))
+    raise InvalidInput(f"Skill(output=...): {_FORMS}")
+
+
+def _any_json() -> Answer:
+    answer = Answer()
+    answer.format = OutputFormat("json")
+    answer.names = None
+    return answer
+
+
+def _of_schema(schema: Any, name: Any = None) -> Answer:
+    if not isinstance(schema, Mapping):
+        raise InvalidInput(
+            f'Skill(output=...): "schema": {{...}} is a JSON Schema, not {schema!r}.'
+        )
+    check_schema(schema)
+    whole = inlined(msgspec.to_builtins(schema))
+
+    def convert(value: Any) -> Any:
+        value = with_defaults(value, whole)
+        found = list(faults(value, whole))
+        if found:
+            raise Misfit("\n".join(found))
+        return value
+
+    return Answer(None, whole, convert, name=name if isinstance(name, str) and name else "answer")
+
+
+def _wrapper_of(schema: Made) -> str:
+    """The name under which the answer stands in an object, as strict modes need one; empty for an object."""
+    is_object = schema.get("type") == "object" and schema.keys().isdisjoint(
+        {"anyOf", "oneOf", "allOf", "enum", "const", "$ref"}
+    )
+    if is_object:
+        return ""
+    return "items" if schema.get("type") == "array" else "answer"
+
+
+def _wrapped(schema: Made, wrapper: str) -> Made:
+    if not wrapper:
+        return schema
+    inner = {key: value for key, value in schema.items() if key != "$defs"}
+    made: Made = {
+        "type": "object",
+        "properties": {wrapper: inner},
+        "required": [wrapper],
+        "additionalProperties": False,
+    }
+    return {**made, "$defs": schema["$defs"]} if "$defs" in schema else made
+
+
+def _names(kind: Any, schema: Made) -> tuple[str, ...] | None:
+    names = types.field_names(kind) if kind is not None else None
+    if names is not None:
+        return names
+    is_open = bool(schema.get("additionalProperties")) or "patternProperties" in schema
+    return None if is_open or "properties" not in schema else tuple(schema["properties"])
+
+
+def _has(values: list[Any], kind: type) -> bool:
+    return any(isinstance(value, kind) for value in values)
+
+
+def _in_a_line(error: Misfit) -> str:
+    lines = str(error).splitlines() or ["it doesn't fit"]
+    told = [
+        line if len(line) <= _LONGEST_FAULT else line[:_LONGEST_FAULT] + "..." for line in lines
+    ]
+    more = f"; and {len(told) - _MOST_FAULTS} more" if len(told) > _MOST_FAULTS else ""
+    return "; ".join(told[:_MOST_FAULTS]) + more

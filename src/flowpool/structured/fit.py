@@ -1,0 +1,157 @@
+"""Makes a value fit its schema where the model plainly meant it: a number in quotes, Spam for spam.
+
+Pure: gives a new value, and leaves what it isn't sure of for the checker to name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import msgspec
+
+from flowpool.structured.check import Schema, resolve
+
+_NESTED_MOST = 100
+
+
+def fitted(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
+    """`value` with what was plainly meant: for each of its parts by that part's schema.
+
+    >>> fitted({"n": "42", "kind": "Spam"}, {"type": "object", "properties": {
+    ...     "n": {"type": "integer"}, "kind": {"enum": ["spam", "ham"]}}})
+    {'n': 42, 'kind': 'spam'}
+    """
+    root = schema if root is None else root
+    schema = _followed(schema, root)
+    if schema is None or depth > _NESTED_MOST:
+        return value
+    kinds = kinds_of(schema)
+    if isinstance(value, str):
+        return _from_text(value, schema, kinds, root, depth)
+    if isinstance(value, list):
+        if kinds == {"object"} and len(value) == 1 and isinstance(value[0], dict):
+            return fitted(value[0], schema, root, depth + 1)  # an object in needless brackets
+        return _items(value, schema, root, depth)
+    if isinstance(value, dict):
+        return _members(value, schema, root, depth)
+    if isinstance(value, float) and kinds == {"integer"} and value.is_integer():
+        return int(value)
+    return value
+
+
+def kinds_of(schema: Schema) -> set[str]:
+    """The types that a schema allows, null aside; empty where it doesn't say."""
+    kinds = schema.get("type", [])
+    if not kinds and "properties" in schema:
+        kinds = "object"
+    return {kinds} if isinstance(kinds, str) else set(kinds) - {"null"}
+
+
+def allows_null(schema: Any, root: Any) -> bool:
+    """Whether null fits."""
+    if not isinstance(schema, Mapping):
+        return schema is not False
+    if "$ref" in schema:
+        return allows_null(resolve(schema["$ref"], root), root)
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices:
+        return any(allows_null(sub, root) for sub in choices)
+    if "enum" in schema or "const" in schema:
+        return None in schema.get("enum", [schema.get("const", 0)])
+    kinds = schema.get("type")
+    return kinds is None or kinds == "null" or (not isinstance(kinds, str) and "null" in kinds)
+
+
+def _followed(schema: Any, root: Any) -> Schema | None:
+    """The schema behind references and behind a choice of one thing or null; None where it isn't one."""
+    for _ in range(_NESTED_MOST):
+        if not isinstance(schema, Mapping):
+            return None
+        choices = schema.get("anyOf") or schema.get("oneOf")
+        if "$ref" in schema:
+            schema = resolve(schema["$ref"], root)
+        elif choices:
+            others = [sub for sub in choices if sub != {"type": "null"}]
+            if len(others) != 1:
+                return None
+            schema = others[0]
+        else:
+            return schema
+    return None
+
+
+def _from_text(text: str, schema: Schema, kinds: set[str], root: Any, depth: int) -> Any:
+    choices = schema.get("enum")
+    if choices is not None:
+        return chosen(text, choices)
+    if len(kinds) != 1 or "string" in kinds:
+        return text
+    try:
+        meant = msgspec.json.decode(text.strip())
+    except (ValueError, RecursionError):
+        return text
+    is_number = isinstance(meant, (int, float)) and not isinstance(meant, bool)
+    if ("number" in kinds or "integer" in kinds) and is_number:
+        return fitted(meant, schema, root, depth + 1)
+    if "boolean" in kinds and isinstance(meant, bool):
+        return meant
+    if ("object" in kinds and isinstance(meant, dict)) or (
+        "array" in kinds and isinstance(meant, list)
+    ):
+        return fitted(meant, schema, root, depth + 1)
+    return text
+
+
+def chosen(text: str, choices: Any) -> Any:
+    """The one of `choices` that a text means, up to case, space and a closing point; else the text."""
+    if text in choices:
+        return text
+    word = _bare(text)
+    meant = [one for one in choices if one is not None and _bare(str(one)) == word]
+    return meant[0] if len(meant) == 1 else text
+
+
+def _bare(text: str) -> str:
+    return text.strip(" \t\r\n\"'`*.").casefold()
+
+
+def _items(values: list[Any], schema: Schema, root: Any, depth: int) -> list[Any]:
+    first = schema.get("prefixItems") or ()
+    others = schema.get("items", True)
+    return [
+        fitted(value, first[at] if at < len(first) else others, root, depth + 1)
+        for at, value in enumerate(values)
+    ]
+
+
+def _members(value: dict[str, Any], schema: Schema, root: Any, depth: int) -> dict[str, Any]:
+    named = schema.get("properties") or {}
+    others = schema.get("additionalProperties", True)
+    required = set(schema.get("required", ()))
+    made = {}
+    for name, inner in value.items():
+        sub = named.get(name, others)
+        if inner is None and name in named and name not in required and not allows_null(sub, root):
+            continue  # strict modes can't leave a name out: null says that
+        made[name] = fitted(inner, sub, root, depth + 1)
+    return made
+
+
+def with_defaults(value: Any, schema: Any, root: Any = None) -> Any:
+    """`value` with a schema's defaults for the names that it leaves out."""
+    root = schema if root is None else root
+    schema = _followed(schema, root)
+    if schema is None:
+        return value
+    if isinstance(value, list):
+        return [with_defaults(inner, schema.get("items"), root) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    named = schema.get("properties") or {}
+    made = {name: with_defaults(inner, named.get(name), root) for name, inner in value.items()}
+    for name, sub in named.items():
+        if name not in made and isinstance(sub, Mapping) and "default" in sub:
+            made[name] = deepcopy(sub["default"])
+    return made

@@ -1,0 +1,67 @@
+"""Values as JSON's own kinds, and what of a value are its fields. The one place for records, stores and prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import msgspec
+
+
+def plain(value: Any, otherwise: Callable[[Any], Any] | None = None) -> Any:
+    """`value` as dicts, lists, texts, numbers, booleans and None: what JSON can hold.
+
+    Takes dataclasses, msgspec Structs, pydantic models, enums, dates, sets and what holds them. `otherwise`
+    stands in for what JSON has no form for; without it that raises `TypeError`.
+
+    >>> from flowpool import Status
+    >>> plain({"status": Status.DONE, "tags": {"a"}})
+    {'status': 2, 'tags': ['a']}
+    """
+
+    def hook(value: Any) -> Any:
+        if is_pydantic(type(value)):
+            return value.model_dump(mode="json")
+        if isinstance(value, str):  # a subclass; msgspec takes only text itself
+            return str.__str__(value)
+        if isinstance(value, (int, float)):
+            return int(value) if isinstance(value, int) else float(value)
+        if isinstance(value, Mapping):
+            return dict(value)
+        if hasattr(value, "tolist") and type(value).__module__.partition(".")[0] == "numpy":
+            return value.tolist()
+        if otherwise is None:
+            raise TypeError(f"a {type(value).__name__} has no form in JSON")
+        return otherwise(value)
+
+    try:
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=hook)
+    except RecursionError:
+        if otherwise is None:
+            raise TypeError(
+                f"a {type(value).__name__} is nested too deep, or within itself"
+            ) from None
+        return otherwise(value)
+
+
+def is_pydantic(kind: type) -> bool:
+    """Whether `kind` is a model of pydantic 2, told without importing it."""
+    return any(
+        base.__name__ == "BaseModel" and base.__module__.partition(".")[0] == "pydantic"
+        for base in getattr(kind, "__mro__", ())
+    ) and hasattr(kind, "model_validate")
+
+
+def fields_of(value: Any) -> Mapping[str, Any]:
+    """What a value spreads into a chain's variables: a dict's items, a record's fields, else nothing."""
+    if isinstance(value, Mapping):
+        return value
+    kind = type(value)
+    if isinstance(value, msgspec.Struct):
+        return {name: getattr(value, name) for name in kind.__struct_fields__}
+    if is_dataclass(kind):
+        return {field.name: getattr(value, field.name) for field in fields(kind)}
+    if is_pydantic(kind):
+        return {name: getattr(value, name) for name in kind.model_fields}
+    return {}

@@ -1,0 +1,227 @@
+"""Finds the JSON in what a model wrote: inside a fence, among prose, or nearly right.
+
+Only what can be meant in one way is repaired. What ends in the middle is never taken for whole.
+Pure functions of a text; they know no schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+MAX_DEPTH = 100
+_MOST_TRIES = 200  # brackets of prose that are looked at
+_FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)```", re.DOTALL)
+_THOUGHTS = re.compile(r"\A\s*<(think|thinking|thought)>.*?</\1>", re.DOTALL)
+_OPENING = re.compile(r"[{\[]")
+_SPACE = re.compile(r"\s*")
+_SKIPPED = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
+_ESCAPED = re.compile(r"u([\da-fA-F]{4})(?:\\u([\da-fA-F]{4}))?")
+_WORD = re.compile(r"[A-Za-z_$][\w$]*")
+_WORDS: dict[str, Any] = {
+    **{"true": True, "false": False, "null": None, "True": True, "False": False, "None": None},
+    **{"TRUE": True, "FALSE": False, "NULL": None, "undefined": None, "NaN": None, "nan": None},
+}
+_LANGUAGES = frozenset({"", "json", "jsonc", "json5", "jsonl", "javascript", "js", "python", "py"})
+_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+_CLOSERS = frozenset(",:}]")
+
+
+class NoJson(ValueError):
+    """There is no JSON in the text."""
+
+
+class BrokenJson(NoJson):
+    """It is JSON's beginning, but can't be read in one way."""
+
+
+class CutJson(BrokenJson):
+    """It ends in the middle."""
+
+
+def values_in(text: str) -> list[Any]:
+    """The JSON values in a text, the most likely kind of place alone: all of it, its fences, or its prose.
+
+    Raises `NoJson`, or `CutJson` for a value that isn't whole.
+
+    >>> values_in("Sure:\\n```json\\n{'a': [1, 2,], }\\n```")
+    [{'a': [1, 2]}]
+    """
+    text = text.removeprefix("\ufeff").strip()
+    try:
+        return [msgspec.json.decode(text)]
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        pass
+    except RecursionError:
+        raise BrokenJson(f"nested more than {MAX_DEPTH} deep") from None
+    text = _THOUGHTS.sub("", text, count=1)
+    found = _fenced(text) or list(_scan(text))
+    if not found:
+        raise NoJson("no JSON in it")
+    return found
+
+
+def _fenced(text: str) -> list[Any]:
+    """What the text's fences hold; nothing where that can't be read: a fence may end inside of a value."""
+    blocks = [match[2] for match in _FENCE.finditer(text) if match[1].lower() in _LANGUAGES]
+    try:
+        return [value for block in blocks for value in _scan(block)]
+    except BrokenJson:
+        return []
+
+
+def _scan(text: str) -> Iterator[Any]:
+    """Every object and array in a text, in order."""
+    at = 0
+    for _ in range(_MOST_TRIES):
+        opening = _OPENING.search(text, at)
+        if opening is None:
+            return
+        reader = _Reader(text, opening.start())
+        try:
+            yield reader.value(0)
+            at = reader.at
+        except NoJson:
+            if reader.committed:
+                raise
+            at = opening.end()  # a bracket of the prose
+
+
+class _Reader:
+    """Reads one value, and forgives what models get wrong. `committed` once it can't be mere prose."""
+
+    def __init__(self, text: str, at: int) -> None:
+        self.text = text
+        self.at = at
+        self.committed = False
+
+    def value(self, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            self.committed = True
+            raise BrokenJson(f"nested more than {MAX_DEPTH} deep")
+        char = self._next()
+        if char == "{":
+            return self._object(depth)
+        if char == "[":
+            return self._array(depth)
+        if char in _QUOTES:
+            return self._string(_QUOTES[char])
+        return self._plain()
+
+    def _next(self) -> str:
+        """The next character that says something; raises `CutJson` at the end."""
+        skipped = _SKIPPED.match(self.text, self.at)
+        if skipped:
+            self.at = skipped.end()
+        if self.at >= len(self.text):
+            raise CutJson("it ends in the middle")
+        return self.text[self.at]
+
+    def _object(self, depth: int) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        self.at += 1
+        while (char := self._next()) != "}":
+            if char in _QUOTES:
+                name = self._string(_QUOTES[char])
+            elif word := _WORD.match(self.text, self.at):
+                name = word[0]
+                self.at = word.end()
+            else:
+                raise self._broken()
+            if self._next() != ":":
+                raise self._broken()
+            self.at += 1
+            self.committed = True
+            if name in made:
+                raise BrokenJson(f"the name {name!r} stands twice in one object")
+            made[name] = self.value(depth + 1)
+            self._comma("}")
+        self.at += 1
+        return made
+
+    def _array(self, depth: int) -> list[Any]:
+        made: list[Any] = []
+        self.at += 1
+        while self._next() != "]":
+            made.append(self.value(depth + 1))
+            self.committed = True
+            self._comma("]")
+        self.at += 1
+        return made
+
+    def _comma(self, closer: str) -> None:
+        """The comma after a member; also where it is missing between two lines."""
+        before = self.at
+        char = self._next()
+        if char == ",":
+            self.at += 1
+        elif char != closer and "\n" not in self.text[before : self.at]:
+            raise self._broken()
+
+    def _string(self, closer: str) -> str:
+        """A text up to its quote. A quote in the middle of words is taken for one of them."""
+        text, pieces = self.text, []
+        start = at = self.at + 1
+        while at < len(text):
+            char = text[at]
+            if char == "\\":
+                pieces.append(text[start:at])
+                piece, at = self._escape(at + 1)
+                pieces.append(piece)
+                start = at
+            elif char == closer and self._closes(at + 1):
+                self.at = at + 1
+                return "".join((*pieces, text[start:at]))
+            else:
+                at += 1
+        self.committed = True
+        raise CutJson("it ends in the middle of a text")
+
+    def _closes(self, at: int) -> bool:
+        """Whether what follows a quote is what follows a text."""
+        text = self.text
+        after = _SPACE.match(text, at)
+        end = after.end() if after else at
+        is_last = end >= len(text) or text[end] in _CLOSERS or text.startswith(("//", "/*"), end)
+        return is_last or "\n" in text[at:end]
+
+    def _escape(self, at: int) -> tuple[str, int]:
+        """What stands for the escape whose letter is at `at`, and where it ends."""
+        letter = self.text[at : at + 1]
+        if letter == "u":
+            pair = _ESCAPED.match(self.text, at)
+            if pair is None:
+                raise self._broken()
+            if pair[2] and 0xD800 <= int(pair[1], 16) < 0xDC00 <= int(pair[2], 16) < 0xE000:
+                both = ((int(pair[1], 16) - 0xD800) << 10) + int(pair[2], 16) - 0xDC00
+                return chr(0x10000 + both), pair.end()
+            one = int(pair[1], 16)
+            return "\ufffd" if 0xD800 <= one < 0xE000 else chr(one), at + 5
+        if letter == "\n":  # JavaScript's continued line
+            return "", at + 1
+        return _ESCAPES.get(letter, letter), at + 1
+
+    def _plain(self) -> Any:
+        number = _NUMBER.match(self.text, self.at)
+        if number:
+            if number.end() >= len(self.text):
+                raise CutJson("it ends in the middle")
+            self.at = number.end()
+            try:
+                return msgspec.json.decode(number[0])
+            except msgspec.DecodeError:
+                raise BrokenJson(f"the number {number[0][:20]} is too large") from None
+        word = _WORD.match(self.text, self.at)
+        if word and word[0] in _WORDS:
+            self.at = word.end()
+            return _WORDS[word[0]]
+        raise self._broken()
+
+    def _broken(self) -> BrokenJson:
+        near = " ".join(self.text[self.at : self.at + 20].split())
+        return BrokenJson(f"it isn't JSON near {near!r}")

@@ -1,0 +1,277 @@
+"""Types in, instances out: what a skill's `output` asks for, reads, and gives back from its plain form."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum, IntEnum
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+import msgspec
+import pydantic
+import pytest
+from pydantic import BaseModel, Field
+
+from flowpool.errors import InvalidInput, InvalidOutput
+from flowpool.structured import Answer, answer_of, plain
+from flowpool.structured.check import check_schema
+
+
+class Kind(Enum):
+    SPAM = "spam"
+    HAM = "ham"
+
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+@dataclass
+class Person:
+    name: str
+    age: int | None = None
+    tags: list[str] = field(default_factory=list)
+    born: date | None = None
+
+
+class Mail(msgspec.Struct, rename="camel"):
+    kind: Kind
+    sent_by: Person
+    score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
+
+
+class Row(TypedDict):
+    city: str
+    people: NotRequired[int]
+
+
+class Invoice(BaseModel):
+    number: str = Field(min_length=2)
+    lines: list[Person] = []
+    total: float = Field(alias="sum")
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree] = []
+
+
+class Node(msgspec.Struct):
+    name: str
+    left: Node | None = None
+
+
+@pydantic.dataclasses.dataclass
+class Point:
+    x: int
+    y: int
+
+
+ADA = Person("Ada", 36, ["maths"], date(1815, 12, 10))
+READ: list[tuple[Any, str, Any]] = [
+    (Person, '{"name": "Ada", "age": 36, "tags": ["maths"], "born": "1815-12-10"}', ADA),
+    (Person, '{"name": "Bob", "tags": null}', Person("Bob")),
+    (Mail, '{"kind": "ham", "sentBy": {"name": "Bob"}}', Mail(Kind.HAM, Person("Bob"))),
+    (Row, '{"city": "Paris", "people": 2}', {"city": "Paris", "people": 2}),
+    (
+        Invoice,
+        '{"number": "A1", "lines": [{"name": "Bob"}], "sum": 2}',
+        Invoice(number="A1", lines=[Person("Bob")], sum=2),
+    ),
+    (
+        Tree,
+        '{"name": "a", "children": [{"name": "b"}]}',
+        Tree(name="a", children=[Tree(name="b")]),
+    ),
+    (Node, '{"name": "a", "left": {"name": "b"}}', Node("a", Node("b"))),
+    (Point, '{"x": 1, "y": 2}', Point(1, 2)),
+    (Kind, '{"answer": "ham"}', Kind.HAM),
+    (Kind, "Ham.", Kind.HAM),
+    (Level, '{"answer": 2}', Level.HIGH),
+    (Literal["yes", "no"], '{"answer": "no"}', "no"),
+    (Literal["yes", "no"], '"no"', "no"),
+    (Literal[1, 2], '{"answer": "2"}', 2),
+    (list[Person], '{"items": [{"name": "Bob"}]}', [Person("Bob")]),
+    (list[Person], '[{"name": "Bob"}]', [Person("Bob")]),
+    (list[Person], '{"name": "Ann"}\n{"name": "Bob"}', [Person("Ann"), Person("Bob")]),
+    (list[Tree], '{"items": [{"name": "a"}]}', [Tree(name="a")]),
+    (list[Kind], '{"items": ["spam", "Ham"]}', [Kind.SPAM, Kind.HAM]),
+    (list[str], '{"items": ["a"]}', ["a"]),
+    (dict[str, int], '{"a": 1}', {"a": 1}),
+    (int, '{"answer": 42}', 42),
+    (int, "42", 42),
+    (float, '{"answer": "1.5"}', 1.5),
+    (bool, '{"answer": "true"}', True),
+    (date, '{"answer": "2026-01-02"}', date(2026, 1, 2)),
+    (Person | None, '{"answer": {"name": "Bob"}}', Person("Bob")),
+    (Person | None, '{"answer": null}', None),
+    (Person | None, '{"name": "Bob"}', Person("Bob")),
+    ({"choices": ["spam", "ham"]}, '{"answer": "spam"}', "spam"),
+    ({"choices": ["spam", "ham"]}, '{"label": "SPAM"}', "spam"),
+    (
+        {"fields": {"name": "string", "age": "integer?", "kind": "a | b", "tags": ["string"]}},
+        '{"name": "Bob", "kind": "A", "tags": []}',
+        {"name": "Bob", "age": None, "kind": "a", "tags": []},
+    ),
+    ({"fields": [{"name": "string"}]}, '{"items": [{"name": "Bob"}]}', [{"name": "Bob"}]),
+    ({"type": "object", "properties": {"n": {"type": "integer"}}}, '{"n": "7"}', {"n": 7}),
+    ({"type": "array", "items": {"type": "number"}}, "[1, 2.5]", [1, 2.5]),
+    ({"schema": {"type": "string"}}, '{"answer": "x"}', "x"),
+    ({"format": {"type": "json"}}, "[1]", [1]),
+    ({"format": {"type": "json_schema", "schema": {"type": "integer"}}}, "7", 7),
+    (None, "[1]", "[1]"),
+    (str, "Any text", "Any text"),
+    ({}, "Any text", "Any text"),
+    ({"format": {"type": "text"}}, "{}", "{}"),
+]
+
+
+@pytest.mark.parametrize(("output", "text", "expected"), READ, ids=str)
+def test_an_answer_becomes_an_instance_and_comes_back_from_its_plain_form(
+    output: Any, text: str, expected: Any
+) -> None:
+    answer = answer_of(output)
+    got = answer.read(text)
+    assert got == expected
+    assert type(got) is type(expected)
+    kept = msgspec.json.decode(msgspec.json.encode(plain(got)))
+    assert answer.load(kept) == expected
+
+
+TYPES = [output for output, _, _ in READ if answer_of(output).schema is not None]
+
+
+@pytest.mark.parametrize("output", TYPES, ids=str)
+def test_what_is_asked_for_is_an_object_without_needless_references(output: Any) -> None:
+    wanted = answer_of(output).format
+    assert wanted is not None
+    assert wanted.schema is not None
+    assert wanted.schema["type"] == "object"
+    check_schema(wanted.schema)
+    recursive = output in (Tree, Node, list[Tree])
+    assert (b'"$ref"' in msgspec.json.encode(wanted.schema)) == recursive
+    assert b'"title"' not in msgspec.json.encode(wanted.schema)
+
+
+WRONG: list[tuple[Any, str, str]] = [
+    (Person, '{"name": 5}', "$.name: is 5, not a string"),
+    (Person, '{"age": "x", "tags": 1}', "$: has no 'name'; $.age: is 'x', not an integer; $.tags:"),
+    (Mail, '{"kind": "eggs", "sentBy": {"name": "B"}}', "not one of 'ham', 'spam'"),
+    (Mail, '{"kind": "ham", "sentBy": {"name": "B"}, "score": 7}', "at most 1"),
+    (Invoice, '{"number": "A", "sum": 1}', "$.number: "),
+    (Invoice, '{"number": "A1"}', "has no 'sum'"),
+    (Kind, '{"answer": "eggs"}', "$: is 'eggs', not one of 'spam', 'ham'"),
+    (Kind, "It is spam, I think.", "isn't JSON"),
+    (Kind, '{"answer": "spam"} or {"answer": "ham"}', "2 different answers"),
+    (int, '{"answer": 1.5}', "$: is 1.5, not an integer"),
+    (int, '{"answer": true}', "$: is true, not an integer"),
+    (list[str], '{"items": "a"}', "$: is 'a', not an array"),
+    ({"fields": {"n": "integer"}}, '{"n": 1, "m": 2}', "$.m: must not be there"),
+    ({"format": {"type": "json"}}, '{"a": 1} {"a": 2}', "2 different answers"),
+    ({"format": {"type": "json"}}, "Sorry.", "isn't JSON"),
+    (dict[str, int], '{"a": [1, 2', "is cut: it ends in the middle"),
+]
+
+
+@pytest.mark.parametrize(("output", "text", "says"), WRONG, ids=str)
+def test_what_does_not_fit_is_told_with_its_place(output: Any, text: str, says: str) -> None:
+    answer = answer_of(output)
+    with pytest.raises(InvalidOutput) as caught:
+        answer.read(text)
+    assert says in str(caught.value)
+    assert "\n" not in caught.value.message
+    assert caught.value.partial == text
+    assert caught.value.message in answer.correction(caught.value)
+
+
+def test_faults_are_told_up_to_a_few() -> None:
+    answer = answer_of({"type": "array", "items": {"type": "integer"}})
+    with pytest.raises(InvalidOutput, match="and 15 more"):
+        answer.read(str(["x"] * 20))
+
+
+REFUSED: list[tuple[Any, str]] = [
+    ("json", "pass a type, a JSON Schema"),
+    (5, "pass a type, a JSON Schema"),
+    (["spam", "ham"], 'pass a type, a JSON Schema, {"choices": [...]}'),
+    ({"shape": "x"}, '{"format": {"type": "json"}}'),
+    ({"choices": []}, "choices is a list"),
+    ({"choices": "spam"}, "choices is a list"),
+    ({"choices": [["a"]]}, "the choice an array is no text or number"),
+    ({"fields": {}}, "output.fields: {}: write string"),
+    ({"fields": {"a": {"b": "text"}}}, "output.fields.a.b: 'text': use one of string"),
+    ({"fields": {"a": 5}}, "output.fields.a: 5: write string"),
+    ({"type": "objekt"}, "type 'objekt': use one of object"),
+    ({"properties": {"a": {"type": "text"}}}, "output.properties.a: type 'text'"),
+    ({"type": "string", "pattern": "("}, "pattern '(' is no pattern"),
+    ({"$ref": "http://host/schema"}, "leads elsewhere"),
+    ({"$ref": "#/$defs/X"}, "leads nowhere"),
+    ({"type": "object", "unevaluatedProperties": False}, "isn't checked here"),
+    ({"schema": 5}, "is a JSON Schema, not 5"),
+    (complex, "complex"),
+    (object, "object"),
+    (Person | Row, "Type unions may not contain more than one"),
+]
+
+
+@pytest.mark.parametrize(("output", "says"), REFUSED, ids=str)
+def test_what_cannot_be_asked_for_is_refused_in_one_line(output: Any, says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        answer_of(output)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_references_that_unfold_without_end_are_refused() -> None:
+    bomb = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 10} for n in range(9)}
+    with pytest.raises(InvalidInput, match="unfold into too many"):
+        answer_of({"$ref": "#/$defs/a0", "$defs": {**bomb, "a9": {"type": "string"}}})
+
+
+def test_a_choice_keeps_the_order_it_was_written_in() -> None:
+    wanted = answer_of(Kind).format
+    assert wanted is not None
+    assert wanted.schema == {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "enum": ["spam", "ham"]}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+
+
+def test_what_an_answer_spreads_is_known_before_any_call() -> None:
+    def names(output: Any) -> Any:
+        return answer_of(output).names
+
+    assert names(Person) == ("name", "age", "tags", "born")
+    assert names(Invoice) == ("number", "lines", "total")
+    assert names(Mail) == ("kind", "sent_by", "score")
+    assert names(list[Person]) == names(Kind) == names(None) == ()
+    assert names({"fields": {"a": "string"}}) == ("a",)
+    assert names(dict[str, int]) is names({"format": {"type": "json"}}) is None
+
+
+def test_defaults_are_not_shared_between_outputs() -> None:
+    answer = answer_of({"properties": {"tags": {"type": "array", "default": []}}})
+    first = answer.read("{}")
+    first["tags"].append("x")
+    assert answer.read("{}") == {"tags": []}
+
+
+def test_pydantic_is_not_imported_for_other_types() -> None:
+    code = (
+        "import sys; from dataclasses import dataclass; from flowpool.structured import answer_of\n"
+        "@dataclass\nclass P:\n    name: str\n"
+        "assert answer_of(list[P]).read('[{\"name\": \"x\"}]') == [P('x')]\n"
+        "assert 'pydantic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_kept_output_that_no_longer_fits_is_told() -> None:
+    answer: Answer = answer_of(Person)
+    with pytest.raises(InvalidOutput, match="a kept output doesn't fit"):
+        answer.load({"nome": "x"})
