@@ -248,7 +248,7 @@ class Pool:
             now - self._started,
             tally.rate(now),
             run.look(),
-            dict(tally.spent),
+            tally.spent(),
             tally.failure,
         )
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 
-import pytest
-
 from flowpool.cli.report import PlainProgress, Tally
-from flowpool.cli.words import dollars, duration
 from flowpool.errors import NotFinished, RateLimited
 from flowpool.pool import Snapshot
 from flowpool.results import Record
@@ -61,36 +58,13 @@ def test_plain_progress_is_a_line_every_ten_seconds() -> None:
     stream = io.StringIO()
     tell = PlainProgress(stream)
     for elapsed in (0.2, 9.9, 10.1, 10.3, 34.0, 34.2, 40.0):
-        tell(Snapshot(1_000, 60, 340, 2, 0, elapsed))
+        tell(Snapshot(1_000, 60, 340, 2, 0, elapsed, 34.0))
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "10.1 s: 342 of 1,000 ended, 2 failed, 60 running"
+    assert lines[0] == "10.1 s: 342 of 1,000 · 34.0/s · 0:19 left | 2 failed · 60 in progress"
     assert [line.partition(" ")[0] for line in lines] == ["10.1", "34.0", "40.0"]
 
 
 def test_plain_progress_of_an_unknown_number() -> None:
     stream = io.StringIO()
     PlainProgress(stream)(Snapshot(None, 6, 34, 0, 0, 11.0))
-    assert stream.getvalue() == "11.0 s: 34 ended, 6 running\n"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.123, "0.12 s"), (12.34, "12.3 s"), (250, "4 min 10 s"), (7_500, "2 h 5 min")],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("amount", "words"),
-    [
-        (0, "$0.00"),
-        (0.00001, "less than $0.0001"),
-        (0.00056, "$0.00056"),
-        (0.0234, "$0.023"),
-        (0.21, "$0.21"),
-        (1234.5, "$1,234.50"),
-    ],
-)
-def test_dollars_in_words(amount: float, words: str) -> None:
-    assert dollars(amount) == words
+    assert stream.getvalue() == "11.0 s: 34 items | 6 in progress\n"

@@ -96,14 +96,6 @@ def test_no_thread_outlives_the_block() -> None:
     assert not [t for t in threading.enumerate() if t.name == "flowpool-progress"]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0, "0:00"), (59.4, "0:59"), (61, "1:01"), (3599.6, "1:00:00"), (36061, "10:01:01")],
-)
-def test_time_left_is_a_clock(seconds: float, shown: str) -> None:
-    assert progress._clock(seconds) == shown
-
-
 PROGRAM = """
 import sys, threading, time
 from flowpool import Pool
@@ -121,7 +113,7 @@ print("outputs", results)
 """
 
 
-def in_terminal(show: str) -> tuple[str, str]:
+def in_terminal(show: str, program: str = PROGRAM) -> tuple[str, str]:
     """What a program writes to a terminal's standard error, and to its standard output, a pipe."""
     ours, theirs = pty.openpty()
     environ = {
@@ -132,7 +124,7 @@ def in_terminal(show: str) -> tuple[str, str]:
     }
     environ.pop("NO_COLOR", None)
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.replace("__SHOW__", show)],
+        [sys.executable, "-c", program.replace("__SHOW__", show)],
         stdout=subprocess.PIPE,
         stderr=theirs,
         env=environ,
@@ -176,10 +168,12 @@ def screen_of(text: str) -> list[str]:
 
 def test_in_a_terminal_one_bar_stays_with_its_counts() -> None:
     seen, output = in_terminal("True")
-    [line] = screen_of(seen)
+    line, failure = screen_of(seen)
     assert line.startswith("jobs ")
-    assert "7 done, 1 failed" in line
-    assert "running" in seen
+    assert "7 done, 1 failed in " in line
+    assert failure.startswith("  last failure: items[3]: StepFailed: ")
+    assert "in progress" in seen
+    assert "2 at once (max_flows)" in seen
     # What the program prints goes where it was sent, not to the terminal.
     assert output == "item 2\nitem 5\noutputs [0, 1, 2, None, 4, 5, 6, 7]\n"
 
@@ -188,3 +182,26 @@ def test_a_run_of_less_than_a_second_shows_nothing_unasked() -> None:
     seen, output = in_terminal("None")
     assert seen == ""
     assert output.endswith("outputs [0, 1, 2, None, 4, 5, 6, 7]\n")
+
+
+def test_pools_that_run_side_by_side_share_the_foot_of_the_terminal() -> None:
+    two = """
+import asyncio
+from flowpool import Pool
+
+async def nap(n):
+    await asyncio.sleep(0.3)
+
+async def main():
+    pools = [Pool(nap, [{"n": n} for n in range(size)], max_flows=1, name=f"pool {size}", progress=True)
+             for size in (3, 6)]
+    await asyncio.gather(*(pool.arun() for pool in pools))
+
+asyncio.run(main())
+"""
+    seen, _ = in_terminal("True", two)
+    first, second = screen_of(seen)
+    assert "pool 3" in first
+    assert "3 done in " in first
+    assert "pool 6" in second
+    assert "6 done in " in second

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from flowpool.cli.words import dollars, duration
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
+from flowpool.views.words import dollars, duration, tell
 
 EVERY = 10.0
 _LONGEST_FAILURE = 300
@@ -84,11 +84,10 @@ class PlainProgress:
             return
         while self._next <= now.elapsed:
             self._next += EVERY
-        ended = now.done + now.failed + now.cancelled
-        of = f" of {now.total:,}" if now.total is not None else ""
-        failed = f", {now.failed:,} failed" if now.failed else ""
+        telling = tell("", now, now.lanes)
+        words = [telling.counts, *(words for words, _ in telling.lines)]
         print(
-            f"{duration(now.elapsed)}: {ended:,}{of} ended{failed}, {now.running:,} running",
+            f"{duration(now.elapsed)}: {' | '.join(words)}",
             file=self._stream or sys.stderr,
             flush=True,
         )

@@ -12,7 +12,6 @@ from typing import Any
 
 from flowpool import prices
 from flowpool.chain import Chain
-from flowpool.cli.words import dollars
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
@@ -23,6 +22,7 @@ from flowpool.results import Results
 from flowpool.simulator import SimServer
 from flowpool.skill import Skill
 from flowpool.values import NO_USAGE, Usage
+from flowpool.views.words import dollars
 
 FEW, MANY = 5, 20
 _CHARS_A_TOKEN, _ANSWER_TOKENS = 4, 80

@@ -179,7 +179,7 @@ class Lane(Generic[T]):
         limits, used = self._limits(now)
         bound = self._bound(now, idle)
         fill = self.in_flight / self.window.size
-        of_rates = bound in (*limits, "limits", "paused", "learning")
+        of_rates = bound in (*limits, "limits", "paused", "learning", "")
         shares = [used[name] / limit for name, limit in (limits | _told(self.told)).items()]
         error = self.broken or self._error
         return LaneView(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from msgspec import Struct
 
 from flowpool.engine.meter import Meter
@@ -9,17 +11,33 @@ from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status, Usage
 
 
-class Spent(Struct, frozen=True):
-    """What the items of one model (`provider/model`) used."""
+class Spent(Struct):
+    """What the items of one model (`provider/model`) used: how many they are, and their tokens."""
 
     items: int = 0
-    usage: Usage = NO_USAGE
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def add(self, usage: Usage) -> None:
+        self.items += 1
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_input_tokens += usage.cached_input_tokens
+        self.cache_write_tokens += usage.cache_write_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(*(getattr(self, name) for name in Usage.__struct_fields__))
 
 
 class Tally:
     """Told of each record as it comes; readable from any thread."""
 
-    __slots__ = ("_began", "_ended", "_recent", "failure", "spent")
+    __slots__ = ("_began", "_ended", "_recent", "_spent", "failure")
 
     BELIEF = 10.0  # items: what the run's whole course counts for beside the last seconds
 
@@ -27,18 +45,24 @@ class Tally:
         self._began = now
         self._ended = 0
         self._recent = Meter(1)
-        self.spent: dict[str, Spent] = {}
+        self._spent: dict[str, Spent] = {}
         self.failure: Record | None = None  # the last
 
     def add(self, record: Record, now: float) -> None:
         if record.usage is not NO_USAGE:
-            spent = self.spent.get(record.model) or Spent()
-            self.spent[record.model] = Spent(spent.items + 1, spent.usage + record.usage)
+            spent = self._spent.get(record.model)
+            if spent is None:
+                spent = self._spent[record.model] = Spent()
+            spent.add(record.usage)
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
             self._ended += 1
             self._recent.add(now, 1.0)
+
+    def spent(self) -> dict[str, Spent]:
+        """What the ended items used, by `provider/model`, as it is now."""
+        return {model: copy(spent) for model, spent in list(self._spent.items())}
 
     def rate(self, now: float) -> float:
         """Items a second: of the last seconds, and of the whole run as long as few came in those."""

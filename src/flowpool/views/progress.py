@@ -1,16 +1,26 @@
-"""A run's progress: a bar in a terminal or notebook, or a callable's. Looks at the pool from its own thread."""
+"""A run's progress: in a terminal, in a notebook or told to a callable. Looks at the pool from its own thread."""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import warnings
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from contextvars import copy_context
+from typing import Protocol
+
+import msgspec
+
+from flowpool.pool import LaneView, Snapshot
+from flowpool.views.notebook import Output, is_notebook
+from flowpool.views.words import Telling, tell, tell_end
 
 TICK = 0.2
 SHOW_AFTER = 1.0
+STEADY = 10  # looks, of which the most frequent bound is shown
 
 
 class Watched(Protocol):
@@ -19,26 +29,44 @@ class Watched(Protocol):
     name: str
 
     @property
-    def snapshot(self) -> Any: ...
+    def snapshot(self) -> Snapshot: ...
+
+
+class Screen(Protocol):
+    """Where one run is shown."""
+
+    def show(self, telling: Telling) -> None:
+        """Draws how it goes, in place of what was shown before."""
+
+    def finish(self, telling: Telling) -> None:
+        """Draws how it went, which stays."""
 
 
 @contextmanager
-def showing(pool: Watched, progress: bool | Callable[[Any], None] | None) -> Iterator[None]:
+def showing(pool: Watched, progress: bool | Callable[[Snapshot], None] | None) -> Iterator[None]:
     """Shows the pool's progress while the block runs.
 
     progress: True shows it at once, None in a terminal or notebook after a second, a callable is told.
     """
-    view: Callable[[threading.Event], None]
     told: _Told | None = None
+    view: Callable[[threading.Event], None]
+    after = 0.0 if progress else SHOW_AFTER
     if callable(progress):
         view = told = _Told(pool, progress)
-    elif progress or _is_watched():
-        view = _Bar(pool, 0.0 if progress else SHOW_AFTER)
+    elif is_notebook():
+        view = _Shown(pool, after, Output())
+    elif progress or _is_terminal():
+        from flowpool.views.terminal import Lines  # slow to import
+
+        view = _Shown(pool, after, Lines())
     else:
         yield
         return
     ended = threading.Event()
-    thread = threading.Thread(target=view, args=(ended,), name="flowpool-progress", daemon=True)
+    # In a copy of the context, by which a notebook knows the cell that the output belongs to.
+    thread = threading.Thread(
+        target=copy_context().run, args=(view, ended), name="flowpool-progress", daemon=True
+    )
     thread.start()
     try:
         yield
@@ -49,12 +77,13 @@ def showing(pool: Watched, progress: bool | Callable[[Any], None] | None) -> Ite
             warnings.warn(f"the progress callable failed: {told.error!r}", RuntimeWarning, 2)
 
 
-def _is_watched() -> bool:
-    return (sys.stderr is not None and sys.stderr.isatty()) or "ipykernel" in sys.modules
+def _is_terminal() -> bool:
+    is_dumb = os.environ.get("TERM", "") in ("dumb", "unknown")
+    return sys.stderr is not None and sys.stderr.isatty() and not is_dumb
 
 
 class _Told:
-    def __init__(self, pool: Watched, tell: Callable[[Any], None]) -> None:
+    def __init__(self, pool: Watched, tell: Callable[[Snapshot], None]) -> None:
         self._pool = pool
         self._tell = tell
         self.error: Exception | None = None
@@ -68,55 +97,36 @@ class _Told:
             self.error = error
 
 
-class _Bar:
-    def __init__(self, pool: Watched, after: float) -> None:
+class _Shown:
+    def __init__(self, pool: Watched, after: float, screen: Screen) -> None:
         self._pool = pool
         self._after = after
+        self._screen = screen
 
     def __call__(self, ended: threading.Event) -> None:
-        if ended.wait(self._after):
+        if ended.wait(self._after) and self._after:
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        # Counts are of this run: retries of an earlier one start where they left.
-        first = self._pool.snapshot
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[counts]}"),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=False,
-            # What a run prints to a file or pipe must go on to it, not to the terminal.
-            redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
-        )
-        with bar:
-            task = bar.add_task(self._pool.name, total=first.total, counts="")
-            while True:
-                self._update(bar, task, first)
-                if ended.wait(TICK):
-                    break
-            self._update(bar, task, first)
-
-    def _update(self, bar: Any, task: Any, first: Any) -> None:
-        now = self._pool.snapshot
-        ended = now.done + now.failed + now.cancelled
-        since = ended - first.done - first.failed - first.cancelled
-        rate = since / (now.elapsed - first.elapsed) if now.elapsed > first.elapsed else 0.0
-        words = [f"{now.done:,} done"]
-        if now.failed:
-            words.append(f"{now.failed:,} failed")
-        if now.running:
-            words.append(f"{now.running:,} running")
-        if rate > 0:
-            words.append(f"{rate:,.1f}/s")
-            if now.total and ended < now.total:
-                words.append(f"{_clock((now.total - ended) / rate)} left")
-        bar.update(task, completed=ended, total=now.total, counts=", ".join(words))
+        name, steady = self._pool.name, _Steady()
+        while not ended.wait(TICK):
+            now = self._pool.snapshot
+            self._screen.show(tell(name, now, steady.lanes(now)))
+        self._screen.finish(tell_end(name, self._pool.snapshot))
 
 
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+class _Steady:
+    """Lanes whose bound is what it was most of the last two seconds: from one call to the next it may vary."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, deque[LaneView]] = {}
+
+    def lanes(self, now: Snapshot) -> tuple[LaneView, ...]:
+        return tuple(self._steadied(lane) for lane in now.lanes)
+
+    def _steadied(self, lane: LaneView) -> LaneView:
+        looks = self._looks.setdefault(lane.name, deque(maxlen=STEADY))
+        looks.append(lane)
+        if lane.bound in ("outage", "broken", "items"):
+            return lane
+        [(bound, _)] = Counter(look.bound for look in looks).most_common(1)
+        like = next(look for look in reversed(looks) if look.bound == bound)
+        return msgspec.structs.replace(lane, bound=bound, utilisation=like.utilisation)

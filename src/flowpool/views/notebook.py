@@ -1,0 +1,66 @@
+"""A run's progress in a notebook: one piece of output under the cell, replaced as the run goes on."""
+
+from __future__ import annotations
+
+import sys
+from html import escape
+from typing import Any
+
+from flowpool.views.words import Telling
+
+_GREEN, _RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
+_BOX = "font:13px/1.6 system-ui,sans-serif;max-width:60em"
+_ROW = "display:flex;gap:.8em;align-items:center"
+_FIT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
+_TRACK = f"flex:1;min-width:6em;height:.5em;border-radius:.25em;background:{_GREY};overflow:hidden;display:flex"
+
+
+def is_notebook() -> bool:
+    """Whether this runs in a kernel that shows rich output."""
+    interactive = sys.modules.get("IPython")
+    shell = interactive.get_ipython() if interactive is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+class Output:
+    """The output of one run, under the cell that started it."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, telling: Telling) -> None:
+        """Draws it in place of what was shown before."""
+        from IPython import display
+
+        data = {"text/html": as_html(telling), "text/plain": as_text(telling)}
+        if self._handle is None:
+            self._handle = display.display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(data, raw=True)
+
+    finish = show
+
+
+def as_html(telling: Telling) -> str:
+    """For any theme, light or dark: it takes the page's own colours."""
+    bar = ""
+    if telling.done is not None:
+        bar = f'<div style="{_TRACK}">{_piece(telling.done, _GREEN)}{_piece(telling.failed, _RED)}</div>'
+    rows = [
+        f'<div style="{_ROW}"><b>{escape(telling.name)}</b>{bar}<span>{escape(telling.counts)}</span></div>'
+    ]
+    for words, is_bad in telling.lines:
+        style = f"color:{_RED}" if is_bad else "opacity:.7"
+        rows.append(f'<div style="{style};{_FIT}">{escape(words)}</div>')
+    return f'<div style="{_BOX}">{"".join(rows)}</div>'
+
+
+def as_text(telling: Telling) -> str:
+    """For who reads the notebook's file."""
+    return "\n  ".join(
+        [f"{telling.name}  {telling.counts}", *(words for words, _ in telling.lines)]
+    )
+
+
+def _piece(part: float, color: str) -> str:
+    return f'<div style="width:{100 * part:.2f}%;background:{color}"></div>'

@@ -1,0 +1,188 @@
+"""Figures as people say them, and what a run's snapshot says in words. Draws nothing."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from flowpool.pool import LaneView, Snapshot
+
+MOST_LANES = 4
+COST_AFTER = 2.0  # seconds: shorter runs aren't slowed by loading the price list
+UNITS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+}
+
+
+class Telling(Struct, frozen=True):
+    """A run in words, for any view to lay out.
+
+    done, failed: parts of all items; None, where their number isn't known. counts: how far it is.
+    lines: what else there is to know, each with whether it is bad.
+    """
+
+    name: str
+    done: float | None
+    failed: float
+    counts: str
+    lines: list[tuple[str, bool]]
+
+
+def tell(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Telling:
+    """A run that goes on. `lanes` are those of the snapshot, their bounds made steady."""
+    counts = f"{now.ended:,}" + (f" of {now.total:,}" if now.total is not None else " items")
+    if now.rate > 0.0:
+        counts += f" · {_rate(now.rate)}"
+    if now.eta is not None:
+        counts += f" · {clock(now.eta)} left"
+    figures = [f"{now.running:,} in progress", *_counted(now), *_spent(now, is_over=False)]
+    if now.failed:
+        figures.insert(0, f"{now.failed:,} failed")
+    lines = [(" · ".join(figures), False), *_lane_lines(lanes), *_failure_lines(now)]
+    return Telling(name, *_parts(now), counts, lines)
+
+
+def tell_end(name: str, now: Snapshot) -> Telling:
+    """A run that is over."""
+    words = [f"{now.done:,} done"]
+    if now.failed:
+        words.append(f"{now.failed:,} failed")
+    if now.cancelled:
+        words.append(f"{now.cancelled:,} cancelled")
+    counts = f"{', '.join(words)} in {duration(now.elapsed)}"
+    figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
+    figures += [*_counted(now), *_spent(now, is_over=True)]
+    return Telling(name, *_parts(now), " · ".join([counts, *figures]), _failure_lines(now))
+
+
+def lane_words(lane: LaneView) -> str:
+    """What holds a lane back, with the figures that tell how much."""
+    words = [_bound_words(lane)]
+    if lane.bound not in ("max_flows", "slots", "latency", "broken") and lane.in_flight:
+        words.append(f"{lane.in_flight:,} in flight")
+    if lane.throttled:
+        words.append(f"{lane.throttled:,} answered 429")
+    return " · ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 0.42 s, 12.3 s, 4 min 10 s, 2 h 5 min."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock: 0:42, 10:01, 2:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def dollars(amount: float) -> str:
+    """An amount in dollars: to the cent, or with two digits that say something."""
+    if 0 < amount < 0.0001:
+        return "less than $0.0001"
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
+
+
+def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:
+    """A line for each of the busiest lanes, in the lanes' order."""
+    busiest = sorted(lanes, key=lambda lane: (-lane.queued, -lane.utilisation))[:MOST_LANES]
+    lines = [
+        (f"{lane.name}  {lane_words(lane)}", lane.bound in ("outage", "broken"))
+        for lane in lanes
+        if lane in busiest
+    ]
+    more = len(lanes) - len(lines)
+    return [*lines, (f"and {more} more", False)] if more else lines
+
+
+def _failure_lines(now: Snapshot) -> list[tuple[str, bool]]:
+    record = now.failure
+    if record is None or record.error is None:
+        return []
+    error = " ".join(f"{type(record.error).__name__}: {record.error}".split())
+    return [(f"last failure: items[{record.index}]: {error}", True)]
+
+
+def _bound_words(lane: LaneView) -> str:
+    at_once = f"{lane.window:,} at once"
+    used = f"{min(1.0, lane.utilisation):.0%}"
+    match lane.bound:
+        case "requests" | "tokens" | "input_tokens" | "output_tokens":
+            limit = lane.limits.get(lane.bound, 0.0)
+            return f"{limit:,.0f} {UNITS[lane.bound]}/min, {used} used"
+        case "limits" if lane.in_flight >= lane.window:
+            return f"{at_once}, as you set"
+        case "limits":
+            return f"the limits that you set, {used} used"
+        case "max_flows":
+            return (
+                f"{at_once} (max_flows)" if lane.in_flight >= lane.window else "max_flows reached"
+            )
+        case "slots":
+            return f"{at_once} fill the server's slots"
+        case "latency":
+            return f"{at_once}; more would slow each other"
+        case "learning":
+            return f"finding the limit, {lane.used.get('requests', 0.0):,.0f} requests/min so far"
+        case "paused":
+            return "paused by a 429"
+        case "outage":
+            return f"no answers, probing: {_short(lane.error)}"
+        case "broken":
+            return f"given up: {_short(lane.error)}"
+        case "reader":
+            return "waits for the reader of the stream"
+        case "items":
+            return "nothing waits"
+    return "free"
+
+
+def _short(error: str) -> str:
+    words = " ".join(error.split())
+    return words if len(words) <= 200 else words[:199] + "…"
+
+
+def _counted(now: Snapshot) -> list[str]:
+    usage = now.usage
+    tokens = usage.input_tokens + usage.output_tokens
+    return [f"{_big(tokens)} tokens"] if tokens else []
+
+
+def _spent(now: Snapshot, *, is_over: bool) -> list[str]:
+    if now.elapsed < COST_AFTER or (cost := now.cost) is None:
+        return []
+    if is_over:
+        return [f"about {dollars(cost)}"]
+    expected = now.expected_cost
+    return [f"{dollars(cost)} so far" + (f", about {dollars(expected)} in all" if expected else "")]
+
+
+def _parts(now: Snapshot) -> tuple[float | None, float]:
+    """The parts of all items that are done and that failed."""
+    if not now.total:
+        return None, 0.0
+    return now.done / now.total, (now.failed + now.cancelled) / now.total
+
+
+def _rate(rate: float) -> str:
+    if rate >= 0.95:
+        return f"{rate:,.0f}/s" if rate >= 99.5 else f"{rate:.1f}/s"
+    return f"{rate * 60:.1f}/min"
+
+
+def _big(number: int) -> str:
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if number >= 100 * size:
+            return f"{number / size:,.0f}{unit}"
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return str(number)

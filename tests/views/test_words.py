@@ -1,0 +1,132 @@
+"""What a run's snapshot says in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowpool.engine.lane_view import BOUNDS
+from flowpool.engine.tally import Spent
+from flowpool.errors import BadRequest
+from flowpool.pool import LaneView, Snapshot
+from flowpool.results import Record
+from flowpool.values import Limits, Status
+from flowpool.views.words import clock, dollars, duration, lane_words, tell, tell_end
+
+
+def lane(bound: Any, **changes: Any) -> LaneView:
+    fields = {
+        "name": "openai/gpt-5-mini",
+        "bound": bound,
+        "limits": {"requests": 3000.0},
+        "used": {"requests": 2910.0},
+        "told": None,
+        "utilisation": 0.97,
+        "in_flight": 16,
+        "window": 64,
+        "queued": 40,
+        "throttled": 0,
+        "error": "",
+    }
+    return LaneView(**fields | changes)
+
+
+FAILED = Record(17, {}, Status.FAILED, error=BadRequest("too\n long"))
+SPENT = {"openai/gpt-4o-mini": Spent(4000, 4_000_000, 400_000)}
+GOING = Snapshot(10_000, 64, 4000, 3, 0, 82.0, 48.9, (lane("requests"),), SPENT, FAILED)
+
+
+def test_a_run_in_words() -> None:
+    telling = tell("summarise", GOING, GOING.lanes)
+    assert telling.counts == "4,003 of 10,000 · 48.9/s · 2:03 left"
+    assert telling.lines == [
+        ("3 failed · 64 in progress · 4.4M tokens · $0.84 so far, about $2.10 in all", False),
+        ("openai/gpt-5-mini  3,000 requests/min, 97% used · 16 in flight", False),
+        ("last failure: items[17]: BadRequest: too long", True),
+    ]
+    assert (telling.done, telling.failed) == (0.4, 0.0003)
+
+
+def test_a_run_of_unknown_length_that_just_began() -> None:
+    telling = tell("x", Snapshot(None, 3), ())
+    assert (telling.counts, telling.lines) == ("0 items", [("3 in progress", False)])
+    assert telling.done is None
+
+
+def test_a_run_that_is_over_in_words() -> None:
+    end = Snapshot(10_000, 0, 9_990, 3, 7, 204.0, 48.9, (lane("items"),), SPENT, FAILED)
+    telling = tell_end("summarise", end)
+    assert telling.counts == (
+        "9,990 done, 3 failed, 7 cancelled in 3 min 24 s · 49.0/s · 4.4M tokens · about $0.84"
+    )
+    assert telling.lines == [("last failure: items[17]: BadRequest: too long", True)]
+
+
+def test_of_many_lanes_the_busiest_are_shown() -> None:
+    lanes = tuple(lane("requests", name=f"m{n}", queued=n) for n in range(7))
+    lines = [words for words, _ in tell("x", Snapshot(9, lanes=lanes), lanes).lines[1:]]
+    assert [words.split()[0] for words in lines] == ["m3", "m4", "m5", "m6", "and"]
+    assert lines[-1] == "and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (lane("requests", utilisation=1.2), "3,000 requests/min, 100% used · 16 in flight"),
+        (
+            lane("output_tokens", limits={"output_tokens": 8000.0}, throttled=2),
+            "8,000 output tokens/min, 97% used · 16 in flight · 2 answered 429",
+        ),
+        (lane("max_flows", in_flight=64), "64 at once (max_flows)"),
+        (lane("max_flows"), "max_flows reached"),
+        (lane("limits", told=Limits(rpm=1)), "the limits that you set, 97% used · 16 in flight"),
+        (lane("limits", in_flight=64, told=Limits(concurrent=64)), "64 at once, as you set · 64 in flight"),
+        (lane("slots"), "64 at once fill the server's slots"),
+        (lane("latency"), "64 at once; more would slow each other"),
+        (lane("learning"), "finding the limit, 2,910 requests/min so far · 16 in flight"),
+        (lane("paused", throttled=1, in_flight=0), "paused by a 429 · 1 answered 429"),
+        (lane("outage", error="X: no", in_flight=1), "no answers, probing: X: no · 1 in flight"),
+        (lane("broken", error="AuthFailed: no key"), "given up: AuthFailed: no key"),
+        (lane("items", in_flight=0), "nothing waits"),
+        (lane("reader", in_flight=0), "waits for the reader of the stream"),
+    ],
+)  # fmt: skip
+def test_what_holds_a_lane_back_in_words(seen: LaneView, words: str) -> None:
+    assert lane_words(seen) == words
+
+
+@pytest.mark.parametrize("bound", list(BOUNDS))
+def test_every_bound_can_be_told(bound: Any) -> None:
+    assert lane_words(lane(bound))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "0:00"), (59.4, "0:59"), (61, "1:01"), (3599.6, "1:00:00"), (36061, "10:01:01")],
+)
+def test_time_left_is_a_clock(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.123, "0.12 s"), (12.34, "12.3 s"), (250, "4 min 10 s"), (7_500, "2 h 5 min")],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        (0, "$0.00"),
+        (0.00001, "less than $0.0001"),
+        (0.00056, "$0.00056"),
+        (0.0234, "$0.023"),
+        (0.21, "$0.21"),
+        (1234.5, "$1,234.50"),
+    ],
+)
+def test_dollars_in_words(amount: float, words: str) -> None:
+    assert dollars(amount) == words
