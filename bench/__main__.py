@@ -1,4 +1,7 @@
-"""`python -m bench [NAME ...]`: runs the benches and prints the table that stands in the README."""
+"""`python -m bench [NAME ...]`: runs the benches and prints the table that stands in the README.
+
+`python -m bench rates [--quick | --seeds 200] [--figure FILE.svg]` plays every kind of limit in virtual time first.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
+from bench.rates.command import main as rates_table
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
 PAGE = "<html><head><title>A page to read</title></head><body><p>Some words.</p></body></html>"
@@ -195,6 +199,9 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
 
 
 def main(*names: str) -> None:
+    if names[:1] == ("rates",):
+        rates_table(*names[1:])
+        names = ("rates",)
     unknown = set(names) - BENCHES.keys()
     if unknown:
         sys.exit(f"no bench {unknown.pop()!r}: there are {', '.join(BENCHES)}")

@@ -13,7 +13,7 @@ from contextlib import suppress
 import msgspec
 
 from flowpool.engine.limiter import Learned, Limiter
-from flowpool.sharing import Seat, Sharing
+from flowpool.sharing import Sharing
 from flowpool.values import Endpoint
 
 TICK = 0.2
@@ -21,17 +21,35 @@ WORTH_KEEPING = 2.0  # seconds that a run must last for what it learned to be re
 _decode = msgspec.json.Decoder(dict[str, Learned]).decode
 
 
-class _Place:
-    """A lane's limiter, its seat, and how much it had sent by the last tick."""
+class Place:
+    """A lane's limiter and its seat: `publish` says what it needs and sets its share."""
 
-    __slots__ = ("fingerprint", "limiter", "seat", "sent", "used")
+    __slots__ = ("_sent", "_used", "fingerprint", "limiter", "seat")
 
-    def __init__(self, limiter: Limiter, fingerprint: str, seat: Seat) -> None:
+    def __init__(self, limiter: Limiter, fingerprint: str, sharing: Sharing, now: float) -> None:
         self.limiter = limiter
         self.fingerprint = fingerprint
-        self.seat = seat
-        self.sent = 0.0
-        self.used = 0.0
+        self.seat = sharing.join(fingerprint, now)
+        self._sent = 0.0
+        self._used = 0.0  # calls a second, lately
+        limiter.share = self.seat.share
+
+    def publish(self, now: float) -> None:
+        """Every `TICK` seconds."""
+        limiter = self.limiter
+        sent = limiter.calls_sent
+        self._used += 0.5 * ((sent - self._sent) / TICK - self._used)
+        self._sent = sent
+        per_minute = limiter.limits().get("requests")
+        share = self.seat.publish(
+            now,
+            float("inf") if limiter.bound(now) else self._used,
+            self._used,
+            limit=per_minute / 60.0 if per_minute else None,
+            snapshot=msgspec.json.encode(limiter.snapshot()),
+        )
+        if share != limiter.share:
+            limiter.share = share
 
 
 class Seats:
@@ -41,7 +59,7 @@ class Seats:
         self._sharing = sharing
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._places: list[_Place] = []
+        self._places: list[Place] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, limiter: Limiter, endpoint: Endpoint, model: str) -> None:
@@ -50,10 +68,9 @@ class Seats:
             return
         fingerprint = self._sharing.fingerprint(endpoint, model)
         now = self._loop.time()
-        seat = self._sharing.join(fingerprint, now)
-        self._places.append(_Place(limiter, fingerprint, seat))
-        limiter.share = seat.share
-        known, age = seat.learned(now), 0.0
+        place = Place(limiter, fingerprint, self._sharing, now)
+        self._places.append(place)
+        known, age = place.seat.learned(now), 0.0
         if known is None and (kept := self._sharing.memory.recall(fingerprint, time.time())):
             known, age = kept
         if known is not None:
@@ -78,21 +95,5 @@ class Seats:
     def _tick(self) -> None:
         now = self._loop.time()
         for place in self._places:
-            self._publish(place, now)
+            place.publish(now)
         self._timer = self._loop.call_later(TICK, self._tick)
-
-    def _publish(self, place: _Place, now: float) -> None:
-        limiter = place.limiter
-        sent = limiter.calls_sent
-        place.used += 0.5 * ((sent - place.sent) / TICK - place.used)
-        place.sent = sent
-        per_minute = limiter.limits().get("requests")
-        share = place.seat.publish(
-            now,
-            float("inf") if limiter.bound(now) else place.used,
-            place.used,
-            limit=per_minute / 60.0 if per_minute else None,
-            snapshot=msgspec.json.encode(limiter.snapshot()),
-        )
-        if share != limiter.share:
-            limiter.share = share
