@@ -17,7 +17,8 @@ INTERRUPTED = 130
 FAILED, BAD_INPUT = 1, 2
 _COMMANDS = {
     "run": "Run a skill or chain over the rows of a file.",
-    "sim": "Serve a simulated provider, to develop and test against without a key.",
+    "limits": "Find out a provider's limits with a few small calls.",
+    "sim": "Serve a simulated provider, to test against without a key.",
     "demo": "See what pooling gains, measured on this machine. Needs no key.",
 }
 

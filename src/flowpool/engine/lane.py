@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from math import inf
 from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
@@ -218,7 +219,9 @@ class Lane(Generic[T]):
         for name, gauge in self.limiter.gauges.items():
             rates[name] = rates.get(name, 0.0) * gauge.factor
         learned = self.limiter.limits()
-        limits = {DIMENSIONS[name]: learned[name] for name in DIMENSIONS if name in learned}
+        limits = {
+            DIMENSIONS[name]: learned[name] for name in DIMENSIONS if learned.get(name, inf) < inf
+        }
         return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
 
     def _tell_limiter(
