@@ -8,12 +8,14 @@ import threading
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeVar
+from contextlib import aclosing, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Unpack
 
 from flowpool import wiring
 from flowpool.chain import as_runner
 from flowpool.data.rows import Rows, as_rows
+from flowpool.data.writers import WriteOptions, Writer, open_writer
 from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.driver import Keep, Run, Sink, real_world
 from flowpool.engine.driver import World as World
@@ -175,6 +177,56 @@ class Pool:
                     await running
         self._raise_if_told()
 
+    def writer(self, path: str | Path, **options: Unpack[WriteOptions]) -> Writer:
+        """Where `stream()`'s records may be written: a context manager with `write(record)`.
+
+        path: a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file; "-" for JSON lines on standard output.
+        meta, inputs, output: which columns there are beside the answer's, as in `Results`.
+        append, overwrite: what to do with a file that holds something, which is an error otherwise.
+        spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
+        format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
+
+        A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
+        writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
+        """
+        return open_writer(path, self._rows, self._plan.output_key, **options)
+
+    def write(
+        self,
+        path: str | Path,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> dict[Status, int]:
+        """Runs every item and writes its row as it ends, or in the items' order; returns the `status`.
+
+        Rows are handed over and not kept, so that any number of items takes the same memory.
+        options: as in `writer`.
+        """
+        with self.writer(path, **options) as writer:
+            records = self.stream(variables, ordered=ordered)
+            with closing(records):  # type: ignore[type-var]
+                for record in records:
+                    writer.write(record)
+        return self.status
+
+    async def awrite(
+        self,
+        path: str | Path,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> dict[Status, int]:
+        """`write()` for async code."""
+        with self.writer(path, **options) as writer:
+            records = self.astream(variables, ordered=ordered)
+            async with aclosing(records):  # type: ignore[type-var]
+                async for record in records:
+                    writer.write(record)
+        return self.status
+
     def retry(self, variables: Mapping[str, Any] | None = None) -> Results:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
@@ -211,7 +263,7 @@ class Pool:
     @property
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
-        return Results(self._records())
+        return Results(self._records(), self._rows, self._plan.output_key)
 
     @property
     def history(self) -> list[dict[str, Any]]:

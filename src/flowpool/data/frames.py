@@ -45,6 +45,8 @@ def _no_frame(source: Any) -> Table:
 class PolarsFrame(Table):
     """A polars DataFrame."""
 
+    library = "polars"
+
     def __init__(self, frame: Any) -> None:
         self.name = "the DataFrame"
         self.frame = frame
@@ -58,6 +60,7 @@ class PolarsFrame(Table):
 class PolarsLazyFrame(Table):
     """A polars LazyFrame: collected in batches, in order."""
 
+    library = "polars"
     waits = True
 
     def __init__(self, frame: Any) -> None:
@@ -79,6 +82,8 @@ class PolarsLazyFrame(Table):
 
 class PandasFrame(Table):
     """A pandas DataFrame. What it counts as missing (NaN, NaT, NA) is None."""
+
+    library = "pandas"
 
     def __init__(self, frame: Any) -> None:
         self.name = "the DataFrame"
@@ -113,6 +118,7 @@ def _pandas_cells(series: Any) -> list[Any]:
 class DuckRelation(Table):
     """A DuckDB relation, whose query is run at each reading."""
 
+    library = "duckdb"
     waits = True
 
     def __init__(self, relation: Any) -> None:
@@ -137,6 +143,7 @@ class DuckRelation(Table):
 class HuggingFace(Table):
     """A Dataset or IterableDataset of Hugging Face."""
 
+    library = "datasets"
     waits = True
 
     def __init__(self, dataset: Any) -> None:

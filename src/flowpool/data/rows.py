@@ -101,6 +101,16 @@ class Rows:
         return self._table.frame
 
     @property
+    def table_length(self) -> int:
+        """How many rows the whole source has; 0 where that isn't known."""
+        return self._table.length or 0
+
+    @property
+    def library(self) -> str:
+        """The library whose kind of frame the rows are of: "pandas", "polars", "pyarrow", ...; else empty."""
+        return self._table.library
+
+    @property
     def schema(self) -> Any:
         """The types of the source's columns as an Arrow schema, where it has one; else None."""
         return self._table.schema

@@ -41,6 +41,11 @@ class Plan:
             else:
                 yield step
 
+    @property
+    def output_key(self) -> str:
+        """What to call an output without fields: a chain's last key; "output" for a lone skill or tool."""
+        return "output" if self.is_single else self.stages[-1][-1].key
+
     def _own_steps(self) -> Iterator[Step]:
         return (step for stage in self.stages for step in stage)
 
