@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import reduce
 from operator import add
@@ -13,11 +14,34 @@ from msgspec import Struct
 from flowpool import prices
 from flowpool.data.layout import OUTPUT, Choice, Layout
 from flowpool.structured import plain
-from flowpool.values import NO_USAGE, Status, Usage
+from flowpool.values import NO_USAGE, Prices, Status, Usage
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
     from flowpool.data.writers import WriteOptions
+
+
+class Billed(Struct, frozen=True):
+    """What one call used: of `provider/model`, at the prices that somebody told of it or the list's."""
+
+    model: str
+    usage: Usage
+    prices: Prices | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """Dollars; None where the list has no price for the model."""
+        if self.prices is not None:
+            return prices.told(self.prices).cost(self.usage)
+        provider, _, model = self.model.partition("/")
+        rates = prices.rates(provider, model) if model else None
+        return None if rates is None else rates.cost(self.usage)
+
+
+def known_sum(costs: Iterable[float | None]) -> float | None:
+    """The sum of those that are known; None when none is."""
+    known = [cost for cost in costs if cost is not None]
+    return math.fsum(known) if known else None
 
 
 class Record(Struct, frozen=True):
@@ -38,13 +62,19 @@ class Record(Struct, frozen=True):
     usage: Usage = NO_USAGE
     model: str = ""
     steps: list[dict[str, Any]] | None = None
+    bills: tuple[Billed, ...] = ()
+
+    @property
+    def calls(self) -> tuple[Billed, ...]:
+        """What each of the item's calls used, failed ones included where the provider told."""
+        if self.bills or not self.model:
+            return self.bills
+        return (Billed(self.model, self.usage),)
 
     @property
     def cost(self) -> float | None:
-        """Dollars by the price list; None when it has no price for the model."""
-        provider, _, model = self.model.partition("/")
-        rates = prices.rates(provider, model) if model else None
-        return None if rates is None else rates.cost(self.usage)
+        """Dollars of the calls whose model has a known price; None when none has."""
+        return known_sum(call.cost for call in self.calls)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain data: what `history` has for each item."""
@@ -66,6 +96,7 @@ class Results(list[Any]):
     """One output an item, in the items' order; None where an item has none.
 
     `records` has a `Record` an item; `failed` those that failed or were cancelled; `errors` their exceptions.
+    `earlier` has the calls that items made which failed then and were run again.
 
     As a table (`frame`, `to_pandas`, `to_polars`, `to_arrow`, `write`) it has a row an item: the input's columns,
     beside them the answer's. An answer with fields (a dict, a typed object) is a column a field; any other is the
@@ -79,9 +110,14 @@ class Results(list[Any]):
     """
 
     def __init__(
-        self, records: Iterable[Record], rows: Rows | None = None, output: str = OUTPUT
+        self,
+        records: Iterable[Record],
+        rows: Rows | None = None,
+        output: str = OUTPUT,
+        earlier: Iterable[Billed] = (),
     ) -> None:
         self.records = list(records)
+        self.earlier = tuple(earlier)
         self._rows = rows
         self._output = output
         super().__init__(record.output for record in self.records)
@@ -102,13 +138,14 @@ class Results(list[Any]):
     @property
     def usage(self) -> Usage:
         """Tokens used by all items, failed attempts included where the provider reports them."""
-        return reduce(add, (record.usage for record in self.records), NO_USAGE)
+        used: tuple[Billed | Record, ...] = (*self.earlier, *self.records)
+        return reduce(add, (one.usage for one in used), NO_USAGE)
 
     @property
     def cost(self) -> float | None:
         """Dollars of all items whose model has a known price; None when none has."""
-        known = [cost for record in self.records if (cost := record.cost) is not None]
-        return sum(known) if known else None
+        bills: tuple[Billed | Record, ...] = (*self.earlier, *self.records)
+        return known_sum(bill.cost for bill in bills)
 
     def frame(self, *, meta: Choice = False, output: str | None = None) -> Any:
         """The data frame that came in, with the answers beside it: same kind, rows, types, order and index.

@@ -307,6 +307,9 @@ class Provider:
         self._busy += 1
         plan.holds_slot = True
         plan.started = now
+        if isinstance(plan.outcome, Answer):
+            answer = plan.outcome
+            self.ledger.work(plan.request.model, answer.input_tokens, answer.output_tokens)
         plan.due = math.inf if plan.connection == "stall" else now + plan.service
 
     def _charge(self, now: float, plan: Plan, answer: Answer) -> None:
