@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flowpool.data.arrow import load_pyarrow
-from flowpool.data.columns import array_of, columns_of
+from flowpool.data.columns import array_of, columns_of, texts
 from flowpool.data.layout import Layout
 from flowpool.errors import InvalidInput
 
@@ -54,10 +55,16 @@ def _polars(frame: Any, positions: list[int] | None, columns: Columns, schema: A
     if positions is not None:
         frame = frame[positions]
     taken = () if frame is None else frame.columns
-    series = [
-        pl.Series(name, values, strict=False) for name, values in _renamed(columns, taken).items()
-    ]
+    series = [_polars_series(pl, name, values) for name, values in _renamed(columns, taken).items()]
     return pl.DataFrame(series) if frame is None else frame.with_columns(series)
+
+
+def _polars_series(pl: Any, name: str, values: list[Any]) -> Any:
+    kinds = {type(value) for value in values} - {type(None)}
+    if len(kinds) <= 1 or kinds == {int, float}:
+        with suppress(pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+            return pl.Series(name, values, strict=False)
+    return pl.Series(name, texts(values, name))
 
 
 def _pandas(frame: Any, positions: list[int] | None, columns: Columns, schema: Any) -> Any:
@@ -65,8 +72,11 @@ def _pandas(frame: Any, positions: list[int] | None, columns: Columns, schema: A
     if frame is None:
         return pd.DataFrame({name: _series(pd, values) for name, values in columns.items()})
     found = frame.copy(deep=False) if positions is None else frame.iloc[positions]
+    more_levels = ("",) * (frame.columns.nlevels - 1)
     for name, values in _renamed(columns, frame.columns).items():
-        found[name] = _series(pd, values).array  # by position, whatever the index is
+        found[(name, *more_levels) if more_levels else name] = _series(
+            pd, values
+        ).array  # by position, whatever the index is
     return found
 
 

@@ -49,8 +49,7 @@ def array_of(values: list[Any], kind: Any = None, name: str = "") -> Any:
                 return pa.array(prepare(values))
             except (pa.ArrowException, ValueError, TypeError, OverflowError):
                 continue
-    _log.warning("The column %r has values of several kinds: it is written as text.", name)
-    return pa.array(_texts(values), pa.string())
+    return pa.array(texts(values, name), pa.string())
 
 
 def unified(schemas: Iterable[Any]) -> Any:
@@ -110,6 +109,12 @@ def _known(name: str) -> Any:
 
 def _all_plain(values: list[Any]) -> list[Any]:
     return [typed(value) for value in values]
+
+
+def texts(values: list[Any], name: str) -> list[str | None]:
+    """The values of a column that has no type in common as text, which is logged."""
+    _log.warning("The column %r has values of several kinds: it becomes text.", name)
+    return _texts(values)
 
 
 def _texts(values: list[Any]) -> list[str | None]:

@@ -126,18 +126,15 @@ class ItemCheck:
         if problem := self.problem(item, index):
             raise InvalidInput(problem)
 
-    def check_columns(self, columns: Iterable[str], source: str) -> None:
+    def check_columns(self, columns: Iterable[Any], source: str) -> None:
         """Raises `InvalidInput` for a source whose rows can't run, as they all have these columns and no others."""
         names = tuple(columns)
-        if odd := [name for name in names if not isinstance(name, str)]:
-            raise InvalidInput(
-                f"{source}: the column's name {odd[0]!r} is no text: "
-                f"give it one with columns={{{self._example()!r}: {odd[0]!r}}}."
-            )
-        if (lacking := self._plan.lacks((*self._shared, *names))) is not None:
+        variables = [name for name in names if isinstance(name, str)]
+        if (lacking := self._plan.lacks((*self._shared, *variables))) is not None:
             step, name = lacking
+            there = ", ".join(one if isinstance(one, str) else repr(one) for one in names)
             raise InvalidInput(
-                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {', '.join(names)}): "
+                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {there}): "
                 f"name the one that it is with columns={{{name!r}: ...}}, or pass it in run(variables=...)."
             )
 
