@@ -24,7 +24,7 @@ bench: .venv/installed-bench
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable '.[documents]' --group dev
+	$(BIN)/pip install --quiet --editable '.[documents]' --group dev --group frameworks
 	touch $@
 
 .venv/installed-bench: .venv/installed-dev

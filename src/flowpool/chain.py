@@ -221,7 +221,5 @@ def as_runner(runner: Any, where: str = "runner") -> Skill | Chain | Tool:
         return runner
     try:
         return as_tool(runner)
-    except InvalidInput:
-        raise InvalidInput(
-            f"{where}: {runner!r} can't be run: pass a Skill, a Chain, a Tool or a function."
-        ) from None
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}") from None

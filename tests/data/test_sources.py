@@ -23,11 +23,7 @@ from flowpool import Pool, read
 from flowpool.data.compression import zstd
 from flowpool.errors import InvalidInput
 
-ROWS: list[dict[str, Any]] = [
-    {"text": "one", "n": 1},
-    {"text": None, "n": 2},
-    {"text": "three", "n": 3},
-]
+ROWS = [{"text": "one", "n": 1}, {"text": None, "n": 2}, {"text": "three", "n": 3}]
 TABLE = pa.Table.from_pylist(ROWS)
 
 
@@ -156,15 +152,14 @@ def test_a_database_is_asked_by_table_or_query(tmp_path: Path) -> None:
             {"m": 3},
             {"m": 4},
         ]
-        cases: list[tuple[dict[str, Any], str]] = [
+        for wrong, says in (
             ({"table": "none"}, "no table 'none' (there are: reviews)"),
             ({"sql": "select nothing from reviews"}, "nothing"),
             (
                 {"sql": "select n, n from reviews"},
                 "the column 'n' is there twice: rename it with AS",
             ),
-        ]
-        for wrong, says in cases:
+        ):
             with pytest.raises(InvalidInput, match=re.escape(says)):
                 list(read(path, **wrong))
 

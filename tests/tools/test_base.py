@@ -225,11 +225,12 @@ def test_a_callable_object_and_a_builtin_are_tools() -> None:
     doubler = as_tool(Doubler())
     assert doubler.fn(**doubler.bind({"n": 4, "m": 1})) == 8
     assert as_tool(len).fn(**as_tool(len).bind({"a": 1, "b": 2})) == 2
+    assert as_tool(str.title).run(**as_tool(str.title).bind({"self": "ada"})) == "Ada"
     assert as_tool(divmod).fn(**as_tool(divmod).bind({"x": 7, "y": 2})) == (3, 1)
 
 
 def test_what_can_not_run_is_refused_in_one_line() -> None:
-    with pytest.raises(InvalidInput, match="int can't run as a step"):
+    with pytest.raises(InvalidInput, match="3 can't be run: pass"):
         as_tool(3)
     with pytest.raises(InvalidInput, match="max_flows=0: use 1 or more"):
         tool(max_flows=0)(len)

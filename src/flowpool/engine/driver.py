@@ -16,7 +16,6 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.chain import Chain, Step
-from flowpool.engine.budget import Budget
 from flowpool.engine.calls import Calls
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane_view import Bound, LaneView
@@ -26,10 +25,9 @@ from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
-from flowpool.engine.spending import Spending
 from flowpool.engine.tally import Tally
 from flowpool.engine.uses import Uses
-from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished, StepFailed
+from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
 from flowpool.sharing import Sharing, open_sharing
 from flowpool.skill import Skill
@@ -98,7 +96,6 @@ class Run:
         counts: list[int],
         *,
         keep_history: bool = False,
-        budget: Budget | None = None,
     ) -> None:
         self._plan = plan
         self._source = source
@@ -108,7 +105,6 @@ class Run:
         self._sink = sink
         self._counts = counts
         self._keep_history = keep_history
-        self._budget = budget
         self._workers: set[asyncio.Task[None]] = set()
         self._places = Places(self._size, self._fill)
         self._waiting = 0  # workers that wait for an item
@@ -133,14 +129,8 @@ class Run:
         self.tally = Tally(self._loop.time())
         patience = Patience(self._wait, world.random, self._loop.time)
         lanes = Lanes(self._settings, Seats(world.sharing))
-        spending = None
-        if self._budget is not None:
-            endless = self._source.length is None
-            spending = Spending(self._budget, self.stop, gives_up=endless)
-        self._calls = Calls(
-            self._settings, lanes, patience, world.transport, world.environ, spending
-        )
-        self._uses = Uses(self._settings, lanes, patience)
+        self._calls = Calls(self._settings, lanes, patience, world.transport, world.environ)
+        self._uses = Uses(self._settings, lanes, patience, is_single=self._plan.is_single)
         self._source.open()
         timer = None
         was_cut = False
@@ -349,8 +339,6 @@ class Run:
             status = Status.CANCELLED
             error = NotFinished(self.reason or "cancelled")
             raise
-        except BudgetSpent as refusal:
-            status, error = Status.CANCELLED, refusal
         except FlowpoolError as failure:
             status, error = Status.FAILED, failure
         except BaseException as bug:
@@ -375,11 +363,10 @@ class Run:
                 flow.usage,
                 flow.model,
                 flow.history,
-                flow.bills,
             )
             self.tally.add(record, ended)
             self._sink.put(record)
-        if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
+        if error is not None and self._settings.on_error in ("raise", "stop"):
             end = self.cancel if self._settings.on_error == "raise" else self.stop
             end(f"items[{index}] failed")
 
@@ -454,7 +441,7 @@ class Run:
                 output = await self._execute(step, seen, flow, rank)
         except FlowpoolError as error:
             self._note(flow, step, seen, None, error)
-            if plan.on_step_error == "raise" or isinstance(error, BudgetSpent):
+            if plan.on_step_error == "raise":
                 error.add_note(f"in the step {step.runner.name!r} ({step.key})")
                 raise
             return _Skipped(error)

@@ -64,23 +64,39 @@ class Lanes:
     ) -> CallLane:
         """The lane of a model at an endpoint. Steps that share one keep to the tightest of what was told of it."""
         key = (endpoint.base_url, endpoint.key, model)
+        lane = self._open_provider(key, f"{endpoint.provider}/{model}", step, AUTO_CEILING, limits)
+        self._models[lane] = endpoint, model
+        return lane
+
+    def open_foreign(self, key: object, name: str, step: Step, most: int) -> CallLane:
+        """The lane of another framework's object, whose provider isn't known: `most` calls wide at most."""
+        return self._open_provider(key, name, step, most, self._settings.limits)
+
+    def open_tool(
+        self, key: object, name: str, step: Step, width: int, limits: Limits | None = None
+    ) -> CallLane:
+        """The lane of a tool, `width` calls wide unless a step that uses it says otherwise."""
+        ceiling, limits = self._tighten(key, step, step.max_flows or width, limits or Limits())
+        lane = self._lane(key, name, FixedWindow(ceiling))
+        if limits != Limits():
+            lane.limiter = Limiter(eager=True, limits=limits)
+            lane.told = limits
+        return lane
+
+    def _open_provider(
+        self, key: object, name: str, step: Step, most: int, limits: Limits | None
+    ) -> CallLane:
         told = step.max_flows or self._settings.max_flows
-        ceiling, limits = self._tighten(key, step, told or AUTO_CEILING, limits or Limits())
+        ceiling, limits = self._tighten(key, step, told or most, limits or Limits())
         bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
         # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
         window: Window
         window = FixedWindow(ceiling, bound) if told else AdaptiveWindow(AUTO_START, ceiling, bound)
-        lane = self._lane(key, f"{endpoint.provider}/{model}", window)
+        lane = self._lane(key, name, window)
         lane.limiter = Limiter(eager=told is not None, limits=limits)
         lane.breaker = Breaker()
         lane.told = limits if limits != Limits() else None
-        self._models[lane] = endpoint, model
         return lane
-
-    def open_tool(self, key: object, name: str, step: Step, width: int) -> CallLane:
-        """The lane of a tool, `width` calls wide unless a step that uses it says otherwise."""
-        ceiling, _ = self._tighten(key, step, step.max_flows or width, Limits())
-        return self._lane(key, name, FixedWindow(ceiling))
 
     def _tighten(self, key: object, step: Step, width: int, limits: Limits) -> tuple[int, Limits]:
         ceiling = min(n for n in (limits.concurrent, step.max_flows, width) if n is not None)

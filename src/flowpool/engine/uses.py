@@ -13,13 +13,25 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.chain import Step
+from flowpool.engine.bucket import Cost
 from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.lanes import CallLane, Lanes
+from flowpool.engine.lane import FREE, Entered
+from flowpool.engine.lanes import AUTO_CEILING, CallLane, Lanes
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
 from flowpool.engine.threads import DaemonThreads
-from flowpool.errors import CallError, FlowpoolError, StepFailed, StepTimeout
+from flowpool.errors import (
+    AttemptTimeout,
+    CallError,
+    FlowpoolError,
+    Signal,
+    StepFailed,
+    StepTimeout,
+)
+from flowpool.foreign import Answer, ForeignTool
+from flowpool.foreign.failures import recognised
 from flowpool.tools.base import Tool
+from flowpool.values import NO_USAGE
 
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
 
@@ -32,12 +44,22 @@ class ToolRoute(Struct):
     timeout: float | None
     policy: RetryPolicy
 
+    def cost(self, arguments: Mapping[str, Any]) -> Cost:
+        """What a call will take of told limits: by its texts, and what calls before it took."""
+        if self.lane.limiter is None:
+            return FREE
+        size = sum(len(value) for value in arguments.values() if isinstance(value, str))
+        return self.lane.limiter.estimate(self.tool.name, size, None)
+
 
 class Uses:
     """The tools of a run's steps, and where their functions run."""
 
-    def __init__(self, settings: Settings, lanes: Lanes, patience: Patience) -> None:
+    def __init__(
+        self, settings: Settings, lanes: Lanes, patience: Patience, *, is_single: bool
+    ) -> None:
         self._settings = settings
+        self._is_single = is_single
         self._lanes = lanes
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -57,32 +79,80 @@ class Uses:
         first: float | None = None
         failures = 0
         while True:
-            entered = lane.try_enter(now())
-            if entered is None:
-                entered = (await self._lanes.enter((lane,), rank)).entered
+            entered = await self._enter(lane, route.cost(arguments), rank)
             flow.attempts += 1
             first = entered.at if first is None else first
-            failure: Exception
             try:
-                return await self._run_tool(route, arguments)
-            except CallError as error:  # it speaks of some host, not of this lane
+                return await self._attempt(route, arguments, entered, flow)
+            except CallError as error:
                 failure = error
             except FlowpoolError:
                 raise
             except Exception as error:
-                failure = error
-            finally:
-                self._lanes.left(lane, entered)
-            failures += 1
-            if isinstance(failure, CallError):
-                await self._patience.before_retry(
-                    route.policy, failure, failures, now() - first, flow
-                )
-            elif failures <= (step.retries or 0):
+                failures += 1
+                if failures > (step.retries or 0):
+                    raise StepFailed(route.tool.name, error) from error
                 await self._patience.back_off(route.policy, failures, flow)
+                rank = -1e9
+                continue
+            if failure.signal is Signal.OUTAGE:
+                failures += lane.blames(failures + 1)
             else:
-                raise StepFailed(route.tool.name, failure) from failure
+                failures += failure.signal is not Signal.THROTTLE or lane.limiter is None
+            await self._patience.before_retry(
+                route.policy,
+                failure,
+                failures,
+                now() - first,
+                flow,
+                rationed=lane.rations_retries,
+                paced=lane.limiter is not None,
+            )
             rank = -1e9
+
+    async def _enter(self, lane: CallLane, cost: Cost, rank: float) -> Entered:
+        if lane.broken is None:
+            entered = lane.try_enter(self._loop.time(), cost)
+            if entered is not None:
+                return entered
+        return (await self._lanes.enter((lane,), rank, cost)).entered
+
+    async def _attempt(
+        self, route: ToolRoute, arguments: dict[str, Any], entered: Entered, flow: Flow
+    ) -> Any:
+        """One call's output; tells the lane how it ended."""
+        tool, lane = route.tool, route.lane
+        is_foreign = isinstance(tool, ForeignTool)
+        try:
+            output = await self._run_tool(route, arguments)
+            answer = tool.answer(output) if isinstance(tool, ForeignTool) else Answer(output)
+        except CallError:  # a tool's own: it speaks of some host, not of this lane
+            self._lanes.left(lane, entered)
+            raise
+        except StepTimeout as error:
+            if not is_foreign:
+                self._lanes.left(lane, entered)
+                raise
+            failure: CallError = AttemptTimeout(str(error))
+            self._lanes.failed(lane, entered, failure, ())
+            raise failure from None
+        except Exception as error:
+            found = recognised(error, of_sdks_only=not is_foreign)
+            if found is None:
+                self._lanes.left(lane, entered)
+                raise
+            self._lanes.failed(lane, entered, found, ())
+            raise found from error
+        except BaseException:
+            self._lanes.left(lane, entered)
+            raise
+        self._lanes.answered(lane, entered, answer.usage, ())
+        if is_foreign:
+            self._patience.answered()
+        if answer.usage is not NO_USAGE:
+            flow.usage += answer.usage
+            flow.model = answer.model
+        return answer.output
 
     async def _run_tool(self, route: ToolRoute, arguments: dict[str, Any]) -> Any:
         name = route.tool.name
@@ -129,7 +199,13 @@ class Uses:
         told = self._settings
         timeout = first_told(step.timeout, told.timeout, 0.0) or None
         retries = int(first_told(step.retries, told.retries, DEFAULT_RETRIES))
-        lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool))
+        if isinstance(tool, ForeignTool):
+            most = AUTO_CEILING if tool.mode == "async" else THREAD_WIDTH
+            lane = self._lanes.open_foreign(tool, tool.name, step, most)
+        else:
+            # What a pool is told of limits speaks of models; of a function where that is all it runs.
+            limits = told.limits if self._is_single else None
+            lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
         self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries))
 
     def _width(self, tool: Tool) -> int:

@@ -21,7 +21,6 @@ from flowpool.tools.schema import (
     is_async,
     may_be_row,
     name_of,
-    only_keywords,
     output_names,
     parameters_schema,
     signature_of,
@@ -29,9 +28,6 @@ from flowpool.tools.schema import (
 
 Mode = Literal["async", "thread", "process"]
 Prepare = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
-
-# A foreign object's methods, in the order they are preferred.
-_FOREIGN = ("ainvoke", "acall", "invoke", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +225,7 @@ class FunctionTool(Tool):
         """The function, which takes the arguments that `bind` gave."""
         return self._by_name if self._positional else self._fn
 
-    def run(self, **kwargs: Any) -> Any:
+    def run(self, /, **kwargs: Any) -> Any:
         """The function's result, or whatever it raises; an async function is waited for."""
         return self._finish(self.fn(**{**self._presets, **kwargs}))
 
@@ -261,39 +257,9 @@ class FunctionTool(Tool):
             hint = annotations_of(fn).get(sole, signature.parameters[sole].annotation)
             self._row = sole if may_be_row(hint) else None
 
-    def _by_name(self, **kwargs: Any) -> Any:
+    def _by_name(self, /, **kwargs: Any) -> Any:
         args = [kwargs.pop(name) for name in self._positional if name in kwargs]
         return self._fn(*args, **kwargs)
-
-
-class ForeignTool(Tool):
-    """Another framework's object, called by its own method with the whole variables."""
-
-    def __init__(self, target: Any, method: str) -> None:
-        call = getattr(target, method)
-        self.name = getattr(target, "name", None) or type(target).__name__
-        self.description = docstring_of(target)[0]
-        self.mode = "async" if is_async(call) or method in ("ainvoke", "acall") else "thread"
-        self._call = call
-        self._by_keyword = only_keywords(signature_of(call))
-
-    @property
-    def fn(self) -> Callable[..., Any]:
-        """The object's method, behind a function that takes the variables as arguments."""
-        return self._invoke
-
-    def run(self, **kwargs: Any) -> Any:
-        """The method's result, or whatever it raises; an async method is waited for."""
-        return self._finish(self._invoke(**kwargs))
-
-    def bind(
-        self, variables: Mapping[str, Any], options: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """All variables, over the step's options."""
-        return {**self._presets, **(options or {}), **variables}
-
-    def _invoke(self, /, **variables: Any) -> Any:
-        return self._call(**variables) if self._by_keyword else self._call(variables)
 
 
 @overload
@@ -367,8 +333,7 @@ def as_tool(obj: Any) -> Tool:
     """The tool that `obj` is or can be.
 
     Takes a `Tool` or its class, a plain or async function, a `functools.partial`, a callable object, or
-    another framework's object with `ainvoke`, `acall`, `invoke` or `run`. Raises `InvalidInput` for
-    anything else.
+    another framework's object (`flowpool.foreign`). Raises `InvalidInput` for anything else.
 
         as_tool(str.title).run(**as_tool(str.title).bind({"self": "ada"}))  # 'Ada'
     """
@@ -379,14 +344,13 @@ def as_tool(obj: Any) -> Tool:
     if isinstance(obj, functools.partial) and isinstance(obj.func, Tool) and not obj.args:
         return obj.func.with_options(**obj.keywords)
     if not inspect.isroutine(obj) and not inspect.isclass(obj):
-        for method in _FOREIGN:
-            if callable(getattr(obj, method, None)):
-                return ForeignTool(obj, method)
+        from flowpool import foreign  # whose tools are made of this module's
+
+        if (made := foreign.wrap(obj)) is not None:
+            return made
     if callable(obj):
         return FunctionTool(obj)
-    raise InvalidInput(
-        f"{type(obj).__name__} can't run as a step: use a function, a Tool or a Skill"
-    )
+    raise InvalidInput(f"{obj!r} can't be run: pass a Skill, a Chain, a Tool or a function.")
 
 
 def _restore(dotted: str, presets: dict[str, Any]) -> Tool:

@@ -84,7 +84,7 @@ RULES = (
             | {"insufficient_system_resource"}
         ),
     ),
-    Rule(RateLimited, _ANY, frozenset({"slow_down"})),
+    Rule(RateLimited, _ANY, frozenset({"slow_down", "throttlingexception"})),
     Rule(
         AuthFailed,
         frozenset({400, 401, 403}),

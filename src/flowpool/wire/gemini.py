@@ -25,7 +25,7 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import dialects, formats, replies, requests
+from flowpool.wire import formats, replies, requests
 from flowpool.wire.failures import embedded, failure
 
 _VERSION = "/v1beta"
@@ -81,10 +81,11 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     config: dict[str, Any] = {}
     if call.options:
         _add_options(body, config, call)
-    instruction = _add_format(config, call.output) if call.output is not None else ""
+    if call.output is not None:
+        _add_format(config, call.output)
     if config:
         body["generationConfig"] = {**config, **body.get("generationConfig", {})}
-    system = requests.system_parts(call, instruction)
+    system = requests.system_parts(call)
     if system:
         body.setdefault("systemInstruction", {"parts": [{"text": text} for text in system]})
     return HttpRequest("POST", url, headers, requests.encode(body, call))
@@ -117,15 +118,11 @@ def _media(media: Media) -> dict[str, Any]:
     return {"inlineData": {"mimeType": media.media_type, "data": media.data}}
 
 
-def _add_format(config: dict[str, Any], output: OutputFormat) -> str:
-    """Asks for the output's format; returns what has to be said in words, or nothing."""
-    schema = formats.schema_of(output)
-    if output.form == "words":
-        return formats.in_words(schema)
+def _add_format(config: dict[str, Any], output: OutputFormat) -> None:
     config["responseMimeType"] = "application/json"
+    schema = formats.schema_of(output)
     if schema is not None:
-        config["responseJsonSchema"] = dialects.for_gemini(schema)
-    return ""
+        config["responseJsonSchema"] = schema
 
 
 # Answers.
