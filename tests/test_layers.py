@@ -31,7 +31,7 @@ ROWS: dict[int, tuple[str, ...]] = {
         *("tools.base", "tools.schema", "wire", "wire.*", "structured", "structured.*"),
         *("foreign", "foreign.*"),
         *("engine", "engine.plan", "engine.retry", "engine.window", "engine.bucket", "engine.lane"),
-        *("engine.lane_view", "engine.meter"),
+        *("engine.lane_view", "engine.meter", "engine.budget", "engine.worst_case"),
         *(
             "engine.breaker",
             "engine.knee",
@@ -54,6 +54,8 @@ ROWS: dict[int, tuple[str, ...]] = {
             "engine.lanes",
             "engine.uses",
             "engine.seats",
+            "engine.spending",
+            "engine.bounds",
             "engine.driver",
             "engine.places",
             "engine.single",

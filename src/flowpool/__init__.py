@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flowpool.results import Record, Results
     from flowpool.skill import Skill
     from flowpool.tools.base import Tool, tool
-    from flowpool.values import Limits, Status, Usage
+    from flowpool.values import Limits, Prices, Status, Usage
 
 # Loaded at their first use, so that `import flowpool` is quick.
 _HOMES = {
@@ -29,6 +29,7 @@ _HOMES = {
     "Limits": "values",
     "Model": "model",
     "Pool": "pool",
+    "Prices": "values",
     "Record": "results",
     "Results": "results",
     "Rows": "data.rows",
@@ -46,6 +47,7 @@ __all__ = [
     "Limits",
     "Model",
     "Pool",
+    "Prices",
     "Record",
     "Results",
     "Rows",

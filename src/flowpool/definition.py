@@ -33,7 +33,7 @@ from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
-from flowpool.values import Limits
+from flowpool.values import Limits, Prices
 
 Runner = Skill | Chain | Tool
 T = TypeVar("T")
@@ -42,7 +42,16 @@ MAX_DEPTH = 60
 _OWN_TOOLS = "flowpool.tools"
 _CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
 _STEP_FIELDS = {"skill", "tool", "chain", "function", "key", "inputs", "options"}
-_MODEL_FIELDS = {"name", "provider", "base_url", "options", "timeout", "retries", "limits"}
+_MODEL_FIELDS = {
+    "name",
+    "provider",
+    "base_url",
+    "options",
+    "timeout",
+    "retries",
+    "limits",
+    "prices",
+}
 _SKILL_FIELDS = {
     "name",
     "description",
@@ -319,10 +328,11 @@ class _Builder:
         fields = dict(_known(data, _MODEL_FIELDS, where))
         if "name" not in fields:
             raise InvalidInput(f"{where}: no 'name' in it.")
-        if fields.get("limits"):
-            fields["limits"] = self._make(
-                lambda: msgspec.convert(fields["limits"], Limits), _at(where, "limits")
-            )
+        for field, kind in (("limits", Limits), ("prices", Prices)):
+            if fields.get(field):
+                fields[field] = self._make(
+                    partial(msgspec.convert, fields[field], kind), _at(where, field)
+                )
         return self._make(lambda: Model(**fields, api_key=self._api_key), where)
 
     def _make(self, make: Callable[[], T], where: str) -> T:

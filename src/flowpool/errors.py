@@ -243,3 +243,7 @@ class InvalidItem(FlowpoolError):
 
 class NotFinished(FlowpoolError):
     """The item was cancelled, or never started: by Ctrl-C, `cancel()`, a deadline or `on_error`."""
+
+
+class BudgetSpent(NotFinished):
+    """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from flowpool import providers
 from flowpool.errors import InvalidInput
-from flowpool.values import Endpoint, Limits, Secret
+from flowpool.values import Endpoint, Limits, Prices, Secret
 
 _CLIENT_OPTIONS = ("api_key", "base_url", "default_headers", "max_retries", "timeout")
 
@@ -27,6 +27,7 @@ class Model:
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
     limits: ceilings that you know, as `Limits(rpm=..., tpm=...)`.
+    prices: what it costs, as `Prices(input=..., output=...)`, where the price list doesn't know it.
 
     Raises `InvalidInput` when no provider can be told from the name, and for settings that can't work.
 
@@ -46,6 +47,7 @@ class Model:
         timeout: float | None = None,
         retries: int | None = None,
         limits: Limits | None = None,
+        prices: Prices | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise InvalidInput(f"Model({name!r}): name the model, such as Model('gpt-5-mini').")
@@ -67,6 +69,9 @@ class Model:
         if limits is not None and not isinstance(limits, Limits):
             raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
         self.limits = limits
+        if prices is not None and not isinstance(prices, Prices):
+            raise InvalidInput(f"prices={prices!r}: use Prices(input=..., output=...).")
+        self.prices = prices
         headers = checked_mapping(client.get("default_headers"), "default_headers")
         self._headers = tuple(headers.items())
         self._key = _secret(api_key or client.get("api_key"))

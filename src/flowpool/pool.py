@@ -8,26 +8,30 @@ import threading
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from typing import Any, Literal, TypeVar
+from contextlib import aclosing, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Unpack
 
 from flowpool import wiring
 from flowpool.chain import as_runner
 from flowpool.data.rows import Rows, as_rows
+from flowpool.data.writers import WriteOptions, Writer, open_writer
 from flowpool.engine.background import LoopThread, loop_thread
+from flowpool.engine.budget import Bill as Bill
+from flowpool.engine.budget import Budget
 from flowpool.engine.driver import Keep, Run, Sink, real_world
 from flowpool.engine.driver import World as World
 from flowpool.engine.lane_view import BOUNDS as BOUNDS
 from flowpool.engine.lane_view import LaneView as LaneView
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import OnError as OnError
-from flowpool.engine.settings import checked
+from flowpool.engine.settings import checked, with_ceiling
 from flowpool.engine.single import arun_one as arun_one
 from flowpool.engine.single import run_one as run_one
 from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.engine.stream import Stream
 from flowpool.errors import InvalidInput, NotFinished
-from flowpool.results import Record, Results
+from flowpool.results import Billed, Record, Results
 from flowpool.snapshot import Snapshot as Snapshot
 from flowpool.values import Limits, Status
 
@@ -50,6 +54,10 @@ class Pool:
     limits: ceilings that you know, as `Limits(rpm=..., tpm=..., concurrent=...)`.
     deadline: seconds for the whole run, which then returns what it has. [none]
     columns, limit: as in `flowpool.read`: the prompt's variable by the data's column, and the first so many rows.
+    max_cost: dollars, a ceiling that the run never exceeds: each call's worst case is set aside before it is sent.
+        What has no room is cancelled and says so; `retry(max_cost=...)` with more goes on. Needs `max_tokens` in
+        the options and a known price. [none]
+    max_tokens_total: the same ceiling in tokens, input and output together. [none]
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
     world: what tests set: the transport, the environment and chance.
@@ -78,10 +86,14 @@ class Pool:
         deadline: float | None = None,
         columns: Mapping[str, str] | None = None,
         limit: int | slice | None = None,
+        max_cost: float | None = None,
+        max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
         world: World | None = None,
     ) -> None:
-        self._settings = checked(max_flows, on_error, timeout, retries, limits, deadline)
+        self._settings = checked(
+            max_flows, on_error, timeout, retries, limits, deadline, max_cost, max_tokens_total
+        )
         self.runner = as_runner(runner)
         self._rows = None
         if not isinstance(items, AsyncIterable) or columns or limit is not None:
@@ -97,9 +109,11 @@ class Pool:
         self._world = world
         self._counts = [0] * len(Status)
         self._kept: dict[int, Record] = {}
+        self._earlier: list[Billed] = []
         self._lock = threading.Lock()
         self._is_running = False
         self._run: Run | None = None
+        self._budget: Budget | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = float
         self._started = 0.0
@@ -175,17 +189,82 @@ class Pool:
                     await running
         self._raise_if_told()
 
-    def retry(self, variables: Mapping[str, Any] | None = None) -> Results:
+    def writer(self, path: str | Path, **options: Unpack[WriteOptions]) -> Writer:
+        """Where `stream()`'s records may be written: a context manager with `write(record)`.
+
+        path: a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file; "-" for JSON lines on standard output.
+        meta, inputs, output: which columns there are beside the answer's, as in `Results`.
+        append, overwrite: what to do with a file that holds something, which is an error otherwise.
+        spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
+        format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
+
+        A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
+        writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
+        """
+        return open_writer(path, self._rows, self._plan.output_key, **options)
+
+    def write(
+        self,
+        path: str | Path,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> dict[Status, int]:
+        """Runs every item and writes its row as it ends, or in the items' order; returns the `status`.
+
+        Rows are handed over and not kept, so that any number of items takes the same memory.
+        options: as in `writer`.
+        """
+        with self.writer(path, **options) as writer:
+            records = self.stream(variables, ordered=ordered)
+            with closing(records):  # type: ignore[type-var]
+                for record in records:
+                    writer.write(record)
+        return self.status
+
+    async def awrite(
+        self,
+        path: str | Path,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
+        **options: Unpack[WriteOptions],
+    ) -> dict[Status, int]:
+        """`write()` for async code."""
+        with self.writer(path, **options) as writer:
+            records = self.astream(variables, ordered=ordered)
+            async with aclosing(records):  # type: ignore[type-var]
+                async for record in records:
+                    writer.write(record)
+        return self.status
+
+    def retry(
+        self,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        max_cost: float | None = None,
+        max_tokens_total: int | None = None,
+    ) -> Results:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
         variables: shared values, in place of those of the run before. An iterator of items goes on where it stood.
+        max_cost, max_tokens_total: a ceiling in place of the pool's. What the runs before spent counts.
         """
         thread = self._off_loop()
+        self._raise_ceiling(max_cost, max_tokens_total)
         run = self._begin_again(variables, Keep(self._kept), thread.loop)
         return self._run_through(thread, run)
 
-    async def aretry(self, variables: Mapping[str, Any] | None = None) -> Results:
+    async def aretry(
+        self,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        max_cost: float | None = None,
+        max_tokens_total: int | None = None,
+    ) -> Results:
         """`retry()` for async code."""
+        self._raise_ceiling(max_cost, max_tokens_total)
         run = self._begin_again(variables, Keep(self._kept), asyncio.get_running_loop())
         return await self._arun_through(run)
 
@@ -209,9 +288,14 @@ class Pool:
         return {status: counts[status] for status in Status}
 
     @property
+    def spent(self) -> Bill:
+        """What the run has spent, and may have; counted where `max_cost` or `max_tokens_total` is set."""
+        return Bill() if self._budget is None else self._budget.spent
+
+    @property
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
-        return Results(self._records())
+        return Results(self._records(), self._rows, self._plan.output_key, self._earlier)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -230,7 +314,7 @@ class Pool:
         >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
         >>> results = pool.run()
         >>> [(lane.name, lane.in_flight, lane.bound) for lane in pool.lanes]
-        [('<lambda>', 0, 'items')]
+        [('function', 0, 'items')]
         """
         return list(self._run.look()) if self._run is not None else []
 
@@ -263,8 +347,10 @@ class Pool:
                 self._source = _open_again(self._rows)
             self._check_items(variables or {})
             self._kept.clear()
+            self._earlier.clear()
             self._counts[:] = [0] * len(Status)
             self._variables = dict(variables or {})
+            self._budget = self._new_budget(Bill())
             return self._new_run(sink, loop)
 
     def _begin_again(
@@ -278,10 +364,22 @@ class Pool:
             failed = [record for record in self._kept.values() if record.status is not DONE]
             for record in failed:
                 del self._kept[record.index]
+                self._earlier += record.calls
                 self._counts[record.status] -= 1
             self._counts[CANCELLED] = 0
             self._source.put_back((record.index, record.variables) for record in failed)
+            self._budget = self._new_budget(self.spent)
             return self._new_run(sink, loop)
+
+    def _new_budget(self, spent: Bill) -> Budget | None:
+        """The budget of a run, `spent` being what earlier runs of the same items cost."""
+        told = self._settings
+        if told.max_cost is None and told.max_tokens_total is None:
+            return None
+        return Budget(told.max_cost, told.max_tokens_total, spent)
+
+    def _raise_ceiling(self, max_cost: float | None, max_tokens_total: int | None) -> None:
+        self._settings = with_ceiling(self._settings, max_cost, max_tokens_total)
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
@@ -297,7 +395,15 @@ class Pool:
             raise
 
     def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop) -> Run:
-        run = Run(self._plan, self._source, self._variables, self._settings, sink, self._counts)
+        run = Run(
+            self._plan,
+            self._source,
+            self._variables,
+            self._settings,
+            sink,
+            self._counts,
+            budget=self._budget,
+        )
         sink.attach(run)
         self._interrupted = False
         self._reason = ""

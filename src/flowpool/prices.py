@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.values import Usage
+from flowpool.values import Prices, Usage
 
 _MILLION = Decimal(1_000_000)
 _NOTHING = Decimal(0)
@@ -54,6 +54,12 @@ class Rate(Struct, frozen=True):
                 return price
         return self.base
 
+    def most(self, input_tokens: int) -> Decimal:
+        """The dearest price of any call with up to so many tokens of input."""
+        return max(
+            self.base, *(price for start, price in self.tiers if input_tokens > start), _NOTHING
+        )
+
 
 class Rates(Struct, frozen=True):
     """A model's prices. A part without a rate of its own costs as the whole it belongs to."""
@@ -87,6 +93,35 @@ class Rates(Struct, frozen=True):
         total += self.input.at(size) * max(sent, 0) + self.output.at(size) * max(made, 0)
         return float(total / _MILLION + self.request * calls)
 
+    def most(self, input_tokens: int, output_tokens: int) -> float:
+        """Dollars that a call costs at most which uses up to so many tokens: each at its dearest rate.
+
+        >>> Rates(Rate(Decimal(3)), Rate(Decimal(15)), cache_write=Rate(Decimal(4))).most(1000, 200)
+        0.007
+        """
+        sent = (self.input, self.cached_input, self.cache_write)
+        made = (self.output, self.reasoning)
+        dear_input = max(rate.most(input_tokens) for rate in sent if rate is not None)
+        dear_output = max(rate.most(input_tokens) for rate in made if rate is not None)
+        total = dear_input * input_tokens + dear_output * output_tokens
+        return float(total / _MILLION + self.request)
+
+
+def told(prices: Prices) -> Rates:
+    """The rates that somebody told."""
+    cached, written = prices.cached_input, prices.cache_write
+    return Rates(
+        Rate(_decimal(prices.input)),
+        Rate(_decimal(prices.output)),
+        None if cached is None else Rate(_decimal(cached)),
+        None if written is None else Rate(_decimal(written)),
+        request=_decimal(prices.request),
+    )
+
+
+def _decimal(dollars: float) -> Decimal:
+    return Decimal(repr(dollars))
+
 
 def rates(provider: str, model: str) -> Rates | None:
     """A model's rates as they are now, or None when its prices are unknown. Looked up once a process.
@@ -106,16 +141,28 @@ def _cached(provider: str, model: str) -> Rates | None:
 
 def rates_at(provider: str, model: str, when: datetime) -> Rates | None:
     """A model's rates at a moment: prices change by date, and a few by the hour."""
+    found = _find(provider, model)
+    return None if found is None else _rates(found.get_prices(when))
+
+
+@cache
+def context_window(provider: str, model: str) -> int | None:
+    """The most tokens that a model reads, or None when the price table doesn't say."""
+    found = _find(provider, model)
+    return None if found is None else found.context_window
+
+
+def _find(provider: str, model: str) -> Any:
+    """The price table's entry of a model, or None."""
     name = _THEIR_NAMES.get(provider)
     if name is None or not model:
         return None
     from genai_prices.data_snapshot import get_snapshot  # heavy: 0.3 s
 
     try:
-        _, found = get_snapshot().find_provider_model(model, None, name, None)
+        return get_snapshot().find_provider_model(model, None, name, None)[1]
     except LookupError:
         return None
-    return _rates(found.get_prices(when))
 
 
 def _rates(prices: Any) -> Rates | None:

@@ -39,6 +39,11 @@ class PromptMessage:
                 parts.append(_render_media(part, variables))
         return Message(self.role, tuple(parts))
 
+    def shortest(self) -> Message:
+        """The message at its shortest: every variable empty, without pictures and documents."""
+        texts = (part for part in self.parts or () if isinstance(part, Template))
+        return Message(self.role, tuple(Text(part.literal) for part in texts) or (Text(""),))
+
     @property
     def names(self) -> frozenset[str]:
         names: set[str] = set()
@@ -197,6 +202,7 @@ def _model_definition(model: Model) -> str | dict[str, Any]:
         "timeout": model.timeout,
         "retries": model.retries,
         "limits": _told(msgspec.structs.asdict(model.limits)) if model.limits else None,
+        "prices": _told(msgspec.structs.asdict(model.prices)) if model.prices else None,
     }
     told = _told(fields)
     return {"name": model.name, **told} if told else model.name

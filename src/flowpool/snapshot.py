@@ -91,5 +91,5 @@ class Snapshot(Struct, frozen=True):
 
 def _cost(name: str, spent: Spent) -> float | None:
     provider, _, model = name.partition("/")
-    rates = prices.rates(provider, model)
-    return None if rates is None else rates.cost(spent.usage, spent.items)
+    rates = prices.told(spent.prices) if spent.prices else prices.rates(provider, model)
+    return None if rates is None else rates.cost(spent.usage, spent.calls)

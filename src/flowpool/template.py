@@ -31,6 +31,11 @@ class Template:
         self._pieces = _VARIABLE.split(text)  # literal, path, literal, path, ..., literal
         self.names = frozenset(path.partition(".")[0] for path in self._pieces[1::2])
 
+    @property
+    def literal(self) -> str:
+        """What stands in the text beside the variables."""
+        return "".join(self._pieces[::2])
+
     def render(self, variables: Mapping[str, Any]) -> str:
         """The text with each variable's value in its place; raises `InvalidItem` for one that is missing."""
         pieces = self._pieces

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from math import inf
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -202,6 +203,30 @@ class Limits(Struct, frozen=True, kw_only=True):
             if value is not None and not (isinstance(value, kinds) and value > 0):
                 least = "1 or more" if name == "concurrent" else "a number above 0"
                 raise InvalidInput(f"Limits({name}={value!r}): use {least}, or None for no limit.")
+
+
+class Prices(Struct, frozen=True, kw_only=True):
+    """What a model costs: dollars for a million tokens. For a model that the price list doesn't know, or has wrong.
+
+    cached_input, cache_write: of input read from or written to a cache, as `input` if not told. request:
+    dollars for each call beside its tokens.
+
+        Model("qwen3", base_url="http://localhost:8000/v1", prices=Prices(input=0, output=0))
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+    cache_write: float | None = None
+    request: float = 0.0
+
+    def __post_init__(self) -> None:
+        from flowpool.errors import InvalidInput  # which imports this module
+
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and 0 <= value < inf):
+                raise InvalidInput(f"Prices({name}={value!r}): use dollars, 0 or more.")
 
 
 class Reading(Struct, frozen=True):

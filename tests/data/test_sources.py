@@ -23,7 +23,11 @@ from flowpool import Pool, read
 from flowpool.data.compression import zstd
 from flowpool.errors import InvalidInput
 
-ROWS = [{"text": "one", "n": 1}, {"text": None, "n": 2}, {"text": "three", "n": 3}]
+ROWS: list[dict[str, Any]] = [
+    {"text": "one", "n": 1},
+    {"text": None, "n": 2},
+    {"text": "three", "n": 3},
+]
 TABLE = pa.Table.from_pylist(ROWS)
 
 
@@ -152,14 +156,15 @@ def test_a_database_is_asked_by_table_or_query(tmp_path: Path) -> None:
             {"m": 3},
             {"m": 4},
         ]
-        for wrong, says in (
+        cases: list[tuple[dict[str, Any], str]] = [
             ({"table": "none"}, "no table 'none' (there are: reviews)"),
             ({"sql": "select nothing from reviews"}, "nothing"),
             (
                 {"sql": "select n, n from reviews"},
                 "the column 'n' is there twice: rename it with AS",
             ),
-        ):
+        ]
+        for wrong, says in cases:
             with pytest.raises(InvalidInput, match=re.escape(says)):
                 list(read(path, **wrong))
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.structured.test_answer import READ
 
 from flowpool.providers import resolve
+from flowpool.structured import answer_of
 from flowpool.values import Call, HttpResponse, Reply
-from flowpool.wire import WIRES
+from flowpool.wire import WIRES, dialects
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from anthropic.lib._parse._transform import transform_schema
     from anthropic.types import Message as AnthropicMessage
     from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
     from google.genai.types import GenerateContentResponse
+    from openai.lib._pydantic import _ensure_strict_json_schema as to_strict
     from openai.types.chat import ChatCompletion
     from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
     from openai.types.responses import Response
@@ -46,6 +51,27 @@ def test_the_clients_types_accept_our_requests(provider) -> None:
             except ValidationError as error:
                 wrong.append(f"{case['claim']}: {error}")
     assert not wrong, "\n".join(wrong)
+
+
+FORMATS = [answer_of(output).format for output, _, _ in READ]
+SCHEMAS = [wanted.schema for wanted in FORMATS if wanted is not None and wanted.schema is not None]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
+def test_the_clients_have_nothing_to_change_in_our_schemas(schema) -> None:
+    strict, is_strict = dialects.for_openai(schema)
+    if is_strict:
+        assert to_strict(deepcopy(strict), path=(), root=strict) == strict
+    fit = dialects.for_anthropic(schema)
+    if fit is not None:
+        assert transform_schema(deepcopy(fit)) == fit
+
+
+def test_most_schemas_are_enforced() -> None:
+    strict = [schema for schema in SCHEMAS if dialects.for_openai(schema)[1]]
+    fit = [schema for schema in SCHEMAS if dialects.for_anthropic(schema) is not None]
+    assert len(SCHEMAS) - len(strict) == 1  # of dict[str, int]
+    assert len(SCHEMAS) - len(fit) == 4  # and those that refer to themselves
 
 
 def _exhaust(value, sent) -> None:

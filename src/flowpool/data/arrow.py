@@ -60,6 +60,8 @@ class ParquetFile(Table):
 class ArrowTable(Table):
     """An Arrow table, record batch or dataset."""
 
+    library = "pyarrow"
+
     def __init__(self, source: Any) -> None:
         self._source = source
         self.name = f"the {type(source).__name__}"
@@ -87,6 +89,7 @@ class ArrowTable(Table):
 class ArrowStream(Table):
     """Whatever hands out Arrow batches by `__arrow_c_stream__`. It may do so once only: a reader does."""
 
+    library = "pyarrow"
     waits = True
 
     def __init__(self, source: Any) -> None:

@@ -36,8 +36,8 @@ def delimited(stream: BinaryIO, reading: Reading, delimiter: str) -> Iterator[di
             lines.go_back()
             reading.bad(f"{_in_words(error)}.")
             continue
-        if lines.is_broken:
-            reading.bad("not UTF-8: save the file as UTF-8.")
+        if lines.problem:
+            reading.bad(lines.problem)
         elif len(cells) == width:
             yield dict(zip(names, cells, strict=True))
         elif cells:
@@ -55,10 +55,10 @@ def _header(lines: _Lines, records: Any, name: str) -> list[str]:
         names: list[str] = next(records, [])
     except csv.Error as error:
         raise InvalidInput(f"{name}, line 1: {_in_words(error)}.") from None
-    if lines.is_broken:
+    if lines.problem:
         utf16 = lines.record[0].startswith(_UTF16)
-        like = "it begins like UTF-16" if utf16 else "not UTF-8"
-        raise InvalidInput(f"{name}, line 1: {like}: save the file as UTF-8.")
+        like = "it begins like UTF-16: save the file as UTF-8." if utf16 else lines.problem
+        raise InvalidInput(f"{name}, line 1: {like}")
     if not any(names):
         raise InvalidInput(f"{name}, line 1: no column names.")
     if doubles := sorted({column for column in names if names.count(column) > 1}):
@@ -83,7 +83,7 @@ class _Lines:
         self._again: deque[bytes] = deque()
         self.record: list[bytes] = []
         self.number = 0  # of the line that was given last; 1 is the first
-        self.is_broken = False  # whether the record has bytes that are no UTF-8
+        self.problem = ""  # why the record can't be taken
 
     def __iter__(self) -> _Lines:
         return self
@@ -96,18 +96,27 @@ class _Lines:
         if self.number == 1:
             line = line.removeprefix(BOM)
         self.record.append(line)
+        if len(line) == LONGEST and not line.endswith(b"\n"):
+            return self._too_long()
         try:
             return line.decode()
         except UnicodeDecodeError:
-            self.is_broken = True
+            self.problem = "not UTF-8: save the file as UTF-8."
             return line.decode("utf-8", "replace")
 
     def begin_record(self) -> None:
         self.record.clear()
-        self.is_broken = False
+        self.problem = ""
 
     def go_back(self) -> None:
         """Gives the lines after the record's first one once more."""
         again = self.record[1:]
         self._again.extendleft(reversed(again))
         self.number -= len(again)
+
+    def _too_long(self) -> str:
+        """Passes over the rest of the line, and stands an empty one in its place."""
+        while (rest := self._read(LONGEST)) and not rest.endswith(b"\n"):
+            pass
+        self.problem = f"longer than {LONGEST >> 20} MB."
+        return "\n"

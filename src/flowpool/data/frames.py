@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from flowpool.data.arrow import ArrowStream, ArrowTable, checked_names
@@ -45,11 +45,17 @@ def _no_frame(source: Any) -> Table:
 class PolarsFrame(Table):
     """A polars DataFrame."""
 
+    library = "polars"
+
     def __init__(self, frame: Any) -> None:
         self.name = "the DataFrame"
         self.frame = frame
         self.columns = tuple(frame.columns)
         self.length = frame.height
+
+    @property
+    def schema(self) -> Any:
+        return _arrow_schema(lambda pa: self.frame.head(0).to_arrow().schema)
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         return _counted(self.frame.iter_rows(named=True, buffer_size=_BATCH), reading)
@@ -58,12 +64,18 @@ class PolarsFrame(Table):
 class PolarsLazyFrame(Table):
     """A polars LazyFrame: collected in batches, in order."""
 
+    library = "polars"
     waits = True
 
     def __init__(self, frame: Any) -> None:
         self.name = "the LazyFrame"
         self._frame = frame
-        self.columns = tuple(frame.collect_schema().names())
+        self._schema = frame.collect_schema()
+        self.columns = tuple(self._schema.names())
+
+    @property
+    def schema(self) -> Any:
+        return _arrow_schema(lambda pa: self._schema.to_frame().to_arrow().schema)
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         return _counted(self._all(), reading)
@@ -80,11 +92,19 @@ class PolarsLazyFrame(Table):
 class PandasFrame(Table):
     """A pandas DataFrame. What it counts as missing (NaN, NaT, NA) is None."""
 
+    library = "pandas"
+
     def __init__(self, frame: Any) -> None:
         self.name = "the DataFrame"
         self.frame = frame
         self.columns = checked_names(self.name, frame.columns)
         self.length = len(frame)
+
+    @property
+    def schema(self) -> Any:
+        return _arrow_schema(
+            lambda pa: pa.Schema.from_pandas(self.frame.head(0), preserve_index=False)
+        )
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         return _counted(self._all(), reading)
@@ -113,12 +133,18 @@ def _pandas_cells(series: Any) -> list[Any]:
 class DuckRelation(Table):
     """A DuckDB relation, whose query is run at each reading."""
 
+    library = "duckdb"
     waits = True
 
     def __init__(self, relation: Any) -> None:
         self.name = "the DuckDB relation"
         self._relation = relation
         self.columns = checked_names(self.name, relation.columns)
+
+    @property
+    def schema(self) -> Any:
+        empty = self._relation.limit(0)
+        return _arrow_schema(lambda pa: pa.RecordBatchReader.from_stream(empty).schema)
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         return _counted(self._all(), reading)
@@ -137,6 +163,7 @@ class DuckRelation(Table):
 class HuggingFace(Table):
     """A Dataset or IterableDataset of Hugging Face."""
 
+    library = "datasets"
     waits = True
 
     def __init__(self, dataset: Any) -> None:
@@ -149,6 +176,11 @@ class HuggingFace(Table):
         self.length = len(dataset) if isinstance(dataset, Sized) else None
         self.frame = dataset if self.length is not None else None
         self._dataset = dataset
+
+    @property
+    def schema(self) -> Any:
+        features = self._dataset.features
+        return None if features is None else features.arrow_schema
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         return _counted(iter(self._dataset), reading)
@@ -168,6 +200,19 @@ class Items(Table):
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         return iter(self._items)
+
+
+def _arrow_schema(schema: Callable[[Any], Any]) -> Any:
+    """The types that are known, as an Arrow schema; None without pyarrow, or where Arrow has no such types."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return None
+    try:
+        fields = [field for field in schema(pa) if not pa.types.is_null(field.type)]
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
+    return pa.schema(fields)
 
 
 def _counted(rows: Iterable[Any], reading: Reading) -> Iterator[Any]:

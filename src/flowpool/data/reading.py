@@ -55,7 +55,7 @@ class Table:
 
     `columns` are the names that every row has, `length` is their number; None where only reading tells.
     `waits`: reading may take longer than an event loop may be held up. `may_be_empty`: no rows are no mistake.
-    `frame`: the data frame that it is.
+    `frame`: the data frame that it is; `library`: whose kind of frame its results come back as.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Table:
     once = False
     may_be_empty = False
     frame: Any = None
+    library = ""
 
     def rows(self, reading: Reading) -> Iterator[Any]:
         """The rows one by one. Raises `InvalidInput` for a source that breaks; bad rows go to `reading`."""

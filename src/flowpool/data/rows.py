@@ -32,7 +32,8 @@ class Rows:
     Attributes:
         name: what messages call the source.
         length: the number of rows where that is known without reading them, else None.
-        columns: the variables that every row has where that is known without reading them, else None.
+        columns: the names that every row has where that is known without reading them, else None. A name that isn't
+            text, as pandas may have, is no variable, unless `columns=` gave it another.
         skipped: how many bad rows the reading at hand, or the last one, passed over.
         first_skipped: what was wrong with the first few of them.
     """
@@ -56,7 +57,9 @@ class Rows:
         if not self._wanted.is_all:
             self.positions = None if self._table.frame is None else array("q")
             rows = self._wanted.of(rows, self._reading, self.positions)
-        elif self._table.may_be_empty and not self._skip:
+        if not all(isinstance(name, str) for name in self.columns or ()):
+            rows = map(_text_names, rows)
+        if self._wanted.is_all and self._table.may_be_empty and not self._skip:
             return rows
         return self._told(rows)
 
@@ -99,6 +102,16 @@ class Rows:
     def frame(self) -> Any:
         """The data frame that the rows are of, or None."""
         return self._table.frame
+
+    @property
+    def table_length(self) -> int:
+        """How many rows the whole source has; 0 where that isn't known."""
+        return self._table.length or 0
+
+    @property
+    def library(self) -> str:
+        """The library whose kind of frame the rows are of: "pandas", "polars", "pyarrow", ...; else empty."""
+        return self._table.library
 
     @property
     def schema(self) -> Any:
@@ -168,6 +181,10 @@ def read(
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
     return Rows(found, wanted, skip_bad_rows)
+
+
+def _text_names(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if isinstance(name, str)}
 
 
 def as_rows(

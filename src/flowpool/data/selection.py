@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -57,18 +56,21 @@ class Selection(Struct, frozen=True):
         self, rows: Iterator[Any], reading: Reading, positions: array[int] | None
     ) -> Iterator[Any]:
         """The wanted ones of `rows`; where each stood is added to `positions`."""
-        with closing(rows):  # type: ignore[type-var]
-            numbered: Iterator[Numbered] = enumerate(rows)
-            if (holds := self.where) is not None:
-                numbered = (pair for pair in numbered if holds(pair[1]))
-            if self.names:
-                numbered = self._renamed(numbered, reading)
-            if self.sample:
-                numbered = self._sampled(numbered)
+        numbered: Iterator[Numbered] = enumerate(rows)
+        if (holds := self.where) is not None:
+            numbered = (pair for pair in numbered if holds(pair[1]))
+        if self.names:
+            numbered = self._renamed(numbered, reading)
+        if self.sample:
+            numbered = self._sampled(numbered)
+        try:
             for position, row in islice(numbered, self.first, self.last):
                 if positions is not None:
                     positions.append(position)
                 yield row
+        finally:  # a file is closed as soon as enough of it was read
+            if isinstance(rows, Generator):
+                rows.close()
 
     def _renamed(self, numbered: Iterable[Numbered], reading: Reading) -> Iterator[Numbered]:
         names, taken = self.names, set(self.names.values())

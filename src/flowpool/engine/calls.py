@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from flowpool.chain import Step
+from flowpool.engine.bounds import Bounds, bounds_of
+from flowpool.engine.budget import Amount, Reservation
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane import Entered
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
-from flowpool.errors import CallError, InvalidOutput, Signal, TransportError
+from flowpool.engine.spending import Spending
+from flowpool.engine.worst_case import is_free
+from flowpool.errors import BudgetSpent, CallError, InvalidOutput, Signal, TransportError
 from flowpool.model import Model
 from flowpool.skill import Skill
 from flowpool.structured import TEXT, Answer
@@ -28,6 +33,7 @@ from flowpool.values import (
     HttpResponse,
     Message,
     OutputFormat,
+    Prices,
     Reading,
     Reply,
     Text,
@@ -56,6 +62,8 @@ class Route(Struct):
     policy: RetryPolicy
     key: bytes
     template: int  # which prompt: calls of one are alike in tokens
+    prices: Prices | None  # as told, where the price list isn't to be asked
+    bounds: Bounds | None = None  # where the run has a ceiling
 
     def __repr__(self) -> str:
         return f"Route({self.provider}/{self.model})"  # the key stays out of sight
@@ -87,6 +95,7 @@ class Outcome(NamedTuple):
 
     result: Reply | CallError
     readings: tuple[Reading, ...] = ()
+    status: int | None = None  # of a failure's HTTP answer, if there was one
 
 
 class Calls:
@@ -99,12 +108,14 @@ class Calls:
         patience: Patience,
         transport: Transport,
         environ: Mapping[str, str],
+        spending: Spending | None = None,
     ) -> None:
         self._settings = settings
         self._lanes = lanes
         self._patience = patience
         self._transport = transport
         self._environ = environ
+        self._spending = spending
         self._loop = asyncio.get_running_loop()
         self._routes: dict[Step, tuple[tuple[Route, ...], ...]] = {}
         self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
@@ -167,31 +178,43 @@ class Calls:
     ) -> Reply:
         """A reply by one of the routes."""
         now = self._loop.time
+        spending = self._spending
+        reserved: Reservation | None = None
         requests: dict[int, Sent] = {}
         began: float | None = None
         failures = 0
         usable = routes
         while True:
-            route, entered = await self._enter(usable, question, requests, rank)
+            if spending is not None:
+                usable, reserved = await self._reserve(spending, usable, question, requests, rank)
+            try:
+                route, entered = await self._enter(usable, question, requests, rank)
+            except BaseException:
+                if spending is not None and reserved is not None:
+                    spending.release(reserved)
+                raise
             flow.attempts += 1
             began = entered.at if began is None else began
             try:
                 sent = requests[id(route)]
                 outcome = await self._send(route, sent.request)
             except BaseException:
+                if spending is not None and reserved is not None:
+                    spending.keep(reserved)
                 self._lanes.left(route.lane, entered)
                 raise
             result = outcome.result
+            if spending is not None and reserved is not None:
+                _settle(spending, reserved, route, outcome)
             if type(result) is Reply:
-                used = flow.usage is not NO_USAGE
-                flow.usage = flow.usage + result.usage if used else result.usage
-                flow.model = f"{route.provider}/{route.model}"
+                flow.bill(f"{route.provider}/{route.model}", result.usage, route.prices)
                 self._patience.answered()
                 self._lanes.answered(route.lane, entered, result.usage, outcome.readings)
                 return result
             assert isinstance(result, CallError)
             self._lanes.failed(route.lane, entered, result, outcome.readings)
-            flow.usage += result.usage
+            if result.usage is not NO_USAGE:
+                flow.bill(f"{route.provider}/{route.model}", result.usage, route.prices)
             if refuses_format(result, sent.output):
                 self._ask_in_words(route, result)
                 del requests[id(route)]
@@ -214,6 +237,43 @@ class Calls:
                 flow,
                 rationed=route.lane.rations_retries,
             )
+
+    async def _reserve(
+        self,
+        spending: Spending,
+        routes: tuple[Route, ...],
+        question: Question,
+        requests: dict[int, Sent],
+        rank: float,
+    ) -> tuple[tuple[Route, ...], Reservation]:
+        """Those of the routes that the budget has room for, and what is set aside for any of them.
+
+        Raises `BudgetSpent` when there is none.
+        """
+        worst: dict[int, Amount] = {}
+        for route in routes:
+            if id(route) not in requests:
+                requests[id(route)] = self._request(route, question)
+            assert route.bounds is not None
+            body = requests[id(route)].request.body
+            worst[id(route)] = route.bounds.of(body, question.said)
+        never = spending.budget.can_never_afford
+        while True:
+            # Of several, those that are too dear by now are left out; the cheapest is left to say so.
+            left = tuple(route for route in routes if not never(worst[id(route)]))
+            left = left or (min(routes, key=lambda route: worst[id(route)]),)
+            most = Amount(
+                max(worst[id(route)].cost for route in left),
+                max(worst[id(route)].tokens for route in left),
+            )
+            if len(left) > 1 and never(most):  # one is dear in money, another in tokens
+                left = left[:1]
+                most = worst[id(left[0])]
+            try:
+                return left, await spending.reserve(most, rank)
+            except BudgetSpent:
+                if len(left) == 1:
+                    raise
 
     async def _enter(
         self,
@@ -247,7 +307,7 @@ class Calls:
             response = _without_key(await self._transport.send(request, route.timeouts), route.key)
         except TransportError as error:
             return Outcome(error)
-        return Outcome(route.wire.parse(response), read_limits(response.headers))
+        return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
 
     def _request(self, route: Route, question: Question) -> Sent:
         output = question.answer.format
@@ -277,18 +337,42 @@ class Calls:
         if skill.retry_delay is not None:
             policy = RetryPolicy(int(retries), base=skill.retry_delay)
         lane = self._lanes.open_model(endpoint, model.model, step, told.limits or model.limits)
-        return Route(
+        options = {**model.options, **skill.options}
+        bounds = None
+        if self._spending is not None:
+            bounds = bounds_of(model, endpoint.wire, options, self._spending.budget)
+        route = Route(
             model.model,
             model.provider,
             endpoint,
             WIRES[endpoint.wire],
             lane,
-            {**model.options, **skill.options},
+            options,
             Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
             policy,
             endpoint.key.reveal().encode(),
             id(skill),
+            model.prices,
+            bounds,
         )
+        if self._spending is not None and bounds is not None:
+            turns = takewhile(lambda message: message.parts is not None, skill.messages)
+            shortest = Question(tuple(message.shortest() for message in turns), TEXT)
+            body = self._request(route, shortest).request.body
+            self._spending.may_cost(bounds.of(body, shortest.said))
+        return route
+
+
+def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Outcome) -> None:
+    """What is reserved for an attempt becomes what it used, as far as anybody knows."""
+    usage = outcome.result.usage
+    assert route.bounds is not None
+    if usage.input_tokens or usage.output_tokens:
+        spending.settle(reserved, route.bounds.used(usage))
+    elif isinstance(outcome.result, CallError) and is_free(outcome.result, outcome.status):
+        spending.release(reserved)
+    else:
+        spending.keep(reserved)
 
 
 def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:

@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.chain import Chain, Step
+from flowpool.engine.budget import Budget
 from flowpool.engine.calls import Calls
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane_view import Bound, LaneView
@@ -25,9 +26,10 @@ from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
+from flowpool.engine.spending import Spending
 from flowpool.engine.tally import Tally
 from flowpool.engine.uses import Uses
-from flowpool.errors import FlowpoolError, InvalidItem, NotFinished, StepFailed
+from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished, StepFailed
 from flowpool.results import Record
 from flowpool.sharing import Sharing, open_sharing
 from flowpool.skill import Skill
@@ -96,6 +98,7 @@ class Run:
         counts: list[int],
         *,
         keep_history: bool = False,
+        budget: Budget | None = None,
     ) -> None:
         self._plan = plan
         self._source = source
@@ -105,6 +108,7 @@ class Run:
         self._sink = sink
         self._counts = counts
         self._keep_history = keep_history
+        self._budget = budget
         self._workers: set[asyncio.Task[None]] = set()
         self._places = Places(self._size, self._fill)
         self._waiting = 0  # workers that wait for an item
@@ -129,7 +133,13 @@ class Run:
         self.tally = Tally(self._loop.time())
         patience = Patience(self._wait, world.random, self._loop.time)
         lanes = Lanes(self._settings, Seats(world.sharing))
-        self._calls = Calls(self._settings, lanes, patience, world.transport, world.environ)
+        spending = None
+        if self._budget is not None:
+            endless = self._source.length is None
+            spending = Spending(self._budget, self.stop, gives_up=endless)
+        self._calls = Calls(
+            self._settings, lanes, patience, world.transport, world.environ, spending
+        )
         self._uses = Uses(self._settings, lanes, patience, is_single=self._plan.is_single)
         self._source.open()
         timer = None
@@ -339,6 +349,8 @@ class Run:
             status = Status.CANCELLED
             error = NotFinished(self.reason or "cancelled")
             raise
+        except BudgetSpent as refusal:
+            status, error = Status.CANCELLED, refusal
         except FlowpoolError as failure:
             status, error = Status.FAILED, failure
         except BaseException as bug:
@@ -363,10 +375,11 @@ class Run:
                 flow.usage,
                 flow.model,
                 flow.history,
+                flow.bills,
             )
             self.tally.add(record, ended)
             self._sink.put(record)
-        if error is not None and self._settings.on_error in ("raise", "stop"):
+        if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
             end = self.cancel if self._settings.on_error == "raise" else self.stop
             end(f"items[{index}] failed")
 
@@ -441,7 +454,7 @@ class Run:
                 output = await self._execute(step, seen, flow, rank)
         except FlowpoolError as error:
             self._note(flow, step, seen, None, error)
-            if plan.on_step_error == "raise":
+            if plan.on_step_error == "raise" or isinstance(error, BudgetSpent):
                 error.add_note(f"in the step {step.runner.name!r} ({step.key})")
                 raise
             return _Skipped(error)

@@ -8,13 +8,14 @@ from typing import Any
 
 from flowpool.engine.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, Signal
-from flowpool.values import NO_USAGE
+from flowpool.results import Billed
+from flowpool.values import NO_USAGE, Prices, Usage
 
 
 class Flow:
     """What one item's way through the runner has cost so far, and the place that it holds."""
 
-    __slots__ = ("attempts", "branches", "history", "holds_place", "model", "usage")
+    __slots__ = ("attempts", "bills", "branches", "history", "holds_place", "model", "usage")
 
     def __init__(self) -> None:
         self.branches = 1
@@ -22,7 +23,18 @@ class Flow:
         self.attempts = 0
         self.usage = NO_USAGE
         self.model = ""
+        self.bills: tuple[Billed, ...] = ()
         self.history: list[dict[str, Any]] | None = None
+
+    def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
+        """A call to the model used this; `prices` are those that somebody told of it."""
+        if self.usage is NO_USAGE and prices is None:  # one call, which is what most items need
+            self.model, self.usage = model, usage
+            return
+        if not self.bills and self.usage is not NO_USAGE:
+            self.bills = (Billed(self.model, self.usage),)
+        self.bills = (*self.bills, Billed(model, usage, prices))
+        self.model, self.usage = model, self.usage + usage
 
 
 Wait = Callable[[Flow, float], Awaitable[None]]

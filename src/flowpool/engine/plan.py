@@ -41,6 +41,11 @@ class Plan:
             else:
                 yield step
 
+    @property
+    def output_key(self) -> str:
+        """What to call an output without fields: a chain's last key; "output" for a lone skill or tool."""
+        return "output" if self.is_single else self.stages[-1][-1].key
+
     def _own_steps(self) -> Iterator[Step]:
         return (step for stage in self.stages for step in stage)
 
@@ -121,18 +126,15 @@ class ItemCheck:
         if problem := self.problem(item, index):
             raise InvalidInput(problem)
 
-    def check_columns(self, columns: Iterable[str], source: str) -> None:
+    def check_columns(self, columns: Iterable[Any], source: str) -> None:
         """Raises `InvalidInput` for a source whose rows can't run, as they all have these columns and no others."""
         names = tuple(columns)
-        if odd := [name for name in names if not isinstance(name, str)]:
-            raise InvalidInput(
-                f"{source}: the column's name {odd[0]!r} is no text: "
-                f"give it one with columns={{{self._example()!r}: {odd[0]!r}}}."
-            )
-        if (lacking := self._plan.lacks((*self._shared, *names))) is not None:
+        variables = [name for name in names if isinstance(name, str)]
+        if (lacking := self._plan.lacks((*self._shared, *variables))) is not None:
             step, name = lacking
+            there = ", ".join(one if isinstance(one, str) else repr(one) for one in names)
             raise InvalidInput(
-                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {', '.join(names)}): "
+                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {there}): "
                 f"name the one that it is with columns={{{name!r}: ...}}, or pass it in run(variables=...)."
             )
 

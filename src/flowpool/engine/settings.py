@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from flowpool.errors import InvalidInput
 from flowpool.values import Limits
@@ -22,10 +23,19 @@ class Settings(Struct, frozen=True):
     limits: Limits | None = None
     deadline: float | None = None
     on_error: OnError = "collect"
+    max_cost: float | None = None
+    max_tokens_total: int | None = None
 
 
 def checked(
-    max_flows: Any, on_error: Any, timeout: Any, retries: Any, limits: Any, deadline: Any
+    max_flows: Any,
+    on_error: Any,
+    timeout: Any,
+    retries: Any,
+    limits: Any,
+    deadline: Any,
+    max_cost: Any = None,
+    max_tokens_total: Any = None,
 ) -> Settings:
     """The settings; raises `InvalidInput` for a value that can't be meant."""
     if max_flows not in ("auto", None) and (not _is_whole(max_flows) or max_flows < 1):
@@ -44,7 +54,21 @@ def checked(
     if limits is not None and not isinstance(limits, Limits):
         raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
     flows = max_flows if isinstance(max_flows, int) else None
-    return Settings(flows, timeout, retries, limits, deadline, on_error)
+    told = Settings(flows, timeout, retries, limits, deadline, on_error)
+    return with_ceiling(told, max_cost, max_tokens_total)
+
+
+def with_ceiling(told: Settings, max_cost: Any, max_tokens_total: Any) -> Settings:
+    """The settings with another ceiling for what is spent; None leaves theirs."""
+    if max_cost is not None and not (_is_number(max_cost) and 0 < max_cost < math.inf):
+        raise InvalidInput(f"max_cost={max_cost!r}: use dollars above 0.")
+    if max_tokens_total is not None and not (_is_whole(max_tokens_total) and max_tokens_total > 0):
+        raise InvalidInput(f"max_tokens_total={max_tokens_total!r}: use 1 or more.")
+    return replace(
+        told,
+        max_cost=told.max_cost if max_cost is None else max_cost,
+        max_tokens_total=told.max_tokens_total if max_tokens_total is None else max_tokens_total,
+    )
 
 
 def first_told(*values: float | None) -> float:

@@ -8,21 +8,25 @@ from msgspec import Struct
 
 from flowpool.engine.meter import Meter
 from flowpool.results import Record
-from flowpool.values import NO_USAGE, Status, Usage
+from flowpool.values import NO_USAGE, Prices, Status, Usage
 
 
 class Spent(Struct):
-    """What the items of one model (`provider/model`) used: how many they are, and their tokens."""
+    """What the calls of one model (`provider/model`) used: how many they are, and their tokens.
 
-    items: int = 0
+    prices: what somebody told of the model's.
+    """
+
+    calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    prices: Prices | None = None
 
     def add(self, usage: Usage) -> None:
-        self.items += 1
+        self.calls += 1
         self.input_tokens += usage.input_tokens
         self.output_tokens += usage.output_tokens
         self.cached_input_tokens += usage.cached_input_tokens
@@ -49,16 +53,22 @@ class Tally:
         self.failure: Record | None = None  # the last
 
     def add(self, record: Record, now: float) -> None:
-        if record.usage is not NO_USAGE:
-            spent = self._spent.get(record.model)
-            if spent is None:
-                spent = self._spent[record.model] = Spent()
-            spent.add(record.usage)
+        if record.bills:
+            for bill in record.bills:
+                self._add_call(bill.model, bill.usage, bill.prices)
+        elif record.usage is not NO_USAGE:
+            self._add_call(record.model, record.usage, None)
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
             self._ended += 1
             self._recent.add(now, 1.0)
+
+    def _add_call(self, model: str, usage: Usage, prices: Prices | None) -> None:
+        spent = self._spent.get(model)
+        if spent is None:
+            spent = self._spent[model] = Spent(prices=prices)
+        spent.add(usage)
 
     def spent(self) -> dict[str, Spent]:
         """What the ended items used, by `provider/model`, as it is now."""

@@ -2,7 +2,8 @@
 
 A directive names a fault, and takes `times=N` (only the first N requests for this very prompt), and
 `retry-after=SECONDS` and `model=NAME` (only when that model is asked). `latency=SECONDS`,
-`slow=SECONDS` and `say=TEXT` may stand without a fault.
+`slow=SECONDS` and `say=TEXT` may stand without a fault. `bad=NAME` spoils the JSON that is asked for in a way
+that models have; `asks=N` holds it and `say=` to the first N answers of a conversation.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from msgspec import Struct
 
 from flowpool.errors import InvalidInput
 from flowpool.simulator.profile import FAULTS
+from flowpool.simulator.spoiled import SPOILS
 
-_DIRECTIVE = re.compile(r"\[\[sim:\s*(.*?)\s*\]\]", re.DOTALL)
+# A list within a list may end in ]] too, but then goes on.
+_DIRECTIVE = re.compile(r"\[\[sim:\s*(.*?)\s*\]\](?![\]},])", re.DOTALL)
 
 
 class Directive(Struct, frozen=True):
@@ -27,6 +30,12 @@ class Directive(Struct, frozen=True):
     latency: float | None = None
     slow: float | None = None
     say: str | None = None
+    bad: str = ""
+    asks: int | None = None
+
+    def plays(self, model: str, answers: int) -> bool:
+        """Whether `say` and `bad` hold for this model, after so many answers in a conversation."""
+        return self.model in (None, model) and (self.asks is None or answers < self.asks)
 
 
 NOTHING = Directive()
@@ -55,8 +64,12 @@ def _read(word: str, fields: dict[str, str | int | float]) -> None:
             if name not in FAULTS:
                 raise ValueError
             fields["fault"] = name
-        elif name == "times":
-            fields["times"] = int(value)
+        elif name in ("times", "asks"):
+            fields[name] = int(value)
+        elif name == "bad":
+            if value not in SPOILS:
+                raise ValueError
+            fields["bad"] = value
         elif name == "model":
             fields["model"] = value
         elif name in ("retry-after", "latency", "slow"):
@@ -65,8 +78,8 @@ def _read(word: str, fields: dict[str, str | int | float]) -> None:
             raise ValueError
     except ValueError:
         raise InvalidInput(
-            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times=, model= "
-            "or one of " + ", ".join(FAULTS)
+            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times=, asks=, model=, "
+            f"bad={'|'.join(SPOILS)} or one of {', '.join(FAULTS)}"
         ) from None
 
 

@@ -16,7 +16,8 @@ class Ledger:
     """Counts of one provider since it started or was reset.
 
     A prompt counts as answered when the model's answer was sent in whole: what the client pays for
-    and can use. `cut` and `abandoned` are calls that were served and whose answer went nowhere.
+    and can use. `cut` and `abandoned` are calls that were served and whose answer went nowhere. `worked` has
+    for each model the tokens, in and out, of all answers that it began to make: the most that can be billed.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Ledger:
         self.busy_seconds = 0.0
         self.input_tokens = 0
         self.output_tokens = 0
+        self.worked: dict[str, tuple[int, int]] = {}
         self.first: float | None = None
         self.last: float | None = None
         self.statuses: Counter[str] = Counter()
@@ -51,6 +53,10 @@ class Ledger:
         self.models[model] += 1
         self.keys[key] += 1
         self.requested[digest] = self.requested.get(digest, 0) + 1
+
+    def work(self, model: str, input_tokens: int, output_tokens: int) -> None:
+        sent, made = self.worked.get(model, (0, 0))
+        self.worked[model] = sent + input_tokens, made + output_tokens
 
     def answer(self, now: float, digest: str, input_tokens: int, output_tokens: int) -> None:
         self.answers += 1

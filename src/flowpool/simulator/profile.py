@@ -83,6 +83,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     slow_seconds: how long the body of a "slow" answer trickles.
     answer_chars: None lets the embedded model answer; a number gives that many fixed characters, at no
         cost, for benches.
+    schemas: whether a JSON Schema may be sent; else such a request gets a 400.
     time_scale: how many times faster than real all this runs.
     """
 
@@ -107,6 +108,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     error_latency: float = 0.0
     slow_seconds: float = 5.0
     answer_chars: int | None = None
+    schemas: bool = True
     time_scale: float = 1.0
 
     def __post_init__(self) -> None:

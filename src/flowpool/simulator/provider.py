@@ -18,6 +18,7 @@ from flowpool.simulator.directives import NOTHING, Directive, find_directive
 from flowpool.simulator.ledger import Ledger, digest_of
 from flowpool.simulator.limits import Limiter, LimitState, Refusal
 from flowpool.simulator.profile import PROFILES, Profile
+from flowpool.simulator.spoiled import spoiled
 
 Wire = Literal["chat", "responses", "messages", "gemini"]
 Finish = Literal["stop", "length", "filter", "refusal"]
@@ -33,8 +34,8 @@ class SimRequest(Struct, frozen=True):
     """A call as the provider understands it, whatever wire it came by.
 
     `text` is every message in order, a line break between them; `user` is the last message of the
-    user; `key` a fingerprint of the key. `schema` is None unless the answer must fit one; `tool`
-    names the tool that must be called with it.
+    user and `first` the first one; `answers` how often the model has spoken; `key` a fingerprint of the key.
+    `schema` is None unless the answer must fit one; `tool` names the tool that must be called with it.
     """
 
     wire: Wire
@@ -42,6 +43,8 @@ class SimRequest(Struct, frozen=True):
     text: str
     user: str
     system: str = ""
+    first: str = ""
+    answers: int = 0
     max_tokens: int | None = None
     wants_json: bool = False
     schema: dict[str, Any] | None = None
@@ -196,6 +199,9 @@ class Provider:
         if refusal is not None:
             self.ledger.throttled += 1
             return self._failed(now, request, digest, self._over_limit(refusal))
+        if request.schema is not None and not profile.schemas:
+            what = "response_format is not supported by this server."
+            return self._failed(now, request, digest, Failure(400, what))
         try:
             directive = find_directive(request.text)
         except InvalidInput as error:
@@ -287,16 +293,21 @@ class Provider:
 
     def _answer(self, request: SimRequest, directive: Directive, fault: str) -> Answer:
         finish: Finish = _FINISHES.get(fault, "stop")
-        if directive.say is not None:
+        plays = directive.plays(request.model, request.answers)
+        if directive.say is not None and plays:
             text = directive.say
         elif self.profile.answer_chars is not None:
             text = model.fixed(self.profile.answer_chars)
         elif finish in ("refusal", "filter"):
             text = "I can't help with that."
         else:
-            text = model.answer(
-                request.user, request.system, request.schema, wants_json=request.wants_json
-            )
+            # Told what was wrong in its answer, the model answers the question again.
+            in_words = "JSON Schema" in request.system
+            again = request.answers and (request.wants_json or in_words)
+            user = request.first if again else request.user
+            text = model.answer(user, request.system, request.schema, wants_json=request.wants_json)
+            if directive.bad and plays:
+                text = spoiled(text, directive.bad)
         if fault == "truncate":
             text = text[: max(1, len(text) // 2)]
         elif request.max_tokens is not None and tokens_of(text) > request.max_tokens:
@@ -307,6 +318,9 @@ class Provider:
         self._busy += 1
         plan.holds_slot = True
         plan.started = now
+        if isinstance(plan.outcome, Answer):
+            answer = plan.outcome
+            self.ledger.work(plan.request.model, answer.input_tokens, answer.output_tokens)
         plan.due = math.inf if plan.connection == "stall" else now + plan.service
 
     def _charge(self, now: float, plan: Plan, answer: Answer) -> None:

@@ -136,14 +136,12 @@ def parse(route: Route, body: bytes, key: str = "none") -> SimRequest:
 
 def _parse_chat(route: Route, body: bytes, key: str) -> SimRequest:
     asked = _chat.decode(body)
-    system, user, text = _conversation(asked.messages)
+    said = _conversation(asked.messages)
     shape = asked.response_format or {}
     return SimRequest(
         wire="chat",
         model=asked.model,
-        text=text,
-        user=user,
-        system=system,
+        **said,
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
         wants_json=shape.get("type") in ("json_object", "json_schema"),
         schema=(shape.get("json_schema") or {}).get("schema"),
@@ -157,14 +155,12 @@ def _parse_responses(route: Route, body: bytes, key: str) -> SimRequest:
     asked = _responses.decode(body)
     given = asked.input
     messages = [_Message("user", given)] if isinstance(given, str) else given
-    system, user, text = _conversation(messages, asked.instructions)
+    said = _conversation(messages, asked.instructions)
     shape = (asked.text or {}).get("format") or {}
     return SimRequest(
         wire="responses",
         model=asked.model,
-        text=text,
-        user=user,
-        system=system,
+        **said,
         max_tokens=asked.max_output_tokens,
         wants_json=shape.get("type") in ("json_object", "json_schema"),
         schema=shape.get("schema"),
@@ -175,7 +171,7 @@ def _parse_responses(route: Route, body: bytes, key: str) -> SimRequest:
 
 def _parse_messages(route: Route, body: bytes, key: str) -> SimRequest:
     asked = _messages.decode(body)
-    system, user, text = _conversation(asked.messages, asked.system)
+    said = _conversation(asked.messages, asked.system)
     schema = ((asked.output_config or {}).get("format") or {}).get("schema")
     tool = (asked.tool_choice or {}).get("name") or ""
     for declared in asked.tools or ():
@@ -184,9 +180,7 @@ def _parse_messages(route: Route, body: bytes, key: str) -> SimRequest:
     return SimRequest(
         wire="messages",
         model=asked.model,
-        text=text,
-        user=user,
-        system=system,
+        **said,
         max_tokens=asked.max_tokens,
         wants_json=schema is not None,
         schema=schema,
@@ -201,13 +195,11 @@ def _parse_gemini(route: Route, body: bytes, key: str) -> SimRequest:
     config = asked.generation_config
     messages = [_Message(turn.role or "user", turn.parts) for turn in asked.contents]
     instruction = asked.system_instruction
-    system, user, text = _conversation(messages, instruction.parts if instruction else None)
+    said = _conversation(messages, instruction.parts if instruction else None)
     return SimRequest(
         wire="gemini",
         model=route.model,
-        text=text,
-        user=user,
-        system=system,
+        **said,
         max_tokens=config.max_output_tokens,
         wants_json=config.response_mime_type == "application/json",
         schema=config.response_json_schema or config.response_schema,
@@ -224,22 +216,31 @@ _PARSERS: dict[Wire, Callable[[Route, bytes, str], SimRequest]] = {
 }
 
 
-def _conversation(messages: list[_Message], system: _Content = None) -> tuple[str, str, str]:
-    """The system's words, the user's last message, and everything in order."""
+def _conversation(messages: list[_Message], system: _Content = None) -> dict[str, Any]:
+    """What a request says: the system's words, the user's first and last message, all in order."""
     if not messages:
         raise InvalidInput("The request has no messages.")
     first = _words(system)
     texts = [first] if first else []
     rules = texts.copy()
-    user = ""
+    users = []
+    answers = 0
     for message in messages:
         said = _words(message.content)
         texts.append(said)
         if message.role in ("system", "developer"):
             rules.append(said)
         elif message.role == "user":
-            user = said
-    return "\n".join(rules), user, "\n".join(texts)
+            users.append(said)
+        else:
+            answers += 1
+    return {
+        "system": "\n".join(rules),
+        "user": users[-1] if users else "",
+        "first": users[0] if users else "",
+        "answers": answers,
+        "text": "\n".join(texts),
+    }
 
 
 def _words(content: _Content) -> str:

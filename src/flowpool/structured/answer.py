@@ -99,7 +99,7 @@ class Answer:
 
     def _convert_all(self, found: list[Any]) -> tuple[list[Any], str]:
         """The different outputs among the values that were found, and what is wrong with the last one."""
-        if self._wrapper == "items" and len(found) > 1 and not _has(found, list):
+        if self._wrapper == "items" and len(found) > 1 and not any(map(self._is_whole, found)):
             found = [found]  # one object a line, where a list is asked for
         outputs: list[Any] = []
         seen: list[Any] = []
@@ -117,8 +117,14 @@ class Answer:
                 break
         return outputs, wrong
 
+    def _is_whole(self, value: Any) -> bool:
+        return isinstance(value, list) or self._wrapper in value
+
     def _unwrapped(self, value: Any) -> list[Any]:
         """What a value may mean where the answer was wrapped in an object for the provider's sake."""
+        if self._wrapper and isinstance(value, list) and len(value) == 1:
+            inner = value[0]
+            value = inner if isinstance(inner, dict) and self._wrapper in inner else value
         if not self._wrapper or not isinstance(value, dict):
             return [value]
         if self._wrapper in value:
@@ -239,10 +245,6 @@ def _names(kind: Any, schema: Made) -> tuple[str, ...] | None:
         return names
     is_open = bool(schema.get("additionalProperties")) or "patternProperties" in schema
     return None if is_open or "properties" not in schema else tuple(schema["properties"])
-
-
-def _has(values: list[Any], kind: type) -> bool:
-    return any(isinstance(value, kind) for value in values)
 
 
 def _in_a_line(error: Misfit) -> str:

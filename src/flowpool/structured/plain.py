@@ -9,11 +9,16 @@ from typing import Any
 import msgspec
 
 
-def plain(value: Any, otherwise: Callable[[Any], Any] | None = None) -> Any:
+def plain(
+    value: Any,
+    otherwise: Callable[[Any], Any] | None = None,
+    keep: tuple[type, ...] = (),
+) -> Any:
     """`value` as dicts, lists, texts, numbers, booleans and None: what JSON can hold.
 
     Takes dataclasses, msgspec Structs, pydantic models, enums, dates, sets and what holds them. `otherwise`
-    stands in for what JSON has no form for; without it that raises `TypeError`.
+    stands in for what JSON has no form for; without it that raises `TypeError`. Values of the types in `keep`, such
+    as dates, stay what they are.
 
     >>> from flowpool import Status
     >>> plain({"status": Status.DONE, "tags": {"a"}})
@@ -22,7 +27,7 @@ def plain(value: Any, otherwise: Callable[[Any], Any] | None = None) -> Any:
 
     def hook(value: Any) -> Any:
         if is_pydantic(type(value)):
-            return value.model_dump(mode="json")
+            return value.model_dump(mode="python" if keep else "json")
         if isinstance(value, str):  # a subclass; msgspec takes only text itself
             return str.__str__(value)
         if isinstance(value, (int, float)):
@@ -36,7 +41,7 @@ def plain(value: Any, otherwise: Callable[[Any], Any] | None = None) -> Any:
         return otherwise(value)
 
     try:
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=hook)
+        return msgspec.to_builtins(value, builtin_types=keep, str_keys=True, enc_hook=hook)
     except RecursionError:
         if otherwise is None:
             raise TypeError(

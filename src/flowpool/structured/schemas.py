@@ -16,6 +16,7 @@ _NESTED = frozenset(
 )
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _LISTED = frozenset({"anyOf", "allOf", "oneOf", "prefixItems"})
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated"})
 _MOST_NODES = 20_000
 _SCALARS = ("string", "integer", "number", "boolean")
 _FIELD = re.compile(r"\s*(.+?)\s*(\?)?\s*")
@@ -85,7 +86,11 @@ class _Inliner:
         if ref in within:
             return {"$ref": f"#/$defs/{self._name(ref)}", **made}
         target = self._inline(resolve(ref, self.root), (*within, ref))
-        return {**target, **made} if isinstance(target, dict) else target
+        if not made:
+            return target
+        if isinstance(target, dict) and made.keys() <= _ANNOTATIONS:
+            return {**target, **made}
+        return {"allOf": [target, made]}
 
     def _name(self, ref: str) -> str:
         name = ref.rpartition("/")[2] if "/" in ref else "root"

@@ -21,6 +21,7 @@ _SPACE = re.compile(r"\s*")
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 _ESCAPED = re.compile(r"u([\da-fA-F]{4})(?:\\u([\da-fA-F]{4}))?")
+_BYTE = re.compile(r"x([\da-fA-F]{2})")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
 _WORDS: dict[str, Any] = {
     **{"true": True, "false": False, "null": None, "True": True, "False": False, "None": None},
@@ -202,8 +203,12 @@ class _Reader:
                 return chr(0x10000 + both), pair.end()
             one = int(pair[1], 16)
             return "\ufffd" if 0xD800 <= one < 0xE000 else chr(one), at + 5
+        if letter == "x" and (byte := _BYTE.match(self.text, at)):
+            return chr(int(byte[1], 16)), byte.end()
         if letter == "\n":  # JavaScript's continued line
             return "", at + 1
+        if letter.isalnum() and letter not in _ESCAPES:
+            return f"\\{letter}", at + 1  # a path or a pattern, whose backslash wasn't doubled
         return _ESCAPES.get(letter, letter), at + 1
 
     def _plain(self) -> Any:

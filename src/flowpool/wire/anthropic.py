@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Raw, Struct, json
 
 from flowpool.errors import CallError, InvalidReply, Refused, Truncated
+from flowpool.structured.schemas import rebuilt
 from flowpool.values import (
     Call,
     Endpoint,
@@ -25,7 +26,7 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import formats, replies, requests
+from flowpool.wire import dialects, formats, replies, requests
 from flowpool.wire.failures import embedded, failure
 
 DEFAULT_MAX_TOKENS = 4096  # the API demands a number
@@ -124,11 +125,12 @@ def _source(media: Media) -> dict[str, str]:
 def _add_format(body: dict[str, Any], model: str, output: OutputFormat) -> str:
     """Asks for the output's format; returns what has to be said in words, or nothing."""
     schema = formats.schema_of(output)
-    if schema is None:
-        return formats.PLAIN_JSON
-    fitted = formats.closed(schema, formats.CONSTRAINTS)
-    if model.startswith(_TOOL_ONLY):
-        answer = {"name": _ANSWER_TOOL, "description": "Gives the answer.", "input_schema": fitted}
+    if schema is None or output.form == "words":
+        return formats.in_words(schema)
+    fitted = None if model.startswith(_TOOL_ONLY) else dialects.for_anthropic(schema)
+    if fitted is None:
+        whole = rebuilt(schema, dialects.closed)
+        answer = {"name": _ANSWER_TOOL, "description": "Gives the answer.", "input_schema": whole}
         body["tools"] = [*body.get("tools", ()), answer]
         body["tool_choice"] = {"type": "tool", "name": _ANSWER_TOOL}
         return ""

@@ -25,7 +25,7 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import formats, replies, requests
+from flowpool.wire import dialects, formats, replies, requests
 from flowpool.wire.failures import embedded, failure
 
 _VERSION = "/v1beta"
@@ -81,11 +81,10 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     config: dict[str, Any] = {}
     if call.options:
         _add_options(body, config, call)
-    if call.output is not None:
-        _add_format(config, call.output)
+    instruction = _add_format(config, call.output) if call.output is not None else ""
     if config:
         body["generationConfig"] = {**config, **body.get("generationConfig", {})}
-    system = requests.system_parts(call)
+    system = requests.system_parts(call, instruction)
     if system:
         body.setdefault("systemInstruction", {"parts": [{"text": text} for text in system]})
     return HttpRequest("POST", url, headers, requests.encode(body, call))
@@ -118,11 +117,15 @@ def _media(media: Media) -> dict[str, Any]:
     return {"inlineData": {"mimeType": media.media_type, "data": media.data}}
 
 
-def _add_format(config: dict[str, Any], output: OutputFormat) -> None:
-    config["responseMimeType"] = "application/json"
+def _add_format(config: dict[str, Any], output: OutputFormat) -> str:
+    """Asks for the output's format; returns what has to be said in words, or nothing."""
     schema = formats.schema_of(output)
+    if output.form == "words":
+        return formats.in_words(schema)
+    config["responseMimeType"] = "application/json"
     if schema is not None:
-        config["responseJsonSchema"] = schema
+        config["responseJsonSchema"] = dialects.for_gemini(schema)
+    return ""
 
 
 # Answers.

@@ -27,7 +27,7 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import formats, replies, requests
+from flowpool.wire import dialects, formats, replies, requests
 from flowpool.wire.failures import embedded, failure
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
@@ -117,13 +117,13 @@ def _document(media: Media, row: Provider) -> dict[str, Any]:
 
 def _add_format(body: dict[str, Any], call: Call, output: OutputFormat, row: Provider) -> None:
     schema = formats.schema_of(output)
-    native = row.json_mode != "object" if schema is not None else row.json_mode != "schema-only"
-    if schema is not None and native:
-        fitted = formats.closed(schema)
-        wanted = {"name": output.name, "schema": fitted, "strict": formats.is_strict(fitted)}
+    native = output.form == "native"
+    if schema is not None and native and row.json_mode != "object":
+        fitted, strict = dialects.for_openai(schema)
+        wanted = {"name": output.name, "schema": fitted, "strict": strict}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         return
-    if row.json_mode != "schema-only":
+    if native and row.json_mode != "schema-only":
         body["response_format"] = {"type": "json_object"}
     if schema is not None or not formats.says_json(call):
         body["messages"].insert(0, {"role": "system", "content": formats.in_words(schema)})

@@ -25,7 +25,7 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import formats, replies, requests
+from flowpool.wire import dialects, formats, replies, requests
 from flowpool.wire.failures import embedded, failure
 
 _NAMES = {"max_tokens": "max_output_tokens"}
@@ -106,9 +106,11 @@ def _document(media: Media) -> dict[str, Any]:
 def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
     schema = formats.schema_of(output)
     wanted: dict[str, Any] = {"type": "json_object"}
+    if output.form == "words":
+        body["input"].insert(0, {"role": "system", "content": formats.in_words(schema)})
+        return
     if schema is not None:
-        fitted = formats.closed(schema)
-        strict = formats.is_strict(fitted)
+        fitted, strict = dialects.for_openai(schema)
         wanted = {"type": "json_schema", "name": output.name, "schema": fitted, "strict": strict}
     elif not formats.says_json(call):
         body["input"].insert(0, {"role": "system", "content": formats.PLAIN_JSON})

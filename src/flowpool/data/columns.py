@@ -1,0 +1,121 @@
+"""Columns of Arrow from rows of Python, and columns of several tables made alike.
+
+A column whose values are of kinds that have no type in common becomes text: JSON for what isn't text.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flowpool.data.plain import as_text, typed
+
+_log = logging.getLogger("flowpool.data")
+_WHOLE = {"_attempts", "_input_tokens", "_output_tokens", "_index"}
+_TEXT = {"_status", "_error", "_model"}
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The values by column, None where a row has none; the columns in the order they come up."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, Any]) -> Any:
+    """An Arrow table of rows; `types` has the types that are known by column."""
+    import pyarrow as pa
+
+    columns = columns_of(rows)
+    arrays = [array_of(values, types.get(name), name) for name, values in columns.items()]
+    return pa.Table.from_arrays(arrays, names=list(columns))
+
+
+def array_of(values: list[Any], kind: Any = None, name: str = "") -> Any:
+    """The values as an Arrow array: of this type if they fit it, else of the one they have in common, else text."""
+    import pyarrow as pa
+
+    kind = kind or _known(name)
+    if kind is not None:
+        try:
+            return pa.array(values, kind)
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            pass
+    kinds = {type(value) for value in values}
+    if not {datetime.date, datetime.datetime} <= kinds:  # Arrow would make dates of both
+        for prepare in (list, _all_plain):
+            try:
+                return pa.array(prepare(values))
+            except (pa.ArrowException, ValueError, TypeError, OverflowError):
+                continue
+    return pa.array(texts(values, name), pa.string())
+
+
+def unified(schemas: Iterable[Any]) -> Any:
+    """The schema that tables of all these can be brought to."""
+    import pyarrow as pa
+
+    kinds: dict[str, Any] = {}
+    for schema in schemas:
+        for field in schema:
+            kinds[field.name] = _common(kinds.get(field.name), field.type)
+    return pa.schema(list(kinds.items()))
+
+
+def conformed(batch: Any, schema: Any) -> Any:
+    """The batch as a table with this schema; columns that it lacks are null."""
+    import pyarrow as pa
+
+    arrays = []
+    for field in schema:
+        at = batch.schema.get_field_index(field.name)
+        if at < 0:
+            arrays.append(pa.nulls(batch.num_rows, field.type))
+            continue
+        array = batch.column(at)
+        arrays.append(array if array.type.equals(field.type) else _converted(array, field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _converted(array: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
+    values = array.to_pylist()
+    return pa.array(_texts(values) if pa.types.is_string(kind) else values, kind)
+
+
+def _common(one: Any, other: Any) -> Any:
+    import pyarrow as pa
+
+    if one is None or one.equals(other):
+        return other
+    try:
+        schemas = [pa.schema([("", kind)]) for kind in (one, other)]
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        return pa.string()
+
+
+def _known(name: str) -> Any:
+    import pyarrow as pa
+
+    if name in _WHOLE:
+        return pa.int64()
+    if name in _TEXT:
+        return pa.string()
+    return pa.float64() if name in ("_seconds", "_cost") else None
+
+
+def _all_plain(values: list[Any]) -> list[Any]:
+    return [typed(value) for value in values]
+
+
+def texts(values: list[Any], name: str) -> list[str | None]:
+    """The values of a column that has no type in common as text, which is logged."""
+    _log.warning("The column %r has values of several kinds: it becomes text.", name)
+    return _texts(values)
+
+
+def _texts(values: list[Any]) -> list[str | None]:
+    return [None if value is None else as_text(value) for value in values]

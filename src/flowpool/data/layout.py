@@ -1,0 +1,130 @@
+"""Which columns a result has: the input's, beside them the answer's, then what is told of the run. Pure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flowpool.data.plain import typed
+from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.results import Record
+
+Choice = bool | Collection[str]
+OUTPUT = "output"
+META: dict[str, Callable[[Record], Any]] = {
+    "_status": lambda record: record.status.name.lower(),
+    "_error": lambda record: record.error and f"{type(record.error).__name__}: {record.error}",
+    "_attempts": lambda record: record.attempts,
+    "_seconds": lambda record: round(record.duration, 6),
+    "_input_tokens": lambda record: record.usage.input_tokens,
+    "_output_tokens": lambda record: record.usage.output_tokens,
+    "_cost": lambda record: record.cost,
+}
+_ON_REQUEST: dict[str, Callable[[Record], Any]] = {
+    "_index": lambda record: record.index,
+    "_model": lambda record: record.model,
+}
+_KNOWN = META | _ON_REQUEST
+_log = logging.getLogger("flowpool.data")
+
+
+class Layout:
+    """Makes a row of a record. Knows more of the answers' columns with every record that it is shown.
+
+    output: the column of an answer that has no fields; the fields of one that has are columns of their own.
+    inputs: whether the input's columns are there, or which of them.
+    meta: whether `_status _error _attempts _seconds _input_tokens _output_tokens _cost` are there, or which of
+        them; `_index` and `_model` too when they are named.
+    names: the data's column by the variable that it was renamed to.
+
+    An answer's column that the input has too is called `NAME_output`, and that is logged once.
+    """
+
+    def __init__(
+        self,
+        output: str = OUTPUT,
+        inputs: Choice = True,
+        meta: Choice = False,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self.output = output
+        self.meta = _wanted_meta(meta)
+        self.fields: dict[str, str] = {}  # the answers' columns by the names of their fields
+        self._inputs = inputs
+        self._names = dict(names or {})
+
+    @property
+    def has_all(self) -> bool:
+        """Whether all of the input's columns are there."""
+        return self._inputs is True
+
+    def learn(self, records: Iterable[Record]) -> None:
+        """Looks at all records first, so that every row has the columns of all answers."""
+        for record in records:
+            if record.error is None and record.output is not None:
+                self._answer(record, self._input(record))
+
+    def row(self, record: Record) -> dict[str, Any]:
+        """The record's columns, in order; a record without an answer has None in the columns known so far."""
+        row = self._input(record)
+        if record.error is None:
+            answer = self._answer(record, row)
+            row.update(dict.fromkeys(self.fields.values()) | answer)
+        else:
+            row.update(dict.fromkeys(self.fields.values()))
+        for name, value in self.meta.items():
+            row[name] = value(record)
+        return row
+
+    def answers(self, record: Record) -> dict[str, Any]:
+        """The answer's columns and what is told of the run, without the input's."""
+        names = self.fields.values()
+        answer = {} if record.error is not None else self._answer(record, self._input(record))
+        told = {name: value(record) for name, value in self.meta.items()}
+        return dict.fromkeys(names) | answer | told
+
+    def _input(self, record: Record) -> dict[str, Any]:
+        variables = record.variables
+        if self._inputs is False or not isinstance(variables, Mapping):
+            return {}
+        if self._names:
+            variables = {self._names.get(name, name): value for name, value in variables.items()}
+        if self._inputs is True:
+            return dict(variables)
+        return {name: variables[name] for name in self._inputs if name in variables}
+
+    def _answer(self, record: Record, taken: Mapping[str, Any]) -> dict[str, Any]:
+        output = typed(record.output)
+        if not isinstance(output, dict):
+            output = {self.output: output}
+        columns = {}
+        for field, value in output.items():
+            column = self.fields.get(field)
+            if column is None or (column in taken and column == field):
+                column = self._place(field, taken)
+            columns[column] = value
+        return columns
+
+    def _place(self, field: str, taken: Mapping[str, Any]) -> str:
+        column = field
+        while column in taken or column in self.meta:
+            column += "_output"
+        if column != field:
+            _log.warning(
+                "The answer's %r stands in the column %r: the input has a %r too.",
+                *(field, column, field),
+            )
+        self.fields[field] = column
+        return column
+
+
+def _wanted_meta(meta: Choice) -> dict[str, Callable[[Record], Any]]:
+    if isinstance(meta, bool):
+        return dict(META) if meta else {}
+    names = [meta] if isinstance(meta, str) else list(meta)
+    if odd := [name for name in names if name not in _KNOWN]:
+        raise InvalidInput(f"meta={meta!r}: no {odd[0]!r}: there are {', '.join(_KNOWN)}.")
+    return {name: _KNOWN[name] for name in names}

@@ -1,0 +1,145 @@
+"""Records into a Parquet file: in parts beside it while they come, joined when the writer is closed.
+
+A part is whole or not there, so that what is in the parts outlives a kill; `append=True` goes on from them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowpool.data.arrow import load_pyarrow
+from flowpool.data.columns import conformed, table_of, unified
+from flowpool.data.layout import Layout
+from flowpool.data.writers import Writer
+from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.results import Record
+
+PART_ROWS = 8192
+PART_CHARACTERS = 8_000_000
+PART_SECONDS = 10.0
+GROUP_ROWS = 1 << 16
+GROUP_BYTES = 1 << 25
+
+
+class ParquetWriter(Writer):
+    """Keeps at most `PART_ROWS` rows, `PART_CHARACTERS` of text and `PART_SECONDS` of a run in memory."""
+
+    def __init__(
+        self,
+        path: Path,
+        layout: Layout,
+        *,
+        append: bool = False,
+        schema: Any = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(str(path), layout)
+        load_pyarrow("to write Parquet")
+        self._file = path
+        self._folder = path.with_name(path.name + ".parts")
+        self._types = {} if schema is None else {field.name: field.type for field in schema}
+        self._now = now
+        self._waiting: list[dict[str, Any]] = []
+        self._characters = 0
+        self._since = now()
+        self._parts: list[Path] = []
+        if append:
+            self._parts = [path] if path.is_file() and path.stat().st_size else []
+            self._parts += sorted(self._folder.glob("*.parquet"))
+            self.rows = sum(_rows_in(part) for part in self._parts)
+        elif self._folder.is_dir():
+            shutil.rmtree(self._folder)
+
+    def write(self, record: Record) -> None:
+        row = self.layout.row(record)
+        self._waiting.append(row)
+        self.rows += 1
+        self._characters += sum(len(cell) for cell in row.values() if isinstance(cell, str))
+        if (
+            len(self._waiting) >= PART_ROWS
+            or self._characters >= PART_CHARACTERS
+            or self._now() - self._since >= PART_SECONDS
+        ):
+            self._end_part()
+
+    def close(self) -> None:
+        self._end_part()
+        if not self._parts:
+            return
+        if len(self._parts) == 1:
+            if self._parts[0] != self._file:
+                os.replace(self._parts[0], self._file)
+        else:
+            self._join()
+        self._parts = []
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder)
+
+    def _end_part(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._characters, self._since = 0, self._now()
+        if not waiting:
+            return
+        from pyarrow.parquet import write_table
+
+        self._folder.mkdir(exist_ok=True)
+        part = self._folder / f"{len(self._parts):06}.parquet"
+        unfinished = part.with_suffix(".unfinished")
+        write_table(table_of(waiting, self._types), unfinished)
+        os.replace(unfinished, part)
+        self._parts.append(part)
+
+    def _join(self) -> None:
+        """Writes the parts as one file, in row groups of bounded size."""
+        from pyarrow.parquet import ParquetFile, ParquetWriter, read_schema
+
+        schema = self._ordered(unified([read_schema(part) for part in self._parts]))
+        unfinished = self._folder / "joined.unfinished"
+        with ParquetWriter(unfinished, schema) as file:
+            for group in _groups(self._tables(ParquetFile, schema)):
+                file.write_table(group)
+        os.replace(unfinished, self._file)
+
+    def _tables(self, opened: Any, schema: Any) -> Iterator[Any]:
+        for part in self._parts:
+            with opened(part) as file:
+                for batch in file.iter_batches(batch_size=PART_ROWS, use_threads=False):
+                    yield conformed(batch, schema)
+
+    def _ordered(self, schema: Any) -> Any:
+        """The columns with what is told of the run at the end."""
+        import pyarrow as pa
+
+        return pa.schema(sorted(schema, key=lambda field: field.name in self.layout.meta))
+
+
+def _groups(tables: Iterator[Any]) -> Iterator[Any]:
+    import pyarrow as pa
+
+    kept: list[Any] = []
+    rows = size = 0
+    for table in tables:
+        kept.append(table)
+        rows, size = rows + table.num_rows, size + table.nbytes
+        if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            yield pa.concat_tables(kept)
+            kept, rows, size = [], 0, 0
+    if kept:
+        yield pa.concat_tables(kept)
+
+
+def _rows_in(path: Path) -> int:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_metadata
+
+    try:
+        return int(read_metadata(path).num_rows)
+    except (ArrowException, OSError) as error:
+        raise InvalidInput(f"{path}: not a whole Parquet file: {error}.") from None

@@ -1,0 +1,55 @@
+"""Values as plain data, for whatever is written or put into a frame."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import json
+import uuid
+from typing import Any
+
+import msgspec
+
+from flowpool.structured import plain
+
+_SCALARS = {str, int, float, bool, type(None)}
+# What keeps its type in frames and Parquet.
+_TYPED = (
+    *(bytes, decimal.Decimal, uuid.UUID),
+    *(datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
+)
+
+
+def typed(value: Any) -> Any:
+    """A value of dicts, lists, text, numbers, dates and the like; whatever else it is becomes its repr."""
+    if type(value) in _SCALARS:
+        return value
+    return plain(value, repr, _TYPED)
+
+
+def encoded(value: Any) -> bytes:
+    """A value as JSON, on one line."""
+    try:
+        return msgspec.json.encode(value, enc_hook=_in_json)
+    except (UnicodeEncodeError, RecursionError, TypeError):
+        # Half of a character, which JSON can only hold escaped; a key that isn't text.
+        return json.dumps(_in_json(value)).encode()
+
+
+def as_text(value: Any) -> str:
+    """A value as the text of a cell: nothing for None, JSON for what has parts."""
+    if isinstance(value, str):
+        return str(value)
+    if value is None:
+        return ""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    text = encoded(value).decode("utf-8", "surrogatepass")
+    return str(msgspec.json.decode(text)) if text.startswith('"') else text
+
+
+def _in_json(value: Any) -> Any:
+    return plain(value, repr)
