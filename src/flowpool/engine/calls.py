@@ -61,12 +61,13 @@ class Route(Struct):
     timeouts: Timeouts
     policy: RetryPolicy
     key: bytes
+    name: str  # provider/model
     template: int  # which prompt: calls of one are alike in tokens
     prices: Prices | None  # as told, where the price list isn't to be asked
     bounds: Bounds | None = None  # where the run has a ceiling
 
     def __repr__(self) -> str:
-        return f"Route({self.provider}/{self.model})"  # the key stays out of sight
+        return f"Route({self.name})"  # the key stays out of sight
 
 
 class Question(Struct, frozen=True):
@@ -207,14 +208,14 @@ class Calls:
             if spending is not None and reserved is not None:
                 _settle(spending, reserved, route, outcome)
             if type(result) is Reply:
-                flow.bill(f"{route.provider}/{route.model}", result.usage, route.prices)
+                flow.bill(route.name, result.usage, route.prices)
                 self._patience.answered()
                 self._lanes.answered(route.lane, entered, result.usage, outcome.readings)
                 return result
             assert isinstance(result, CallError)
             self._lanes.failed(route.lane, entered, result, outcome.readings)
             if result.usage is not NO_USAGE:
-                flow.bill(f"{route.provider}/{route.model}", result.usage, route.prices)
+                flow.bill(route.name, result.usage, route.prices)
             if refuses_format(result, sent.output):
                 self._ask_in_words(route, result)
                 del requests[id(route)]
@@ -351,6 +352,7 @@ class Calls:
             Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
             policy,
             endpoint.key.reveal().encode(),
+            f"{model.provider}/{model.model}",
             id(skill),
             model.prices,
             bounds,

@@ -57,7 +57,11 @@ class Tally:
             for bill in record.bills:
                 self._add_call(bill.model, bill.usage, bill.prices)
         elif record.usage is not NO_USAGE:
-            self._add_call(record.model, record.usage, None)
+            spent = self._spent.get(record.model)
+            if spent is not None:
+                spent.add(record.usage)
+            else:
+                self._add_call(record.model, record.usage, None)
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
