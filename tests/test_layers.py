@@ -56,6 +56,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "engine.seats",
             "engine.spending",
             "engine.bounds",
+            "engine.deadline",
             "engine.driver",
             "engine.places",
             "engine.single",

@@ -18,6 +18,7 @@ from msgspec import Struct
 from flowpool.chain import Chain, Step
 from flowpool.engine.budget import Budget
 from flowpool.engine.calls import Calls
+from flowpool.engine.deadline import Deadline
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane_view import Bound, LaneView
 from flowpool.engine.lanes import CallLane, Lanes
@@ -109,6 +110,7 @@ class Run:
         self._counts = counts
         self._keep_history = keep_history
         self._budget = budget
+        self._deadline: Deadline | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._places = Places(self._size, self._fill)
         self._waiting = 0  # workers that wait for an item
@@ -142,7 +144,6 @@ class Run:
         )
         self._uses = Uses(self._settings, lanes, patience, is_single=self._plan.is_single)
         self._source.open()
-        timer = None
         was_cut = False
         try:
             for step in self._plan.steps():
@@ -153,9 +154,7 @@ class Run:
             lanes.begin()
             self.lanes = lanes.all()
             if (limit := self._settings.deadline) is not None:
-                timer = self._loop.call_later(
-                    limit, self.cancel, f"the run's deadline of {limit:g} s passed"
-                )
+                self._deadline = Deadline(limit, self.cancel)
             self._fill()
             self._end_if_done()
             await self._ended
@@ -164,11 +163,11 @@ class Run:
             self.cancel("the run was cancelled")
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
             try:
                 if self._workers:
                     await asyncio.wait(self._workers)
+                if self._deadline is not None:
+                    self._deadline.close()
                 await self._source.close(was_cut)
             finally:
                 self._looks = self._look()
@@ -275,6 +274,8 @@ class Run:
     async def _work(self) -> None:
         source, places = self._source, self._places
         while not self._stopping and not self._sink.is_full:
+            if self._deadline is not None and self._deadline.ends():
+                break
             try:
                 entry = source.take() if not source.waits else await self._await_item()
             except Exception as error:

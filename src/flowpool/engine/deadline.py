@@ -1,0 +1,33 @@
+"""The moment at which a run ends whatever its steps are doing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Deadline:
+    """Calls `end` after so many seconds, and each second from then on: some code swallows its cancellation."""
+
+    AGAIN = 1.0
+
+    def __init__(self, seconds: float, end: Callable[[str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._at = self._loop.time() + seconds
+        self._reason = f"the run's deadline of {seconds:g} s passed"
+        self._end = end
+        self._timer = self._loop.call_at(self._at, self._insist)
+
+    def ends(self) -> bool:
+        """Ends the run if its time is over. For those who run while the loop is too busy to say so."""
+        is_over = self._loop.time() >= self._at
+        if is_over:
+            self._end(self._reason)
+        return is_over
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _insist(self) -> None:
+        self._timer = self._loop.call_later(self.AGAIN, self._insist)
+        self._end(self._reason)

@@ -1,0 +1,105 @@
+"""`deadline=`: the run returns in time with what it has, whatever hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flowpool import Chain, Pool, Status
+
+CANCELLED, DONE = Status.CANCELLED, Status.DONE
+LONG = 30.0  # seconds that nothing here may wait for
+
+
+class Blocked:
+    """A function that blocks its thread until the test lets it go; `returned` are those that came back."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.returned: list[str] = []
+
+    def __call__(self, text: str) -> str:
+        if text != "quick":
+            self.free.wait(LONG)
+            self.returned.append(text)
+        return text
+
+
+@pytest.fixture
+def blocked() -> Iterator[Blocked]:
+    blocked = Blocked()
+    yield blocked
+    blocked.free.set()
+
+
+def items(*texts: str) -> list[dict[str, str]]:
+    return [{"text": text} for text in texts]
+
+
+def test_a_provider_that_never_answers_does_not_hold_up_the_run(simulate) -> None:
+    sim = simulate()
+    pool = sim.pool(items=items("one", "[[sim: stall]] two"), deadline=5.0)
+    results = sim.run(pool)
+    assert (results[0], results.records[1].status, sim.seconds) == ("one", CANCELLED, 5.0)
+
+
+def test_nor_does_a_function_that_blocks_its_thread(blocked) -> None:
+    pool = Pool(blocked, items("quick", "slow"), deadline=0.3, progress=False)
+    results = pool.run()
+    assert [record.status for record in results.records] == [DONE, CANCELLED]
+    assert blocked.returned == []
+
+
+def test_nor_a_stream_of_such_a_run(blocked) -> None:
+    pool = Pool(blocked, items("quick", "slow", "slow"), deadline=0.3, progress=False)
+    assert sorted(record.status for record in pool.stream()) == [DONE, CANCELLED, CANCELLED]
+    assert blocked.returned == []
+
+
+def test_nor_a_source_that_blocks(blocked) -> None:
+    def source() -> Iterator[Any]:
+        yield {"text": "quick"}
+        yield {"text": blocked("late")}
+
+    pool = Pool(lambda text: text, source(), deadline=0.3, progress=False)
+    assert pool.run() == ["quick"]
+    assert blocked.returned == []
+    blocked.free.set()
+    assert pool.retry() == ["quick", "late"]  # what it gives later isn't lost
+
+
+def test_a_step_that_swallows_its_cancellation_is_cancelled_again(simulate) -> None:
+    sim = simulate()
+
+    async def stubborn(text: str) -> None:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                continue
+        await asyncio.sleep(1000)
+
+    sim.run(sim.pool(stubborn, 3, deadline=2.0))
+    assert sim.seconds == 4.0
+
+
+def test_an_async_step_that_blocks_the_loop_starts_no_more_items_after_the_deadline() -> None:
+    async def rude(text: str) -> None:
+        time.sleep(0.05)
+
+    pool = Pool(rude, items(*"a" * 200), deadline=0.1, progress=False)
+    pool.run()
+    assert pool.status[DONE] < 20
+    assert sum(pool.status.values()) == 200
+
+
+def test_steps_side_by_side_are_all_cut(simulate, blocked) -> None:
+    sim = simulate()
+    both = Chain([[(sim.skill("[[sim: stall]] {text}"), "a"), (sim.skill("{text}"), "b")]])
+    sim.run(sim.pool(both, 5, deadline=3.0))
+    assert sim.seconds == 3.0
