@@ -19,6 +19,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     2: (
         *(
             "template",
+            "attachments",
             "model",
             "models",
             "skill",
@@ -42,13 +43,14 @@ ROWS: dict[int, tuple[str, ...]] = {
         ),
     ),
     3: (
-        *("transport", "net", "net.*", "workers", "per_loop", "prices", "data", "data.*"),
+        *("files", "transport", "net", "net.*", "workers", "per_loop", "prices", "data", "data.*"),
         *("engine.source", "engine.threads", "sharing", "sharing.*"),
         *("tools", "tools.addresses", "tools.decoding", "tools.documents", "tools.main_content"),
         *("tools.markdown", "tools.page", "tools.running", "tools.web"),
     ),
     4: (
         *(
+            "engine.attached",
             "engine.calls",
             "engine.flow",
             "engine.lanes",

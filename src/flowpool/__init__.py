@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from flowpool.attachments import File, Image
     from flowpool.chain import Chain
     from flowpool.data.rows import Rows, read
     from flowpool.model import Model, Spread
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Loaded at their first use, so that `import flowpool` is quick.
 _HOMES = {
     "Chain": "chain",
+    "File": "attachments",
+    "Image": "attachments",
     "Limits": "values",
     "Model": "model",
     "Pool": "pool",
@@ -44,6 +47,8 @@ _HOMES = {
 
 __all__ = [
     "Chain",
+    "File",
+    "Image",
     "Limits",
     "Model",
     "Pool",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from msgspec import Struct
 
 from flowpool import prices
+from flowpool.attachments import brief
 from flowpool.data.layout import OUTPUT, Choice, Layout
 from flowpool.structured import plain
 from flowpool.values import NO_USAGE, Prices, Status, Usage
@@ -80,7 +81,7 @@ class Record(Struct, frozen=True):
         """The record as plain data: what `history` has for each item."""
         return {
             "index": self.index,
-            "variables": self.variables,
+            "variables": brief(self.variables),
             "status": int(self.status),
             "output": plain(self.output, repr),
             "error": _in_words(self.error),

@@ -9,16 +9,20 @@ from typing import Any, get_args
 import msgspec
 
 from flowpool import providers, wiring
+from flowpool.attachments import Attachment, attachment_of
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options
 from flowpool.runner import Runner, checked_variables
 from flowpool.structured import answer_of
 from flowpool.structured.types import dotted_of
 from flowpool.template import Template
-from flowpool.values import Media, Message, Part, Role, Text
+from flowpool.values import Media, Message, Role, Text
 
 DEFAULT_OUTPUT_RETRIES = 2
 _DEFAULT_NAME = "skill"
+
+
+PromptPart = Template | Media | Attachment
 
 
 class PromptMessage:
@@ -26,18 +30,21 @@ class PromptMessage:
 
     __slots__ = ("parts", "role")
 
-    def __init__(self, role: Role, parts: Sequence[Template | Media] | None) -> None:
+    def __init__(self, role: Role, parts: Sequence[PromptPart] | None) -> None:
         self.role = role
         self.parts = parts
 
-    def render(self, variables: Mapping[str, Any]) -> Message:
-        parts: list[Part] = []
+    def render(self, variables: Mapping[str, Any]) -> tuple[Text | Media | Attachment, ...]:
+        """The parts for an item's variables, with the attachments still to be read."""
+        parts: list[Text | Media | Attachment] = []
         for part in self.parts or ():
             if isinstance(part, Template):
                 parts.append(Text(part.render(variables)))
+            elif isinstance(part, Attachment):
+                parts.append(part.render(variables))
             else:
                 parts.append(_render_media(part, variables))
-        return Message(self.role, tuple(parts))
+        return tuple(parts)
 
     def shortest(self) -> Message:
         """The message at its shortest: every variable empty, without pictures and documents."""
@@ -48,8 +55,11 @@ class PromptMessage:
     def names(self) -> frozenset[str]:
         names: set[str] = set()
         for part in self.parts or ():
-            texts = (part.text,) if isinstance(part, Template) else (part.data, part.url, part.name)
-            names.update(*(Template(text).names for text in texts))
+            if isinstance(part, Media):
+                texts = (part.data, part.url, part.name)
+                names.update(*(Template(text).names for text in texts))
+            else:
+                names.update(part.names)
         return frozenset(names)
 
 
@@ -67,7 +77,7 @@ class Skill(Runner):
     variables: values for the prompt's `{names}` that no item gives.
     options: model options of this skill (`max_tokens`, `temperature`, ...); they win over the model's.
     max_retries, retry_delay: AIchain's names for `retries` and for the first wait's length in seconds.
-    prompt: one user message, instead of `input`.
+    prompt: one user message, instead of `input`: a text, or a list of texts, `Image`s and `File`s.
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
     output_retries: how often an answer that doesn't fit `output` is asked for again, with what is wrong in it. [2]
@@ -94,7 +104,7 @@ class Skill(Runner):
         max_retries: int | None = None,
         retry_delay: float | None = None,
         *,
-        prompt: str | None = None,
+        prompt: str | Sequence[Any] | None = None,
         timeout: float | None = None,
         retries: int | None = None,
         output_retries: int = DEFAULT_OUTPUT_RETRIES,
@@ -155,6 +165,12 @@ class Skill(Runner):
         return changed
 
     @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The images and files of its prompt, as they were written."""
+        parts = (part for message in self.messages for part in message.parts or ())
+        return tuple(part for part in parts if isinstance(part, Attachment))
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """All its models: those that share the calls, and the fallbacks, in order."""
         return tuple(model for choice in self.choices for model in choice.models)
@@ -167,8 +183,8 @@ class Skill(Runner):
             "name": None if self.name == _DEFAULT_NAME else self.name,
             "description": self.description,
             "model": models if len(models) > 1 else models[0],
-            "prompt": prompt,
-            "input": input,
+            "prompt": _told_parts(prompt),
+            "input": _told_parts(input),
             "output": _output_definition(output, self.answer.schema),
             "variables": self.variables,
             "options": self.options,
@@ -187,6 +203,15 @@ def _output_definition(output: Any, schema: Mapping[str, Any] | None) -> Any:
     if schema is None or isinstance(output, Mapping):
         return output if isinstance(output, Mapping) else None
     return _told({"python": dotted_of(output), "schema": schema})
+
+
+def _told_parts(value: Any) -> Any:
+    """A prompt with its attachments as a file has them."""
+    if isinstance(value, Attachment):
+        return value.as_part()
+    if isinstance(value, Mapping):
+        return {name: _told_parts(inner) for name, inner in value.items()}
+    return [_told_parts(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _choice_definition(choice: Spread) -> str | dict[str, Any]:
@@ -235,12 +260,16 @@ def _choices(model: Any) -> tuple[Spread, ...]:
     return tuple(one if isinstance(one, Spread) else Spread([one]) for one in several)
 
 
-def _messages(input: Mapping[str, Any] | None, prompt: str | None) -> tuple[PromptMessage, ...]:
+def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessage, ...]:
     if (input is None) == (prompt is None):
         raise InvalidInput("Skill: pass either prompt='...' or input={'messages': [...]}.")
+    if isinstance(prompt, (list, tuple)) and prompt:
+        return (PromptMessage("user", [_part(part, "prompt") for part in prompt]),)
     if prompt is not None:
         if not isinstance(prompt, str) or not prompt.strip():
-            raise InvalidInput(f"Skill(prompt={prompt!r}): write the prompt as text.")
+            raise InvalidInput(
+                f"Skill(prompt={prompt!r}): write the prompt as text, or as a list of texts, images and files."
+            )
         return (PromptMessage("user", [Template(prompt)]),)
     listed = input.get("messages") if isinstance(input, Mapping) else None
     if not listed:
@@ -263,13 +292,15 @@ def _message(message: Any, position: int) -> PromptMessage:
     return PromptMessage(role, [_part(part, where) for part in parts])
 
 
-def _part(part: Any, where: str) -> Template | Media:
+def _part(part: Any, where: str) -> PromptPart:
     if isinstance(part, str):
         return Template(part)
-    if isinstance(part, Media):
+    if isinstance(part, (Media, Attachment)):
         return part
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
         return Template(part["text"])
+    if isinstance(part, Mapping) and (attachment := attachment_of(part)) is not None:
+        return attachment
     if isinstance(part, Mapping) and part.get("type") in ("image", "file", "media"):
         nested = part.get("source")
         source = {**part, **nested} if isinstance(nested, Mapping) else part
@@ -283,7 +314,7 @@ def _part(part: Any, where: str) -> Template | Media:
                 source.get("name") or "",
             )
     raise InvalidInput(
-        f"{where}: a part is text, {{'text': ...}} or "
+        f"{where}: a part is text, {{'text': ...}}, {{'image': path, address or bytes}}, {{'file': ...}} or "
         "{'type': 'image'|'file', 'url': ... or 'data': base64, 'media_type': ...}."
     )
 

@@ -67,6 +67,10 @@ class Media(Struct, frozen=True, tag="media"):
     url: str = ""
     name: str = ""
 
+    def __repr__(self) -> str:
+        # Its data may be millions of characters.
+        return f"Media({self.media_type}, {self.url or f'{len(self.data):,} characters of base64'})"
+
 
 Part = Text | Media
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from flowpool.attachments import brief
 from flowpool.errors import InvalidInput
 from flowpool.results import Record
 from flowpool.structured import plain
@@ -86,7 +87,7 @@ def record_line(record: Record, offset: int = 0) -> bytes:
         "status": record.status.name.lower(),
         "output": record.output,
         "error": None if record.error is None else f"{type(record.error).__name__}: {record.error}",
-        "variables": record.variables,
+        "variables": brief(record.variables),
         "attempts": record.attempts,
         "duration": round(record.duration, 3),
         "model": record.model,

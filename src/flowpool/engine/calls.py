@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from flowpool.chain import Step
+from flowpool.engine.attached import Attached
 from flowpool.engine.bounds import Bounds, bounds_of
 from flowpool.engine.budget import Amount, Reservation
 from flowpool.engine.flow import Flow, Patience
@@ -31,6 +32,7 @@ from flowpool.values import (
     Endpoint,
     HttpRequest,
     HttpResponse,
+    Media,
     Message,
     OutputFormat,
     Prices,
@@ -47,6 +49,7 @@ from flowpool.wire.limits import read_limits
 _log = logging.getLogger("flowpool")
 DEFAULT_TIMEOUT = 600.0
 SHORTEST_KEY = 8
+MEDIA_SIZE = 4_000  # characters that a picture or document is taken for until answers tell
 
 
 class Route(Struct):
@@ -89,6 +92,7 @@ class Sent(NamedTuple):
 
     request: HttpRequest
     output: OutputFormat | None
+    size: int  # characters of text that it is like in tokens
 
 
 class Outcome(NamedTuple):
@@ -120,13 +124,21 @@ class Calls:
         self._loop = asyncio.get_running_loop()
         self._routes: dict[Step, tuple[tuple[Route, ...], ...]] = {}
         self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
+        self._attached = Attached()
+        self._with_files: set[Step] = set()
 
     def prepare(self, step: Step, skill: Skill) -> None:
         """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
+        if skill.attachments:
+            self._attached.prepare(skill)
+            self._with_files.add(step)
         self._routes[step] = tuple(
             tuple(self._route(step, skill, model) for model in choice.models)
             for choice in skill.choices
         )
+
+    def close(self) -> None:
+        self._attached.close()
 
     async def ask(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
         """A skill's output for these variables."""
@@ -134,16 +146,25 @@ class Calls:
         assert isinstance(skill, Skill)
         if skill.variables:
             variables = {**skill.variables, **variables}
+        parts = [message.render(variables) for message in skill.messages]
+        if step not in self._with_files:
+            return await self._converse(step, skill, parts, flow, rank)
+        async with self._attached.read(parts) as read:
+            return await self._converse(step, skill, read, flow, rank)
+
+    async def _converse(
+        self, step: Step, skill: Skill, parts: Sequence[Any], flow: Flow, rank: float
+    ) -> Any:
+        """The conversation up to the skill's output, `parts` being what each of its messages says."""
         said: list[Message] = []
-        for message in skill.messages[:-1]:
-            if message.parts is None:
+        last = len(parts) - 1
+        for at, message in enumerate(skill.messages):
+            if message.parts is not None:
+                said.append(Message(message.role, parts[at]))
+            elif at < last:
                 asked = Question(tuple(said), TEXT)
                 text = await self._ask_models(step, asked, flow, rank)
                 said.append(Message("assistant", (Text(text),)))
-            else:
-                said.append(message.render(variables))
-        if skill.messages[-1].parts is not None:
-            said.append(skill.messages[-1].render(variables))
         question = Question(tuple(said), skill.answer, skill.output_retries)
         return await self._ask_models(step, question, flow, rank)
 
@@ -290,7 +311,7 @@ class Calls:
         limiter = first.lane.limiter
         assert limiter is not None
         cost = limiter.estimate(
-            first.template, len(requests[id(first)].request.body), first.options.get("max_tokens")
+            first.template, requests[id(first)].size, first.options.get("max_tokens")
         )
         if len(routes) == 1 and first.lane.broken is None:
             entered = first.lane.try_enter(self._loop.time(), cost)
@@ -315,7 +336,8 @@ class Calls:
         if output is not None and route.lane in self._in_words:
             output = replace(output, form="words")
         call = Call(route.model, question.said, route.options, output)
-        return Sent(route.wire.build(call, route.endpoint), output)
+        request = route.wire.build(call, route.endpoint)
+        return Sent(request, output, _size(request.body, question.said))
 
     def _ask_in_words(self, route: Route, error: CallError) -> None:
         if route.lane not in self._in_words:
@@ -375,6 +397,16 @@ def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Ou
         spending.release(reserved)
     else:
         spending.keep(reserved)
+
+
+def _size(body: bytes, said: tuple[Message, ...]) -> int:
+    """A request's size as that of a text with as many tokens, about: a picture's bytes are no words."""
+    size = len(body)
+    for message in said:
+        for part in message.parts:
+            if type(part) is Media:
+                size += MEDIA_SIZE - len(part.data)
+    return size
 
 
 def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:

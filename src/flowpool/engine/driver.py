@@ -174,6 +174,7 @@ class Run:
                 self._is_over = True
                 lanes.close()
                 self._uses.close()
+                self._calls.close()
                 self._sink.end()
         if self._crash is not None:
             raise self._crash
