@@ -70,6 +70,11 @@ _SKILL_FIELDS = {
 
 def write(runner: Runner, path: Path) -> None:
     """Writes a runner's definition to a YAML file."""
+    path.write_text(dump(runner), encoding="utf-8")
+
+
+def dump(runner: Any) -> str:
+    """A runner's definition as YAML; raises `InvalidInput` for what a file can't hold."""
     from ruamel.yaml import YAML
 
     yaml: Any = YAML(typ="safe", pure=True)
@@ -80,7 +85,7 @@ def write(runner: Runner, path: Path) -> None:
     yaml.representer.add_representer(str, _represent_text)
     text = io.StringIO()
     yaml.dump(describe(runner), text)
-    path.write_text(text.getvalue(), encoding="utf-8")
+    return text.getvalue()
 
 
 def _represent_text(representer: Any, text: str) -> Any:
@@ -99,10 +104,14 @@ def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Ru
     function outside flowpool unless `trusted`.
     """
     try:
-        data = _load(path)
-        return _Builder(api_key, trusted).runner(data, "")
+        return parse(_read_text(path), api_key=api_key, trusted=trusted)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from None
+
+
+def parse(text: str, *, api_key: str | None = None, trusted: bool = False) -> Runner:
+    """The runner that a YAML text defines; raises as `read`, without the file's name."""
+    return _Builder(api_key, trusted).runner(_load(text), "")
 
 
 def describe(runner: Runner) -> dict[str, Any]:
@@ -182,10 +191,7 @@ def _class_path(tool: Tool) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _load(path: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+def _read_text(path: Path) -> str:
     if not path.is_file():
         raise InvalidInput("no such file.")
     if path.stat().st_size > MAX_BYTES:
@@ -193,12 +199,19 @@ def _load(path: Path) -> Any:
             f"larger than {MAX_BYTES:,} bytes: a chain's file is text that people write."
         )
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("not UTF-8 text.") from None
+
+
+def _load(text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
         yaml = YAML(typ="safe", pure=True)
         _check_events(yaml.parse(text))
         return yaml.load(text)
-    except UnicodeDecodeError:
-        raise InvalidInput("not UTF-8 text.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""

@@ -214,6 +214,17 @@ class ProtocolError(TransportError):
     """What arrived isn't HTTP."""
 
 
+# What became of a run's store.
+
+
+class StoreRefused(InvalidInput):
+    """The store can't be used: another process holds it, or it isn't a store of this version. Nothing was paid."""
+
+
+class StoreFailed(FlowpoolError):
+    """The store could not be written any more: the run was ended, and what is in the store is whole."""
+
+
 # What became of a step or an item.
 
 

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-import threading
-import warnings
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import aclosing, closing, contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Unpack
+from typing import Any, Literal, Unpack
 
-from flowpool import wiring
 from flowpool.chain import as_runner
-from flowpool.data.rows import Rows, as_rows
+from flowpool.data.rows import as_rows
 from flowpool.data.writers import WriteOptions, Writer, open_writer
-from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.budget import Bill as Bill
-from flowpool.engine.budget import Budget
-from flowpool.engine.driver import Keep, Run, Sink, real_world
+from flowpool.engine.course import Course
+from flowpool.engine.driver import Keep
 from flowpool.engine.driver import World as World
+from flowpool.engine.keeper import (
+    Keeper,
+    pick_run,
+    restored_items,
+    restored_runner,
+    restored_settings,
+)
 from flowpool.engine.lane_view import BOUNDS as BOUNDS
 from flowpool.engine.lane_view import LaneView as LaneView
-from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import OnError as OnError
-from flowpool.engine.settings import checked, with_ceiling
+from flowpool.engine.settings import checked
 from flowpool.engine.single import arun_one as arun_one
 from flowpool.engine.single import run_one as run_one
-from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.engine.stream import Stream
-from flowpool.errors import InvalidInput, NotFinished
-from flowpool.results import Billed, Record, Results
+from flowpool.errors import InvalidInput
+from flowpool.results import Record, Results
 from flowpool.snapshot import Snapshot as Snapshot
 from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
-T = TypeVar("T")
 
 
-class Pool:
+class Pool(Course):
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -58,6 +56,11 @@ class Pool:
         What has no room is cancelled and says so; `retry(max_cost=...)` with more goes on. Needs `max_tokens` in
         the options and a known price. [none]
     max_tokens_total: the same ceiling in tokens, input and output together. [none]
+    store: the path of an SQLite file that keeps the run: every answer is in it before anybody is told of it.
+        The same pool run again goes on where it stopped, also after a crash; `Pool.load` and `flowpool resume`
+        do without the script. [memory alone]
+    key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
+    dedupe: True sends identical calls once, also those that are on their way at the same moment. [False]
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
     world: what tests set: the transport, the environment and chance.
@@ -84,6 +87,9 @@ class Pool:
         retries: int | None = None,
         limits: Limits | None = None,
         deadline: float | None = None,
+        store: str | Path | None = None,
+        key: str | Callable[[Any], Any] | None = None,
+        dedupe: bool = False,
         columns: Mapping[str, str] | None = None,
         limit: int | slice | None = None,
         max_cost: float | None = None,
@@ -91,35 +97,58 @@ class Pool:
         progress: bool | Callable[[Snapshot], None] | None = None,
         world: World | None = None,
     ) -> None:
-        self._settings = checked(
-            max_flows, on_error, timeout, retries, limits, deadline, max_cost, max_tokens_total
+        settings = checked(
+            max_flows,
+            on_error,
+            timeout,
+            retries,
+            limits,
+            deadline,
+            max_cost,
+            max_tokens_total,
+            dedupe,
         )
-        self.runner = as_runner(runner)
-        self._rows = None
-        if not isinstance(items, AsyncIterable) or columns or limit is not None:
-            self._rows = as_rows(items, columns, limit)
-        self.items = self._rows if columns or limit is not None else items
-        self.name = name or self.runner.name
+        runner = as_runner(runner)
+        self.name = name or runner.name
         self.description = description or ""
         self.on_error: OnError = on_error
         self.max_flows = max_flows
-        self._plan = Plan(self.runner)
-        self._source = _open(self._rows or items)
-        self._progress = progress
-        self._world = world
-        self._counts = [0] * len(Status)
-        self._kept: dict[int, Record] = {}
-        self._earlier: list[Billed] = []
-        self._lock = threading.Lock()
-        self._is_running = False
-        self._run: Run | None = None
-        self._budget: Budget | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._clock: Callable[[], float] = float
-        self._started = 0.0
-        self._interrupted = False
-        self._variables: Mapping[str, Any] = {}
-        self._reason = ""
+        keeper = None if store is None else Keeper(store, runner, self.name, key)
+        rows = None
+        if not isinstance(items, AsyncIterable) or columns or limit is not None:
+            rows = as_rows(items, columns, limit)
+        chosen = rows if columns or limit is not None else items
+        super().__init__(runner, chosen, rows, settings, keeper, progress, world)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        runner: Any = None,
+        *,
+        run: str | None = None,
+        trusted: bool = False,
+        world: World | None = None,
+        **changes: Any,
+    ) -> Pool:
+        """The pool whose run is in a store, as it stands: `results`, `status`, `resume()`, `retry()`.
+
+        path: the store. runner: needed where the run's own isn't all skills and named tools, such as a function
+        of a script. run: the run's name or number, where the store holds several. trusted: import the Python
+        functions that the run's definition names. changes: other arguments of `Pool` in place of the run's own,
+        such as `max_flows`.
+
+        Raises `InvalidInput` for a store that can't be used, or a runner that can't be made again.
+        """
+        info = pick_run(path, run)
+        if runner is None:
+            runner = restored_runner(path, info, trusted=trusted)
+        settings = {**restored_settings(info), **changes}
+        pool = cls(runner, restored_items(path, info), name=info.name, world=world, **settings)
+        pool._keeper = Keeper(path, pool.runner, info.name, None, info.id)
+        pool._given = info.settings.get("variables") or {}
+        pool._counts[:] = pool._keeper.counts()
+        return pool
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
@@ -239,6 +268,18 @@ class Pool:
                     writer.write(record)
         return self.status
 
+    def resume(self) -> Results:
+        """Goes on with a run that is kept in a `store`; returns the results of all items.
+
+        Nothing that has ended is asked for again; failed items stay failed until `retry()`. Raises `InvalidInput`
+        for a pool without a store: there `retry()` goes on.
+        """
+        if self._keeper is None:
+            raise InvalidInput(
+                "resume() goes on with a stored run: make the pool with store='run.db'."
+            )
+        return self.run(self._variables)
+
     def retry(
         self,
         variables: Mapping[str, Any] | None = None,
@@ -268,14 +309,6 @@ class Pool:
         run = self._begin_again(variables, Keep(self._kept), asyncio.get_running_loop())
         return await self._arun_through(run)
 
-    def stop(self) -> None:
-        """Starts no more items; those in progress go on to their end. From any thread."""
-        self._tell(lambda run: run.stop("the run was stopped"))
-
-    def cancel(self) -> None:
-        """Ends the run now: calls in flight are cut, what is done is kept. From any thread."""
-        self._tell(lambda run: run.cancel("the run was cancelled"))
-
     # Looking
 
     @property
@@ -286,16 +319,6 @@ class Pool:
         if total is not None:
             counts[PENDING] = max(0, total - sum(counts[RUNNING:]))
         return {status: counts[status] for status in Status}
-
-    @property
-    def spent(self) -> Bill:
-        """What the run has spent, and may have; counted where `max_cost` or `max_tokens_total` is set."""
-        return Bill() if self._budget is None else self._budget.spent
-
-    @property
-    def results(self) -> Results:
-        """The results so far; also after an interrupted or failed run."""
-        return Results(self._records(), self._rows, self._plan.output_key, self._earlier)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -335,221 +358,3 @@ class Pool:
             tally.spent(),
             tally.failure,
         )
-
-    # The course of a run
-
-    def _begin(
-        self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
-    ) -> Run:
-        """A run of every item, anew."""
-        with self._claimed():
-            if self._source.taken:
-                self._source = _open_again(self._rows)
-            self._check_items(variables or {})
-            self._kept.clear()
-            self._earlier.clear()
-            self._counts[:] = [0] * len(Status)
-            self._variables = dict(variables or {})
-            self._budget = self._new_budget(Bill())
-            return self._new_run(sink, loop)
-
-    def _begin_again(
-        self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
-    ) -> Run:
-        """A run of what has no output yet."""
-        with self._claimed():
-            if variables is not None:
-                self._check_items(variables)
-                self._variables = dict(variables)
-            failed = [record for record in self._kept.values() if record.status is not DONE]
-            for record in failed:
-                del self._kept[record.index]
-                self._earlier += record.calls
-                self._counts[record.status] -= 1
-            self._counts[CANCELLED] = 0
-            self._source.put_back((record.index, record.variables) for record in failed)
-            self._budget = self._new_budget(self.spent)
-            return self._new_run(sink, loop)
-
-    def _new_budget(self, spent: Bill) -> Budget | None:
-        """The budget of a run, `spent` being what earlier runs of the same items cost."""
-        told = self._settings
-        if told.max_cost is None and told.max_tokens_total is None:
-            return None
-        return Budget(told.max_cost, told.max_tokens_total, spent)
-
-    def _raise_ceiling(self, max_cost: float | None, max_tokens_total: int | None) -> None:
-        self._settings = with_ceiling(self._settings, max_cost, max_tokens_total)
-
-    @contextmanager
-    def _claimed(self) -> Iterator[None]:
-        """Refuses a second run at the same time; a run that can't begin leaves the pool free."""
-        with self._lock:
-            if self._is_running:
-                raise InvalidInput("this pool is running: wait for its end, or make another Pool.")
-            self._is_running = True
-        try:
-            yield
-        except BaseException:
-            self._is_running = False
-            raise
-
-    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop) -> Run:
-        run = Run(
-            self._plan,
-            self._source,
-            self._variables,
-            self._settings,
-            sink,
-            self._counts,
-            budget=self._budget,
-        )
-        sink.attach(run)
-        self._interrupted = False
-        self._reason = ""
-        self._started = loop.time()
-        self._clock = loop.time
-        self._loop, self._run = loop, run
-        return run
-
-    def _run_through(self, thread: LoopThread, run: Run) -> Results:
-        running = self._submit(thread, run)
-        with self._showing_progress():
-            self._interruptible(running)
-        return self._end()
-
-    async def _arun_through(self, run: Run) -> Results:
-        with self._showing_progress():
-            await self._execute(run)
-        return self._end()
-
-    def _off_loop(self) -> LoopThread:
-        """The thread for a synchronous caller's run; refuses a caller who is that thread."""
-        thread = loop_thread()
-        thread.refuse_itself()
-        return thread
-
-    def _submit(self, thread: LoopThread, run: Run) -> Future[None]:
-        try:
-            return thread.submit(self._execute(run))
-        except BaseException:
-            self._is_running = False
-            raise
-
-    def _check_items(self, variables: Mapping[str, Any]) -> None:
-        """Refuses a list with an item that can't run, and columns that lack a variable.
-
-        A lazy source's items are checked as they are read.
-        """
-        check = ItemCheck(self._plan, {**self._plan.variables, **variables})
-        if isinstance(self.items, Sequence) and not isinstance(self.items, str):
-            for index, item in enumerate(self.items):
-                check.check(item, index)
-        elif self._rows is not None and (columns := self._rows.columns) is not None:
-            check.check_columns(columns, self._rows.name)
-
-    async def _execute(self, run: Run) -> None:
-        try:
-            world = self._world or real_world()
-            await run.execute(world)
-        finally:
-            if run.reason:
-                self._reason = run.reason
-                self._counts[CANCELLED] += self._source.left or 0
-            ended = self._clock()
-            self._clock = lambda: ended
-            self._is_running = False
-
-    def _end(self) -> Results:
-        self._raise_if_told()
-        results = self.results
-        if self.on_error == "skip":
-            for record in results.failed:
-                warnings.warn(
-                    f"items[{record.index}]: {record.error}", RuntimeWarning, stacklevel=3
-                )
-        return results
-
-    def _raise_if_told(self) -> None:
-        if self.on_error != "raise":
-            return
-        for record in self._kept.values():
-            if record.status is FAILED and record.error is not None:
-                record.error.add_note(f"items[{record.index}] failed; the rest was cancelled")
-                raise record.error
-
-    def _records(self) -> list[Record]:
-        records = dict(self._kept)
-        if not self._is_running:
-            status = CANCELLED if self._reason else PENDING
-            reason = NotFinished(self._reason or "not started: call run()")
-            for index, item in self._not_started():
-                records.setdefault(index, Record(index, item, status, error=reason))
-        return [records[index] for index in sorted(records)]
-
-    def _not_started(self) -> Iterator[tuple[int, Any]]:
-        """What the source still holds, where that is known without reading it."""
-        source = self._source
-        yield from source.again
-        if source.length is not None:
-            known = self.items if isinstance(self.items, Sequence) else None
-            for index in range(source.taken, source.length):
-                yield index, None if known is None else known[index]
-
-    def _keep_failed(self, record: Record) -> None:
-        if record.status is not DONE:
-            self._kept[record.index] = record
-
-    # Threads
-
-    def _interruptible(self, future: Future[T]) -> T:
-        """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
-        try:
-            try:
-                return future.result()
-            except KeyboardInterrupt:
-                if self._interrupted:
-                    raise
-                self._interrupted = True
-                self._tell(lambda run: run.stop("the run was interrupted"))
-                print(
-                    "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
-                )
-                return future.result()
-        except KeyboardInterrupt:  # the second may also come while the first is dealt with
-            self.cancel()
-            with suppress(Exception):
-                future.result()
-            raise
-
-    def _tell(self, order: Callable[[Run], None]) -> None:
-        run, loop = self._run, self._loop
-        if run is None or loop is None or not self._is_running:
-            return
-        with suppress(RuntimeError):  # the loop closed in between
-            loop.call_soon_threadsafe(order, run)
-
-    @contextmanager
-    def _showing_progress(self) -> Iterator[None]:
-        if self._progress is False:
-            yield
-            return
-        with wiring.load("progress").showing(self, self._progress):
-            yield
-
-
-def _open(items: Any) -> Source:
-    if isinstance(items, AsyncIterable):
-        return AsyncSource(aiter(items))
-    rows: Rows = items
-    source = ThreadSource if rows.waits else Source
-    return source(iter(rows), rows.length, lambda: rows.place)
-
-
-def _open_again(rows: Rows | None) -> Source:
-    if rows is None or rows.once:
-        raise InvalidInput(
-            "items was an iterator and is used up: pass a list, or make a new Pool. "
-            "(retry() runs what it still has.)"
-        )
-    return _open(rows)

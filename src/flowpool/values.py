@@ -183,6 +183,27 @@ class Reply(Struct, frozen=True):
     request_id: str = ""
 
 
+class Attempt(Struct, frozen=True):
+    """One request of a call, as it went.
+
+    step: the step that made it. model: `provider/model`. started: seconds of the run's loop clock. status: the HTTP
+    status, None where no answer came. error: the error's type, None for an answer. prices: as somebody told them.
+    unknown_cost, unknown_tokens: the most that it may have cost, in dollars, where nobody knows what it did.
+    """
+
+    step: str
+    model: str
+    started: float
+    seconds: float
+    status: int | None = 200
+    error: str | None = None
+    usage: Usage = NO_USAGE
+    request_id: str = ""
+    prices: Prices | None = None
+    unknown_cost: float = 0.0
+    unknown_tokens: int = 0
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Ceilings that people know, never exceeded. None leaves one open.
 

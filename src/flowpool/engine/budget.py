@@ -20,6 +20,9 @@ class Amount(NamedTuple):
     tokens: int
 
 
+NOTHING = Amount(0, 0)
+
+
 class Bill(Struct, frozen=True):
     """What a run has spent: dollars, and tokens of input and output together.
 

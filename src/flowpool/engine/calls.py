@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from flowpool.chain import Step
 from flowpool.engine.attached import Attached
 from flowpool.engine.bounds import Bounds, bounds_of
-from flowpool.engine.budget import Amount, Reservation
+from flowpool.engine.budget import NOTHING, PER_DOLLAR, Amount, Reservation
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane import Entered
 from flowpool.engine.lanes import CallLane, Lanes
@@ -22,12 +22,20 @@ from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
 from flowpool.engine.spending import Spending
 from flowpool.engine.worst_case import is_free
-from flowpool.errors import BudgetSpent, CallError, InvalidOutput, Signal, TransportError
+from flowpool.errors import (
+    BudgetSpent,
+    CallError,
+    InvalidOutput,
+    NotFinished,
+    Signal,
+    TransportError,
+)
 from flowpool.model import Model
 from flowpool.skill import Skill
 from flowpool.structured import TEXT, Answer
 from flowpool.values import (
     NO_USAGE,
+    Attempt,
     Call,
     Endpoint,
     HttpRequest,
@@ -66,6 +74,7 @@ class Route(Struct):
     key: bytes
     name: str  # provider/model
     template: int  # which prompt: calls of one are alike in tokens
+    place: str  # the step, as records call it
     prices: Prices | None  # as told, where the price list isn't to be asked
     bounds: Bounds | None = None  # where the run has a ceiling
 
@@ -127,13 +136,13 @@ class Calls:
         self._attached = Attached()
         self._with_files: set[Step] = set()
 
-    def prepare(self, step: Step, skill: Skill) -> None:
+    def prepare(self, step: Step, skill: Skill, place: str) -> None:
         """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
         if skill.attachments:
             self._attached.prepare(skill)
             self._with_files.add(step)
         self._routes[step] = tuple(
-            tuple(self._route(step, skill, model) for model in choice.models)
+            tuple(self._route(step, skill, model, place) for model in choice.models)
             for choice in skill.choices
         )
 
@@ -221,13 +230,21 @@ class Calls:
                 sent = requests[id(route)]
                 outcome = await self._send(route, sent.request)
             except BaseException:
+                lost = NOTHING
                 if spending is not None and reserved is not None:
                     spending.keep(reserved)
+                    lost = reserved.worst
+                if flow.log is not None:
+                    cut = NotFinished("cut off")
+                    flow.log.attempted(_attempt(route, entered.at, now(), cut, lost))
                 self._lanes.left(route.lane, entered)
                 raise
             result = outcome.result
+            lost = NOTHING
             if spending is not None and reserved is not None:
-                _settle(spending, reserved, route, outcome)
+                lost = _settle(spending, reserved, route, outcome)
+            if flow.log is not None:
+                flow.log.attempted(_attempt(route, entered.at, now(), result, lost))
             if type(result) is Reply:
                 flow.bill(route.name, result.usage, route.prices)
                 self._patience.answered()
@@ -347,7 +364,7 @@ class Calls:
                 *(route.provider, route.model, error.message),
             )
 
-    def _route(self, step: Step, skill: Skill, model: Model) -> Route:
+    def _route(self, step: Step, skill: Skill, model: Model, place: str) -> Route:
         told = self._settings
         endpoint = model.endpoint(self._environ)
         timeout = first_told(
@@ -376,6 +393,7 @@ class Calls:
             endpoint.key.reveal().encode(),
             f"{model.provider}/{model.model}",
             id(skill),
+            place,
             model.prices,
             bounds,
         )
@@ -387,8 +405,8 @@ class Calls:
         return route
 
 
-def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Outcome) -> None:
-    """What is reserved for an attempt becomes what it used, as far as anybody knows."""
+def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Outcome) -> Amount:
+    """What is reserved for an attempt becomes what it used; returns what stays set aside, as nobody knows."""
     usage = outcome.result.usage
     assert route.bounds is not None
     if usage.input_tokens or usage.output_tokens:
@@ -397,6 +415,28 @@ def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Ou
         spending.release(reserved)
     else:
         spending.keep(reserved)
+        return reserved.worst
+    return NOTHING
+
+
+def _attempt(
+    route: Route, started: float, ended: float, result: Reply | Exception, lost: Amount
+) -> Attempt:
+    """How an attempt went, to be written down."""
+    answered = result if isinstance(result, (Reply, CallError)) else None
+    return Attempt(
+        route.place,
+        route.name,
+        started,
+        ended - started,
+        200 if isinstance(result, Reply) else getattr(result, "status", None),
+        None if isinstance(result, Reply) else type(result).__name__,
+        answered.usage if answered else NO_USAGE,
+        answered.request_id if answered else "",
+        route.prices,
+        lost.cost / PER_DOLLAR,
+        lost.tokens,
+    )
 
 
 def _size(body: bytes, said: tuple[Message, ...]) -> int:

@@ -15,11 +15,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.chain import Chain, Step
 from flowpool.engine.budget import Budget
 from flowpool.engine.calls import Calls
 from flowpool.engine.deadline import Deadline
-from flowpool.engine.flow import Flow, Patience
+from flowpool.engine.flow import MISSING, Flow, Patience
+from flowpool.engine.journal import ItemLog, Journal, Pass
 from flowpool.engine.lane_view import Bound, LaneView
 from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.places import Places
@@ -28,19 +28,17 @@ from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.source import Source
 from flowpool.engine.spending import Spending
+from flowpool.engine.steps import Steps
 from flowpool.engine.tally import Tally
 from flowpool.engine.uses import Uses
-from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished, StepFailed
+from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.results import Record
 from flowpool.sharing import Sharing, open_sharing
-from flowpool.skill import Skill
-from flowpool.structured import fields_of
-from flowpool.template import look_up
-from flowpool.tools.base import Tool
 from flowpool.transport import shared as shared_transport
 from flowpool.values import Status, Transport
 
 LOOK_WAITS = 1.0  # seconds that another thread waits for a busy loop
+BREATH = 500  # items met in the journal before others have their turn
 
 
 class Sink:
@@ -99,7 +97,6 @@ class Run:
         counts: list[int],
         *,
         keep_history: bool = False,
-        budget: Budget | None = None,
     ) -> None:
         self._plan = plan
         self._source = source
@@ -109,7 +106,7 @@ class Run:
         self._sink = sink
         self._counts = counts
         self._keep_history = keep_history
-        self._budget = budget
+        self.budget: Budget | None = None  # what may be spent
         self._deadline: Deadline | None = None
         self._workers: set[asyncio.Task[None]] = set()
         self._places = Places(self._size, self._fill)
@@ -119,38 +116,41 @@ class Run:
         self._stopping = False
         self._exhausted = False
         self._crash: BaseException | None = None
+        self._journal: Journal | None = None
+        self._met = 0  # items whose end was in the journal
         self.reason = ""
-        self.accumulated: dict[str, Any] = {}
+        self.retries_failed = False  # items that failed in an earlier run are tried again
         self.lanes: list[CallLane] = []
         self._looks: tuple[LaneView, ...] = ()
         self.tally = Tally(0.0)
 
-    async def execute(self, world: World) -> None:
-        """Runs until every item has ended.
+    async def execute(
+        self, world: World, journal: Journal | None = None, going_on: Pass | None = None
+    ) -> None:
+        """Runs until every item has ended, and writes down in `journal` what becomes of them.
 
-        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended, or a bug.
+        going_on: the reading of the source's items that this run goes on with.
+
+        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended,
+        `StoreFailed` when the journal can't be written any more, or a bug.
         """
+        self._journal = journal
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self.tally = Tally(self._loop.time())
         patience = Patience(self._wait, world.random, self._loop.time)
         lanes = Lanes(self._settings, Seats(world.sharing))
         spending = None
-        if self._budget is not None:
+        if self.budget is not None:
             endless = self._source.length is None
-            spending = Spending(self._budget, self.stop, gives_up=endless)
-        self._calls = Calls(
-            self._settings, lanes, patience, world.transport, world.environ, spending
-        )
-        self._uses = Uses(self._settings, lanes, patience, is_single=self._plan.is_single)
+            spending = Spending(self.budget, self.stop, gives_up=endless)
+        calls = Calls(self._settings, lanes, patience, world.transport, world.environ, spending)
+        uses = Uses(self._settings, lanes, patience, is_single=self._plan.is_single)
         self._source.open()
         was_cut = False
         try:
-            for step in self._plan.steps():
-                if isinstance(step.runner, Skill):
-                    self._calls.prepare(step, step.runner)
-                elif isinstance(step.runner, Tool):
-                    self._uses.prepare(step, step.runner)
+            self._steps = Steps(self._plan, calls, uses, self._places)
+            await self._open_journal(going_on)
             lanes.begin()
             self.lanes = lanes.all()
             if (limit := self._settings.deadline) is not None:
@@ -169,15 +169,37 @@ class Run:
                 if self._deadline is not None:
                     self._deadline.close()
                 await self._source.close(was_cut)
+                if journal is not None:
+                    await journal.close(self.reason)
             finally:
                 self._looks = self._look()
                 self._is_over = True
                 lanes.close()
-                self._uses.close()
-                self._calls.close()
+                uses.close()
+                calls.close()
                 self._sink.end()
         if self._crash is not None:
             raise self._crash
+
+    async def _open_journal(self, going_on: Pass | None) -> None:
+        """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
+        journal = self._journal
+        if self._settings.dedupe:
+            self._steps.tell_apart(_unknown if journal is None else journal.answer)
+        elif journal is not None and not self._plan.is_single:
+            self._steps.tell_apart(None)
+        if journal is not None:
+            journal.attach(self._tell, self._lost_store, self.go_on, going_on or Pass())
+            await journal.register()
+
+    def _lost_store(self, error: Exception) -> None:
+        self._crash = self._crash or error
+        self.cancel(f"the store failed: {error}")
+
+    @property
+    def accumulated(self) -> dict[str, Any]:
+        """All variables of the last item, where history is kept."""
+        return self._steps.accumulated
 
     # Control, from the loop's thread; also before `execute`
 
@@ -241,7 +263,7 @@ class Run:
         places = self._places
         if places.wanted:
             places.serve()
-        if self._stopping or self._exhausted or self._sink.is_full:
+        if self._stopping or self._exhausted or self._is_full:
             return
         size = self._size()
         # Flows that wait for a retry hold no place, but must not pile up without end either.
@@ -269,12 +291,17 @@ class Run:
     def _end_if_done(self) -> None:
         if self._workers or self._ended is None or self._ended.done():
             return
-        if self._stopping or self._exhausted or not self._sink.is_full:
+        if self._stopping or self._exhausted or not self._is_full:
             self._ended.set_result(None)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether records wait to be written or taken, and no more items should begin."""
+        return self._sink.is_full or (self._journal is not None and self._journal.is_full)
 
     async def _work(self) -> None:
         source, places = self._source, self._places
-        while not self._stopping and not self._sink.is_full:
+        while not self._stopping and not self._is_full:
             if self._deadline is not None and self._deadline.ends():
                 break
             try:
@@ -289,7 +316,10 @@ class Run:
             if self._stopping:
                 source.put_back([entry])
                 break
-            await self._carry(*entry)
+            if self._journal is None:
+                await self._carry(*entry, None)
+            else:
+                await self._meet(self._journal, *entry)
             size = self._size()
             if places.taken > size or places.wanted:
                 break
@@ -326,11 +356,34 @@ class Run:
 
     # Flows
 
-    async def _carry(self, index: int, item: Any) -> None:
+    async def _meet(self, journal: Journal, index: int, item: Any) -> None:
+        """Carries an item unless its end is in the journal."""
+        known: ItemLog | Record | None = None
+        if isinstance(item, Mapping):  # others fail as they would without a journal
+            try:
+                known = journal.meet(index, item)
+            except InvalidItem as error:
+                known = Record(index, item, Status.FAILED, error=error)
+        if not isinstance(known, Record):
+            await self._carry(index, item, known)
+            return
+        self._counts[Status.RUNNING] += 1
+        self._tell(known)
+        self._met += 1
+        if self._met % BREATH == 0:
+            await asyncio.sleep(0)
+
+    def _tell(self, record: Record) -> None:
+        """An item has ended, for all to know."""
+        self._counts[Status.RUNNING] -= 1
+        self._counts[record.status] += 1
+        self._sink.put(record)
+
+    async def _carry(self, index: int, item: Any, log: ItemLog | None) -> None:
         """One item from its start to its record."""
-        counts = self._counts
-        counts[Status.RUNNING] += 1
+        self._counts[Status.RUNNING] += 1
         flow = Flow()
+        flow.log = log
         if self._keep_history:
             flow.history = []
         started = self._loop.time()
@@ -342,11 +395,7 @@ class Run:
                 place = self._source.place()
                 raise InvalidItem(f"{place}: {problem}" if place else problem)
             variables = {**self._shared, **item} if self._shared else item
-            if self._plan.is_single:
-                step = self._plan.stages[0][0]
-                output = await self._execute(step, variables, flow, 0.0)
-            else:
-                output = await self._follow(self._plan, variables, flow, 0.0)
+            output = await self._steps.carry(variables, flow)
         except asyncio.CancelledError:
             status = Status.CANCELLED
             error = NotFinished(self.reason or "cancelled")
@@ -362,8 +411,6 @@ class Run:
         finally:
             if not flow.holds_place:
                 self._places.reclaim(flow)
-            counts[Status.RUNNING] -= 1
-            counts[status] += 1
             ended = self._loop.time()
             record = Record(
                 index,
@@ -380,121 +427,13 @@ class Run:
                 flow.bills,
             )
             self.tally.add(record, ended)
-            self._sink.put(record)
+            if log is None or self._journal is None:
+                self._tell(record)
+            else:
+                self._journal.ended(log, record)
         if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
             end = self.cancel if self._settings.on_error == "raise" else self.stop
             end(f"items[{index}] failed")
-
-    async def _follow(self, plan: Plan, given: Mapping[str, Any], flow: Flow, rank: float) -> Any:
-        """The stages of a plan, one after another; gives the last output."""
-        variables = {**plan.variables, **given}
-        if self._keep_history and plan is self._plan:
-            self.accumulated = variables
-        output: Any = None
-        for stage in plan.stages:
-            rank -= 1.0  # items nearer their end go first
-            if len(stage) == 1:
-                outputs = [await self._attempt_step(plan, stage[0], variables, flow, rank)]
-            else:
-                outputs = await self._side_by_side(plan, stage, variables, flow, rank)
-            for step, result in zip(stage, outputs, strict=True):
-                if isinstance(result, _Skipped):
-                    if plan.on_step_error == "stop":
-                        return output
-                    continue
-                output = result
-                variables[step.key] = result
-                # A tool's record is one value; a skill's or chain's typed answer spreads as a dict does.
-                if isinstance(result, Mapping) or not isinstance(step.runner, Tool):
-                    variables.update(fields_of(result))
-            if len(stage) > 1:
-                output = {step.key: variables.get(step.key) for step in stage}
-        return output
-
-    async def _side_by_side(
-        self,
-        plan: Plan,
-        stage: tuple[Step, ...],
-        variables: Mapping[str, Any],
-        flow: Flow,
-        rank: float,
-    ) -> list[Any]:
-        going = len(stage)
-        flow.branches += going - 1
-
-        def ended(_: object) -> None:
-            nonlocal going
-            going -= 1
-            if going:  # the last one's branch is the flow's own again
-                self._places.pause(flow)
-
-        tasks = []
-        for step in stage:
-            branch = self._attempt_step(plan, step, variables, flow, rank)
-            tasks.append(self._loop.create_task(branch))
-            tasks[-1].add_done_callback(ended)
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self._places.reclaim(flow)
-
-    async def _attempt_step(
-        self, plan: Plan, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
-    ) -> Any:
-        """A step's output, or `_Skipped` where the chain goes on without it."""
-        seen = variables
-        try:
-            if step.inputs:
-                aliases = {name: look_up(path, variables) for name, path in step.inputs.items()}
-                seen = {**variables, **aliases}
-            if step in plan.subplans:
-                output = await self._follow(plan.subplans[step], seen, flow, rank)
-            else:
-                output = await self._execute(step, seen, flow, rank)
-        except FlowpoolError as error:
-            self._note(flow, step, seen, None, error)
-            if plan.on_step_error == "raise" or isinstance(error, BudgetSpent):
-                error.add_note(f"in the step {step.runner.name!r} ({step.key})")
-                raise
-            return _Skipped(error)
-        self._note(flow, step, seen, output, None)
-        return output
-
-    async def _execute(
-        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
-    ) -> Any:
-        try:
-            if isinstance(step.runner, Skill):
-                return await self._calls.ask(step, variables, flow, rank)
-            return await self._uses.use(step, variables, flow, rank)
-        except FlowpoolError:
-            raise
-        except Exception as error:  # a value's own code, while a prompt or arguments are made of it
-            raise StepFailed(step.runner.name, error) from error
-
-    def _note(
-        self,
-        flow: Flow,
-        step: Step,
-        seen: Mapping[str, Any],
-        output: Any,
-        error: Exception | None,
-    ) -> None:
-        if flow.history is None:
-            return
-        entry = {
-            "step": len(flow.history),
-            "kind": _kind(step.runner),
-            "name": step.runner.name,
-            "input": dict(seen),
-            "output": output,
-            "output_key": step.key,
-            "options": step.options,
-        }
-        flow.history.append(entry | ({"error": str(error)} if error else {}))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -504,14 +443,5 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _kind(runner: Skill | Chain | Tool) -> str:
-    if isinstance(runner, Tool):
-        return "tool"
-    return "skill" if isinstance(runner, Skill) else "chain"
-
-
-class _Skipped:
-    """What stands in place of an output when a chain goes on after a failed step."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
+def _unknown(call: bytes) -> Any:
+    return MISSING

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 from flowpool.engine.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, Signal
 from flowpool.results import Billed
-from flowpool.values import NO_USAGE, Prices, Usage
+from flowpool.values import NO_USAGE, Attempt, Prices, Usage
+
+
+class Log(Protocol):
+    """Where a flow's steps and attempts are written down, and what it has of them from before."""
+
+    def recall(self, step: str, call: bytes) -> Any:
+        """The output that this call had before, or `MISSING`."""
+
+    def remember(self, step: str, call: bytes, output: bytes) -> None:
+        """The step was answered; its output as JSON."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """A request ended, one way or the other."""
+
+
+MISSING: Any = object()
 
 
 class Flow:
     """What one item's way through the runner has cost so far, and the place that it holds."""
 
-    __slots__ = ("attempts", "bills", "branches", "history", "holds_place", "model", "usage")
+    __slots__ = (
+        *("attempts", "bills", "branches", "history", "holds_place", "log", "model", "usage"),
+    )
 
     def __init__(self) -> None:
         self.branches = 1
@@ -25,6 +43,7 @@ class Flow:
         self.model = ""
         self.bills: tuple[Billed, ...] = ()
         self.history: list[dict[str, Any]] | None = None
+        self.log: Log | None = None
 
     def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
         """A call to the model used this; `prices` are those that somebody told of it."""

@@ -14,7 +14,7 @@ from flowpool.tools.base import Tool
 class Plan:
     """A runner as stages: the steps of a stage run side by side, the stages one after another."""
 
-    __slots__ = ("is_single", "on_step_error", "stages", "subplans", "variables")
+    __slots__ = ("is_single", "on_step_error", "places", "stages", "subplans", "variables")
 
     def __init__(
         self, runner: Skill | Chain | Tool, on_step_error: OnStepError | None = None
@@ -32,6 +32,8 @@ class Plan:
         self.subplans = {
             step: Plan(step.runner) for step in self._own_steps() if isinstance(step.runner, Chain)
         }
+        # How records call each step: its stage and its key, below those of the chain that it stands in.
+        self.places = dict(self._named_steps(""))
 
     def steps(self) -> Iterator[Step]:
         """Every step that calls something, those of nested chains too."""
@@ -45,6 +47,14 @@ class Plan:
     def output_key(self) -> str:
         """What to call an output without fields: a chain's last key; "output" for a lone skill or tool."""
         return "output" if self.is_single else self.stages[-1][-1].key
+
+    def _named_steps(self, above: str) -> Iterator[tuple[Step, str]]:
+        for number, stage in enumerate(self.stages, 1):
+            for step in stage:
+                place = f"{above}{number}.{step.key}"
+                yield step, place
+                if step in self.subplans:
+                    yield from self.subplans[step]._named_steps(f"{place}/")
 
     def _own_steps(self) -> Iterator[Step]:
         return (step for stage in self.stages for step in stage)

@@ -25,6 +25,7 @@ class Settings(Struct, frozen=True):
     on_error: OnError = "collect"
     max_cost: float | None = None
     max_tokens_total: int | None = None
+    dedupe: bool = False
 
 
 def checked(
@@ -36,6 +37,7 @@ def checked(
     deadline: Any,
     max_cost: Any = None,
     max_tokens_total: Any = None,
+    dedupe: Any = False,
 ) -> Settings:
     """The settings; raises `InvalidInput` for a value that can't be meant."""
     if max_flows not in ("auto", None) and (not _is_whole(max_flows) or max_flows < 1):
@@ -54,7 +56,7 @@ def checked(
     if limits is not None and not isinstance(limits, Limits):
         raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
     flows = max_flows if isinstance(max_flows, int) else None
-    told = Settings(flows, timeout, retries, limits, deadline, on_error)
+    told = Settings(flows, timeout, retries, limits, deadline, on_error, dedupe=bool(dedupe))
     return with_ceiling(told, max_cost, max_tokens_total)
 
 

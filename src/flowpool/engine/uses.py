@@ -31,7 +31,7 @@ from flowpool.errors import (
 from flowpool.foreign import Answer, ForeignTool
 from flowpool.foreign.failures import recognised
 from flowpool.tools.base import Tool
-from flowpool.values import NO_USAGE
+from flowpool.values import NO_USAGE, Attempt
 
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
 
@@ -43,6 +43,7 @@ class ToolRoute(Struct):
     lane: CallLane
     timeout: float | None
     policy: RetryPolicy
+    place: str  # the step, as records call it
 
     def cost(self, arguments: Mapping[str, Any]) -> Cost:
         """What a call will take of told limits: by its texts, and what calls before it took."""
@@ -83,7 +84,7 @@ class Uses:
             flow.attempts += 1
             first = entered.at if first is None else first
             try:
-                return await self._attempt(route, arguments, entered, flow)
+                return await self._noted_attempt(route, arguments, entered, flow)
             except CallError as error:
                 failure = error
             except FlowpoolError:
@@ -116,6 +117,20 @@ class Uses:
             if entered is not None:
                 return entered
         return (await self._lanes.enter((lane,), rank, cost)).entered
+
+    async def _noted_attempt(
+        self, route: ToolRoute, arguments: dict[str, Any], entered: Entered, flow: Flow
+    ) -> Any:
+        """One call's output; its failure is written down."""
+        try:
+            return await self._attempt(route, arguments, entered, flow)
+        except Exception as error:
+            if flow.log is not None:
+                status = error.status if isinstance(error, CallError) else None
+                seconds = self._loop.time() - entered.at
+                kind = type(error).__name__
+                flow.log.attempted(Attempt(route.place, "", entered.at, seconds, status, kind))
+            raise
 
     async def _attempt(
         self, route: ToolRoute, arguments: dict[str, Any], entered: Entered, flow: Flow
@@ -152,6 +167,10 @@ class Uses:
         if answer.usage is not NO_USAGE:
             flow.usage += answer.usage
             flow.model = answer.model
+        if flow.log is not None:
+            seconds, usage = self._loop.time() - entered.at, answer.usage
+            note = Attempt(route.place, answer.model, entered.at, seconds, None, usage=usage)
+            flow.log.attempted(note)
         return answer.output
 
     async def _run_tool(self, route: ToolRoute, arguments: dict[str, Any]) -> Any:
@@ -194,7 +213,7 @@ class Uses:
         # A plain function may well give what another, async one gave it.
         return await output if inspect.isawaitable(output) else output
 
-    def prepare(self, step: Step, tool: Tool) -> None:
+    def prepare(self, step: Step, tool: Tool, place: str) -> None:
         """Finds the step's lane and what it was told."""
         told = self._settings
         timeout = first_told(step.timeout, told.timeout, 0.0) or None
@@ -206,7 +225,7 @@ class Uses:
             # What a pool is told of limits speaks of models; of a function where that is all it runs.
             limits = told.limits if self._is_single else None
             lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
-        self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries))
+        self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries), place)
 
     def _width(self, tool: Tool) -> int:
         if tool.max_flows is not None:

@@ -1,0 +1,169 @@
+"""Values as JSON text and back the same: what the store keeps, and what calls are told apart by. Pure.
+
+JSON's own types stand as they are. Others that steps often pass on (bytes, dates, tuples, decimals, NaN, dicts with
+keys that aren't text) stand as `{"$type": name, "value": ...}`. What can't be given back the same isn't encoded.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from math import isfinite
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from flowpool.errors import FlowpoolError
+from flowpool.structured import plain
+
+TAG = "$type"
+_MARK = TAG.encode()
+MOST_DEEP = 200
+_to_json = msgspec.json.Encoder().encode
+_to_sorted_json = msgspec.json.Encoder(order="deterministic").encode
+_from_json = msgspec.json.Decoder().decode
+
+_WRITE: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    bytes: ("bytes", lambda value: b64encode(value).decode()),
+    datetime: ("datetime", datetime.isoformat),
+    date: ("date", date.isoformat),
+    time: ("time", time.isoformat),
+    timedelta: ("timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
+    Decimal: ("Decimal", str),
+    UUID: ("UUID", str),
+    float: ("float", repr),
+    int: ("int", str),
+    str: ("str", lambda value: b64encode(value.encode("utf-8", "surrogatepass")).decode()),
+}
+_READ: dict[str, Callable[[Any], Any]] = {
+    "bytes": b64decode,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timedelta": lambda value: timedelta(*value),
+    "Decimal": Decimal,
+    "UUID": UUID,
+    "float": float,
+    "int": int,
+    "str": lambda value: b64decode(value).decode("utf-8", "surrogatepass"),
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "dict": dict,
+}
+
+
+class CantEncode(FlowpoolError, TypeError):
+    """A value that can't be kept and given back the same."""
+
+
+def encode(value: Any) -> bytes:
+    """The value as JSON; raises `CantEncode`, naming what can't be kept.
+
+    >>> encode({"text": "a", "page": (1, 2)})
+    b'{"text":"a","page":{"$type":"tuple","value":[1,2]}}'
+    """
+    return _dump(value, _to_json)
+
+
+def decode(data: bytes) -> Any:
+    """The value that was encoded.
+
+    >>> decode(encode({"page": (1, 2)}))
+    {'page': (1, 2)}
+    """
+    value = _from_json(data)
+    return _restored(value) if _MARK in data else value
+
+
+def digest(*values: Any) -> bytes:
+    """16 bytes that tell these values from all others, whatever the order of names in their dicts.
+
+    Raises `CantEncode` for a value that `encode` refuses.
+    """
+    made = blake2b(digest_size=16)
+    for value in values:
+        if type(value) is not bytes:
+            try:
+                value = _dump(value, _to_sorted_json)
+            except CantEncode as error:  # a typed value: what it is made of tells as much
+                value = _dump(_parts(value, error), _to_sorted_json)
+        made.update(value)
+        made.update(b"\0")
+    return made.digest()
+
+
+def _parts(value: Any, error: CantEncode) -> Any:
+    try:
+        return plain(value, keep=tuple(_WRITE))
+    except TypeError:
+        raise error from None
+
+
+def _dump(value: Any, to_json: Callable[[Any], bytes]) -> bytes:
+    try:
+        return to_json(_plain(value, 0))
+    except UnicodeEncodeError:  # half of a character, somewhere
+        return to_json(_plain(value, 0, whole_text=False))
+
+
+def _plain(value: Any, depth: int, whole_text: bool = True) -> Any:
+    """The same of JSON's types alone."""
+    kind = type(value)
+    if kind is str:
+        return value if whole_text or _is_whole(value) else _tagged(value, kind)
+    if value is None or kind is bool:
+        return value
+    if depth > MOST_DEEP:
+        raise CantEncode(f"a value nested more than {MOST_DEEP} deep")
+    if kind is dict:
+        if all(type(name) is str for name in value) and TAG not in value:
+            return {name: _plain(one, depth + 1, whole_text) for name, one in value.items()}
+        pairs = [[_plain(part, depth + 1, whole_text) for part in pair] for pair in value.items()]
+        return {TAG: "dict", "value": pairs}
+    if kind is list:
+        return [_plain(one, depth + 1, whole_text) for one in value]
+    if kind is int:
+        return value if -(2**63) <= value < 2**64 else _tagged(value, kind)
+    if kind is float:
+        return value if isfinite(value) else _tagged(value, kind)
+    if kind in (tuple, set, frozenset):
+        listed = value if kind is tuple else sorted(value, key=repr)
+        parts = [_plain(one, depth + 1, whole_text) for one in listed]
+        return {TAG: kind.__name__, "value": parts}
+    if kind in _WRITE:
+        return _tagged(value, kind)
+    if isinstance(value, Mapping) and not isinstance(value, dict):
+        return _plain(dict(value), depth, whole_text)
+    raise CantEncode(f"a value of type {_name(kind)}")
+
+
+def _tagged(value: Any, kind: type) -> dict[str, Any]:
+    name, write = _WRITE[kind]
+    return {TAG: name, "value": write(value)}
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_restored(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if TAG in value:
+        return _READ[value[TAG]](_restored(value["value"]))
+    return {name: _restored(one) for name, one in value.items()}
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""How a value's JSON stands in two columns: as text while short, for any reader, else as a zstd frame."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SHORT = 256  # bytes: below it a frame saves little
+LEVEL = 1
+
+Columns = tuple[str | None, bytes | None]
+
+
+class Packer:
+    """Packs values for one thread: a compressor is reused between them."""
+
+    def __init__(self) -> None:
+        compressor = zstd.ZstdCompressor(level=LEVEL)
+        self._compress = partial(compressor.compress, mode=compressor.FLUSH_FRAME)
+
+    def pack(self, json: bytes | None) -> Columns:
+        """The two columns for a value's JSON, of which one is None; both for no value."""
+        if json is None:
+            return None, None
+        return (json.decode(), None) if len(json) < SHORT else (None, self._compress(json))
+
+
+def unpack(text: str | None, frame: bytes | None) -> bytes:
+    """The JSON that was packed.
+
+    >>> unpack(*Packer().pack(b"[" + b"1," * 500 + b"1]")) == b"[" + b"1," * 500 + b"1]"
+    True
+    """
+    if frame is not None:
+        return zstd.decompress(frame)
+    return b"null" if text is None else text.encode()

@@ -1,0 +1,119 @@
+"""One writing process a store: a file beside it is locked, and says who holds it. A crash frees it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from flowpool.errors import StoreRefused
+
+_held: set[StoreLock] = set()
+
+
+class StoreLock:
+    """The lock of a store, held from its making until `release`.
+
+    Raises `StoreRefused`, naming the holder, when another process has it.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._path = store.with_name(store.name + ".lock")
+        self._file = self._take(store)
+        _held.add(self)
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "program": Path(sys.argv[0] if sys.argv else "python").name or "python",
+            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        self._file.truncate(0)
+        self._file.write(msgspec.json.encode(holder))
+        self._file.flush()
+
+    def release(self) -> None:
+        """Lets another process have the store."""
+        _held.discard(self)
+        self._path.unlink(missing_ok=True)
+        self._file.close()
+
+    def forget(self) -> None:
+        """In a forked child: the lock stays its parent's, and doesn't outlive it here."""
+        self._file.close()
+
+    def _take(self, store: Path) -> IO[bytes]:
+        while True:
+            try:
+                file = self._path.open("ab+")
+            except OSError as error:
+                raise StoreRefused(
+                    f"{store}: can't be locked: {error.strerror}: use a folder that you may write to."
+                ) from None
+            if not _lock(file):
+                holder = _holder(file)
+                file.close()
+                raise StoreRefused(
+                    f"{store} is in use by {holder}: wait for its end or stop it, or name another store."
+                )
+            if self._is_current(file):
+                return file
+            file.close()  # its holder removed it between our opening and locking it
+
+    def _is_current(self, file: IO[bytes]) -> bool:
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+
+def holder_of(store: Path) -> str:
+    """Who holds the store now, in words; nothing when nobody does."""
+    path = store.with_name(store.name + ".lock")
+    try:
+        with path.open("rb+") as file:
+            return "" if _lock(file) else _holder(file)
+    except OSError:
+        return ""
+
+
+def _holder(file: IO[bytes]) -> str:
+    file.seek(0)
+    try:
+        told: Any = msgspec.json.decode(file.read())
+        host = "" if told["host"] == socket.gethostname() else f" on {told['host']}"
+        return f"{told['program']} (process {told['pid']}{host}, since {told['since']})"
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return "another process"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[bytes]) -> bool:
+        file.seek(1 << 30)  # beyond what is read: Windows locks bytes against reading too
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _forget_all() -> None:
+        for lock in _held:
+            lock.forget()
+
+    os.register_at_fork(after_in_child=_forget_all)
+
+    def _lock(file: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

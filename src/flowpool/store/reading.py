@@ -1,0 +1,221 @@
+"""What stands in a store, read while another connection or process may write it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from flowpool import errors
+from flowpool.encoding import decode
+from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
+from flowpool.results import Record
+from flowpool.store.compression import unpack
+from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, in_words, run_info
+from flowpool.store.rows import RunInfo
+from flowpool.store.schema import VERSION
+from flowpool.values import Status, Usage
+
+CHUNK = 1000
+_RESULT = """status, output, output_zstd, error, message, model, started, seconds, attempts,
+    input_tokens, output_tokens, cached_input_tokens"""
+
+
+class Known(Struct, frozen=True):
+    """An item that the store has; `ended` is its row of `results`, None while it is still to do."""
+
+    id: int
+    hash: bytes
+    ended: tuple[Any, ...] | None
+
+    @property
+    def status(self) -> Status:
+        return Status.PENDING if self.ended is None else Status(self.ended[0])
+
+    def record(self, index: int, variables: Any) -> Record:
+        """How the item ended, as its pool tells of it."""
+        assert self.ended is not None
+        status, text, frame, error, message, model, started, seconds, attempts, *tokens = self.ended
+        return Record(
+            index,
+            variables,
+            Status(status),
+            decode(unpack(text, frame)) if status == Status.DONE else None,
+            None if error is None else restored_error(error, message),
+            started,
+            seconds,
+            attempts,
+            Usage(*tokens),
+            model,
+        )
+
+
+class Spent(Struct, frozen=True):
+    """What a run's attempts used so far: dollars where prices are known, and tokens.
+
+    unknown_cost, unknown_tokens: the most that those may have used whose end was not seen.
+    """
+
+    cost: float = 0.0
+    tokens: int = 0
+    unknown_cost: float = 0.0
+    unknown_tokens: int = 0
+
+
+class Reader:
+    """A store's content. Raises `StoreRefused` for a file that is no store or can't be read."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise StoreRefused(f"{path}: no such file.")
+        try:
+            uri = f"file:{quote(str(self.path.resolve()))}?mode=ro"
+            self._db = sqlite3.connect(uri, uri=True, timeout=BUSY, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StoreRefused(f"{path}: {in_words(error)}.") from None
+        try:
+            version = check_version(self._db, self.path)
+            if version < VERSION:
+                raise StoreRefused(
+                    f"{path} was written by an older flowpool: resume a run of it once to bring it up to date."
+                )
+        except sqlite3.Error as error:
+            self.close()
+            raise StoreRefused(f"{path}: {in_words(error)}.") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Runs
+
+    def runs(self) -> list[RunInfo]:
+        """Every run, the one that was last at work first."""
+        rows = self._all(f"SELECT {RUN_COLUMNS} FROM runs ORDER BY updated DESC, id DESC")
+        return [run_info(row) for row in rows]
+
+    def counts(self, run: int) -> dict[Status, int]:
+        """How many of a run's items are done, failed and still to do."""
+        counts = dict.fromkeys(Status, 0)
+        (items,) = self._one("SELECT count(*) FROM items WHERE run = ?", run)
+        for status, number in self._all(
+            "SELECT status, count(*) FROM results JOIN items ON items.id = item WHERE run = ? GROUP BY status",
+            run,
+        ):
+            counts[Status(status)] = number
+        counts[Status.PENDING] = items - sum(counts.values())
+        return counts
+
+    def spent(self, run: int) -> Spent:
+        """What the run's attempts used."""
+        sums = self._one(
+            "SELECT total(cost), coalesce(sum(input_tokens + output_tokens), 0), total(unknown_cost), "
+            "coalesce(sum(unknown_tokens), 0) FROM attempts WHERE run = ?",
+            run,
+        )
+        return Spent(*sums)
+
+    # Items
+
+    def last_item(self, run: int) -> int:
+        """The number of the run's newest item, 0 while it has none."""
+        return int(self._one("SELECT coalesce(max(id), 0) FROM items WHERE run = ?", run)[0])
+
+    def items_after(self, run: int, item: int, limit: int = CHUNK) -> list[Known]:
+        """The run's items that come after `item`, in order."""
+        return self._known("run = ? AND items.id > ? ORDER BY items.id LIMIT ?", run, item, limit)
+
+    def items_like(self, run: int, hash: bytes) -> list[Known]:
+        """The run's items of this hash, in order."""
+        return self._known("run = ? AND hash = ? ORDER BY items.id", run, hash)
+
+    def steps(self, item: int) -> dict[str, tuple[bytes, bytes]]:
+        """The steps that an item has been through: each one's call and its output as JSON, by its place."""
+        rows = self._all("SELECT step, call, output, output_zstd FROM steps WHERE item = ?", item)
+        return {step: (call, unpack(*output)) for step, call, *output in rows}
+
+    def answer(self, call: bytes) -> bytes | None:
+        """The output of a call that any item of the store has made, as JSON; None when none has."""
+        row = self._db.execute(
+            "SELECT output, output_zstd FROM steps WHERE call = ? LIMIT 1", (call,)
+        ).fetchone()
+        return None if row is None else unpack(*row)
+
+    def variables(self, run: int) -> Iterator[Any]:
+        """Each item's variables, in order."""
+        for _, variables in self._inputs(run):
+            yield variables
+
+    def records(self, run: int) -> Iterator[Record]:
+        """Each item's record, in order: those still to do are PENDING."""
+        known: list[Known] = []
+        for index, (item, variables) in enumerate(self._inputs(run)):
+            if not known:
+                known = self.items_after(run, item - 1)[::-1]
+            one = known.pop()
+            if one.ended is None:
+                pending = errors.NotFinished("not finished: resume the run")
+                yield Record(index, variables, Status.PENDING, error=pending)
+            else:
+                yield one.record(index, variables)
+
+    def _inputs(self, run: int) -> Iterator[tuple[int, Any]]:
+        last = 0
+        while rows := self._all(
+            "SELECT id, input, input_zstd FROM items WHERE run = ? AND id > ? ORDER BY id LIMIT ?",
+            run,
+            last,
+            CHUNK,
+        ):
+            for number, *columns in rows:
+                yield number, decode(unpack(*columns))
+            last = rows[-1][0]
+
+    def _known(self, where: str, *values: Any) -> list[Known]:
+        rows = self._all(
+            f"SELECT items.id, hash, {_RESULT} FROM items LEFT JOIN results ON item = items.id WHERE {where}",
+            *values,
+        )
+        return [Known(row[0], row[1], None if row[2] is None else row[2:]) for row in rows]
+
+    def _all(self, sql: str, *values: Any) -> list[Any]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreRefused(f"{self.path}: {in_words(error)}.") from None
+
+    def _one(self, sql: str, *values: Any) -> Any:
+        return self._all(sql, *values)[0]
+
+
+class StoredError(FlowpoolError):
+    """An error that an earlier run wrote down, of a type that isn't flowpool's."""
+
+
+def restored_error(name: str, message: str) -> Exception:
+    """An error as it was written down."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, FlowpoolError):
+        error: FlowpoolError = kind.__new__(kind)
+        if isinstance(error, CallError):
+            CallError.__init__(error, message)
+            error.fix = ""  # the message has it
+        else:
+            Exception.__init__(error, message)
+        if isinstance(error, StepFailed):
+            error.step = message.partition(":")[0]
+        return error
+    return StoredError(f"{name}: {message}")

@@ -1,0 +1,73 @@
+"""What the store holds, as it is written and read. Plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from flowpool.results import Record
+from flowpool.values import Attempt
+
+
+class ItemRow(Struct, frozen=True):
+    """An item: its number in the store, what tells it from others, and its variables as JSON."""
+
+    id: int
+    hash: bytes
+    input: bytes | None  # None for what can only come from the script again
+
+
+class StepRow(Struct, frozen=True):
+    """A step's answer for an item; `call`: 16 bytes of the step's definition and inputs."""
+
+    item: int
+    step: str
+    call: bytes
+    output: bytes
+
+
+class AttemptRow(Struct, frozen=True):
+    """One attempt of an item's call."""
+
+    item: int
+    attempt: Attempt
+
+
+class ResultRow(Struct, frozen=True):
+    """How an item ended; its output as JSON."""
+
+    item: int
+    record: Record
+    output: bytes | None
+
+
+class Batch(Struct):
+    """What is written in one transaction. `epoch`: seconds since 1970 at the loop clock's 0."""
+
+    epoch: float = 0.0
+    items: list[ItemRow] = field(default_factory=list)
+    steps: list[StepRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    results: list[ResultRow] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return len(self.items) + len(self.steps) + len(self.attempts) + len(self.results)
+
+
+class RunInfo(Struct, frozen=True):
+    """A run as the store knows it."""
+
+    id: int
+    name: str
+    fingerprint: bytes
+    definition: str | None
+    obstacle: str | None
+    source: dict[str, Any] | None
+    settings: dict[str, Any]
+    steps: tuple[str, ...]
+    complete: bool
+    reason: str
+    created: float
+    updated: float

@@ -1,0 +1,76 @@
+"""The store's tables, and how an older file is brought to them. `docs/store.md` explains them to readers."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x666C6F77  # "flow": tells our files from other SQLite ones
+
+# Each entry takes a file from the version of its position to the next one, in one transaction.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE runs (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            fingerprint BLOB NOT NULL,  -- 16 bytes that tell the runner's definition from others
+            definition TEXT,            -- the runner as YAML; NULL where it can't be written down
+            obstacle TEXT,              -- why it can't
+            source TEXT,                -- where the items come from, as JSON; NULL where only Python knows
+            settings TEXT NOT NULL,     -- what the pool was told, as JSON
+            steps TEXT NOT NULL,        -- hex fingerprints of the steps' definitions, separated by spaces
+            complete INTEGER NOT NULL DEFAULT 0, -- 1 once every item of the source stands in items
+            reason TEXT NOT NULL DEFAULT '',     -- why the last run of it ended before its end
+            created REAL NOT NULL,      -- seconds since 1970
+            updated REAL NOT NULL,
+            UNIQUE (name, fingerprint)
+        )""",
+        """CREATE TABLE items (
+            id INTEGER PRIMARY KEY,     -- in the order of the items, within a run
+            run INTEGER NOT NULL,
+            hash BLOB NOT NULL,         -- 16 bytes of the item's content or key
+            input TEXT,                 -- its variables as JSON, while short
+            input_zstd BLOB             -- the same as a zstd frame, else
+        )""",
+        "CREATE INDEX items_by_hash ON items (run, hash)",
+        """CREATE TABLE results (
+            item INTEGER PRIMARY KEY,
+            status INTEGER NOT NULL,    -- 2 done, 3 failed; items without a row are still to do
+            output TEXT,                -- as JSON, while short
+            output_zstd BLOB,           -- the same as a zstd frame, else
+            error TEXT,                 -- the error's type
+            message TEXT,               -- and what it says
+            model TEXT NOT NULL,        -- provider/model that answered
+            started REAL NOT NULL,      -- seconds since 1970
+            seconds REAL NOT NULL,      -- from the item's start to its end
+            attempts INTEGER NOT NULL,  -- requests and function calls
+            input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            cached_input_tokens INTEGER NOT NULL,
+            cost REAL                   -- dollars by the price list; NULL where no price is known
+        )""",
+        """CREATE TABLE steps (
+            item INTEGER NOT NULL,
+            step TEXT NOT NULL,         -- its place in the chain, such as 1 or 1.0 and its key
+            call BLOB NOT NULL,         -- 16 bytes of the step's definition and inputs
+            output TEXT,
+            output_zstd BLOB,
+            PRIMARY KEY (item, step)
+        )""",
+        "CREATE INDEX steps_by_call ON steps (call)",
+        """CREATE TABLE attempts (
+            run INTEGER NOT NULL,
+            item INTEGER NOT NULL,
+            step TEXT NOT NULL,
+            model TEXT NOT NULL,
+            started REAL NOT NULL,      -- seconds since 1970
+            seconds REAL NOT NULL,
+            status INTEGER,             -- HTTP status; NULL where none came
+            error TEXT,                 -- the error's type; NULL for an answer
+            input_tokens INTEGER NOT NULL,
+            output_tokens INTEGER NOT NULL,
+            cost REAL,                  -- dollars; NULL where no price is known
+            request_id TEXT NOT NULL,
+            unknown_cost REAL NOT NULL, -- the most that it may have cost, where its end was not seen under
+            unknown_tokens INTEGER NOT NULL -- a ceiling
+        )""",
+    ),
+)
+VERSION = len(MIGRATIONS)
