@@ -121,6 +121,12 @@ class Breaker:
         if self.is_open:
             self._give_up_if_due(now)
 
+    def keep_asking(self, now: float) -> None:
+        """Gives it as long again: who has another provider can wait for this one."""
+        if self.dead is not None:
+            self.dead = None
+            self._since = self._asked_at = now
+
     def blames(self, own_failures: int) -> bool:
         """Whether the failure just told is its call's own, which has failed `own_failures` times now."""
         if self.is_open or self._streak >= max(self.SUSPECT, self.OTHERS * own_failures):

@@ -17,7 +17,7 @@ from flowpool.engine.bounds import Bounds, bounds_of
 from flowpool.engine.budget import NOTHING, PER_DOLLAR, Amount, Reservation
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane import Entered
-from flowpool.engine.lanes import CallLane, Lanes
+from flowpool.engine.lanes import CallLane, Lanes, Want
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
 from flowpool.engine.spending import Spending
@@ -215,6 +215,7 @@ class Calls:
         began: float | None = None
         failures = 0
         usable = routes
+        tried: list[Route] = []  # since the last wait
         while True:
             if spending is not None:
                 usable, reserved = await self._reserve(spending, usable, question, requests, rank)
@@ -264,10 +265,15 @@ class Calls:
             else:
                 failures += result.signal is not Signal.THROTTLE
             rank = -1e9  # what was begun is finished first
-            usable = tuple(other for other in usable if other is not route)
+            tried.append(route)
+            if result.signal is Signal.HOPELESS and len(routes) > 1:
+                usable = routes = tuple(other for other in routes if other is not route)
+                continue  # another key or provider may do
+            usable = tuple(o for o in routes if o not in tried and o.lane.is_free(now()))
             if usable and result.signal is not Signal.NONE:
-                continue  # another of those that share the calls may do
+                continue  # another that shares the calls may do, at once
             usable = routes
+            tried.clear()
             await self._patience.before_retry(
                 route.policy,
                 result,
@@ -322,23 +328,28 @@ class Calls:
         rank: float,
     ) -> tuple[Route, Entered]:
         """The route whose lane lets the call in, with its request in `requests`."""
-        first = routes[0]
-        if id(first) not in requests:
-            requests[id(first)] = self._request(first, question)
-        limiter = first.lane.limiter
-        assert limiter is not None
-        cost = limiter.estimate(
-            first.template, requests[id(first)].size, first.options.get("max_tokens")
-        )
-        if len(routes) == 1 and first.lane.broken is None:
-            entered = first.lane.try_enter(self._loop.time(), cost)
-            if entered is not None:
-                return first, entered
-        turn = await self._lanes.enter([route.lane for route in routes], rank, cost)
+        wants = self._wants(routes, question, requests)
+        turn = self._lanes.enter_now(wants) or await self._lanes.enter(wants, rank)
         route = next(route for route in routes if route.lane is turn.lane)
         if id(route) not in requests:
             requests[id(route)] = self._request(route, question)
         return route, turn.entered
+
+    def _wants(
+        self, routes: tuple[Route, ...], question: Question, requests: dict[int, Sent]
+    ) -> list[Want]:
+        """What the call would take from each route's lane."""
+        first = routes[0]
+        if id(first) not in requests:
+            requests[id(first)] = self._request(first, question)
+        size = requests[id(first)].size
+        wants = []
+        for route in routes:
+            limiter = route.lane.limiter
+            assert limiter is not None
+            most = route.options.get("max_tokens")
+            wants.append((route.lane, limiter.estimate(route.template, size, most)))
+        return wants
 
     async def _send(self, route: Route, request: HttpRequest) -> Outcome:
         """One attempt."""

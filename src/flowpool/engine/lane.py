@@ -48,9 +48,10 @@ class Lane(Generic[T]):
     """
 
     __slots__ = ("_arrivals", "_error", "_hopeless", "_meter", "_refusal", "_waiting", "breaker", "in_flight",
-                 "limiter", "name", "throttles", "told", "window")  # fmt: skip
+                 "latency", "limiter", "name", "throttles", "told", "window")  # fmt: skip
 
     HOPELESS_IN_A_ROW = 3
+    RECENT = 0.1  # the last answer's weight in `latency`
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Lane(Generic[T]):
         self.limiter = limiter
         self.breaker = breaker
         self.in_flight = 0
+        self.latency = 0.0  # seconds that answers take, lately; 0 before the first
         self.throttles = 0
         self._refusal: CallError | None = None
         self._waiting: list[tuple[float, int, Cost, T]] = []
@@ -83,6 +85,15 @@ class Lane(Generic[T]):
         if self._refusal is not None:
             return self._refusal
         return self.breaker.dead if self.breaker is not None else None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether calls go and are answered, as far as is known."""
+        return self.broken is None and not (self.breaker is not None and self.breaker.is_open)
+
+    def is_free(self, now: float) -> bool:
+        """Whether a call would go at once."""
+        return not self._waiting and self.broken is None and self._has_room(now, FREE)
 
     @property
     def queued(self) -> int:
@@ -136,6 +147,8 @@ class Lane(Generic[T]):
         readings: tuple[Reading, ...] = (),
     ) -> None:
         """A call ended with an answer, whose headers told of the limits what `readings` say."""
+        latency = now - entered.at
+        self.latency += self.RECENT * (latency - self.latency) if self.latency else latency
         self.window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
         self.in_flight -= 1
         self._hopeless = 0
@@ -165,6 +178,11 @@ class Lane(Generic[T]):
             else:
                 self.breaker.answered(entered.at)
         self._tell_limiter(entered, error, now, readings)
+
+    def keep_asking(self, now: float) -> None:
+        """Where the provider answered nobody for so long that the lane was given up, it is probed on."""
+        if self.breaker is not None:
+            self.breaker.keep_asking(now)
 
     def blames(self, own_failures: int) -> bool:
         """Whether an outage just told of is its call's own failure, which has failed so many times now."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from flowpool.chain import Step
 from flowpool.engine.breaker import Breaker
 from flowpool.engine.bucket import Cost, tightest
-from flowpool.engine.lane import FREE, Entered, Lane
+from flowpool.engine.lane import Entered, Lane
 from flowpool.engine.lane_view import Bound
 from flowpool.engine.limiter import Limiter
 from flowpool.engine.seats import Seats
@@ -31,6 +31,7 @@ class Turn(NamedTuple):
 
 Ticket = asyncio.Future[Turn]
 CallLane = Lane[Ticket]
+Want = tuple[CallLane, Cost]  # a lane that would do, and what the call would take from it
 
 
 class Lanes:
@@ -113,26 +114,33 @@ class Lanes:
         lane.window = window
         return lane
 
-    async def enter(self, lanes: Sequence[CallLane], rank: float, cost: Cost = FREE) -> Turn:
+    def enter_now(self, wants: Sequence[Want]) -> Turn | None:
+        """A turn in the lane that promises the quickest answer of those that have room, if any has."""
+        now = self._loop.time()
+        for lane, cost in sorted(wants, key=_promise) if len(wants) > 1 else wants:
+            if lane.broken is None and (entered := lane.try_enter(now, cost)) is not None:
+                return Turn(lane, entered)
+        return None
+
+    async def enter(self, wants: Sequence[Want], rank: float) -> Turn:
         """Waits for a turn in any of the lanes; raises the last one's failure when all are broken."""
         while True:
-            usable = [lane for lane in lanes if lane.broken is None]
+            usable = [want for want in wants if want[0].broken is None]
             if not usable:
-                raise _again(lanes[-1].broken)
-            now = self._loop.time()
-            for lane in sorted(usable, key=_load) if len(usable) > 1 else usable:
-                if (entered := lane.try_enter(now, cost)) is not None:
-                    return Turn(lane, entered)
-            turn = await self._wait(usable, rank, cost)
+                raise _again(wants[-1][0].broken)
+            if len(usable) < len(wants) and any(lane.is_well for lane, _ in usable):
+                for lane, _ in wants:
+                    lane.keep_asking(self._loop.time())
+            turn = await self._wait(usable, rank)
             if turn.lane.broken is None:
                 return turn
             turn.lane.leave(turn.entered, self._loop.time())
 
-    async def _wait(self, lanes: Sequence[CallLane], rank: float, cost: Cost) -> Turn:
+    async def _wait(self, wants: Sequence[Want], rank: float) -> Turn:
         ticket: Ticket = self._loop.create_future()
-        for lane in lanes:
+        for lane, cost in wants:
             lane.wait_for(ticket, rank, cost)
-        for lane in lanes:
+        for lane, _ in wants:
             self._pump(lane)
         try:
             return await ticket
@@ -177,8 +185,10 @@ class Lanes:
             self._pump(lane)
 
 
-def _load(lane: CallLane) -> float:
-    return lane.in_flight / lane.window.size
+def _promise(want: Want) -> float:
+    """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
+    lane, _ = want
+    return lane.latency * (1.0 + lane.in_flight / lane.window.size)
 
 
 def _again(error: CallError | None) -> CallError:

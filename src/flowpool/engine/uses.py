@@ -116,7 +116,7 @@ class Uses:
             entered = lane.try_enter(self._loop.time(), cost)
             if entered is not None:
                 return entered
-        return (await self._lanes.enter((lane,), rank, cost)).entered
+        return (await self._lanes.enter(((lane, cost),), rank)).entered
 
     async def _noted_attempt(
         self, route: ToolRoute, arguments: dict[str, Any], entered: Entered, flow: Flow
