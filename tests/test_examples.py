@@ -143,7 +143,8 @@ def python_blocks(path: Path) -> list[tuple[int, str]]:
 
 def run_block(path: Path, line: int, text: str, names: dict[str, Any]) -> None:
     """Runs a block in `names`; a block that awaits gets a loop. Errors show the page's own lines."""
-    code: CodeType = compile("\n" * (line - 1) + text, str(path), "exec", flags=TOP_LEVEL_AWAIT)
+    source = "\n" * (line - 1) + text
+    code: CodeType = compile(source, str(path), "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)
     result = eval(code, names)
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(result)

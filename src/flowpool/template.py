@@ -81,6 +81,8 @@ def as_text(value: Any) -> str:
         return value
     if value is None:
         return ""
+    if type(value) is int or type(value) is float:
+        return str(value)
     if isinstance(value, Enum):
         return as_text(value.value)
     if isinstance(value, (dict, list, tuple, bool, msgspec.Struct)) or _is_record(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ from flowpool.structured.check import check_schema
 class Kind(Enum):
     SPAM = "spam"
     HAM = "ham"
+
+
+class Share(Enum):
+    HALF = 0.5
+    WHOLE = 1.0
 
 
 class Level(IntEnum):
@@ -91,6 +97,7 @@ READ: list[tuple[Any, str, Any]] = [
     (Kind, '{"answer": "ham"}', Kind.HAM),
     (Kind, "Ham.", Kind.HAM),
     (Level, '{"answer": 2}', Level.HIGH),
+    (Share, '{"answer": 0.5}', Share.HALF),
     (Literal["yes", "no"], '{"answer": "no"}', "no"),
     (Literal["yes", "no"], '"no"', "no"),
     (Literal[1, 2], '{"answer": "2"}', 2),
@@ -269,6 +276,12 @@ def test_pydantic_is_not_imported_for_other_types() -> None:
         "assert 'pydantic' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_answer_goes_to_other_processes_with_its_type() -> None:
+    for output, text, expected in READ:
+        if isinstance(output, (type, dict)) or output is None:
+            assert pickle.loads(pickle.dumps(answer_of(output))).read(text) == expected
 
 
 def test_a_kept_output_that_no_longer_fits_is_told() -> None:

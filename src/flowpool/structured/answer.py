@@ -32,7 +32,7 @@ class Answer:
     'spam'
     """
 
-    __slots__ = ("_convert", "_wrapper", "format", "kind", "names", "schema")
+    __slots__ = ("_convert", "_wrapper", "format", "kind", "names", "schema", "source")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Answer:
     ) -> None:
         self.kind = kind
         self.schema = schema
+        self.source: Any = None  # what `answer_of` made it of
         self.format: OutputFormat | None = None
         self._convert = convert or (lambda value: value)
         self._wrapper = ""
@@ -55,6 +56,9 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"Answer({self.kind or self.schema or 'text'!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return answer_of, (self.source,)
 
     def read(self, text: str) -> Any:
         """The output that a model's text holds; raises `InvalidOutput` in words for people and models."""
@@ -153,8 +157,13 @@ def answer_of(output: Any) -> Answer:
     """The answer that a skill's `output` describes; raises `InvalidInput` for what can't be asked for."""
     if output is None or output is str:
         return TEXT
-    if isinstance(output, Mapping):
-        return _of_mapping(output)
+    answer = _of_mapping(output) if isinstance(output, Mapping) else _of_type(output)
+    if answer is not TEXT:
+        answer.source = output
+    return answer
+
+
+def _of_type(output: Any) -> Answer:
     if isinstance(output, (str, bytes, int, float, list, tuple)):
         raise InvalidInput(f"Skill(output={output!r}): {_FORMS}")
     schema, convert = types.of_type(output)

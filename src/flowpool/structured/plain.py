@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+_WITHOUT_FIELDS = frozenset({str, int, float, bool, list, tuple, bytes, type(None)})
+
 
 def plain(
     value: Any,
@@ -60,9 +62,11 @@ def is_pydantic(kind: type) -> bool:
 
 def fields_of(value: Any) -> Mapping[str, Any]:
     """What a value spreads into a chain's variables: a dict's items, a record's fields, else nothing."""
+    kind = type(value)
+    if kind in _WITHOUT_FIELDS:
+        return {}
     if isinstance(value, Mapping):
         return value
-    kind = type(value)
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in kind.__struct_fields__}
     if is_dataclass(kind):

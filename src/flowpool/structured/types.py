@@ -31,7 +31,7 @@ def of_type(kind: Any) -> tuple[Made, Convert]:
     Raises `InvalidInput` for what JSON has no form for.
     """
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return choices_schema([member.value for member in kind]), _by_msgspec(kind)
+        return choices_schema([member.value for member in kind]), _member_of(kind)
     if get_origin(kind) is Literal:
         return choices_schema(get_args(kind)), _by_msgspec(kind)
     if _holds_pydantic(kind, set()):
@@ -68,6 +68,16 @@ def field_names(kind: Any) -> tuple[str, ...] | None:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return kind.__struct_fields__
     return tuple(kind.__dataclass_fields__) if is_dataclass(kind) else None
+
+
+def _member_of(kind: type[Enum]) -> Convert:
+    def convert(value: Any) -> Any:
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise Misfit(str(error)) from None
+
+    return convert
 
 
 def _by_msgspec(kind: Any) -> Convert:
