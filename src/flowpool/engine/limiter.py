@@ -8,7 +8,7 @@ all of them let it.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from math import inf, log2
+from math import inf, log, log2
 
 from msgspec import Struct
 
@@ -61,6 +61,7 @@ class Limiter:
         "_gauges",
         "_last_cost",
         "_last_cut",
+        "_lean",
         "_next",
         "_pacers",
         "_paused_until",
@@ -85,7 +86,12 @@ class Limiter:
     RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
     QUANTUM = 0.001  # seconds: a loop's time has no finer steps
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
-    CHANCE = 50  # calls between two 429s that are no sign of a limit
+    CHANCE = 100  # calls between two 429s that are no sign of a limit
+    LARGE = 500.0  # tokens of a mean call from which on a limit is taken for one on tokens at first
+    LEAN, LEAN_MOST = (
+        1.5,
+        3.0,
+    )  # what refused calls' sizes must say, as the logarithm of how probable it is
     HALF_LIFE = 3600.0  # seconds in which what was learned before loses half its weight
     BEHIND = (
         0.99  # of the rate a minute that headers tell, where a shorter window is enforced behind it
@@ -103,7 +109,10 @@ class Limiter:
         self._paused_until = -inf
         self._last_cut = -inf
         self._last_cost = Cost()
-        self._alone = -inf  # calls that had been sent at the last 429 that started no pacer
+        self._alone: Sent | None = (
+            None  # the first of the 429s that no header explains, without those by chance
+        )
+        self._lean = 0.0  # how much more probable, from the refused calls' sizes, it is that tokens are limited
         self._share = 1.0
         self.gauges: dict[str, Gauge] = {}
         self.pacers: dict[str, Pacer] = {}
@@ -158,7 +167,7 @@ class Limiter:
         for gauge in self._gauges:
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
-            pacer.sent(MEASURES[dimension](cost), now)
+            pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)
         if self._ceilings is not None:
             self._ceilings.take(cost)
         totals = self._totals
@@ -212,7 +221,7 @@ class Limiter:
         if is_news:
             self._last_cut = now
         if not explained:
-            self._pace(sent, now, self._which(dimension))
+            self._pace(sent, now, self._which(sent.cost, dimension))
 
     def failed(self, sent: Sent, now: float) -> None:
         """No answer came, for a reason that teaches no rate: an outage, a timeout, a cancelled call."""
@@ -252,7 +261,7 @@ class Limiter:
             if gauge.rate > 0.0
         }
         for dimension, pacer in self._pacers:
-            if pacer.cap == inf and not pacer.is_searching:
+            if not (pacer.follows or pacer.is_searching):
                 rate, burst = pacer.rate / self._share, pacer.burst / self._share
                 learned[dimension] = Learned(rate, burst, pacer.call)
         return learned
@@ -294,19 +303,23 @@ class Limiter:
             pacer = self.pacers.get(reading.dimension)
             if pacer is not None and gauge.is_per_minute:
                 pacer.follow(self.BEHIND * gauge.rate * self._share)
-            elif pacer is not None and pacer.cap < inf:
+            elif pacer is not None and pacer.follows:
                 self._drop(reading.dimension)  # the limit didn't mean the rate a minute
 
-    def _which(self, dimension: str | None) -> str:
+    def _which(self, cost: Cost, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
         if dimension in INDEX:
             return dimension
-        fullest = min(
-            self._gauges, key=lambda g: g.level(self._last_cut) / g.capacity, default=None
-        )
-        return (
-            fullest.dimension if fullest is not None and fullest.dimension in INDEX else "requests"
-        )
+        known = [gauge for gauge in self._gauges if gauge.dimension in INDEX]
+        if known:
+            return min(known, key=lambda g: g.level(self._last_cut) / g.capacity).dimension
+        # A bucket of tokens refuses a call the more probably the larger it is, one of requests doesn't care.
+        calls, tokens = self._totals[:2]
+        size = log(max(1.0, MEASURES["tokens"](cost)) / max(1.0, tokens / calls))
+        self._lean = min(self.LEAN_MOST, max(-self.LEAN_MOST, self._lean + size))
+        if abs(self._lean) > self.LEAN:
+            return "tokens" if self._lean > 0.0 else "requests"
+        return next(iter(self.pacers), "tokens" if tokens > self.LARGE * calls else "requests")
 
     def _pace(self, sent: Sent, now: float, dimension: str) -> None:
         """A 429 that no header explains: a pacer finds the rate."""
@@ -315,18 +328,35 @@ class Limiter:
         if pacer is not None:
             pacer.refused(cost, sent.at, sent.totals[index], now)
             return
-        alone, self._alone = self._alone, sent.totals[0]
-        if sent.totals[0] - alone > self.CHANCE:
-            return  # one 429 is an event, two are a limit
-        elapsed = now - (self._first if self._first is not None else now)
-        pacer = Pacer.at_first_429(cost, self._totals[index], elapsed, now)
+        total = sent.totals[index]
+        if self.pacers and not self._gauges:
+            # It was taken for the other dimension's limit.
+            known, other = self.pacers.popitem()
+            rate = other.rate * self._totals[index] / self._totals[INDEX[known]]
+            pacer = Pacer(rate, cost, total, sent.at, now, self._opening(index))
+        else:
+            alone = self._alone.totals[0] if self._alone is not None else 0.0
+            is_chance = sent.totals[0] - alone > self.CHANCE
+            if is_chance or self._alone is None:
+                self._alone = sent
+            if is_chance:
+                return  # one 429 is an event, two are a limit
+            pacer = Pacer.at_first_429(cost, total, sent.at, now, self._opening(index))
         self._add(dimension, pacer)
-        pacer.rest(max(self._paused_until, now + pacer.REST * cost / pacer.pace))
+        pacer.rest(self._paused_until)
         self._ramp = False
         gauge = self.gauges.get(dimension)
         if gauge is not None and gauge.is_per_minute:
             # Where headers tell the minute's rate, a shorter window is enforced behind it: the same rate.
             pacer.follow(self.BEHIND * gauge.rate * self._share)
+
+    def _opening(self, index: int) -> tuple[float, float]:
+        """What the bucket, full at the start, gave before the first refusal, and in how many seconds."""
+        assert self._alone is not None
+        assert self._first is not None
+        dimension = next(name for name, number in INDEX.items() if number == index)
+        own = MEASURES[dimension](self._alone.cost)
+        return self._alone.totals[index] - own, self._alone.at - self._first
 
     def _add(self, dimension: str, pacer: Pacer) -> None:
         self.pacers[dimension] = pacer

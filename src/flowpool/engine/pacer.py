@@ -1,10 +1,9 @@
 """A sending rate found by 429s alone: for providers that say nothing, or not all, of their limits. Knows no clock.
 
 A 429 says that the provider's bucket is empty. So what was admitted between two of them, over the time between
-them, is the refill rate, or less than it if the bucket was full in between; and the pace that drew the second is
-more than it. The rate is held a little under what these bounds leave, then tried a little over it until the next
-429 confirms it, the less often the surer it is. When the trial admits more than the rate could refill, the limit
-has risen: the trials grow.
+them, is the rate at which it refills; unless the bucket was full in between, when only what came after that counts.
+A tooth is the time from one 429 to the next: hold a little under the rate, then climb until refused, and measure.
+The surer the rate, the longer the hold.
 """
 
 from __future__ import annotations
@@ -13,108 +12,95 @@ from math import inf
 
 
 class Pacer:
-    """Spaces calls so that `rate` units a second are sent: calls, or tokens."""
+    """Spaces calls so that `pace` units a second are sent: calls, or tokens.
+
+    The rate must lie between the lowest that explains what was admitted in a tooth and the highest that explains
+    its refusal.
+    """
 
     __slots__ = (
         "_anchor",
         "_anchor_cost",
         "_anchor_total",
-        "_barren",
         "_burst",
+        "_cap",
+        "_climbs",
         "_cut",
         "_hold",
         "_last",
-        "_marked",
         "_marks",
         "_mean",
         "_opening",
-        "_proven",
         "_refused",
-        "_reserve",
-        "_search",
         "_step",
-        "_stepped",
-        "_streak",
-        "_sure",
-        "_units",
-        "cap",
+        "is_searching",
         "rate",
     )
 
-    DEEPEST = 60.0  # seconds of its rate that a provider's bucket may hold
-    SHALLOWEST = 1.0  # and that any holds, nearly
-    MANY = 80.0  # calls before the first 429, after which to search from higher up: there is more to lose
+    DEEPEST, SHALLOWEST = 60.0, 1.0  # seconds of its rate that a provider's bucket may hold
     SLOWEST = 0.5  # calls a second to begin with, at least
-    LONGEST = 20.0  # seconds that one refusal after another may hold everything
-    CATCH_UP = 0.01  # seconds that a late timer may make good
     MARGIN = 0.01  # held under the rate
-    TRIAL = 0.03  # tried over the rate
-    PROOF = 1.5  # calls admitted beyond what the rate refilled that prove it too low
-    WIDEN = 2.0  # seconds at least until a trial that was proven too small is doubled
-    SEARCH = 0.5  # seconds in which the pace doubles while nothing is known
-    SEARCH_CALL = 0.15  # and of a doubling, what one call may bring
-    LOST = 0.5  # of the rate that a trial last proved: below it, the rate is searched anew
-    FIRM = 8.0  #
-    OPEN = 1.0  # a rate that is uncertain by as much is searched anew
-    SL, TL, WS, MAXH, GAIN = 0.25, 0.3, 8.0, 300.0, 2.0
-    MARKS = 40  # that are kept
-    GREW = 1.01  # the pace's growth that is marked
-    CUT = 0.6  # of the pace is kept at least
-    HOLD_SECONDS = 20.0  # to hold a rate that is sure; a risen limit is to be seen within a minute
-    REST = 2.0  # calls' time to rest after a 429
-    RECOVER = 100.0  # calls to come back to the cap after a 429
-    CREDIT = 1.5  # seconds of the rate that the reserve is counted for
+    CATCH_UP = 0.01  # seconds that a late timer may make good
+    SEARCH = 0.5, 5.0  # seconds and calls at least in which the pace doubles while nothing is known
+    TRIAL = 0.03  # a climb begins so far over the rate
+    CLIMB = 4.0, 8.0  # seconds and calls at least in which that doubles
+    KNOWN = 0.5  # a rate between bounds nearer than so much of it isn't searched any more
+    SURE = 8.0  # calls to hold a rate, divided by what its bounds leave open
+    HOLD_SECONDS = 20.0  # the longest hold: a risen limit is to be seen within a minute
+    HOLD_CALLS, HOLD_SLOW = 300.0, 300.0  # or as many calls, in at most so many seconds
+    REST = 2.0  # calls' time without any after a 429: what is refilled then is the reserve
+    FIRST_REST, FIRST_CALLS = 1.0, 4.0
+    LONGEST = 20.0  # seconds that one refusal after another may hold everything
+    MARKS = 64  # moments of a tooth that are kept
 
-    def __init__(self, rate: float, cost: float, total: float, now: float) -> None:
-        """Begins at `rate` units a second with calls of `cost` units, of which `total` were sent before."""
+    def __init__(
+        self,
+        rate: float,
+        cost: float,
+        total: float,
+        sent: float,
+        now: float,
+        opening: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        """Begins at `rate` units a second, when a call of `cost` units that was sent at `sent` was refused.
+
+        total: units that had been sent with it. opening: what a full bucket gave at first, and in how many seconds.
+        """
         self.rate = rate
-        self.cap = inf
+        self.is_searching = True  # the rate is still unknown
+        self._cap = inf
         self._mean = max(1e-9, cost)  # units of a call
-        self._proven = rate  # by the last trial that was refused
-        self._barren = 0  # refusals in a row without anything admitted in between
-        self._streak = 0  # refusals in a row at the held rate
-        self._sure = 0.0  # calls that the rate rests on
+        self._step = 0.0  # the pace's part above the rate, while it climbs
         self._hold = 0.0  # calls to go at the held rate
-        self._step = self.TRIAL  # of the rate, tried above it
-        self._stepped = now  # when the trial was last widened
-        self._search = False  # the pace grows until it is refused
-        self._reserve = 0.0  # units that the provider's bucket must hold since the anchor
-        self._burst = (
-            0.0  # seconds of the rate that may be sent at once: a full bucket is remembered
-        )
-        # The last 429 that counted: its call's time, all that was sent by then, its cost; refused since.
-        self._anchor, self._anchor_total, self._anchor_cost = now, total, cost
-        self._refused = 0.0
-        self._cut = now  # when it was known
-        # Since then, when the pace grew: the time, and the units sent by then.
-        self._marks: list[tuple[float, float]] = []
-        self._marked = rate  # the pace of the last mark
-        self._units = 0.0  # sent since the anchor was known
-        self._last = now
-        self._opening = (0.0, 0.0)  # units sent until the first 429, and seconds
+        self._last = now  # the pacing clock: when the last call was due
+        self._burst = 0.0  # seconds that the clock may run behind: a full bucket is remembered
+        # The 429 that began the tooth: its moment, all that was sent by then, its cost; when it was known, and what
+        # was refused of calls sent after it.
+        self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
+        self._cut, self._refused = now, 0.0
+        self._marks: list[tuple[float, float]] = []  # moments of the tooth, and units sent by then
+        self._opening = opening
 
     @classmethod
-    def at_first_429(cls, cost: float, total: float, elapsed: float, now: float) -> Pacer:
-        """Begins when a call of `cost` was refused, `elapsed` seconds and `total` units after the first."""
-        # The bucket was full at first, and held no more than DEEPEST: so this rate is surely kept.
-        least = max(cls.SLOWEST * cost, total / (cls.DEEPEST + elapsed))
-        pacer = cls(least, cost, total, now)
-        pacer._step, pacer._search = 0.0, True
-        if total > cls.MANY * cost:
-            pacer._step = (
-                total / elapsed / least
-            ) ** 0.5 - 1.0  # in the middle of what is possible
-        pacer._opening = (total, elapsed)
+    def at_first_429(
+        cls, cost: float, total: float, sent: float, now: float, opening: tuple[float, float]
+    ) -> Pacer:
+        """Begins with no rate known but what follows from the opening."""
+        # The bucket was full at first. The middle of what it may have held, by ratio.
+        units, elapsed = opening
+        middle = ((cls.SHALLOWEST + elapsed) * (cls.DEEPEST + elapsed)) ** 0.5
+        pacer = cls(max(cls.SLOWEST * cost, units / middle), cost, total, sent, now, opening)
+        pacer.rest(now + min(cls.FIRST_REST, cls.FIRST_CALLS * cost / pacer.rate))
         return pacer
 
     @classmethod
     def resumed(cls, rate: float, cost: float, burst: float, weight: float, now: float) -> Pacer:
         """Begins at a rate known from before, that counts for `weight` of what a measured one does."""
-        pacer = cls(rate, cost, 0.0, now)
-        pacer._sure = pacer._hold = 30.0 * weight
+        pacer = cls(rate, cost, 0.0, now, now, (burst, 0.0))
+        pacer.is_searching = False
+        pacer._hold = 30.0 * weight
         pacer._burst = burst / rate
         pacer._last = now - pacer._burst
-        pacer._opening = (burst, 0.0)
         return pacer
 
     @property
@@ -129,166 +115,137 @@ class Pacer:
         return self._mean
 
     @property
-    def is_searching(self) -> bool:
-        """Whether the rate is still unknown, or has risen."""
-        return self.cap == inf and self._search
+    def follows(self) -> bool:
+        """Whether the rate is told from elsewhere."""
+        return self._cap < inf
 
     @property
     def pace(self) -> float:
         """Units a second to send now."""
-        if self.cap < inf:
-            return min(self.cap, self.rate * (1.0 + self.TRIAL))
+        if self._cap < inf:
+            return self._cap
         return self.rate * (1.0 - self.MARGIN if self._hold > 0.0 else 1.0 + self._step)
 
     def wait(self, cost: float, now: float) -> float:
+        """Seconds until a call of this cost is due."""
         return self._last + cost / self.pace - now
 
-    def sent(self, cost: float, now: float) -> None:
-        pace = self.pace
-        gap = cost / pace
+    def sent(self, cost: float, total: float, now: float) -> None:
+        """A call goes; `total` units were sent before it in all."""
+        gap = cost / self.pace
         due = self._last + gap
-        if pace > self.GREW * self._marked:
-            self._mark(self._last)
-            self._marked = pace
-        last = max(due, now - max(self.CATCH_UP, self._burst))
-        is_first = self._units == 0.0
-        self._units += cost
-        if is_first or now > due + gap:
-            self._mark(last)
-        passed, self._last = last - self._last, last
+        is_late = now - due > gap + self.CATCH_UP  # then it isn't this pace that limits
+        passed = max(due, now - max(self.CATCH_UP, self._burst)) - self._last
+        self._last += passed
         self._mean += 0.02 * (cost - self._mean)
         if self._burst > 0.0:
-            self._burst = max(0.0, min(self._burst, now - last))
+            self._burst = max(0.0, min(self._burst, now - self._last))
             return
-        self._reserve += self.rate * passed - cost
-        self._reserve = min(self._reserve, self.CREDIT * self.rate + 3.0 * self._mean)
+        self._mark(now, total)
         if self._hold > 0.0:
             self._hold -= 1.0
-        elif self.cap < inf:
-            self.rate = min(self.cap, self.rate * (1.0 + self.TRIAL / self.RECOVER))
-        elif self._search:
-            if now - due < gap + self.CATCH_UP:  # else it isn't this pace that limits
-                doubled = min(self.SEARCH_CALL, passed / self.SEARCH)
-                self._step = (1.0 + self._step) * 2.0**doubled - 1.0
-        elif self._reserve < -self.PROOF * self._mean:
-            self._raise(now)
+            self._step = self.TRIAL
+        elif not is_late:
+            self._climb(passed)
 
-    def _mark(self, at: float) -> None:
-        self._marks.append((at, self._units))
+    def _climb(self, passed: float) -> None:
+        seconds, calls = self.SEARCH if self.is_searching else self.CLIMB
+        doubled = 2.0 ** min(passed / seconds, 1.0 / calls)
+        if self.is_searching:
+            self._step = (1.0 + self._step) * doubled - 1.0
+        else:
+            self._step *= doubled
+
+    def _mark(self, now: float, total: float) -> None:
+        self._marks.append((now, total))
         if len(self._marks) > self.MARKS:
-            del self._marks[0]
-
-    def _raise(self, now: float) -> None:
-        """More was admitted than the rate could refill: it is too low."""
-        if self._last > self._anchor + 1.0 / self.rate:
-            excess = -self._reserve - 0.5 * self._mean
-            self.rate += excess / (self._last - self._anchor)
-            self._reserve += excess
-        if now - self._stepped > self.WIDEN:
-            self._step, self._stepped = 2.0 * self._step, now
+            del self._marks[-2:1:-2]  # every second one, but not the last
 
     def rest(self, until: float) -> None:
         """Nothing goes before `until`, and nothing is caught up after it."""
-        if until > self._last:
-            self._reserve += self.rate * (until - self._last)
-            self._last = until
+        self._last = max(self._last, until)
 
     def follow(self, cap: float) -> None:
-        """Takes `cap` for the rate, and won't grow above it."""
-        if self.cap != cap:
-            self.rate = self.rate * cap / self.cap if self.cap < inf else cap
-            self.cap, self._hold, self._search = cap, 0.0, False
+        """Takes `cap` for the rate from now on."""
+        self.rate = self._cap = cap
+        self.is_searching = False
 
-    def refused(self, cost: float, sent: float, total: float, now: float) -> None:
-        """A call sent at `sent`, when `total` units had been sent with it, was refused."""
+    def refused(
+        self, cost: float, sent: float, total: float, now: float, wait: float | None = None
+    ) -> None:
+        """A call sent at `sent`, when `total` units had been sent with it, was refused.
+
+        wait: in how many seconds it would have passed, if that was told.
+        """
         if sent <= self._cut:
             if sent > self._anchor:
                 self._refused += cost
             return  # sent before the last refusal was known: it says nothing new
-        # The bucket lacked a little of the refused call's cost, now as at the anchor.
-        admitted = total - self._anchor_total - self._refused - self._anchor_cost
-        seconds = max(1e-3, sent - self._anchor)
-        self._cut, self._last = now, max(now, self._last)
-        if admitted < 0.5 * self._mean and self.cap == inf:
+        units = total - cost - self._anchor_total - self._refused
+        self._cut = now
+        if self._cap < inf:
+            self.rest(now + self.REST * self._mean / self.rate)
+        elif units < 0.5 * self._mean:
             self._refused += cost
-            self._back_off()
-            return
-        self._judge(admitted, seconds)
-        self._barren = 0
-        self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
-        self._refused, self._stepped = 0.0, now
-        self._marks.clear()
-        self._units, self._marked = 0.0, self.pace
-        self._reserve = self.rate * (self._last - now)
-        self.rest(now + self.REST * self._mean / self.rate)
-
-    def _back_off(self) -> None:
-        """Nothing at all was admitted: the bucket is overdrawn, which says nothing of its rate."""
-        self._barren += 1
-        if self._search:
-            self._step = 0.0
-        pause = 2.0 ** min(8, self._barren) * self._mean / self.rate
-        self.rest(self._last + min(self.LONGEST, pause))
-
-    def _judge(self, units: float, seconds: float) -> None:
-        """What the rate is, after `units` were admitted in `seconds` between two refusals."""
-        pace = self.pace
-        if self.cap < inf:
-            self.rate = 0.97 * self.cap
-            return
-        rate, since = self._solve(units, seconds, pace)
-        if pace < self.rate * (1.0 + 0.5 * self.TRIAL):
-            # Refused at the held rate: cut by more each time that happens again.
-            self._streak = min(5, self._streak + 1)
-            rate = min(max(rate, self.CUT * pace), (1.0 - 0.01 * 2.0**self._streak) * pace)
+            # Nothing was admitted since the last refusal: less than a call was refilled.
+            self.rate = min(self.rate, cost / max(1e-3, sent - self._anchor))
+            self.is_searching, self._step, self._hold = True, 0.0, 0.0
+            self.rest(now + min(self.LONGEST, self._mean / self.rate))
         else:
-            self._streak = 0
-            if self._search:
-                rate = min(max(rate, self.rate), pace)
-            if self._step <= 2.0 * self.TRIAL:
-                rate = min(rate, self.rate + (pace - self.rate) / 3.0)
-        self.rate = rate
-        open_ = pace / rate - 1.0
-        if self._search or self._step <= self.WS * self.TRIAL:
-            open_ = min(open_, 1.5 * self._mean / since)
-        # Else the limit rose on the way, and the sums are of two limits.
-        self._search = open_ > self.OPEN or rate < self.LOST * self._proven
-        if self._search or not self._streak:
-            self._proven = rate
-        if self._search:
-            self._step = self._sure = 0.0
-        else:
-            calls = units / self._mean
-            self._sure = (
-                self._sure + self.GAIN * calls if open_ <= 2.0 * self.TRIAL else self.FIRM / open_
-            )
-            self._step = max(self.TRIAL, open_ / self.FIRM)
-        self._hold = min(self._sure, self._longest_hold())
+            self._measure(units, cost, sent)
+            self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
+            self._refused = 0.0
+            self._marks.clear()
+            self.rest(now + self.REST * self._mean / self.rate)
 
-    def _solve(self, units: float, seconds: float, pace: float) -> tuple[float, float]:
-        """The rate at which the bucket is empty now as at the anchor, and the units sent since it was full."""
-        low, high = 0.02 * pace, pace
-        # At a refusal the level is anything below a call, but just below it if the pace was near the rate.
-        lack = self._mean * (self.SL if self._search else self.TL)
-        since = units
-        lost = units - self._units  # sent between the anchor and when it was known
-        for _ in range(14):
-            rate = 0.5 * (low + high)
-            first, elapsed = self._opening
-            full = max(self._mean, self.SHALLOWEST * rate, first - rate * elapsed)
-            level, since = rate * seconds - units, units
-            for at, sent in self._marks:
-                gone = units - lost - sent
-                rest = full - 2.0 * self._mean + rate * (self._anchor + seconds - at) - gone
-                if rest < level:
-                    level, since = rest, max(gone, 0.5 * self._mean)
-            if level > -lack:
-                high = rate
+    def _measure(self, units: float, cost: float, sent: float) -> None:
+        """The tooth is over: `units` were admitted until a call of `cost`, sent at `sent`, was refused."""
+        pace, before, marks = self.pace, self.rate, self._marks
+        del marks[-1]  # the refused call's own
+        seconds = max(1e-3, sent - self._anchor)
+        high = max((units + 0.5 * cost) / seconds, self._explains(pace, sent, units, marks))
+        low = (units - 0.5 * self._anchor_cost) / seconds
+        if len(marks) > 1:  # as the last one that was admitted
+            low = max(low, self._explains(pace, marks[-1][0], units - self._mean, marks[:-1]))
+        low, high = (
+            min(low, high),
+            max(low, high),
+        )  # they contradict each other where the limit moved
+        if before < low:
+            self.rate = low
+        elif before > high:
+            self.rate = 0.5 * (low + high)
+        open_ = max((high - low) / self.rate, 0.5 * self._mean / units)
+        self.is_searching = open_ > self.KNOWN
+        if self.is_searching:
+            self._step = self._hold = 0.0
+        else:
+            self._step = max(self.TRIAL, 0.25 * open_)
+            self._hold = min(self.SURE / open_, self._longest_hold())
+
+    def _explains(
+        self, most: float, at: float, units: float, marks: list[tuple[float, float]]
+    ) -> float:
+        """The least rate, up to `most`, at which a bucket that was full at any of the marks could give the units
+        that went from there until `at`.
+        """
+        least = 0.0
+        start = self._anchor_total + self._refused
+        for _ in range(20):
+            rate = 0.5 * (least + most)
+            full = self._capacity(rate) - self._mean
+            if any(full + rate * (at - mark) < units - total + start for mark, total in marks):
+                least = rate
             else:
-                low = rate
-        return low, since
+                most = rate
+        return most
+
+    def _capacity(self, rate: float) -> float:
+        """What the bucket holds if it refills at this rate: it was full at the opening."""
+        units, seconds = self._opening
+        return max(self._mean, self.SHALLOWEST * rate, units - rate * seconds)
 
     def _longest_hold(self) -> float:
         # For slow limits 20 seconds are few calls, and a 429 is many.
         rate = self.rate / self._mean
-        return max(self.HOLD_SECONDS * rate, min(self.MAXH, 300.0 / rate))
+        return max(self.HOLD_SECONDS * rate, min(self.HOLD_CALLS, self.HOLD_SLOW / rate))
