@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum, IntEnum
@@ -288,3 +289,14 @@ def test_a_kept_output_that_no_longer_fits_is_told() -> None:
     answer: Answer = answer_of(Person)
     with pytest.raises(InvalidOutput, match="a kept output doesn't fit"):
         answer.load({"nome": "x"})
+
+
+@pytest.mark.parametrize("output", [Tree, Node, {"format": {"type": "json"}}, dict[str, Any]])
+def test_an_answer_of_any_depth_is_read_or_told(output: Any) -> None:
+    answer = answer_of(output)
+    for depth in (50, 300, 700, 5000):
+        text = '{"name": "a", "children": [' * depth + "]}" * depth
+        with suppress(InvalidOutput):
+            answer.read(text)
+        with suppress(InvalidOutput):
+            answer.read('{"name": "a", "left": ' * depth + '{"name": 5}' + "}" * depth)

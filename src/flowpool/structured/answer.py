@@ -112,10 +112,11 @@ class Answer:
             for meant in self._unwrapped(value):
                 try:
                     output = self._fit(meant)
-                except Misfit as error:
+                    is_new = meant not in seen
+                except (Misfit, RecursionError) as error:
                     wrong = wrong or _in_a_line(error)
                     continue
-                if meant not in seen:
+                if is_new:
                     outputs.append(output)
                     seen.append(meant)
                 break
@@ -139,15 +140,16 @@ class Answer:
         if self.schema is None:
             return value
         try:
-            value = fitted(value, self.schema)
             return self._convert(value)
+        except Misfit:
+            meant = fitted(value, self.schema)
+        try:
+            return self._convert(meant)
         except Misfit as error:
             if self.kind is None:
                 raise
-            found = list(faults(value, self.schema))  # all of them, in one form
+            found = list(faults(meant, self.schema))  # all of them, in one form
             raise Misfit("\n".join(found) or str(error)) from None
-        except RecursionError:
-            raise Misfit("it is nested too deep") from None
 
 
 TEXT = Answer()
@@ -256,7 +258,9 @@ def _names(kind: Any, schema: Made) -> tuple[str, ...] | None:
     return None if is_open or "properties" not in schema else tuple(schema["properties"])
 
 
-def _in_a_line(error: Misfit) -> str:
+def _in_a_line(error: Misfit | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
     lines = str(error).splitlines() or ["it doesn't fit"]
     told = [
         line if len(line) <= _LONGEST_FAULT else line[:_LONGEST_FAULT] + "..." for line in lines

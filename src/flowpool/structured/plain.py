@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -36,6 +37,8 @@ def plain(
             return int(value) if isinstance(value, int) else float(value)
         if isinstance(value, Mapping):
             return dict(value)
+        if isinstance(value, PurePath):
+            return str(value)
         if hasattr(value, "tolist") and type(value).__module__.partition(".")[0] == "numpy":
             return value.tolist()
         if otherwise is None:
