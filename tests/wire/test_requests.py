@@ -112,6 +112,15 @@ def test_media_that_a_wire_cant_carry_are_refused_with_the_fix(provider, media) 
         build(provider, with_part(media))
 
 
+def test_an_image_larger_than_anthropic_takes_is_refused() -> None:
+    largest = Media("image/png", data="A" * 5 * 1024 * 1024)
+    build("anthropic", with_part(largest))
+    larger = Media("image/png", data=largest.data + "AAAA")
+    with pytest.raises(InvalidInput, match=r"3,932,163 bytes: anthropic takes 3,932,160 at most"):
+        build("anthropic", with_part(larger))
+    build("openai", with_part(larger))
+
+
 def test_a_text_file_that_isnt_base64_is_refused() -> None:
     with pytest.raises(InvalidInput, match="isn't UTF-8 in base64"):
         build("openai", with_part(Media("text/plain", data="not base64!")))

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Raw, Struct, json
 
-from flowpool.errors import CallError, InvalidReply, Refused, Truncated
+from flowpool.errors import CallError, InvalidInput, InvalidReply, Refused, Truncated
 from flowpool.structured.schemas import rebuilt
 from flowpool.values import (
     Call,
@@ -42,6 +42,7 @@ _TOOL_ONLY = (
     "claude-sonnet-4-0",
     "claude-sonnet-4-2025",
 )
+_LARGEST_IMAGE = 5 * 1024 * 1024  # in base64
 _ANSWER_TOOL = "give_answer"
 _STOPPED: dict[str, tuple[type[CallError], str, str]] = {
     # stop reason: (failure, what happened, another fix than the failure's own)
@@ -107,6 +108,11 @@ def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text}
     if part.media_type.startswith("image/"):
+        if len(part.data) > _LARGEST_IMAGE:
+            raise InvalidInput(
+                f"an image of {len(part.data) * 3 // 4:,} bytes: anthropic takes {_LARGEST_IMAGE * 3 // 4:,} "
+                "at most: make it smaller, or pass its address."
+            )
         return {"type": "image", "source": _source(part)}
     if part.media_type == "application/pdf" or part.media_type.startswith("text/"):
         block = {"type": "document", "source": _source(part)}
