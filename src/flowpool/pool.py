@@ -32,6 +32,7 @@ from flowpool.engine.stream import Stream
 from flowpool.errors import InvalidInput
 from flowpool.results import Record, Results
 from flowpool.snapshot import Snapshot as Snapshot
+from flowpool.tracing import Tracing
 from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -63,6 +64,8 @@ class Pool(Course):
     dedupe: True sends identical calls once, also those that are on their way at the same moment. [False]
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
+    tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
+        `Tracing(content=True)` with it. By default the environment's `FLOWPOOL_TRACING` says. [no]
     world: what tests set: the transport, the environment and chance.
 
     Raises `InvalidInput` for what can't work, before anything is paid.
@@ -95,6 +98,7 @@ class Pool(Course):
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        tracing: bool | Tracing | None = None,
         world: World | None = None,
     ) -> None:
         settings = checked(
@@ -107,6 +111,7 @@ class Pool(Course):
             max_cost,
             max_tokens_total,
             dedupe,
+            tracing,
         )
         runner = as_runner(runner)
         self.name = name or runner.name

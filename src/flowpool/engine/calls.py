@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -54,6 +54,9 @@ from flowpool.wire import WIRES, Wire
 from flowpool.wire.formats import refuses_format
 from flowpool.wire.limits import read_limits
 
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import CallSpan, Tracer
+
 _log = logging.getLogger("flowpool")
 DEFAULT_TIMEOUT = 600.0
 SHORTEST_KEY = 8
@@ -77,6 +80,7 @@ class Route(Struct):
     place: str  # the step, as records call it
     prices: Prices | None  # as told, where the price list isn't to be asked
     bounds: Bounds | None = None  # where the run has a ceiling
+    target: Any = None  # how spans name it, where the run is traced
 
     def __repr__(self) -> str:
         return f"Route({self.name})"  # the key stays out of sight
@@ -123,6 +127,7 @@ class Calls:
         transport: Transport,
         environ: Mapping[str, str],
         spending: Spending | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._lanes = lanes
@@ -130,6 +135,8 @@ class Calls:
         self._transport = transport
         self._environ = environ
         self._spending = spending
+        self._tracer = tracer
+        self._attempt = self._attempts if tracer is None else self._traced
         self._loop = asyncio.get_running_loop()
         self._routes: dict[Step, tuple[tuple[Route, ...], ...]] = {}
         self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
@@ -191,14 +198,30 @@ class Calls:
     ) -> Any:
         """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
         for _ in range(question.retries):
-            reply = await self._attempts(routes, question, flow, rank)
+            reply = await self._attempt(routes, question, flow, rank)
             try:
                 return question.answer.read(reply.text)
             except InvalidOutput as error:
                 question = question.after(reply, error)
                 rank = -1e9  # what was begun is finished first
-        reply = await self._attempts(routes, question, flow, rank)
+        reply = await self._attempt(routes, question, flow, rank)
         return question.answer.read(reply.text)
+
+    async def _traced(
+        self, routes: tuple[Route, ...], question: Question, flow: Flow, rank: float
+    ) -> Reply:
+        """A reply by one of the routes, with its span."""
+        assert self._tracer is not None
+        now = self._loop.time
+        is_json = question.answer.format is not None
+        span = self._tracer.call(routes[0].target, question.said, is_json, now())
+        try:
+            reply = await self._attempts(routes, question, flow, rank, span)
+        except BaseException as error:
+            span.failed(error, now())
+            raise
+        span.answered(reply, now())
+        return reply
 
     async def _attempts(
         self,
@@ -206,6 +229,7 @@ class Calls:
         question: Question,
         flow: Flow,
         rank: float,
+        span: CallSpan | None = None,
     ) -> Reply:
         """A reply by one of the routes."""
         now = self._loop.time
@@ -227,6 +251,8 @@ class Calls:
                 raise
             flow.attempts += 1
             began = entered.at if began is None else began
+            if span is not None:
+                span.sent(route.target, entered.at)
             try:
                 sent = requests[id(route)]
                 outcome = await self._send(route, sent.request)
@@ -253,6 +279,8 @@ class Calls:
                 return result
             assert isinstance(result, CallError)
             self._lanes.failed(route.lane, entered, result, outcome.readings)
+            if span is not None:
+                span.failed_attempt(result)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
             if refuses_format(result, sent.output):
@@ -408,6 +436,8 @@ class Calls:
             model.prices,
             bounds,
         )
+        if self._tracer is not None:
+            route.target = self._tracer.target(model.provider, model.model, endpoint, options)
         if self._spending is not None and bounds is not None:
             turns = takewhile(lambda message: message.parts is not None, skill.messages)
             shortest = Question(tuple(message.shortest() for message in turns), TEXT)

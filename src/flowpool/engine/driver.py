@@ -10,8 +10,9 @@ import asyncio
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future
+from contextvars import copy_context
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -34,8 +35,12 @@ from flowpool.engine.uses import Uses
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.results import Record
 from flowpool.sharing import Sharing, open_sharing
+from flowpool.tracing import open_tracer
 from flowpool.transport import shared as shared_transport
 from flowpool.values import Status, Transport
+
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import Tracer
 
 LOOK_WAITS = 1.0  # seconds that another thread waits for a busy loop
 BREATH = 500  # items met in the journal before others have their turn
@@ -123,6 +128,8 @@ class Run:
         self.lanes: list[CallLane] = []
         self._looks: tuple[LaneView, ...] = ()
         self.tally = Tally(0.0)
+        self._tracer: Tracer | None = None
+        self._caller = copy_context()
 
     async def execute(
         self, world: World, journal: Journal | None = None, going_on: Pass | None = None
@@ -135,6 +142,14 @@ class Run:
         `StoreFailed` when the journal can't be written any more, or a bug.
         """
         self._journal = journal
+        self._tracer = open_tracer(self._settings.tracing, world.environ, self._caller)
+        if self._tracer is None:
+            await self._run(world, going_on)
+            return
+        with self._tracer.run(self._plan.name, self._counts):
+            await self._run(world, going_on)
+
+    async def _run(self, world: World, going_on: Pass | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self.tally = Tally(self._loop.time())
@@ -144,8 +159,10 @@ class Run:
         if self.budget is not None:
             endless = self._source.length is None
             spending = Spending(self.budget, self.stop, gives_up=endless)
-        calls = Calls(self._settings, lanes, patience, world.transport, world.environ, spending)
-        uses = Uses(self._settings, lanes, patience, is_single=self._plan.is_single)
+        calls = Calls(
+            self._settings, lanes, patience, world.transport, world.environ, spending, self._tracer
+        )
+        uses = Uses(self._settings, lanes, patience, self._tracer, is_single=self._plan.is_single)
         self._source.open()
         was_cut = False
         try:
@@ -169,8 +186,8 @@ class Run:
                 if self._deadline is not None:
                     self._deadline.close()
                 await self._source.close(was_cut)
-                if journal is not None:
-                    await journal.close(self.reason)
+                if self._journal is not None:
+                    await self._journal.close(self.reason)
             finally:
                 self._looks = self._look()
                 self._is_over = True
@@ -301,6 +318,7 @@ class Run:
 
     async def _work(self) -> None:
         source, places = self._source, self._places
+        carry = self._carry if self._tracer is None else self._carry_traced
         while not self._stopping and not self._is_full:
             if self._deadline is not None and self._deadline.ends():
                 break
@@ -317,7 +335,7 @@ class Run:
                 source.put_back([entry])
                 break
             if self._journal is None:
-                await self._carry(*entry, None)
+                await carry(*entry, None)
             else:
                 await self._meet(self._journal, *entry)
             size = self._size()
@@ -365,7 +383,8 @@ class Run:
             except InvalidItem as error:
                 known = Record(index, item, Status.FAILED, error=error)
         if not isinstance(known, Record):
-            await self._carry(index, item, known)
+            carry = self._carry if self._tracer is None else self._carry_traced
+            await carry(index, item, known)
             return
         self._counts[Status.RUNNING] += 1
         self._tell(known)
@@ -379,7 +398,15 @@ class Run:
         self._counts[record.status] += 1
         self._sink.put(record)
 
-    async def _carry(self, index: int, item: Any, log: ItemLog | None) -> None:
+    async def _carry_traced(self, index: int, item: Any, log: ItemLog | None) -> Record:
+        assert self._tracer is not None
+        with self._tracer.item(index) as tell:
+            record = await self._carry(index, item, log)
+            if record.error is not None:
+                tell(record.error)
+        return record
+
+    async def _carry(self, index: int, item: Any, log: ItemLog | None) -> Record:
         """One item from its start to its record."""
         self._counts[Status.RUNNING] += 1
         flow = Flow()
@@ -434,6 +461,7 @@ class Run:
         if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
             end = self.cancel if self._settings.on_error == "raise" else self.stop
             end(f"items[{index}] failed")
+        return record
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

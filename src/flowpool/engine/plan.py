@@ -14,11 +14,12 @@ from flowpool.tools.base import Tool
 class Plan:
     """A runner as stages: the steps of a stage run side by side, the stages one after another."""
 
-    __slots__ = ("is_single", "on_step_error", "places", "stages", "subplans", "variables")
+    __slots__ = ("is_single", "name", "on_step_error", "places", "stages", "subplans", "variables")
 
     def __init__(
         self, runner: Skill | Chain | Tool, on_step_error: OnStepError | None = None
     ) -> None:
+        self.name = runner.name
         self.stages: tuple[Stage, ...]
         self.variables: Mapping[str, Any]
         # A lone skill or tool: its output is the item's, and there is nothing to keep books of.

@@ -26,6 +26,7 @@ class Settings(Struct, frozen=True):
     max_cost: float | None = None
     max_tokens_total: int | None = None
     dedupe: bool = False
+    tracing: Any = None  # what `tracing.open_tracer` takes
 
 
 def checked(
@@ -38,6 +39,7 @@ def checked(
     max_cost: Any = None,
     max_tokens_total: Any = None,
     dedupe: Any = False,
+    tracing: Any = None,
 ) -> Settings:
     """The settings; raises `InvalidInput` for a value that can't be meant."""
     if max_flows not in ("auto", None) and (not _is_whole(max_flows) or max_flows < 1):
@@ -56,7 +58,16 @@ def checked(
     if limits is not None and not isinstance(limits, Limits):
         raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
     flows = max_flows if isinstance(max_flows, int) else None
-    told = Settings(flows, timeout, retries, limits, deadline, on_error, dedupe=bool(dedupe))
+    told = Settings(
+        flows,
+        timeout,
+        retries,
+        limits,
+        deadline,
+        on_error,
+        dedupe=bool(dedupe),
+        tracing=tracing,
+    )
     return with_ceiling(told, max_cost, max_tokens_total)
 
 

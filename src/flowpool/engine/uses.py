@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -24,6 +24,7 @@ from flowpool.errors import (
     AttemptTimeout,
     CallError,
     FlowpoolError,
+    InvalidInput,
     Signal,
     StepFailed,
     StepTimeout,
@@ -32,6 +33,9 @@ from flowpool.foreign import Answer, ForeignTool
 from flowpool.foreign.failures import recognised
 from flowpool.tools.base import Tool
 from flowpool.values import NO_USAGE, Attempt
+
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import Tracer
 
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
 
@@ -57,9 +61,16 @@ class Uses:
     """The tools of a run's steps, and where their functions run."""
 
     def __init__(
-        self, settings: Settings, lanes: Lanes, patience: Patience, *, is_single: bool
+        self,
+        settings: Settings,
+        lanes: Lanes,
+        patience: Patience,
+        tracer: Tracer | None = None,
+        *,
+        is_single: bool,
     ) -> None:
         self._settings = settings
+        self._tracer = tracer
         self._is_single = is_single
         self._lanes = lanes
         self._patience = patience
@@ -73,6 +84,17 @@ class Uses:
 
     async def use(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
         """A tool's output for these variables."""
+        if self._tracer is None:
+            return await self._use(step, variables, flow, rank)
+        attempts, usage = flow.attempts, flow.usage
+        is_function = not isinstance(step.runner, ForeignTool)
+        with self._tracer.step(step.runner.name, is_function=is_function) as tell:
+            try:
+                return await self._use(step, variables, flow, rank)
+            finally:
+                tell(flow.attempts - attempts, flow.usage - usage)
+
+    async def _use(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
         route = self._routes[step]
         arguments = route.tool.bind(variables, step.defaults)
         lane = route.lane
@@ -165,8 +187,7 @@ class Uses:
         if is_foreign:
             self._patience.answered()
         if answer.usage is not NO_USAGE:
-            flow.usage += answer.usage
-            flow.model = answer.model
+            flow.bill(answer.model, answer.usage, None)
         if flow.log is not None:
             seconds, usage = self._loop.time() - entered.at, answer.usage
             note = Attempt(route.place, answer.model, entered.at, seconds, None, usage=usage)
@@ -219,6 +240,11 @@ class Uses:
         timeout = first_told(step.timeout, told.timeout, 0.0) or None
         retries = int(first_told(step.retries, told.retries, DEFAULT_RETRIES))
         if isinstance(tool, ForeignTool):
+            if told.max_cost is not None or told.max_tokens_total is not None:
+                raise InvalidInput(
+                    f"{tool.name} calls models by itself, so max_cost and max_tokens_total can't be kept: "
+                    "use a Skill, or leave them out."
+                )
             most = AUTO_CEILING if tool.mode == "async" else THREAD_WIDTH
             lane = self._lanes.open_foreign(tool, tool.name, step, most)
         else:

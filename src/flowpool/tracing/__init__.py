@@ -1,0 +1,63 @@
+"""Traces and metrics of a run by OpenTelemetry's conventions for generative AI. Off unless asked for.
+
+Nothing of OpenTelemetry is imported before a run asks for it. Which SDK and exporter there are is the program's own
+affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import Tracer
+
+__all__ = ["Tracing", "open_tracer"]
+
+VARIABLE = "FLOWPOOL_TRACING"
+# The conventions' own variable for content, and what turns it on.
+CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_CONTENT = ("true", "1", "span_only", "span_and_event")
+_ON = ("1", "true", "yes", "on")
+
+
+class Tracing(Struct, frozen=True, kw_only=True):
+    """How a pool is traced: `Pool(skill, items, tracing=Tracing(content=True))`.
+
+    content: whether prompts and answers stand in the spans. [no]
+    tracer_provider, meter_provider: OpenTelemetry's, where they aren't the global ones.
+    """
+
+    content: bool = False
+    tracer_provider: Any = None
+    meter_provider: Any = None
+
+
+def open_tracer(
+    told: bool | Tracing | None, environ: Mapping[str, str], caller: Context
+) -> Tracer | None:
+    """The tracer of a run, or None where nobody asks for one.
+
+    told: what the pool was told; None leaves it to `FLOWPOOL_TRACING` in `environ`. caller: the context of whoever
+    started the run, whose span is the run's parent.
+
+    Raises `InvalidInput` where OpenTelemetry isn't installed.
+    """
+    if told is None:
+        told = environ.get(VARIABLE, "").lower() in _ON
+    if told is False:
+        return None
+    try:
+        from flowpool.tracing.spans import Tracer
+    except ImportError:
+        raise InvalidInput(
+            "tracing needs OpenTelemetry: install it with pip install 'flowpool[otel]'."
+        ) from None
+    if told is True:
+        told = Tracing(content=environ.get(CONTENT_VARIABLE, "").lower() in _CONTENT)
+    return Tracer(told, caller)
