@@ -176,6 +176,7 @@ def environment(url: str) -> dict[str, str]:
         "ANTHROPIC_BASE_URL": url,
         "GEMINI_API_KEY": "key-canary",
         "GOOGLE_GEMINI_BASE_URL": url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": url,  # where nobody collects: the exporter is told so at once
     }
 
 

@@ -15,7 +15,7 @@ ROOT = Path(flowpool.__file__).parent
 
 # Modules by row, without the package's name; "." is the package itself, which loads its names by need.
 ROWS: dict[int, tuple[str, ...]] = {
-    1: (".", "values", "errors", "wiring"),
+    1: (".", "values", "errors", "wiring", "logs"),
     2: (
         *(
             "template",

@@ -29,6 +29,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
+        _show_warnings()
         command = getattr(import_module(f"flowpool.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
@@ -36,6 +37,14 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+
+
+def _show_warnings() -> None:
+    """The package's warnings go to the standard error stream of the moment, as they stand."""
+    import logging
+
+    assert logging.lastResort is not None
+    logging.getLogger("flowpool").addHandler(logging.lastResort)
 
 
 def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:

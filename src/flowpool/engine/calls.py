@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +29,7 @@ from flowpool.errors import (
     Signal,
     TransportError,
 )
+from flowpool.logs import in_short, log
 from flowpool.model import Model
 from flowpool.skill import Skill
 from flowpool.structured import TEXT, Answer
@@ -57,7 +57,6 @@ from flowpool.wire.limits import read_limits
 if TYPE_CHECKING:
     from flowpool.tracing.spans import CallSpan, Tracer
 
-_log = logging.getLogger("flowpool")
 DEFAULT_TIMEOUT = 600.0
 SHORTEST_KEY = 8
 MEDIA_SIZE = 4_000  # characters that a picture or document is taken for until answers tell
@@ -398,9 +397,9 @@ class Calls:
     def _ask_in_words(self, route: Route, error: CallError) -> None:
         if route.lane not in self._in_words:
             self._in_words.add(route.lane)
-            _log.warning(
-                "%s/%s refuses the output's format and is asked in words: %s",
-                *(route.provider, route.model, error.message),
+            log.warning(
+                "%s: refuses the output's format and is asked in words (%s)",
+                *(route.lane.name, in_short(error)),
             )
 
     def _route(self, step: Step, skill: Skill, model: Model, place: str) -> Route:

@@ -26,6 +26,7 @@ from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings, with_ceiling
 from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.errors import InvalidInput, NotFinished
+from flowpool.logs import log
 from flowpool.results import Billed, Record, Results
 from flowpool.snapshot import Snapshot
 from flowpool.values import Status
@@ -219,6 +220,8 @@ class Course:
             ended = self._clock()
             self._clock = lambda: ended
             self._is_running = False
+            told = (self._plan.name, *self._counts[DONE:], ended - self._started)
+            log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *told)
 
     def _end(self) -> Results:
         self._raise_if_told()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from flowpool.engine.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, Signal
+from flowpool.logs import in_short, log
 from flowpool.results import Billed
 from flowpool.values import NO_USAGE, Attempt, Prices, Usage
 
@@ -90,6 +91,8 @@ class Patience:
         """
         wait = policy.wait(error, max(1, failures), elapsed, self._random.random())
         if wait is None:
+            if error.retryable:
+                log.info("given up after %d failures: %s", max(1, failures), in_short(error))
             raise error
         if error.signal is Signal.THROTTLE and paced:
             return

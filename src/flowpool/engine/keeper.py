@@ -19,6 +19,7 @@ from flowpool.engine.outputs import restored
 from flowpool.engine.plan import Plan
 from flowpool.engine.settings import Settings
 from flowpool.errors import InvalidInput, StoreRefused
+from flowpool.logs import log
 from flowpool.results import Record
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
@@ -94,6 +95,7 @@ class Keeper:
             if self._loaded is None:
                 fingerprint = _fingerprint(plan, shared)
                 told = self._told(items, shared, settings, steps)
+                log.info("%s: kept in the store %s", self._name, self.path)
                 info = store.begin_run(self._name, fingerprint, told, time.time())
                 self._run = info.id
             with Reader(self.path) as reader:
@@ -133,7 +135,9 @@ class Keeper:
         source = None
         if isinstance(items, (str, Path)) and str(items) != "-":
             source = encode({"path": str(Path(items).resolve())}).decode()
-        kept = {"variables": dict(shared), **msgspec.to_builtins(settings)}
+        # How a run is traced is each process's own affair.
+        told = msgspec.to_builtins(structs.replace(settings, tracing=None))
+        kept = {"variables": dict(shared), **told}
         return {
             "definition": text,
             "obstacle": obstacle,

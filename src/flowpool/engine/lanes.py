@@ -17,6 +17,7 @@ from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.errors import CallError
+from flowpool.logs import in_short, log
 from flowpool.values import Endpoint, Limits, Reading, Usage
 
 AUTO_START, AUTO_CEILING = 16, 1000
@@ -57,6 +58,11 @@ class Lanes:
 
     def close(self) -> None:
         self._seats.close()
+        for lane in self._lanes.values():
+            known = lane.limiter.limits() if lane.limiter is not None else {}
+            if known:
+                told = ", ".join(f"{rate:,.0f} {what}" for what, rate in known.items())
+                log.info("%s: learned of its limits: %s a minute", lane.name, told)
         for timer in self._timers.values():
             timer.cancel()
 
@@ -180,7 +186,10 @@ class Lanes:
     def failed(
         self, lane: CallLane, entered: Entered, error: CallError, readings: tuple[Reading, ...]
     ) -> None:
+        was = _ill(lane)
         lane.failed(entered, error, self._loop.time(), readings)
+        if (ill := _ill(lane)) != was and ill:
+            log.warning("%s: %s (%s)", lane.name, ill, in_short(error))
         if lane.queued:
             self._pump(lane)
 
@@ -189,6 +198,15 @@ def _promise(want: Want) -> float:
     """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
     lane, _ = want
     return lane.latency * (1.0 + lane.in_flight / lane.window.size)
+
+
+def _ill(lane: CallLane) -> str:
+    """What keeps every call of the lane from succeeding, if anything does."""
+    if lane.broken is not None:
+        return "no call can succeed, the others fail at once"
+    if lane.breaker is not None and lane.breaker.is_open:
+        return "it answers nobody, and is probed until it does"
+    return ""
 
 
 def _again(error: CallError | None) -> CallError:
