@@ -12,6 +12,7 @@ from typing import Any
 from flowpool.chain import Step
 from flowpool.encoding import CantEncode, digest
 from flowpool.engine.plan import Plan
+from flowpool.foreign import ForeignTool
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 
@@ -83,6 +84,8 @@ def _of_skill(skill: Skill) -> dict[str, Any]:
 
 def _of_tool(tool: Tool) -> list[Any]:
     presets = _or_text(dict(tool._presets))
+    if isinstance(tool, ForeignTool):
+        return [presets, _ADDRESS.sub("", repr(tool.shown()))]
     if tool.dotted and tool.dotted.startswith(_OWN_TOOLS):
         return [tool.dotted, presets]
     function: Any = getattr(tool, "__wrapped__", None) or type(tool)

@@ -44,6 +44,7 @@ class ForeignTool(Tool):
         self.mode = "async" if is_async(call) or call.__name__ in ("ainvoke", "acall") else "thread"
         self.takes = takes
         self.parameters = {"type": "object", "properties": {}, "required": list(needs)}
+        self._target = target
         self._call = call
         self._by_keyword = takes is None and only_keywords(signature_of(call))
 
@@ -82,6 +83,16 @@ class ForeignTool(Tool):
     def answer(self, output: Any) -> Answer:
         """What the method gave, in plain form; frameworks say here where their answers keep it."""
         return output if isinstance(output, Answer) else Answer(output)
+
+    def shown(self) -> list[Any]:
+        """What the object shows of itself, by which a store tells it from another or from what it was before."""
+        target = self._target
+        kind = f"{type(target).__module__}:{type(target).__qualname__}"
+        own: Any = type(target).__repr__
+        if own is not object.__repr__:
+            return [kind, repr(target)]
+        parts = getattr(target, "__dict__", {})
+        return [kind, *sorted(f"{name}={value!r}" for name, value in parts.items())]
 
     def _invoke(self, /, **variables: Any) -> Any:
         if self.takes is not None:

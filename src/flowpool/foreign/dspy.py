@@ -42,6 +42,9 @@ class DSPy(ForeignTool):
         with dspy.context(track_usage=True):
             return await self._call(**inputs)
 
+    def shown(self) -> list[Any]:
+        return [*super().shown(), repr(self._target.dump_state())]
+
     def answer(self, output: Any) -> Answer:
         import dspy
 

@@ -22,6 +22,10 @@ class PydanticAI(ForeignTool):
         super().__init__(agent, agent.run, name=agent.name or "agent", takes="prompt")
         self.mode = "async"
 
+    def shown(self) -> list[Any]:
+        prompts = ("_instructions", "_system_prompts")  # which its repr leaves out
+        return [*super().shown(), *(repr(getattr(self._target, name, None)) for name in prompts)]
+
     def answer(self, output: Any) -> Answer:
         used = output.usage
         used = used() if inspect.ismethod(used) else used  # as it was before it was a property
