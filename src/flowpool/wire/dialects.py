@@ -149,10 +149,10 @@ def _told(node: Made, known: frozenset[str]) -> Made:
 
 
 def _one_type(node: Made) -> Made:
-    """The node with one type at most, and none beside its values."""
+    """The node with one type at most."""
     kinds = node.get("type")
-    if "enum" in node:
-        node.pop("type", None)
+    if isinstance(kinds, list) and "enum" in node:
+        del node["type"]  # the values tell
     elif isinstance(kinds, list):
         said = {key: node.pop(key) for key in ("description", "$defs") if key in node}
         null = {"type": "null"}
