@@ -233,6 +233,19 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(output: Any, says: str)
     assert "\n" not in str(caught.value)
 
 
+def test_a_type_whose_names_cannot_be_found_is_refused_with_the_fix() -> None:
+    @dataclass
+    class Inner:
+        a: int
+
+    @dataclass
+    class Outer:
+        inner: Inner
+
+    with pytest.raises(InvalidInput, match="'Inner' is not defined: define the types"):
+        answer_of(Outer)
+
+
 def test_references_that_unfold_without_end_are_refused() -> None:
     bomb = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 10} for n in range(9)}
     with pytest.raises(InvalidInput, match="unfold into too many"):
