@@ -77,6 +77,32 @@ class Point:
     y: int
 
 
+class Cat(BaseModel):
+    kind: Literal["cat"]
+    lives: int = 9
+    name: str = "?"
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    tricks: list[str] = []
+    name: str = "?"
+
+
+class Zoo(BaseModel):
+    animals: list[Annotated[Cat | Dog, Field(discriminator="kind")]]
+
+
+class Square(msgspec.Struct, tag=True):
+    side: float
+    label: str = ""
+
+
+class Circle(msgspec.Struct, tag=True):
+    radius: float
+    label: str = ""
+
+
 ADA = Person("Ada", 36, ["maths"], date(1815, 12, 10))
 READ: list[tuple[Any, str, Any]] = [
     (Person, '{"name": "Ada", "age": 36, "tags": ["maths"], "born": "1815-12-10"}', ADA),
@@ -95,6 +121,13 @@ READ: list[tuple[Any, str, Any]] = [
     ),
     (Node, '{"name": "a", "left": {"name": "b"}}', Node("a", Node("b"))),
     (Point, '{"x": 1, "y": 2}', Point(1, 2)),
+    (
+        Zoo,
+        '{"animals": [{"kind": "dog", "tricks": null, "name": null}, {"kind": "cat", "lives": "7"}]}',
+        Zoo(animals=[Dog(kind="dog"), Cat(kind="cat", lives=7)]),
+    ),
+    (Square | Circle, '{"answer": {"type": "Circle", "radius": "2", "label": null}}', Circle(2)),
+    (list[Square | Circle], '[{"type": "Square", "side": 1, "label": null}]', [Square(1)]),
     (Kind, '{"answer": "ham"}', Kind.HAM),
     (Kind, "Ham.", Kind.HAM),
     (Level, '{"answer": 2}', Level.HIGH),
