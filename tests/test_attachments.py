@@ -42,7 +42,7 @@ class Asked(SimTransport):
         return await super().send(request, timeouts)
 
 
-def run(skill: Any, items: list[Any], **settings: Any) -> tuple[Pool, list[dict[str, Any]]]:
+def run(skill: Any, items: Any, **settings: Any) -> tuple[Pool, list[dict[str, Any]]]:
     transport = Asked()
     world = World(transport, {}, Random(0))
     pool = Pool(skill, items, world=world, progress=False, **settings)
@@ -289,6 +289,14 @@ def test_a_pictures_bytes_are_not_taken_for_words() -> None:
 
 
 # Records, chains and files of definitions
+
+
+def test_a_glob_of_pictures_is_a_pools_items(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png"):
+        (tmp_path / name).write_bytes(PNG + bytes(50))
+    pool, bodies = run(Skill(model(), prompt=["See", Image("{path}")]), f"{tmp_path}/*.png")
+    assert pool.status[Status.DONE] == len(bodies) == 2
+    assert pool.history[0]["variables"]["name"] == "a.png"
 
 
 def test_records_tell_paths_and_the_size_of_bytes(photo: Path) -> None:
