@@ -22,9 +22,15 @@ bench: .venv/installed-bench
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-.venv/installed-dev: .venv/installed
+.venv/installed-dev: .venv/installed .venv/any-llm/installed
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --quiet --editable '.[documents]' --group dev --group frameworks
+	touch $@
+
+# any-llm-sdk wants an older client of Anthropic's than the tests do, and so has an environment of its own.
+.venv/any-llm/installed: .venv/installed
+	$(PYTHON) -m venv .venv/any-llm
+	.venv/any-llm/bin/pip install --quiet --disable-pip-version-check --editable '.[any-llm]' pytest
 	touch $@
 
 .venv/installed-bench: .venv/installed-dev

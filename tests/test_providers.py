@@ -131,7 +131,7 @@ def test_every_row_speaks_a_wire_and_resolves() -> None:
     for name, row in PROVIDERS.items():
         assert row.name == name
         assert row.wire in WIRES
-        url = None if row.base_url else "https://example.com/v1"
+        url = None if row.base_url or not row.needs_address else "https://example.com/v1"
         assert resolve(name, url, "k", {}).wire == row.wire
         assert row.needs_key == bool(row.key_names)
 

@@ -56,7 +56,7 @@ def test_an_endpoints_own_headers_replace_the_wires(provider) -> None:
     assert ("x-team", "one") in headers
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", [name for name in WIRES if name != "any-llm"])
 def test_a_provider_outside_the_table_speaks_its_wire_plainly(wire) -> None:
     endpoint = Endpoint("elsewhere", wire, "http://127.0.0.1:9/v1", Secret("key-canary"))
     request = WIRES[wire].build(asked(max_tokens=5), endpoint)

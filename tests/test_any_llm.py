@@ -1,0 +1,43 @@
+"""Models of the any-llm package, as far as they need no package; the rest is run where it is installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flowpool import Model, Pool, Skill, prices
+from flowpool.errors import InvalidInput
+
+CHECKS = Path(__file__).parent / "other_providers" / "checks.py"
+PYTHON = Path(sys.prefix, "any-llm", "bin", "python")
+
+
+def test_the_claims_hold_with_the_real_package() -> None:
+    assert PYTHON.exists(), "make .venv/installed-dev installs any-llm beside the other packages"
+    command = [str(PYTHON), "-m", "pytest", "-p", "no:cacheprovider", str(CHECKS)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKS.parents[2])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_without_the_package_the_error_says_how_to_get_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "any_llm", None)
+    skill = Skill(Model("any-llm:openai/gpt-5-mini", api_key="key-canary"), prompt="{text}")
+    with pytest.raises(InvalidInput, match="pip install 'flowpool\\[any-llm\\]'"):
+        Pool(skill, [{"text": "x"}]).run()
+
+
+def test_a_name_without_a_model_is_refused() -> None:
+    with pytest.raises(InvalidInput, match='write it as "any-llm:provider/model"'):
+        Model("any-llm:bedrock")
+
+
+def test_models_keep_their_provider_in_names_prices_and_files() -> None:
+    model = Model("any-llm:bedrock/anthropic.claude-haiku-4-5-20251001-v1:0")
+    assert (model.provider, model.model.partition("/")[0]) == ("any-llm", "bedrock")
+    assert prices.rates(model.provider, model.model) is not None
+    assert prices.rates("any-llm", "nosuch/m") is None
+    definition = Skill(model, prompt="x").definition()
+    assert definition["model"] == model.name
