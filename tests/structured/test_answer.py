@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import msgspec
 import pydantic
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from flowpool.errors import InvalidInput, InvalidOutput
@@ -182,6 +185,7 @@ def test_an_answer_becomes_an_instance_and_comes_back_from_its_plain_form(
     assert answer.load(kept) == expected
 
 
+ANSWERS = [answer_of(output) for output, _, _ in READ]
 TYPES = [output for output, _, _ in READ if answer_of(output).schema is not None]
 
 
@@ -346,3 +350,34 @@ def test_an_answer_of_any_depth_is_read_or_told(output: Any) -> None:
             answer.read(text)
         with suppress(InvalidOutput):
             answer.read('{"name": "a", "left": ' * depth + '{"name": 5}' + "}" * depth)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        ["", "a", "spam", "Ham.", "1", "true", "null", "[1]", '{"a": 1}', "2026-01-02"]
+    )
+    | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["answer", "items", "name", "kind", "type", "age", "city", "a", ""]),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(JSON)
+def test_any_json_is_read_or_refused_and_what_is_read_comes_back(value: Any) -> None:
+    text = json.dumps(value)
+    for answer in ANSWERS:
+        with suppress(InvalidOutput):
+            output = answer.read(text)
+            assert answer.load(plain(output)) == output
