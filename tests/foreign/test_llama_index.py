@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatMessage, CompletionResponse, LLMMetadata
 from llama_index.core.chat_engine import SimpleChatEngine
 from llama_index.core.llms import CustomLLM, MockLLM
 from llama_index.core.llms.callbacks import llm_completion_callback
+from llama_index.core.llms.mock import MockFunctionCallingLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.query_engine import CustomQueryEngine, RetrieverQueryEngine
 from llama_index.core.response_synthesizers import get_response_synthesizer
@@ -111,6 +113,12 @@ def test_a_workflow_gets_all_variables(llm) -> None:
     items = [{"word": "one", "mark": "!"}, {"word": "three", "mark": "?"}]
     assert Pool(Shout(), items).run() == ["ONE!", "THREE?"]
     assert Pool(chain, items).run() == [4, 6]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # workflows looks at every attribute
+def test_an_agent_gets_the_users_message_and_gives_its_answer() -> None:
+    agent = FunctionAgent(llm=MockFunctionCallingLLM(), tools=[], streaming=False)
+    assert Pool(agent, [{"text": "one"}, {"text": "two"}]).run() == ["one", "two"]
 
 
 def test_a_chat_engine_is_refused_since_its_items_would_share_one_conversation() -> None:

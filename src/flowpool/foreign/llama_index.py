@@ -14,6 +14,7 @@ _seen: ContextVar[list[Any] | None] = ContextVar("flowpool_llama_index_answers",
 
 
 def adapt(target: Any) -> ForeignTool | None:
+    from llama_index.core.agent.workflow import AgentWorkflow, BaseWorkflowAgent
     from llama_index.core.base.base_query_engine import BaseQueryEngine
     from llama_index.core.base.base_retriever import BaseRetriever
     from llama_index.core.base.llms.base import BaseLLM
@@ -26,6 +27,8 @@ def adapt(target: Any) -> ForeignTool | None:
         return LlamaIndex(target, target.aretrieve, "query")
     if isinstance(target, BaseLLM):
         return LlamaIndex(target, _asking(target), "prompt")
+    if isinstance(target, (BaseWorkflowAgent, AgentWorkflow)):
+        return LlamaIndex(target, _telling(target), "user_msg")
     if isinstance(target, Workflow):
         return LlamaIndex(target, _running(target), None)
     if isinstance(target, BaseChatEngine):
@@ -43,6 +46,13 @@ def _asking(llm: Any) -> Any:
     return ask
 
 
+def _telling(agent: Any) -> Any:
+    async def tell(message: Any) -> Any:
+        return await agent.run(user_msg=message)
+
+    return tell
+
+
 def _running(workflow: Any) -> Any:
     async def run(**variables: Any) -> Any:
         return await workflow.run(**variables)  # it starts on the running loop
@@ -51,9 +61,8 @@ def _running(workflow: Any) -> Any:
 
 
 class LlamaIndex(ForeignTool):
-    """A query engine or retriever gets its `query`, an LLM its `prompt`, a workflow all variables as keywords.
-
-    Responses become their text, or the object they hold.
+    """A query engine or retriever gets its `query`, an LLM its `prompt`, an agent its `user_msg`, any other
+    workflow all variables as keywords. Responses become their text, or the object they hold.
     """
 
     def __init__(self, target: Any, call: Any, takes: str | None) -> None:
@@ -101,6 +110,7 @@ def _usage(answer: Any) -> Usage:
 
 
 def _plain(output: Any) -> Any:
+    from llama_index.core.agent.workflow import AgentOutput
     from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
     from llama_index.core.base.response.schema import PydanticResponse, Response
 
@@ -108,6 +118,8 @@ def _plain(output: Any) -> Any:
         return output.response
     if isinstance(output, CompletionResponse):
         return output.text
+    if isinstance(output, AgentOutput):
+        return output.structured_response or output.response.content
     if isinstance(output, ChatResponse):
         return output.message.content
     return output
