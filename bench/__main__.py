@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
+from bench.data import data
 from bench.rates.command import main as rates_table
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
@@ -194,7 +195,7 @@ def _bounded(name: str, wall: float, bound: float, bar: float) -> Row:
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     bench.__name__: bench
-    for bench in (cpu_per_item, waves, wide, busy, stages, memory, rates, startup)
+    for bench in (cpu_per_item, waves, wide, busy, stages, memory, data, rates, startup)
 }
 
 

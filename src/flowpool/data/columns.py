@@ -42,13 +42,14 @@ def array_of(values: list[Any], kind: Any = None, name: str = "") -> Any:
             return pa.array(values, kind)
         except (pa.ArrowException, ValueError, TypeError, OverflowError):
             pass
-    kinds = {type(value) for value in values}
-    if not {datetime.date, datetime.datetime} <= kinds:  # Arrow would make dates of both
-        for prepare in (list, _all_plain):
-            try:
-                return pa.array(prepare(values))
-            except (pa.ArrowException, ValueError, TypeError, OverflowError):
-                continue
+    for prepare in (_as_they_are, _all_plain):
+        try:
+            array = pa.array(prepare(values))
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            continue
+        # Arrow makes dates of dates and times together, and so loses the times.
+        if not (pa.types.is_date(array.type) and any(type(v) is datetime.datetime for v in values)):
+            return array
     return pa.array(texts(values, name), pa.string())
 
 
@@ -105,6 +106,10 @@ def _known(name: str) -> Any:
     if name in _TEXT:
         return pa.string()
     return pa.float64() if name in ("_seconds", "_cost") else None
+
+
+def _as_they_are(values: list[Any]) -> list[Any]:
+    return values
 
 
 def _all_plain(values: list[Any]) -> list[Any]:

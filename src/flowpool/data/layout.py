@@ -70,11 +70,10 @@ class Layout:
     def row(self, record: Record) -> dict[str, Any]:
         """The record's columns, in order; a record without an answer has None in the columns known so far."""
         row = self._input(record)
-        if record.error is None:
-            answer = self._answer(record, row)
-            row.update(dict.fromkeys(self.fields.values()) | answer)
-        else:
+        answer = self._answer(record, row) if record.error is None else {}
+        if len(answer) < len(self.fields):
             row.update(dict.fromkeys(self.fields.values()))
+        row.update(answer)
         for name, value in self.meta.items():
             row[name] = value(record)
         return row

@@ -21,11 +21,11 @@ from flowpool.errors import InvalidInput
 if TYPE_CHECKING:
     from flowpool.results import Record
 
-PART_ROWS = 8192
+PART_ROWS = 4096
 PART_CHARACTERS = 8_000_000
 PART_SECONDS = 10.0
 GROUP_ROWS = 1 << 16
-GROUP_BYTES = 1 << 25
+GROUP_BYTES = 1 << 24
 
 
 class ParquetWriter(Writer):
@@ -61,7 +61,9 @@ class ParquetWriter(Writer):
         row = self.layout.row(record)
         self._waiting.append(row)
         self.rows += 1
-        self._characters += sum(len(cell) for cell in row.values() if isinstance(cell, str))
+        for cell in row.values():
+            if type(cell) is str:
+                self._characters += len(cell)
         if (
             len(self._waiting) >= PART_ROWS
             or self._characters >= PART_CHARACTERS
@@ -95,6 +97,7 @@ class ParquetWriter(Writer):
         write_table(table_of(waiting, self._types), unfinished)
         os.replace(unfinished, part)
         self._parts.append(part)
+        _give_back()
 
     def _join(self) -> None:
         """Writes the parts as one file, in row groups of bounded size."""
@@ -105,6 +108,7 @@ class ParquetWriter(Writer):
         with ParquetWriter(unfinished, schema) as file:
             for group in _groups(self._tables(ParquetFile, schema)):
                 file.write_table(group)
+                _give_back()
         os.replace(unfinished, self._file)
 
     def _tables(self, opened: Any, schema: Any) -> Iterator[Any]:
@@ -133,6 +137,13 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
             kept, rows, size = [], 0, 0
     if kept:
         yield pa.concat_tables(kept)
+
+
+def _give_back() -> None:
+    """Has Arrow return memory that it keeps for later, which would grow with the run."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
 
 
 def _rows_in(path: Path) -> int:
