@@ -125,6 +125,7 @@ class _Converter:
     def __init__(self) -> None:
         self.width = 2 * workers.default_size()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._going: set[asyncio.Task[Any]] = set()
         self._stop: asyncio.Event
         self._thread: threading.Thread
 
@@ -150,7 +151,14 @@ class _Converter:
         self._stop = asyncio.Event()
         started.set_result(asyncio.get_running_loop())
         await self._stop.wait()
+        for task in self._going:
+            task.cancel()
+        await asyncio.gather(*self._going, return_exceptions=True)
 
     async def _convert(self, path: Path) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
         text: str = await workers.shared().run("flowpool.tools:to_markdown", {"source": path})
         return text
