@@ -197,6 +197,18 @@ def test_retry_in_the_same_process_keeps_each_sample_its_own_row(simulate, store
     assert again.ledger.requests == 0
 
 
+def test_a_retry_after_a_run_that_met_a_failed_item_goes_on_with_its_row(simulate, store) -> None:
+    sim = simulate()
+    chain = Chain([(sim.skill("one {text}"), "a"), (sim.skill("[[sim: 400 times=1]] {a}"), "b")])
+    sim.run(sim.pool(chain, rows("x"), store=store))
+    pool = sim.pool(chain, rows("x"), store=store)
+    sim.run(pool)
+    assert pool.status[FAILED] == 1
+    sim.run(pool.aretry())
+    assert pool.status[DONE] == 1
+    assert sim.ledger.requested_times("one x") == 1
+
+
 def test_chains_in_one_store_stay_apart(simulate, store) -> None:
     sim = simulate()
     sim.run(sim.pool(sim.skill("sum {text}"), rows("a"), store=store))
@@ -432,6 +444,19 @@ def test_a_store_that_is_a_folder_or_no_path_is_refused(simulate, tmp_path) -> N
         sim.pool(items=1, store=7)
     with pytest.raises(InvalidInput, match="key=7: use a variable's name"):
         sim.pool(items=1, store="x.db", key=7)
+
+
+def test_a_store_that_is_refused_ends_a_stream_too(simulate, tmp_path) -> None:
+    sim = simulate()
+
+    async def main() -> None:
+        async for _ in sim.pool(items=1, store=tmp_path).astream():
+            pass
+
+    with pytest.raises(StoreRefused, match="is a folder: name a file"):
+        sim.run(main())
+    with pytest.raises(StoreRefused, match="is a folder: name a file"):
+        list(Pool(len, rows("one"), store=tmp_path, progress=False).stream())
 
 
 def test_a_cancelled_item_is_still_to_do(simulate, store) -> None:

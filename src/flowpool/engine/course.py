@@ -214,6 +214,7 @@ class Course:
                 run.budget = self._new_budget(journal.spent())
                 await run.execute(world, journal, self._reading)
         finally:
+            run.close()
             if run.reason:
                 self._reason = run.reason
                 self._counts[CANCELLED] += self._source.left or 0

@@ -149,6 +149,10 @@ class Run:
         with self._tracer.run(self._plan.name, self._counts):
             await self._run(world, going_on)
 
+    def close(self) -> None:
+        """Tells the sink that no more records will come; also of a run that could not begin."""
+        self._sink.end()
+
     async def _run(self, world: World, going_on: Pass | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
@@ -194,7 +198,6 @@ class Run:
                 lanes.close()
                 uses.close()
                 calls.close()
-                self._sink.end()
         if self._crash is not None:
             raise self._crash
 

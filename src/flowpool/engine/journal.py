@@ -180,6 +180,8 @@ class Journal:
         hash = None if self._terms.in_order else self._hash(item)
         known = self._pass.own.claim(hash, self._reader)
         if known is not None and self._is_over(known.status):
+            if known.status is not Status.DONE:
+                rows[index] = known.id  # a retry of this run will meet it again
             return self._restored(known.record(index, item))
         if known is None:
             assert hash is not None

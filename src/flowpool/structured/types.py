@@ -38,11 +38,7 @@ def of_type(kind: Any) -> tuple[Made, Convert]:
         return _of_pydantic(kind)
     try:
         schema = msgspec.json.schema(kind)
-    except NameError as error:
-        raise InvalidInput(
-            f"Skill(output={_name(kind)}): {error}: define the types it names at the top of a module."
-        ) from None
-    except TypeError as error:
+    except (TypeError, NameError) as error:
         why = str(error).splitlines()[0]
         raise InvalidInput(
             f"Skill(output={_name(kind)}): {why}; pass a dataclass, a pydantic model, a TypedDict, a Literal, an "
