@@ -36,6 +36,14 @@ _THEIR_NAMES = {
     "moonshot": "moonshotai",
     "zai": "zai",
 }
+# any-llm's providers whose models genai-prices has under another name; others are looked up as they are.
+_ANY_LLM_NAMES = _THEIR_NAMES | {
+    "bedrock": "aws",
+    "gemini": "google",
+    "vertexai": "google",
+    "azureopenai": "azure",
+    "voyage": "voyageai",
+}
 
 
 class Rate(Struct, frozen=True):
@@ -155,6 +163,9 @@ def context_window(provider: str, model: str) -> int | None:
 def _find(provider: str, model: str) -> Any:
     """The price table's entry of a model, or None."""
     name = _THEIR_NAMES.get(provider)
+    if provider == "any-llm":
+        provider, _, model = model.partition("/")
+        name = _ANY_LLM_NAMES.get(provider, provider)
     if name is None or not model:
         return None
     from genai_prices.data_snapshot import get_snapshot  # heavy: 0.3 s

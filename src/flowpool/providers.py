@@ -23,9 +23,10 @@ class Provider(Struct, frozen=True, kw_only=True):
 
     key_names, url_names: environment variables, tried in order. prefixes: how the names of its models begin.
     open_weights: whether such names are served elsewhere too, so that with a base_url they say nothing of
-    the provider. json_mode: "schema" takes a JSON Schema and plain JSON, "object" plain JSON alone,
-    "schema-only" a schema alone. documents: how a PDF goes into a chat message: its data as a "file", its
-    data or address as one ("file_url"), or Mistral's "document_url".
+    the provider. needs_address: False where the any-llm package knows it. json_mode: "schema" takes a JSON
+    Schema and plain JSON, "object" plain JSON alone, "schema-only" a schema alone. documents: how a PDF goes
+    into a chat message: its data as a "file", its data or address as one ("file_url"), or Mistral's
+    "document_url".
     """
 
     name: str
@@ -37,6 +38,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     open_weights: bool = False
     auth: AuthStyle = "bearer"
     needs_key: bool = True
+    needs_address: bool = True
     json_mode: Literal["schema", "object", "schema-only"] = "schema"
     max_tokens_name: str = "max_tokens"
     documents: Literal["file", "file_url", "document_url"] = "file"
@@ -183,6 +185,7 @@ _ROWS = (
         needs_key=False,
         json_mode="schema-only",
     ),
+    Provider(name="any-llm", wire="any-llm", needs_key=False, needs_address=False),
     Provider(name="custom", needs_key=False),
 )
 
@@ -199,6 +202,7 @@ _ALIASES = {
     "z-ai": "zai",
     "lm-studio": "lmstudio",
 }
+_ANY_LLM = "any-llm:"
 # Named like an owner's models, but served by others.
 _SERVED_ELSEWHERE = ("gpt-oss",)
 _HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) if row.needs_key} | {
@@ -229,11 +233,18 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
         ('openrouter', 'meta-llama/llama-3-70b')
         >>> split("qwen3", base_url="http://localhost:8000/v1")
         ('custom', 'qwen3')
+        >>> split("any-llm:bedrock/us.amazon.nova-lite-v1:0")
+        ('any-llm', 'bedrock/us.amazon.nova-lite-v1:0')
     """
     if not name or not name.isprintable() or " " in name:
         raise InvalidInput(f'model {name!r}: give a name such as "gpt-5-mini" or "groq/llama-4".')
     if provider is not None:
         return known(provider), name
+    if name.startswith(_ANY_LLM):
+        head, slash, rest = name.removeprefix(_ANY_LLM).partition("/")
+        if not (head and rest):
+            raise InvalidInput(f'model {name!r}: write it as "any-llm:provider/model".')
+        return "any-llm", head + slash + rest
     if base_url is not None:
         return _split_at(name, base_url)
     head, slash, rest = name.partition("/")
@@ -342,7 +353,8 @@ def resolve(
         'https://api.openai.com/v1'
     """
     row = PROVIDERS[known(provider)]
-    url = checked_url(_address(row, base_url, environ), row)
+    address = _address(row, base_url, environ)
+    url = checked_url(address, row) if address else ""
     key = _key(row, api_key, environ)
     headers = tuple(_checked_header(name, value) for name, value in extra_headers)
     at_home = url == row.base_url or row.name == "azure"
@@ -354,7 +366,7 @@ def resolve(
 
 def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) -> str:
     found = base_url or _first(row.url_names, environ) or row.base_url
-    if not found:
+    if not found and row.needs_address:
         names = "".join(f" or set {name}" for name in row.url_names)
         raise InvalidInput(f"{row.name} has no address of its own: pass base_url={names}.")
     return found.strip()

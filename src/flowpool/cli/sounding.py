@@ -11,7 +11,7 @@ from math import inf
 import msgspec
 from msgspec import Struct
 
-from flowpool import prices
+from flowpool import any_llm, prices
 from flowpool.engine.bucket import Cost
 from flowpool.engine.limiter import Learned, Limiter
 from flowpool.errors import CallError, Signal
@@ -27,6 +27,7 @@ from flowpool.values import (
     Reading,
     Text,
     Timeouts,
+    Transport,
     Usage,
 )
 from flowpool.views.words import UNITS, dollars, duration
@@ -77,6 +78,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> 
     wire, limiter, found = WIRES[endpoint.wire], Limiter(), Sounding()
     now = asyncio.get_running_loop().time
     timeouts = Timeouts(min(10.0, timeout), timeout, timeout)
+    transport: Transport = any_llm.shared() if endpoint.wire == "any-llm" else shared()
     for _ in range(calls):
         if found.asked:
             await asyncio.sleep(BETWEEN)
@@ -84,7 +86,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> 
         cost = limiter.estimate("sounding", len(request.body), MOST_TOKENS)
         sent = limiter.sent(cost, now())
         try:
-            response = await shared().send(request, timeouts)
+            response = await transport.send(request, timeouts)
         except CallError as error:
             found.failure = error
             break

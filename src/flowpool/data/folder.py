@@ -1,6 +1,6 @@
 """Rows of documents: the files of a folder or a glob, each as `path`, `name` and `content`.
 
-HTML, PDF and DOCX become markdown in worker processes, a few files ahead of the reader.
+HTML, PDF and DOCX become markdown in worker processes, a few files ahead of the reader; pictures have no content.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _EXTRA = (".pdf", ".docx")
 _CONVERTED = (".html", ".htm", ".xhtml", *_EXTRA)
 _TEXT = (".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex", ".log")
 DOCUMENT_ENDINGS = (*_TEXT, *_CONVERTED)
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")  # prompts read them, by `path`
 _HEAD = 4096  # bytes that tell what a file is
 
 
@@ -87,6 +88,9 @@ def globbed(pattern: str) -> list[Path]:
 def _content(path: Path, converter: _Converter) -> Future[str]:
     """The text of a file, or of what it has to say: at once for text, later for what must be converted."""
     done: Future[str] = Future()
+    if path.suffix.lower() in _PICTURES:
+        done.set_result("")
+        return done
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)

@@ -69,6 +69,7 @@ class Route(Struct):
     provider: str
     endpoint: Endpoint
     wire: Wire
+    transport: Transport
     lane: CallLane
     options: Mapping[str, Any]
     timeouts: Timeouts
@@ -329,8 +330,6 @@ class Calls:
             assert route.bounds is not None
             body = requests[id(route)].request.body
             worst[id(route)] = route.bounds.of(body, question.said)
-        if len(routes) == 1:
-            return routes, await spending.reserve(worst[id(routes[0])], rank)
         never = spending.budget.can_never_afford
         while True:
             # Of several, those that are too dear by now are left out; the cheapest is left to say so.
@@ -383,7 +382,7 @@ class Calls:
     async def _send(self, route: Route, request: HttpRequest) -> Outcome:
         """One attempt."""
         try:
-            response = _without_key(await self._transport.send(request, route.timeouts), route.key)
+            response = _without_key(await route.transport.send(request, route.timeouts), route.key)
         except TransportError as error:
             return Outcome(error)
         return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
@@ -426,6 +425,7 @@ class Calls:
             model.provider,
             endpoint,
             WIRES[endpoint.wire],
+            self._transport if endpoint.wire != "any-llm" else _any_llm(model, endpoint),
             lane,
             options,
             Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
@@ -445,6 +445,15 @@ class Calls:
             body = self._request(route, shortest).request.body
             self._spending.may_cost(bounds.of(body, shortest.said))
         return route
+
+
+def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
+    """What carries calls to the any-llm package; raises `InvalidInput` for what is missing."""
+    from flowpool import any_llm
+
+    transport = any_llm.shared()
+    transport.open(WIRES[endpoint.wire].build(Call(model.model, (), {}), endpoint))
+    return transport
 
 
 def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Outcome) -> Amount:

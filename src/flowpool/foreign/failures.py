@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from flowpool.errors import AttemptTimeout, CallError, ConnectFailed
+from flowpool.errors import AttemptTimeout, CallError, ConnectFailed, TransportError
 from flowpool.values import HttpResponse
 from flowpool.wire.failures import failure
 from flowpool.wire.faults import one_line
@@ -31,14 +31,14 @@ def recognised(error: BaseException, *, of_sdks_only: bool) -> CallError | None:
 
     of_sdks_only: leave out what is raised by packages that call other hosts too.
     """
-    for one in _causes(error):
+    for one in causes(error):
         if of_sdks_only and _package(one) not in _SDKS:
             continue
         response = response_of(one)
         if response is not None:
             return failure(response)
-        if lost := _lost(one):
-            return lost
+        if gone := lost(one):
+            return gone
     return None
 
 
@@ -56,7 +56,8 @@ def response_of(error: BaseException) -> HttpResponse | None:
     return HttpResponse(status, told, _body(error, response))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and those that it was raised from."""
     seen: BaseException | None = error
     for _ in range(_DEPTH):
         if seen is None:
@@ -103,8 +104,8 @@ def _body(error: BaseException, response: Any) -> bytes:
         return msgspec.json.encode({"error": {"message": str(error)}})
 
 
-def _lost(error: BaseException) -> CallError | None:
-    """The failure of a call that got no answer."""
+def lost(error: BaseException) -> TransportError | None:
+    """The failure of a call that got no answer; None where the exception doesn't tell."""
     names = [kind.__name__.lower() for kind in type(error).__mro__]
     what = one_line(f"{type(error).__name__}: {error}")
     if any("timeout" in name for name in names):

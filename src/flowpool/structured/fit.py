@@ -24,7 +24,7 @@ def fitted(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
     {'n': 42, 'kind': 'spam'}
     """
     root = schema if root is None else root
-    schema = _followed(schema, root)
+    schema = _followed(schema, root, value)
     if schema is None or depth > _NESTED_MOST:
         return value
     kinds = kinds_of(schema)
@@ -64,8 +64,8 @@ def allows_null(schema: Any, root: Any) -> bool:
     return kinds is None or kinds == "null" or (not isinstance(kinds, str) and "null" in kinds)
 
 
-def _followed(schema: Any, root: Any) -> Schema | None:
-    """The schema behind references and behind a choice of one thing or null; None where it isn't one."""
+def _followed(schema: Any, root: Any, value: Any) -> Schema | None:
+    """The schema behind references, and that of several which a value is plainly meant for; else None."""
     for _ in range(_NESTED_MOST):
         if not isinstance(schema, Mapping):
             return None
@@ -73,13 +73,43 @@ def _followed(schema: Any, root: Any) -> Schema | None:
         if "$ref" in schema:
             schema = resolve(schema["$ref"], root)
         elif choices:
-            others = [sub for sub in choices if sub != {"type": "null"}]
-            if len(others) != 1:
+            able = [sub for sub in choices if _may_be_for(sub, root, value)]
+            if len(able) != 1:
                 return None
-            schema = others[0]
+            schema = able[0]
         else:
             return schema
     return None
+
+
+def _may_be_for(schema: Any, root: Any, value: Any) -> bool:
+    """Whether a schema is one that a value of such a kind and such names can be meant for."""
+    for _ in range(_NESTED_MOST):
+        if not isinstance(schema, Mapping) or "$ref" not in schema:
+            break
+        schema = resolve(schema["$ref"], root)
+    if not isinstance(schema, Mapping) or "anyOf" in schema or "oneOf" in schema:
+        return schema is not False
+    kinds = kinds_of(schema)
+    if not isinstance(value, (dict, list)):
+        return schema.get("type") != "null"
+    if kinds and ("object" if isinstance(value, dict) else "array") not in kinds:
+        return False
+    return isinstance(value, list) or _has_its_names(schema, value)
+
+
+def _has_its_names(schema: Schema, value: dict[str, Any]) -> bool:
+    named = schema.get("properties") or {}
+    if not value.keys() >= set(schema.get("required", ())):
+        return False
+    if schema.get("additionalProperties") is False and not value.keys() <= named.keys():
+        return False
+    for name, sub in named.items():
+        if name in value and isinstance(sub, Mapping):
+            tags = [sub["const"]] if "const" in sub else sub.get("enum", ())
+            if len(tags) == 1 and value[name] != tags[0]:
+                return False
+    return True
 
 
 def _from_text(text: str, schema: Schema, kinds: set[str], root: Any, depth: int) -> Any:
@@ -142,7 +172,7 @@ def _members(value: dict[str, Any], schema: Schema, root: Any, depth: int) -> di
 def with_defaults(value: Any, schema: Any, root: Any = None) -> Any:
     """`value` with a schema's defaults for the names that it leaves out."""
     root = schema if root is None else root
-    schema = _followed(schema, root)
+    schema = _followed(schema, root, value)
     if schema is None:
         return value
     if isinstance(value, list):

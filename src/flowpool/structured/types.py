@@ -38,7 +38,11 @@ def of_type(kind: Any) -> tuple[Made, Convert]:
         return _of_pydantic(kind)
     try:
         schema = msgspec.json.schema(kind)
-    except (TypeError, NameError) as error:
+    except NameError as error:
+        raise InvalidInput(
+            f"Skill(output={_name(kind)}): {error}: define the types it names at the top of a module."
+        ) from None
+    except TypeError as error:
         why = str(error).splitlines()[0]
         raise InvalidInput(
             f"Skill(output={_name(kind)}): {why}; pass a dataclass, a pydantic model, a TypedDict, a Literal, an "

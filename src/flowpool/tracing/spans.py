@@ -32,6 +32,8 @@ class Target:
     def __init__(
         self, provider: str, model: str, endpoint: Endpoint, options: Mapping[str, object]
     ) -> None:
+        if provider == "any-llm":
+            provider, _, model = model.partition("/")
         self.name = f"{names.CHAT} {model}"
         self.metrics: dict[str, Any] = {
             names.OPERATION: names.CHAT,

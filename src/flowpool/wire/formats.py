@@ -19,7 +19,8 @@ PLAIN_JSON = "Answer with one JSON value and nothing else."
 _FORMAT_WORDS = (
     *("response_format", "responseformat", "json_schema", "jsonschema", "json_object", "json mode"),
     *("output_config", "output_format", "responsemimetype", "response_mime_type", "text.format"),
-    *("structured output", "schema", "guided", "grammar", "tool_choice"),
+    *("response format", "output format", "structured_output", "structured output", "schema"),
+    *("guided", "grammar", "tool_choice"),
 )
 
 

@@ -28,6 +28,7 @@ _AUTH: dict[AuthStyle, tuple[str, str]] = {
 _USUAL_AUTH: dict[str, AuthStyle] = {
     "openai-chat": "bearer",
     "openai-responses": "bearer",
+    "any-llm": "bearer",
     "anthropic": "x-api-key",
     "gemini": "x-goog-api-key",
 }
