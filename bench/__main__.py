@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.rates.command import main as rates_table
+from bench.store import store
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
 PAGE = "<html><head><title>A page to read</title></head><body><p>Some words.</p></body></html>"
@@ -195,7 +196,7 @@ def _bounded(name: str, wall: float, bound: float, bar: float) -> Row:
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     bench.__name__: bench
-    for bench in (cpu_per_item, waves, wide, busy, stages, memory, data, rates, startup)
+    for bench in (cpu_per_item, waves, wide, busy, stages, memory, data, store, rates, startup)
 }
 
 

@@ -70,11 +70,6 @@ _SKILL_FIELDS = {
 
 def write(runner: Runner, path: Path) -> None:
     """Writes a runner's definition to a YAML file."""
-    path.write_text(dump(runner), encoding="utf-8")
-
-
-def dump(runner: Any) -> str:
-    """A runner's definition as YAML; raises `InvalidInput` for what a file can't hold."""
     from ruamel.yaml import YAML
 
     yaml: Any = YAML(typ="safe", pure=True)
@@ -85,7 +80,7 @@ def dump(runner: Any) -> str:
     yaml.representer.add_representer(str, _represent_text)
     text = io.StringIO()
     yaml.dump(describe(runner), text)
-    return text.getvalue()
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 def _represent_text(representer: Any, text: str) -> Any:
@@ -104,14 +99,15 @@ def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Ru
     function outside flowpool unless `trusted`.
     """
     try:
-        return parse(_read_text(path), api_key=api_key, trusted=trusted)
+        return build(_load(path), api_key=api_key, trusted=trusted)
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from None
 
 
-def parse(text: str, *, api_key: str | None = None, trusted: bool = False) -> Runner:
-    """The runner that a YAML text defines; raises as `read`, without the file's name."""
-    return _Builder(api_key, trusted).runner(_load(text), "")
+def build(data: Any, *, api_key: str | None = None, trusted: bool = False) -> Runner:
+    """The runner that plain data defines, as `describe` gives it; raises as `read`, without the file's name."""
+    runner: Runner = _Builder(api_key, trusted).runner(data, "")
+    return runner
 
 
 def describe(runner: Runner) -> dict[str, Any]:
@@ -191,7 +187,10 @@ def _class_path(tool: Tool) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _read_text(path: Path) -> str:
+def _load(path: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
     if not path.is_file():
         raise InvalidInput("no such file.")
     if path.stat().st_size > MAX_BYTES:
@@ -199,19 +198,12 @@ def _read_text(path: Path) -> str:
             f"larger than {MAX_BYTES:,} bytes: a chain's file is text that people write."
         )
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidInput("not UTF-8 text.") from None
-
-
-def _load(text: str) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
+        text = path.read_text(encoding="utf-8")
         yaml = YAML(typ="safe", pure=True)
         _check_events(yaml.parse(text))
         return yaml.load(text)
+    except UnicodeDecodeError:
+        raise InvalidInput("not UTF-8 text.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark is not None else ""

@@ -106,9 +106,30 @@ def _parts(value: Any, error: CantEncode) -> Any:
 
 def _dump(value: Any, to_json: Callable[[Any], bytes]) -> bytes:
     try:
-        return to_json(_plain(value, 0))
+        return to_json(value if _is_plain(value, 0) else _plain(value, 0))
     except UnicodeEncodeError:  # half of a character, somewhere
         return to_json(_plain(value, 0, whole_text=False))
+
+
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether the value is of JSON's types alone, as most are: then it stands as it is."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is dict:
+        return (
+            depth < MOST_DEEP
+            and TAG not in value
+            and all(type(name) is str for name in value)
+            and all(type(one) is str or _is_plain(one, depth + 1) for one in value.values())
+        )
+    if kind is list:
+        return depth < MOST_DEEP and all(
+            type(one) is str or _is_plain(one, depth + 1) for one in value
+        )
+    if kind is int:
+        return bool(-(2**63) <= value < 2**64)
+    return kind is float and isfinite(value)
 
 
 def _plain(value: Any, depth: int, whole_text: bool = True) -> Any:

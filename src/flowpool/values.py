@@ -192,7 +192,7 @@ class Reply(Struct, frozen=True):
     request_id: str = ""
 
 
-class Attempt(Struct, frozen=True):
+class Attempt(Struct, frozen=True, gc=False):
     """One request of a call, as it went.
 
     step: the step that made it. model: `provider/model`. started: seconds of the run's loop clock. status: the HTTP

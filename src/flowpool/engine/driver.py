@@ -337,10 +337,16 @@ class Run:
             if self._stopping:
                 source.put_back([entry])
                 break
-            if self._journal is None:
-                await carry(*entry, None)
-            else:
-                await self._meet(self._journal, *entry)
+            log = None
+            if self._journal is not None:
+                known = self._meet(self._journal, *entry)
+                if isinstance(known, Record):
+                    self._met += 1
+                    if self._met % BREATH == 0:
+                        await asyncio.sleep(0)
+                    continue
+                log = known
+            await carry(*entry, log)
             size = self._size()
             if places.taken > size or places.wanted:
                 break
@@ -377,23 +383,19 @@ class Run:
 
     # Flows
 
-    async def _meet(self, journal: Journal, index: int, item: Any) -> None:
-        """Carries an item unless its end is in the journal."""
-        known: ItemLog | Record | None = None
-        if isinstance(item, Mapping):  # others fail as they would without a journal
-            try:
-                known = journal.meet(index, item)
-            except InvalidItem as error:
-                known = Record(index, item, Status.FAILED, error=error)
-        if not isinstance(known, Record):
-            carry = self._carry if self._tracer is None else self._carry_traced
-            await carry(index, item, known)
-            return
-        self._counts[Status.RUNNING] += 1
-        self._tell(known)
-        self._met += 1
-        if self._met % BREATH == 0:
-            await asyncio.sleep(0)
+    def _meet(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
+        """The item's part of the journal; or its record, of which is told, where it has one."""
+        if not isinstance(item, Mapping):
+            return None  # it fails as it would without a journal
+        known: ItemLog | Record
+        try:
+            known = journal.meet(index, item)
+        except InvalidItem as error:
+            known = Record(index, item, Status.FAILED, error=error)
+        if isinstance(known, Record):
+            self._counts[Status.RUNNING] += 1
+            self._tell(known)
+        return known
 
     def _tell(self, record: Record) -> None:
         """An item has ended, for all to know."""

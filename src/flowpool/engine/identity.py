@@ -58,9 +58,14 @@ def of_call(step: Step, definition: bytes, variables: Mapping[str, Any]) -> byte
         return None
 
 
-def of_item(variables: Mapping[str, Any], key: Any = None) -> bytes:
-    """What tells an item from others: its content, or what its pool's `key` gave; raises `CantEncode`."""
-    return digest("item", variables) if key is None else digest("key", key)
+def of_item(variables: Mapping[str, Any]) -> bytes:
+    """What tells an item from others by its content; raises `CantEncode`."""
+    return digest("item", variables)
+
+
+def of_key(key: Any) -> bytes:
+    """What tells an item from others by what its pool's `key` gave for it; raises `CantEncode`."""
+    return digest("key", key)
 
 
 def _given(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
+from array import array
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,7 +27,7 @@ from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
 from flowpool.results import Record
 from flowpool.store.claims import Claims
 from flowpool.store.file import Store
-from flowpool.store.reading import Reader
+from flowpool.store.reading import Known, Reader
 from flowpool.store.rows import AttemptRow, Batch, ItemRow, ResultRow, RunInfo, StepRow
 from flowpool.values import Attempt, Status
 
@@ -35,6 +38,9 @@ class Pass(Struct):
     """One reading of a pool's items, from the first to the last, over any number of runs: who is which row."""
 
     own: Claims | None = None
+    listed: array[int] | None = (
+        None  # each item's row by its index, where all were written down at first
+    )
     prior: Claims | None = None  # over the rows of a run whose steps may be of use
     rows: dict[int, int] = field(default_factory=dict)  # of items that aren't done, by index
 
@@ -106,6 +112,8 @@ class Journal:
         self._tell: Callable[[Record], None] = _nobody
         self._fail: Callable[[StoreFailed], None] = _nobody
         self._go_on: Callable[[], None] = lambda: None
+        self._has_types = outputs.has_types(terms.runner)
+        self._ahead: deque[Known] = deque()
         self._batch = Batch()
         self._told: list[Record] = []
         self._unsafe = 0  # ends that aren't written yet
@@ -149,17 +157,20 @@ class Journal:
     async def register(self) -> None:
         """Writes down the items that are new, before any is run: so the store alone can go on with them."""
         items = self._terms.items
-        if items is None or self._pass.own is not None:
+        if items is None or self._pass.listed is not None:
             return  # only reading them tells; or they were written down when this reading of them began
         claims = Claims(self.run.id, self._reader.last_item(self.run.id))
+        listed = self._pass.listed = array("q")
         for index, item in enumerate(items):
+            row = 0
             if isinstance(item, Mapping):
                 try:
                     hash = self._hash(item)
-                    if claims.claim(hash, self._reader) is None:
-                        self._add(hash, item)
+                    known = claims.claim(hash, self._reader)
+                    row = -self._add(hash, item) if known is None else known.id
                 except InvalidItem as error:
                     raise InvalidInput(f"items[{index}]: {error}") from None
+            listed.append(row)
             if len(self._batch.items) >= self.CHUNK:
                 await self.flush()
         await self.flush()
@@ -171,25 +182,39 @@ class Journal:
         """The item's log; or its record, when it ended in an earlier run. Raises `InvalidItem`."""
         rows = self._pass.rows
         if index in rows:  # met before, in this reading
-            return ItemLog(self, rows[index], self._steps(rows[index], None))
+            return ItemLog(self, rows[index], self._reader.steps(rows[index]))
+        row, known, hash = self._find(index, item)
+        if known is not None and known.ended is not None and self._is_over(known.ended[0]):
+            if known.ended[0] != Status.DONE:
+                rows[index] = row  # a retry of this run will meet it again
+            record = known.record(index, item)
+            return self._restored(record) if self._has_types else record
+        rows[index] = row
+        return ItemLog(self, row, self._steps(row if known else None, item, hash))
+
+    def _find(self, index: int, item: Any) -> tuple[int, Known | None, bytes | None]:
+        """The item's row, what it holds where it isn't new, and the item's hash where that was needed."""
+        listed = self._pass.listed
+        if listed is not None:
+            row = listed[index]
+            return abs(row), self._row(row) if row > 0 else None, None
         if self._pass.own is None:
             self._pass.own = Claims(self.run.id, self._reader.last_item(self.run.id))
-            if self._prior is not None:
-                last = self._reader.last_item(self._prior.id)
-                self._pass.prior = Claims(self._prior.id, last)
         hash = None if self._terms.in_order else self._hash(item)
         known = self._pass.own.claim(hash, self._reader)
-        if known is not None and self._is_over(known.status):
-            if known.status is not Status.DONE:
-                rows[index] = known.id  # a retry of this run will meet it again
-            return self._restored(known.record(index, item))
-        if known is None:
-            assert hash is not None
-            row = self._add(hash, item)
-        else:
-            row = known.id
-        rows[index] = row
-        return ItemLog(self, row, self._steps(row if known else None, hash))
+        if known is not None:
+            return known.id, known, hash
+        assert hash is not None
+        return self._add(hash, item), None, hash
+
+    def _row(self, row: int) -> Known:
+        """A row of the store; those that are asked for in their order are read many at once."""
+        ahead = self._ahead
+        while ahead and ahead[0].id < row:
+            ahead.popleft()
+        if not ahead or ahead[0].id != row:
+            self._ahead = ahead = deque(self._reader.items_after(self.run.id, row - 1))
+        return ahead.popleft()
 
     def _restored(self, record: Record) -> Record:
         if record.status is not Status.DONE:
@@ -197,44 +222,46 @@ class Journal:
         output = outputs.restored(self._terms.runner, record.output)
         return structs.replace(record, output=output)
 
-    def _is_over(self, status: Status) -> bool:
-        return status is Status.DONE or (status is Status.FAILED and not self._terms.retry_failed)
+    def _is_over(self, status: int) -> bool:
+        return status == Status.DONE or not self._terms.retry_failed
 
     def _hash(self, item: Mapping[str, Any]) -> bytes:
+        """What tells the item from others."""
         key = self._terms.key
-        if key is None:
-            value = None
-        elif callable(key):
-            value = key(item)
-        elif key in item:
-            value = item[key]
-        else:
-            raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
         try:
-            return identity.of_item(item, value)
+            if key is None:
+                return identity.of_item(item)
+            if not callable(key) and key not in item:
+                raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
+            return identity.of_key(key(item) if callable(key) else item[key])
         except CantEncode as error:
             raise InvalidItem(
                 f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
             ) from None
 
     def _add(self, hash: bytes, item: Mapping[str, Any]) -> int:
+        json = None
+        with suppress(
+            CantEncode
+        ):  # told apart all the same, but only the script can bring it again
+            json = encode(item)
         row = self._store.new_item()
-        try:
-            variables = encode(item)
-        except CantEncode:  # told apart by its key; only the script can bring it again
-            variables = None
-        self._batch.items.append(ItemRow(row, hash, variables))
+        self._batch.items.append(ItemRow(row, hash, json))
         return row
 
-    def _steps(self, row: int | None, hash: bytes | None) -> dict[str, tuple[bytes, bytes]]:
+    def _steps(
+        self, row: int | None, item: Any, hash: bytes | None
+    ) -> dict[str, tuple[bytes, bytes]]:
         """The answers that an item's steps have, in this run or in one that had the same steps."""
         if not self._terms.keeps_steps:
             return {}
         steps = self._reader.steps(row) if row is not None else {}
-        if not steps and hash is not None and self._pass.prior is not None:
-            known = self._pass.prior.claim(hash, self._reader)
-            steps = self._reader.steps(known.id) if known is not None else {}
-        return steps
+        if steps or self._prior is None:
+            return steps
+        if self._pass.prior is None:
+            self._pass.prior = Claims(self._prior.id, self._reader.last_item(self._prior.id))
+        known = self._pass.prior.claim(hash or self._hash(item), self._reader)
+        return self._reader.steps(known.id) if known is not None else {}
 
     def answer(self, call: bytes) -> Any:
         """The output that a call had in any item of the store, or `MISSING`."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from flowpool import definition
-from flowpool.encoding import CantEncode, digest, encode
+from flowpool.encoding import CantEncode, decode, digest, encode
 from flowpool.engine import identity
 from flowpool.engine.journal import Journal, Key, Terms
 from flowpool.engine.outputs import restored
@@ -129,7 +129,7 @@ class Keeper:
         """What is written down of the run itself, so that the store alone can go on with it."""
         text, obstacle = None, None
         try:
-            text = definition.dump(self._runner)
+            text = encode(definition.describe(self._runner)).decode()
         except InvalidInput as error:
             obstacle = str(error)
         source = None
@@ -167,7 +167,7 @@ def restored_runner(path: str | Path, run: RunInfo, *, trusted: bool) -> Any:
     if run.definition is None:
         raise InvalidInput(f"{path}: {run.obstacle} Pass it: Pool.load({str(path)!r}, runner).")
     try:
-        return definition.parse(run.definition, trusted=trusted)
+        return definition.build(decode(run.definition.encode()), trusted=trusted)
     except InvalidInput as error:
         raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
 

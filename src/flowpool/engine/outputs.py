@@ -25,6 +25,13 @@ def restored(runner: Runner, output: Any) -> Any:
     return _each_answer(runner, output, _load)
 
 
+def has_types(runner: Runner) -> bool:
+    """Whether its outputs may be of other kinds than JSON's own, and so need `restored`."""
+    if isinstance(runner, Skill):
+        return runner.answer.kind is not None
+    return isinstance(runner, Chain) and any(has_types(step.runner) for step in runner.stages[-1])
+
+
 def _each_answer(runner: Runner, output: Any, change: Callable[[Skill, Any], Any]) -> Any:
     """The output with each skill's typed answer in it changed."""
     if isinstance(runner, Skill):

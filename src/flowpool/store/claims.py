@@ -51,10 +51,6 @@ class Claims:
                 return known
         return None
 
-    def forget_rows(self) -> None:
-        """What was read ahead may have changed since."""
-        self._coming.clear()
-
     def _next(self, rows: Rows) -> Known | None:
         """The next row in order that nobody claimed."""
         while True:

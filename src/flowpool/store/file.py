@@ -240,8 +240,8 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
         item,
         attempt.step,
         attempt.model,
-        round(attempt.started + epoch, 6),
-        round(attempt.seconds, 6),
+        attempt.started + epoch,
+        attempt.seconds,
         attempt.status,
         attempt.error,
         usage.input_tokens,
@@ -262,13 +262,13 @@ def _result_columns(item: int, record: Record, output: Columns, epoch: float) ->
         None if error is None else type(error).__name__,
         None if error is None else str(error),
         record.model,
-        round(record.started + epoch, 6),
-        round(record.duration, 6),
+        record.started + epoch,
+        record.duration,
         record.attempts,
         usage.input_tokens,
         usage.output_tokens,
         usage.cached_input_tokens,
-        record.cost,
+        record.cost if record.model else None,
     )
 
 

@@ -21,6 +21,7 @@ from flowpool.store.schema import VERSION
 from flowpool.values import Status, Usage
 
 CHUNK = 1000
+_DONE = int(Status.DONE)
 _RESULT = """status, output, output_zstd, error, message, model, started, seconds, attempts,
     input_tokens, output_tokens, cached_input_tokens"""
 
@@ -32,19 +33,16 @@ class Known(Struct, frozen=True):
     hash: bytes
     ended: tuple[Any, ...] | None
 
-    @property
-    def status(self) -> Status:
-        return Status.PENDING if self.ended is None else Status(self.ended[0])
-
     def record(self, index: int, variables: Any) -> Record:
         """How the item ended, as its pool tells of it."""
         assert self.ended is not None
         status, text, frame, error, message, model, started, seconds, attempts, *tokens = self.ended
+        done = status == _DONE
         return Record(
             index,
             variables,
-            Status(status),
-            decode(unpack(text, frame)) if status == Status.DONE else None,
+            Status.DONE if done else Status(status),
+            decode(unpack(text, frame)) if done else None,
             None if error is None else restored_error(error, message),
             started,
             seconds,
@@ -71,11 +69,14 @@ class Reader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._indexed: set[str] = set()
         if not self.path.is_file():
             raise StoreRefused(f"{path}: no such file.")
         try:
             uri = f"file:{quote(str(self.path.resolve()))}?mode=ro"
-            self._db = sqlite3.connect(uri, uri=True, timeout=BUSY, check_same_thread=False)
+            self._db = sqlite3.connect(
+                uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
+            )
         except sqlite3.Error as error:
             raise StoreRefused(f"{path}: {in_words(error)}.") from None
         try:
@@ -139,8 +140,13 @@ class Reader:
         return self._known("run = ? AND items.id > ? ORDER BY items.id LIMIT ?", run, item, limit)
 
     def items_like(self, run: int, hash: bytes) -> list[Known]:
-        """The run's items of this hash, in order."""
-        return self._known("run = ? AND hash = ? ORDER BY items.id", run, hash)
+        """The items of this hash that the run had at the first such call, in order."""
+        self._index(
+            f"hashes_{run}", "SELECT hash AS key, id AS value FROM items WHERE run = ?", run
+        )
+        return self._known(
+            f"items.id IN (SELECT value FROM hashes_{run} WHERE key = ?) ORDER BY items.id", hash
+        )
 
     def steps(self, item: int) -> dict[str, tuple[bytes, bytes]]:
         """The steps that an item has been through: each one's call and its output as JSON, by its place."""
@@ -148,11 +154,14 @@ class Reader:
         return {step: (call, unpack(*output)) for step, call, *output in rows}
 
     def answer(self, call: bytes) -> bytes | None:
-        """The output of a call that any item of the store has made, as JSON; None when none has."""
-        row = self._db.execute(
-            "SELECT output, output_zstd FROM steps WHERE call = ? LIMIT 1", (call,)
-        ).fetchone()
-        return None if row is None else unpack(*row)
+        """The output, as JSON, of a call that any item had made at the first such question; None when none had."""
+        self._index("calls", "SELECT call AS key, rowid AS value FROM steps")
+        rows = self._all(
+            "SELECT output, output_zstd FROM steps "
+            "WHERE rowid IN (SELECT value FROM calls WHERE key = ?) LIMIT 1",
+            call,
+        )
+        return unpack(*rows[0]) if rows else None
 
     def variables(self, run: int) -> Iterator[Any]:
         """Each item's variables, in order."""
@@ -183,6 +192,14 @@ class Reader:
             for number, *columns in rows:
                 yield number, decode(unpack(*columns))
             last = rows[-1][0]
+
+    def _index(self, name: str, pairs: str, *values: Any) -> None:
+        """An index of this reader's own: most never need one, and kept in the store it would slow each write."""
+        if name in self._indexed:
+            return
+        self._indexed.add(name)
+        self._all(f"CREATE TEMP TABLE {name} AS {pairs}", *values)
+        self._all(f"CREATE INDEX temp.{name}_by_key ON {name} (key)")
 
     def _known(self, where: str, *values: Any) -> list[Known]:
         rows = self._all(

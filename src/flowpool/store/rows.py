@@ -1,4 +1,4 @@
-"""What the store holds, as it is written and read. Plain data."""
+"""What the store holds, as it is written and read. Plain data; rows hold no cycles, so nothing looks for any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowpool.results import Record
 from flowpool.values import Attempt
 
 
-class ItemRow(Struct, frozen=True):
+class ItemRow(Struct, frozen=True, gc=False):
     """An item: its number in the store, what tells it from others, and its variables as JSON."""
 
     id: int
@@ -18,7 +18,7 @@ class ItemRow(Struct, frozen=True):
     input: bytes | None  # None for what can only come from the script again
 
 
-class StepRow(Struct, frozen=True):
+class StepRow(Struct, frozen=True, gc=False):
     """A step's answer for an item; `call`: 16 bytes of the step's definition and inputs."""
 
     item: int
@@ -27,14 +27,14 @@ class StepRow(Struct, frozen=True):
     output: bytes
 
 
-class AttemptRow(Struct, frozen=True):
+class AttemptRow(Struct, frozen=True, gc=False):
     """One attempt of an item's call."""
 
     item: int
     attempt: Attempt
 
 
-class ResultRow(Struct, frozen=True):
+class ResultRow(Struct, frozen=True, gc=False):
     """How an item ended; its output as JSON."""
 
     item: int

@@ -11,7 +11,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id INTEGER PRIMARY KEY,
             name TEXT NOT NULL,
             fingerprint BLOB NOT NULL,  -- 16 bytes that tell the runner's definition from others
-            definition TEXT,            -- the runner as YAML; NULL where it can't be written down
+            definition TEXT,            -- the runner as JSON; NULL where it can't be written down
             obstacle TEXT,              -- why it can't
             source TEXT,                -- where the items come from, as JSON; NULL where only Python knows
             settings TEXT NOT NULL,     -- what the pool was told, as JSON
@@ -29,7 +29,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             input TEXT,                 -- its variables as JSON, while short
             input_zstd BLOB             -- the same as a zstd frame, else
         )""",
-        "CREATE INDEX items_by_hash ON items (run, hash)",
         """CREATE TABLE results (
             item INTEGER PRIMARY KEY,
             status INTEGER NOT NULL,    -- 2 done, 3 failed; items without a row are still to do
@@ -54,7 +53,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             output_zstd BLOB,
             PRIMARY KEY (item, step)
         )""",
-        "CREATE INDEX steps_by_call ON steps (call)",
         """CREATE TABLE attempts (
             run INTEGER NOT NULL,
             item INTEGER NOT NULL,
