@@ -6,18 +6,24 @@ import datetime
 import gzip
 import io
 import json
+import subprocess
+import sys
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flowpool import Chain, Pool, Record, Results, Status, Usage, read
 from flowpool.data.appending import PackedSink
 from flowpool.data.compression import open_to_read
 from flowpool.data.layout import Layout
 from flowpool.data.parquet import ParquetWriter
+from flowpool.data.plain import as_text
 from flowpool.data.writers import open_writer
 from flowpool.errors import BadRequest, InvalidInput
 
@@ -130,12 +136,107 @@ def test_parquet_that_was_killed_goes_on_from_its_parts(tmp_path: Path) -> None:
         clock[0] += 4
         killed.write(record(index, "x"))
     assert not path.exists()
+    with pytest.raises(InvalidInput, match="holds rows of a run that was cut: append=True goes on"):
+        open_writer(path)
     with open_writer(path, append=True) as writer:
         assert writer.rows == 3  # a part every ten seconds; the last two rows were in memory
         for index in range(3, 6):
             writer.write(record(index, "y"))
     assert [row["output"] for row in written(path)] == ["x"] * 3 + ["y"] * 3
     assert [found.name for found in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_parquet_that_was_killed_once_it_was_joined_has_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.parquet"
+    monkeypatch.setattr("flowpool.data.parquet.PART_ROWS", 2)
+    killed = ParquetWriter(path, Layout())
+    for index in range(6):
+        killed.write(record(index, "x"))
+    monkeypatch.setattr(killed, "_put_in_place", lambda: None)
+    killed.close()
+    assert [found.name for found in tmp_path.iterdir()] == ["out.parquet.joined"]
+    with open_writer(path, append=True) as writer:
+        assert writer.rows == 6
+        writer.write(record(6, "x"))
+    assert [row["n"] for row in written(path)] == list(range(7))
+    assert [found.name for found in tmp_path.iterdir()] == ["out.parquet"]
+
+
+KILLED = """
+import sys
+from flowpool import Record, Status
+from flowpool.data import parquet
+from flowpool.data.writers import open_writer
+parquet.PART_ROWS = 50
+with open_writer(sys.argv[1], append=True) as writer:
+    print(writer.rows, flush=True)
+    for n in range(writer.rows, writer.rows + int(sys.argv[2])):
+        writer.write(Record(n, {"n": n, "text": 'a "long"\\nline ' * 20}, Status.DONE, n * 2))
+        if n % 100 == 99:
+            print(n, flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet", "out.jsonl.gz"])
+def test_a_process_that_is_killed_while_it_writes_leaves_whole_rows_to_go_on_from(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    command = [sys.executable, "-c", KILLED, str(path)]
+    for kill_after in (2, 5):
+        with subprocess.Popen([*command, "1000000"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(kill_after):
+                process.stdout.readline()
+            process.kill()
+    last = subprocess.run([*command, "10"], capture_output=True, text=True, check=True)
+    numbers = [int(row["n"]) for row in read(path)]
+    assert numbers == list(range(int(last.stdout.split()[0]) + 10))
+    if not name.endswith(".gz"):  # a packed file may keep a second's rows back
+        assert len(numbers) > 500
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+
+
+CELLS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.lists(st.text(max_size=3), max_size=2)
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(
+    st.sampled_from(["rows.csv", "rows.tsv", "rows.jsonl", "rows.jsonl.zst"]),
+    st.lists(st.tuples(st.text(), CELLS), min_size=1, max_size=5),
+    st.integers(0, 400),
+)
+def test_what_was_written_is_read_back_and_goes_on_after_any_cut(
+    name: str, cells: list[tuple[str, Any]], cut: int
+) -> None:
+    records = [record(n, answer, n=n, text=text) for n, (text, answer) in enumerate(cells)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        with open_writer(path) as writer:
+            for one in records:
+                writer.write(one)
+        path.write_bytes(path.read_bytes()[:cut])
+        with open_writer(path, append=True) as writer:
+            for one in records[writer.rows :]:
+                writer.write(one)
+        texts = name.endswith("sv")
+        expected = [
+            {"n": n, "text": text, "output": answer} for n, (text, answer) in enumerate(cells)
+        ]
+        found = written(path)
+        assert [row["text"] for row in found] == [text for text, _ in cells]
+        if not texts:
+            assert found == expected
+        else:
+            assert [row["output"] for row in found] == [as_text(answer) for _, answer in cells]
 
 
 def test_parquet_has_row_groups_of_bounded_size_and_columns_of_all_parts(

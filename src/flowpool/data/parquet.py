@@ -26,6 +26,7 @@ PART_CHARACTERS = 8_000_000
 PART_SECONDS = 10.0
 GROUP_ROWS = 1 << 16
 GROUP_BYTES = 1 << 24
+_JOINED = "all.unfinished"
 
 
 class ParquetWriter(Writer):
@@ -43,7 +44,8 @@ class ParquetWriter(Writer):
         super().__init__(str(path), layout)
         load_pyarrow("to write Parquet")
         self._file = path
-        self._folder = path.with_name(path.name + ".parts")
+        self._folder = parts_of(path)
+        self._joined = path.with_name(path.name + ".joined")
         self._types = {} if schema is None else {field.name: field.type for field in schema}
         self._now = now
         self._waiting: list[dict[str, Any]] = []
@@ -51,11 +53,11 @@ class ParquetWriter(Writer):
         self._since = now()
         self._parts: list[Path] = []
         if append:
+            self._put_in_place()
             self._parts = [path] if path.is_file() and path.stat().st_size else []
             self._parts += sorted(self._folder.glob("*.parquet"))
             self.rows = sum(_rows_in(part) for part in self._parts)
-        elif self._folder.is_dir():
-            shutil.rmtree(self._folder)
+        self._append = append
 
     def write(self, record: Record) -> None:
         row = self.layout.row(record)
@@ -91,6 +93,10 @@ class ParquetWriter(Writer):
             return
         from pyarrow.parquet import write_table
 
+        if not self._append:  # what an earlier run left goes once there is something in its place
+            for left in (self._folder, self._joined):
+                shutil.rmtree(left, ignore_errors=True)
+            self._append = True
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{len(self._parts):06}.parquet"
         unfinished = part.with_suffix(".unfinished")
@@ -104,12 +110,19 @@ class ParquetWriter(Writer):
         from pyarrow.parquet import ParquetFile, ParquetWriter, read_schema
 
         schema = self._ordered(unified([read_schema(part) for part in self._parts]))
-        unfinished = self._folder / "joined.unfinished"
-        with ParquetWriter(unfinished, schema) as file:
+        with ParquetWriter(self._folder / _JOINED, schema) as file:
             for group in _groups(self._tables(ParquetFile, schema)):
                 file.write_table(group)
                 _give_back()
-        os.replace(unfinished, self._file)
+        # From here on the parts don't count: a kill between the next two lines must not add them again.
+        os.rename(self._folder, self._joined)
+        self._put_in_place()
+
+    def _put_in_place(self) -> None:
+        """Moves the file that was joined to where it belongs."""
+        if (self._joined / _JOINED).is_file():
+            os.replace(self._joined / _JOINED, self._file)
+        shutil.rmtree(self._joined, ignore_errors=True)
 
     def _tables(self, opened: Any, schema: Any) -> Iterator[Any]:
         for part in self._parts:
@@ -122,6 +135,11 @@ class ParquetWriter(Writer):
         import pyarrow as pa
 
         return pa.schema(sorted(schema, key=lambda field: field.name in self.layout.meta))
+
+
+def parts_of(path: Path) -> Path:
+    """The folder with what is written so far of a Parquet file that isn't finished."""
+    return path.with_name(path.name + ".parts")
 
 
 def _groups(tables: Iterator[Any]) -> Iterator[Any]:

@@ -276,10 +276,15 @@ def open_writer(
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
     )
     if kind == "parquet":
-        from flowpool.data.parquet import ParquetWriter
+        from flowpool.data.parquet import ParquetWriter, parts_of
 
         if file is None:
             raise InvalidInput("Parquet can't go to standard output: name a file.")
+        if parts_of(file).is_dir() and not (append or options.get("overwrite", False)):
+            raise InvalidInput(
+                f"{parts_of(file)} holds rows of a run that was cut: append=True goes on from them, "
+                "overwrite=True drops them."
+            )
         schema = None if rows is None else rows.schema
         return ParquetWriter(file, layout, append=append, schema=schema)
     target = Target(file, append)
