@@ -15,7 +15,7 @@ import pytest
 from flowpool import Chain, File, Image, Model, Pool, Skill, files
 from flowpool.attachments import MAX_BYTES, Attachment, type_of
 from flowpool.cli.output import record_line
-from flowpool.engine.calls import MEDIA_SIZE, _size
+from flowpool.engine.routes import MEDIA_SIZE, size_of
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.pool import World
 from flowpool.simulator import Provider, SimTransport, run_virtual
@@ -285,7 +285,7 @@ def test_files_are_read_in_threads_and_the_prompts_own_once(
 
 def test_a_pictures_bytes_are_not_taken_for_words() -> None:
     said = (Message("user", (Text("Hi"), Media("image/png", data="A" * 1_000_000))),)
-    assert _size(b"x" * 1_000_100, said) == 100 + MEDIA_SIZE
+    assert size_of(b"x" * 1_000_100, said) == 100 + MEDIA_SIZE
 
 
 # Records, chains and files of definitions

@@ -54,6 +54,7 @@ ROWS: dict[int, tuple[str, ...]] = {
         *(
             "engine.attached",
             "engine.calls",
+            "engine.routes",
             "engine.flow",
             "engine.lanes",
             "engine.uses",

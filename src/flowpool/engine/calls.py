@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from flowpool.chain import Step
 from flowpool.engine.attached import Attached
-from flowpool.engine.bounds import Bounds, bounds_of
-from flowpool.engine.budget import NOTHING, PER_DOLLAR, Amount, Reservation
+from flowpool.engine.bounds import bounds_of
+from flowpool.engine.budget import NOTHING, Amount, Reservation
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.lane import Entered
 from flowpool.engine.lanes import CallLane, Lanes, Want
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
+from flowpool.engine.routes import (
+    Outcome,
+    Question,
+    Route,
+    Sent,
+    attempt_of,
+    size_of,
+    without_key,
+)
 from flowpool.engine.settings import Settings, first_told
 from flowpool.engine.spending import Spending
 from flowpool.engine.worst_case import is_free
@@ -32,25 +40,19 @@ from flowpool.errors import (
 from flowpool.logs import in_short, log
 from flowpool.model import Model
 from flowpool.skill import Skill
-from flowpool.structured import TEXT, Answer
+from flowpool.structured import TEXT
 from flowpool.values import (
     NO_USAGE,
-    Attempt,
     Call,
     Endpoint,
     HttpRequest,
-    HttpResponse,
-    Media,
     Message,
-    OutputFormat,
-    Prices,
-    Reading,
     Reply,
     Text,
     Timeouts,
     Transport,
 )
-from flowpool.wire import WIRES, Wire
+from flowpool.wire import WIRES
 from flowpool.wire.formats import refuses_format
 from flowpool.wire.limits import read_limits
 
@@ -58,62 +60,6 @@ if TYPE_CHECKING:
     from flowpool.tracing.spans import CallSpan, Tracer
 
 DEFAULT_TIMEOUT = 600.0
-SHORTEST_KEY = 8
-MEDIA_SIZE = 4_000  # characters that a picture or document is taken for until answers tell
-
-
-class Route(Struct):
-    """A model as one step calls it: where, in what words, through which lane."""
-
-    model: str
-    provider: str
-    endpoint: Endpoint
-    wire: Wire
-    transport: Transport
-    lane: CallLane
-    options: Mapping[str, Any]
-    timeouts: Timeouts
-    policy: RetryPolicy
-    key: bytes
-    name: str  # provider/model
-    template: int  # which prompt: calls of one are alike in tokens
-    place: str  # the step, as records call it
-    prices: Prices | None  # as told, where the price list isn't to be asked
-    bounds: Bounds | None = None  # where the run has a ceiling
-    target: Any = None  # how spans name it, where the run is traced
-
-    def __repr__(self) -> str:
-        return f"Route({self.name})"  # the key stays out of sight
-
-
-class Question(Struct, frozen=True):
-    """What is asked: the conversation so far, and what the answer must be."""
-
-    said: tuple[Message, ...]
-    answer: Answer
-    retries: int = 0  # how often an answer that doesn't fit is asked for again
-
-    def after(self, reply: Reply, error: InvalidOutput) -> Question:
-        """The same asked again, with what was wrong."""
-        wrong = Message("assistant", (Text(reply.text),))
-        correction = Message("user", (Text(self.answer.correction(error)),))
-        return replace(self, said=(*self.said, wrong, correction))
-
-
-class Sent(NamedTuple):
-    """A route's request, and how it asks for the answer's format."""
-
-    request: HttpRequest
-    output: OutputFormat | None
-    size: int  # characters of text that it is like in tokens
-
-
-class Outcome(NamedTuple):
-    """What an attempt gave: a reply or why not, and what its headers say of the limits."""
-
-    result: Reply | CallError
-    readings: tuple[Reading, ...] = ()
-    status: int | None = None  # of a failure's HTTP answer, if there was one
 
 
 class Calls:
@@ -263,7 +209,7 @@ class Calls:
                     lost = reserved.worst
                 if flow.log is not None:
                     cut = NotFinished("cut off")
-                    flow.log.attempted(_attempt(route, entered.at, now(), cut, lost))
+                    flow.log.attempted(attempt_of(route, entered.at, now(), cut, lost))
                 self._lanes.left(route.lane, entered)
                 raise
             result = outcome.result
@@ -271,7 +217,7 @@ class Calls:
             if spending is not None and reserved is not None:
                 lost = _settle(spending, reserved, route, outcome)
             if flow.log is not None:
-                flow.log.attempted(_attempt(route, entered.at, now(), result, lost))
+                flow.log.attempted(attempt_of(route, entered.at, now(), result, lost))
             if type(result) is Reply:
                 flow.bill(route.name, result.usage, route.prices)
                 self._patience.answered()
@@ -330,6 +276,8 @@ class Calls:
             assert route.bounds is not None
             body = requests[id(route)].request.body
             worst[id(route)] = route.bounds.of(body, question.said)
+        if len(routes) == 1:
+            return routes, await spending.reserve(worst[id(routes[0])], rank)
         never = spending.budget.can_never_afford
         while True:
             # Of several, those that are too dear by now are left out; the cheapest is left to say so.
@@ -382,7 +330,7 @@ class Calls:
     async def _send(self, route: Route, request: HttpRequest) -> Outcome:
         """One attempt."""
         try:
-            response = _without_key(await route.transport.send(request, route.timeouts), route.key)
+            response = without_key(await route.transport.send(request, route.timeouts), route.key)
         except TransportError as error:
             return Outcome(error)
         return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
@@ -393,7 +341,7 @@ class Calls:
             output = replace(output, form="words")
         call = Call(route.model, question.said, route.options, output)
         request = route.wire.build(call, route.endpoint)
-        return Sent(request, output, _size(request.body, question.said))
+        return Sent(request, output, size_of(request.body, question.said))
 
     def _ask_in_words(self, route: Route, error: CallError) -> None:
         if route.lane not in self._in_words:
@@ -468,48 +416,3 @@ def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Ou
         spending.keep(reserved)
         return reserved.worst
     return NOTHING
-
-
-def _attempt(
-    route: Route, started: float, ended: float, result: Reply | Exception, lost: Amount
-) -> Attempt:
-    """How an attempt went, to be written down."""
-    answered = result if isinstance(result, (Reply, CallError)) else None
-    return Attempt(
-        route.place,
-        route.name,
-        started,
-        ended - started,
-        200 if isinstance(result, Reply) else getattr(result, "status", None),
-        None if isinstance(result, Reply) else type(result).__name__,
-        answered.usage if answered else NO_USAGE,
-        answered.request_id if answered else "",
-        route.prices,
-        lost.cost / PER_DOLLAR,
-        lost.tokens,
-    )
-
-
-def _size(body: bytes, said: tuple[Message, ...]) -> int:
-    """A request's size as that of a text with as many tokens, about: a picture's bytes are no words."""
-    size = len(body)
-    for message in said:
-        for part in message.parts:
-            if type(part) is Media:
-                size += MEDIA_SIZE - len(part.data)
-    return size
-
-
-def _without_key(response: HttpResponse, key: bytes) -> HttpResponse:
-    """The response without the key, which some providers repeat in their error messages.
-
-    A key shorter than any real one is a placeholder such as "any", and may well be a word of the answer.
-    """
-    if len(key) < SHORTEST_KEY:
-        return response
-    headers, body = response.headers, response.body
-    if response.status != 200 and any(key.decode() in value for value in headers.values()):
-        headers = {name: value.replace(key.decode(), "***") for name, value in headers.items()}
-    elif key not in body:
-        return response
-    return HttpResponse(response.status, headers, body.replace(key, b"***"))
