@@ -64,6 +64,7 @@ class AdaptiveWindow:
     DIP = 0.97  # of the knee
     DEEP = 0.6  # of it, where latency rises with each call or is `SUSPECT` times the least seen
     SUSPECT = 1.7
+    BLUR, AVERAGED = 2.0, 32  # standard errors allowed for; answers in the mean that is compared
     PRECISION = 0.1  # of an idle server's latency: how well it should be known
     RARELY, OFTEN = 0.08, 0.4  # the share of answers from below the knee, at least and at most
     PAYS = 0.25
@@ -111,7 +112,7 @@ class AdaptiveWindow:
             self._change.saw(self.knee, ahead, load, latency, output_tokens)
         self._curve.add(ahead, load, latency, output_tokens)
         self._seen += 1
-        self._recent += (latency - self._recent) / min(32, self._seen)
+        self._recent += (latency - self._recent) / min(self.AVERAGED, self._seen)
         self._answers += 1
         self._queues += ahead
         if self._answers >= max(4, self.size // 4) and now - self._adjusted >= self.EVERY:
@@ -160,7 +161,10 @@ class AdaptiveWindow:
         """A size below the knee, when more answers from there are wanted."""
         weight = self._curve.weight
         share = min(self.OFTEN, max(self.RARELY, (knee.noise / self.PRECISION) ** 2 / weight))
-        is_deep = bend > pays or self._recent > self.SUSPECT * self._least
+        blur = 1.0 + self.BLUR * knee.noise / math.sqrt(
+            self.AVERAGED
+        )  # the least of many noisy means is low
+        is_deep = bend > pays or self._recent > self.SUSPECT * blur * self._least
         if is_deep and min(pays, knee.safe) > 1.3 * knee.seen:
             return None  # the knee isn't in sight yet
         if is_deep:
