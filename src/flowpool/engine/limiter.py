@@ -343,7 +343,7 @@ class Limiter:
                 return  # one 429 is an event, two are a limit
             pacer = Pacer.at_first_429(cost, total, sent.at, now, self._opening(index))
         self._add(dimension, pacer)
-        pacer.rest(self._paused_until)
+        pacer.rest(self._paused_until - cost / pacer.pace)
         self._ramp = False
         gauge = self.gauges.get(dimension)
         if gauge is not None and gauge.is_per_minute:
