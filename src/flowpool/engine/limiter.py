@@ -61,6 +61,7 @@ class Limiter:
         "_gauges",
         "_last_cost",
         "_last_cut",
+        "_last_refused",
         "_lean",
         "_next",
         "_pacers",
@@ -78,20 +79,15 @@ class Limiter:
     RAMP_DOUBLES = 0.5  # seconds, up to RAMP_STEEP
     RAMP_STEEP = 48.0  # calls a second; above it the ramp doubles more slowly
     RAMP_SLOWS = 2.5  # seconds: the faster it grows, the more calls meet the first 429
-    EAGER_BURST, EAGER_START, EAGER_DOUBLES = (
-        32,
-        3200.0,
-        0.01,
-    )  # the ramp of who says how many flows
+    # Of who says how many flows: so many at once, then calls a second, and seconds in which those double.
+    EAGER_BURST, EAGER_START, EAGER_DOUBLES = 50, 200.0, 0.05
     RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
     QUANTUM = 0.001  # seconds: a loop's time has no finer steps
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
     CHANCE = 100  # calls between two 429s that are no sign of a limit
     LARGE = 500.0  # tokens of a mean call from which on a limit is taken for one on tokens at first
-    LEAN, LEAN_MOST = (
-        1.5,
-        3.0,
-    )  # what refused calls' sizes must say, as the logarithm of how probable it is
+    # What refused calls' sizes must say of the dimension, as the logarithm of how much more probable it is.
+    LEAN, LEAN_MOST = 1.5, 3.0
     HALF_LIFE = 3600.0  # seconds in which what was learned before loses half its weight
     BEHIND = (
         0.99  # of the rate a minute that headers tell, where a shorter window is enforced behind it
@@ -107,7 +103,7 @@ class Limiter:
         self._next = 0.0
         self._totals = [0.0] * 5
         self._paused_until = -inf
-        self._last_cut = -inf
+        self._last_cut = self._last_refused = -inf
         self._last_cost = Cost()
         self._alone: Sent | None = (
             None  # the first of the 429s that no header explains, without those by chance
@@ -134,9 +130,41 @@ class Limiter:
     def share(self, share: float) -> None:
         for gauge in self._gauges:
             gauge.share = share
-        for _, pacer in self._pacers:
-            pacer.rate *= share / self._share  # it is measured by what we send
+        for dimension, pacer in self._pacers:
+            # It is measured by what we send.
+            pacer.rescale(share / self._share, self._totals[INDEX[dimension]])
         self._share = share
+
+    @property
+    def found_pace(self) -> float:
+        """Calls a second that the whole limit was found to allow by 429s alone; 0 while that isn't known."""
+        pacer = self.pacers.get("requests")
+        return pacer.pace / self._share if pacer is not None and not self._gauges else 0.0
+
+    @property
+    def refused_at(self) -> float:
+        """When the call was sent whose 429 was last news; 0 for none."""
+        return max(0.0, self._last_refused)
+
+    def follow(self, pace: float | None, now: float) -> None:
+        """Sends our share of `pace` calls a second, which another run found; None to look for it ourselves."""
+        pacer = self.pacers.get("requests")
+        if self._gauges or (pacer is None and (self.pacers or pace is None)):
+            return
+        if pace is not None:
+            if pacer is None:
+                pacer = Pacer(pace * self._share, 1.0, self._totals[0], now, now)
+                self._add("requests", pacer)
+                self._ramp = False
+            pacer.follow(pace * self._share)
+        elif pacer is not None and pacer.follows:
+            pacer.lead(self._totals[0], now)
+
+    def heard(self, refused: float, now: float) -> None:
+        """Another run's call, sent at `refused`, was answered 429."""
+        pacer = self.pacers.get("requests")
+        if pacer is not None and not self._gauges:
+            pacer.heard(refused, now)
 
     def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Cost:
         """What a call will take, learned from calls of the same `key` (model and template)."""
@@ -219,7 +247,7 @@ class Limiter:
         for _, pacer in self._pacers:
             pacer.rest(self._paused_until)
         if is_news:
-            self._last_cut = now
+            self._last_cut, self._last_refused = now, sent.at
         if not explained:
             self._pace(sent, now, self._which(sent.cost, dimension))
 

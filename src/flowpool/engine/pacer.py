@@ -51,6 +51,7 @@ class Pacer:
     REST = 2.0  # calls' time without any after a 429: what is refilled then is the reserve
     FIRST_REST, FIRST_CALLS = 1.0, 4.0
     LONGEST = 20.0  # seconds that one refusal after another may hold everything
+    ECHO = 0.5  # seconds in which other runs' 429s say nothing new
     MARKS = 64  # moments of a tooth that are kept
 
     def __init__(
@@ -74,10 +75,11 @@ class Pacer:
         self._hold = 0.0  # calls to go at the held rate
         self._last = now  # the pacing clock: when the last call was due
         self._burst = 0.0  # seconds that the clock may run behind: a full bucket is remembered
-        # The 429 that began the tooth: its moment, all that was sent by then, its cost; when it was known, and what
-        # was refused of calls sent after it.
+        self._cut = now  # when the last 429 was known
+        # The 429 that began the tooth: its moment, all that was sent by then, its cost; and what was refused of the
+        # calls that were sent after it.
         self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
-        self._cut, self._refused = now, 0.0
+        self._refused = 0.0
         self._marks: list[tuple[float, float]] = []  # moments of the tooth, and units sent by then
         self._opening = opening
 
@@ -170,6 +172,35 @@ class Pacer:
         self.rate = self._cap = cap
         self.is_searching = False
 
+    def lead(self, total: float, now: float) -> None:
+        """Looks for the rate itself again, from the one that it followed; `total` units were sent so far."""
+        self._cap = inf
+        self._begin_tooth(now, total, self._mean)
+        self._hold, self._step = self._longest_hold(), self.TRIAL
+
+    def rescale(self, factor: float, total: float) -> None:
+        """Our part of the limit is `factor` times what it was: as if the `total` units had been sent with it."""
+        self.rate *= factor
+        self._cap *= factor
+        self._anchor_total = total - factor * (total - self._anchor_total)
+        self._refused *= factor
+        self._marks = [(at, total - factor * (total - sent)) for at, sent in self._marks]
+        self._opening = (factor * self._opening[0], self._opening[1])
+
+    def heard(self, refused: float, now: float) -> None:
+        """Another run's call was refused, which was sent at `refused`: the bucket that we share was empty then."""
+        if refused <= self._cut + self.ECHO:
+            return
+        if self._cap < inf:
+            self._cut = now
+            self.rest(now + self.REST * self._mean / self.rate)
+            return
+        self._marks = [mark for mark in self._marks if mark[0] <= refused]
+        total = self._marks[-1][1] + self._mean if self._marks else self._anchor_total
+        if total - self._anchor_total - self._refused > self._mean:
+            self._mark(refused, total)
+            self.refused(0.0, refused, total, now)
+
     def refused(
         self, cost: float, sent: float, total: float, now: float, wait: float | None = None
     ) -> None:
@@ -193,10 +224,13 @@ class Pacer:
             self.rest(now + min(self.LONGEST, self._mean / self.rate))
         else:
             self._measure(units, cost, sent)
-            self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
-            self._refused = 0.0
-            self._marks.clear()
+            self._begin_tooth(sent, total, cost)
             self.rest(now + self.REST * self._mean / self.rate)
+
+    def _begin_tooth(self, sent: float, total: float, cost: float) -> None:
+        self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
+        self._refused = 0.0
+        self._marks.clear()
 
     def _measure(self, units: float, cost: float, sent: float) -> None:
         """The tooth is over: `units` were admitted until a call of `cost`, sent at `sent`, was refused."""

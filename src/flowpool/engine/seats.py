@@ -47,9 +47,21 @@ class Place:
             self._used,
             limit=per_minute / 60.0 if per_minute else None,
             snapshot=msgspec.json.encode(limiter.snapshot()),
+            pace=limiter.found_pace,
+            refused=limiter.refused_at,
         )
         if share != limiter.share:
             limiter.share = share
+        self._agree(now)
+
+    def _agree(self, now: float) -> None:
+        """Where the limit is found by 429s alone, one run looks for it, and is told of everybody's 429s."""
+        others = self.seat.others(now)
+        if not others:
+            return
+        leader = self.seat.leader(now)
+        self.limiter.follow(leader.pace if leader is not None else None, now)
+        self.limiter.heard(max(other.refused for other in others), now)
 
 
 class Seats:

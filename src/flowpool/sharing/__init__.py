@@ -20,7 +20,7 @@ from flowpool.sharing.seat import Seat as Seat
 from flowpool.sharing.table import FileTable, MemoryTable, Table
 from flowpool.values import Endpoint
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Sharing:

@@ -27,7 +27,8 @@ EXPIRY = 1.2
 REUSE = 10.0  # seconds after which such a run's row may be taken
 NOTE_EVERY = 1.0  # seconds between two writings of what a run has learned
 
-_BODY = Layout("<8s4d")  # id, time of writing, fraction wanted, calls a second, fraction taken
+# id, time of writing, fraction wanted, calls a second, fraction taken, the whole limit's pace, the last refusal
+_BODY = Layout("<8s6d")
 _CHECK = Layout("<I")
 _ROW = 64
 _ROWS = 256
@@ -42,13 +43,17 @@ class Other(Struct, frozen=True):
     """Another run at the same limit.
 
     share: the fraction of the limit that it takes. wanted: the fraction that it would take if it could, inf for
-    all it can get. rate: calls a second that it sends. age: seconds since it said so.
+    all it can get. rate: calls a second that it sends. age: seconds since it said so. pace: calls a second that it
+    found the whole limit to be, 0 while it knows nothing. refused: when a call of it was last answered 429, 0 for
+    never.
     """
 
     share: float
     wanted: float
     rate: float
     age: float
+    pace: float = 0.0
+    refused: float = 0.0
 
 
 class _Row(NamedTuple):
@@ -58,6 +63,8 @@ class _Row(NamedTuple):
     wanted: float
     rate: float
     taken: float
+    pace: float
+    refused: float
 
     def is_alive(self, now: float) -> bool:
         return abs(now - self.at) <= EXPIRY
@@ -96,6 +103,8 @@ class Seat:
         *,
         limit: float | None = None,
         snapshot: bytes | None = None,
+        pace: float = 0.0,
+        refused: float = 0.0,
     ) -> float:
         """Says what this run wants, and returns the share that is its until the next time.
 
@@ -104,7 +113,8 @@ class Seat:
         now: monotonic seconds, the same clock in all processes. demand: calls a second that the run would send;
         inf while calls wait for the limit, else about what it sends. used_rate: calls a second it sends.
         limit: calls a second like this run's that the whole limit allows, None while unknown. snapshot: what
-        was learned of the limit, for newcomers; None leaves what was said before. Never raises for a
+        was learned of the limit, for newcomers; None leaves what was said before. pace, refused: as in `Other`.
+        Never raises for a
         file that can't be read or written: the runs of this process then share among themselves.
 
             limiter.share = seat.publish(loop.time(), inf, 12.0, limit=50.0)
@@ -113,16 +123,27 @@ class Seat:
             return self.share
         wanted = _fraction(demand, limit)
         try:
-            self._take_turn(now, wanted, used_rate, snapshot)
+            self._take_turn(now, wanted, used_rate, snapshot, (pace, refused))
         except OSError:
             self._table.close()
             self._table, self._rows, self._place = self._fallback(), {}, None
-            self._take_turn(now, wanted, used_rate, snapshot)
+            self._take_turn(now, wanted, used_rate, snapshot, (pace, refused))
         return self.share
 
     def others(self, now: float) -> list[Other]:
         """The other runs at this limit, as of the last `publish`."""
-        return [Other(row.taken, row.wanted, row.rate, now - row.at) for row in self._alive(now)]
+        return [_told(row, now) for row in self._alive(now)]
+
+    def leader(self, now: float) -> Other | None:
+        """Of the runs that found the limit's pace and use all they can get, the first, whom the others follow;
+        None where that is this one, or there is none.
+        """
+        if self._place is None:
+            return None
+        before = [row for row in self._alive(now) if row.place < self._place]
+        leaders = (row for row in before if row.pace > 0.0 and row.wanted == inf)
+        first = min(leaders, key=lambda row: row.place, default=None)
+        return None if first is None else _told(first, now)
 
     def learned(self, now: float) -> bytes | None:
         """What the busiest of the others has learned of the limit, as it said so; None if none did."""
@@ -153,7 +174,12 @@ class Seat:
         self._table.close()
 
     def _take_turn(
-        self, now: float, wanted: float, used_rate: float, snapshot: bytes | None
+        self,
+        now: float,
+        wanted: float,
+        used_rate: float,
+        snapshot: bytes | None,
+        found: tuple[float, float],
     ) -> None:
         was_replaced = self._table.follow()
         self._rows = self._read()
@@ -163,7 +189,7 @@ class Seat:
         self.share = grant(wanted, ((row.wanted, row.taken) for row in self._alive(now)))
         if place is None:
             return
-        body = _BODY.pack(self._id, now, wanted, used_rate, self.share)
+        body = _BODY.pack(self._id, now, wanted, used_rate, self.share, *found)
         row = body + _CHECK.pack(crc32(body))
         self._table.write(place * _ROW, row.ljust(_ROW, b"\0"))
         if snapshot is not None:
@@ -209,6 +235,10 @@ class Seat:
         head = _NOTE_HEAD.pack(self._id, len(snapshot), crc32(snapshot))
         self._table.write(_NOTES_AT + place * _NOTE, head + snapshot)
         self._note, self._note_at = snapshot, now
+
+
+def _told(row: _Row, now: float) -> Other:
+    return Other(row.taken, row.wanted, row.rate, now - row.at, row.pace, row.refused)
 
 
 def _fraction(demand: float, limit: float | None) -> float:
