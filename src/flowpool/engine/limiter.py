@@ -80,7 +80,7 @@ class Limiter:
     RAMP_STEEP = 48.0  # calls a second; above it the ramp doubles more slowly
     RAMP_SLOWS = 2.5  # seconds: the faster it grows, the more calls meet the first 429
     # Of who says how many flows: so many at once, then calls a second, and seconds in which those double.
-    EAGER_BURST, EAGER_START, EAGER_DOUBLES = 50, 200.0, 0.05
+    EAGER_BURST, EAGER_START, EAGER_DOUBLES = 50, 100.0, 0.015
     RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
     QUANTUM = 0.001  # seconds: a loop's time has no finer steps
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
