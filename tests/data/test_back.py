@@ -9,11 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
 import polars.testing
 import pyarrow as pa
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -216,13 +218,34 @@ class Judged:
     tags: list[str]
 
 
-JUDGED = Judged(Kind.GOOD, DAY, Decimal("1.5"), ["a"])
+class JudgedStruct(msgspec.Struct):
+    kind: Kind
+    when: datetime.date
+    price: Decimal
+    tags: list[str]
+
+
+class JudgedModel(pydantic.BaseModel):
+    kind: Kind
+    when: datetime.date
+    price: Decimal
+    tags: list[str]
+
+
+FIELDS: dict[str, Any] = {
+    "kind": Kind.GOOD,
+    "when": DAY,
+    "price": Decimal("1.5"),
+    "tags": ["a"],
+}
 PLAIN = {"kind": "good", "when": DAY, "price": Decimal("1.5"), "tags": ["a"]}
 
 
 @pytest.mark.parametrize("to", ["to_pandas", "to_polars", "to_arrow"])
-def test_typed_answers_become_typed_columns(to: str) -> None:
-    found = getattr(run([{"n": 1}, {"n": 2}], lambda n: JUDGED if n == 1 else None), to)()
+@pytest.mark.parametrize("kind", [Judged, JudgedStruct, JudgedModel, dict])
+def test_typed_answers_become_typed_columns(to: str, kind: Any) -> None:
+    answers = [kind(**FIELDS), None]
+    found = getattr(run([{"n": 1}, {"n": 2}], lambda n: answers[n - 1]), to)()
     rows = list(read(found))
     assert rows[0] == {"n": 1, **PLAIN, "output": None}
     assert rows[1] == {"n": 2, **dict.fromkeys(PLAIN), "output": None}
