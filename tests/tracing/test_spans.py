@@ -243,6 +243,12 @@ def test_a_cancelled_run_ends_its_spans(told, simulate) -> None:
     assert len(told.named("invoke_workflow")) == 1
 
 
+def test_what_is_no_way_of_tracing_is_refused(simulate) -> None:
+    simulation = simulate()
+    with pytest.raises(InvalidInput, match="tracing='yes': use True, False or Tracing"):
+        simulation.run(simulation.pool(tracing="yes"))
+
+
 def test_without_opentelemetry_the_error_says_how_to_get_it(monkeypatch) -> None:
     from contextvars import copy_context
 

@@ -46,10 +46,12 @@ def open_tracer(
     told: what the pool was told; None leaves it to `FLOWPOOL_TRACING` in `environ`. caller: the context of whoever
     started the run, whose span is the run's parent.
 
-    Raises `InvalidInput` where OpenTelemetry isn't installed.
+    Raises `InvalidInput` where OpenTelemetry isn't installed, and for what isn't one of these.
     """
     if told is None:
         told = environ.get(VARIABLE, "").lower() in _ON
+    if not isinstance(told, (bool, Tracing)):
+        raise InvalidInput(f"tracing={told!r}: use True, False or Tracing(content=True).")
     if told is False:
         return None
     try:
