@@ -119,6 +119,7 @@ def test_an_outage_and_a_broken_lane_are_named_with_what_the_provider_said(simul
     [lane] = seen_at(sim, pool, 60)
     assert lane.bound == "outage"
     assert lane.error.startswith("Overloaded: HTTP 503")
+    assert lane.gives_up == pytest.approx(300 - 55, abs=5)
     sim = simulate(faults={"401": 1.0})
     pool = sim.pool(items=50)
     sim.run(pool)

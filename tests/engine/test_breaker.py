@@ -190,7 +190,7 @@ def test_retries_are_rationed_while_many_calls_fail_but_not_all() -> None:
         seen.append(breaker.rations_retries)
     assert not any(seen[:100])
     assert all(seen[150:200])
-    assert not any(seen[215:240])
+    assert not any(seen[220:240])
     for n in range(300, 400):
         breaker.answered(float(n))
     assert not breaker.rations_retries

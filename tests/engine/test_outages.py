@@ -129,3 +129,19 @@ def test_each_failure_does_what_can_help(
         assert sim.ledger.requests <= 4 + 3
         assert {type(error) for error in results.errors} == {kind}
         assert all(error.fix for error in results.errors)
+
+
+def test_many_calls_whose_retries_are_rationed_when_it_dies_hear_of_the_end_in_time(
+    simulate,
+) -> None:
+    sim = simulate(
+        latency=Lognormal(1.0, 0.3),
+        faults={"500": 0.6},
+        error_latency=0.1,
+        outages=((30.0, 1e6),),
+        outage="503",
+    )
+    pool = sim.pool(items=2000, max_flows=200)
+    sim.run(pool)
+    assert pool.status[FAILED] + pool.status[DONE] == 2000
+    assert sim.seconds <= 30 + 300 + 40

@@ -65,3 +65,11 @@ def test_without_unicode_the_bar_is_drawn_in_ascii() -> None:
     [head] = lines(Telling("x", 0.5, 0.0, "1 of 2", []), 60, "ascii")
     assert "=====" in head
     assert "-----" in head
+
+
+def test_when_it_is_over_what_is_longer_goes_on_in_the_next_line() -> None:
+    console = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None)
+    text = drawn(TELLING, console, whole=True).plain
+    assert text.count("long") == 50
+    assert all(len(line) <= 60 for line in text.splitlines())
+    assert drawn(TELLING, console).plain.count("long") < 10

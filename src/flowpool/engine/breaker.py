@@ -121,6 +121,12 @@ class Breaker:
         if self.is_open:
             self._give_up_if_due(now)
 
+    def time_left(self, now: float) -> float | None:
+        """Seconds until it is `dead` if nobody is answered; None while it is closed, or dead."""
+        if not self.is_open or self.dead is not None:
+            return None
+        return max(0.0, self._since + self._give_up - now)
+
     def keep_asking(self, now: float) -> None:
         """Gives it as long again: who has another provider can wait for this one."""
         if self.dead is not None:
@@ -135,8 +141,8 @@ class Breaker:
 
     @property
     def rations_retries(self) -> bool:
-        """Whether so many calls fail that a retry needs the run's budget; not while it is the provider alone."""
-        return not self.is_open and self._streak < self.SUSPECT and self._share >= self.AILING
+        """Whether so many calls fail that a retry needs the run's budget; not while one at a time probes."""
+        return not self.is_open and self._share >= self.AILING
 
     def _give_up_if_due(self, now: float) -> None:
         idle = now - self._asked_at

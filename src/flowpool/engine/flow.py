@@ -81,12 +81,13 @@ class Patience:
         elapsed: float,
         flow: Flow,
         *,
-        rationed: bool = False,
+        rationed: Callable[[], bool] = lambda: False,
         paced: bool = True,
     ) -> None:
         """Waits for the next attempt, or raises `error` when there is none.
 
-        rationed: so many calls fail that the retry also needs a part of the run's budget, and waits for it.
+        rationed: whether so many calls fail that the retry also needs a part of the run's budget, and waits for it
+            as long as that is so.
         paced: the lane lets nobody in after a 429 before it is time.
         """
         wait = policy.wait(error, max(1, failures), elapsed, self._random.random())
@@ -97,7 +98,7 @@ class Patience:
         if error.signal is Signal.THROTTLE and paced:
             return
         await self._wait(flow, wait)
-        while rationed and not self._budget.take(self._now()):
+        while rationed() and not self._budget.take(self._now()):
             elapsed += RetryBudget.ASK_AGAIN
             if elapsed > policy.patience:
                 raise error

@@ -188,7 +188,6 @@ class Lane(Generic[T]):
         """Whether an outage just told of is its call's own failure, which has failed so many times now."""
         return self.breaker is None or self.breaker.blames(own_failures)
 
-    @property
     def rations_retries(self) -> bool:
         """Whether so many calls fail that retries could make it worse."""
         return self.breaker is not None and self.breaker.rations_retries
@@ -213,6 +212,7 @@ class Lane(Generic[T]):
             self.queued,
             self.throttles,
             f"{type(error).__name__}: {error}" if error is not None else "",
+            self.breaker.time_left(now) if self.breaker is not None else None,
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:

@@ -47,6 +47,7 @@ class LaneView(Struct, frozen=True):
     queued: calls that wait for their turn.
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
+    gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
 
     name: str
@@ -60,6 +61,7 @@ class LaneView(Struct, frozen=True):
     queued: int
     throttled: int
     error: str
+    gives_up: float | None = None
 
     @property
     def broken(self) -> bool:

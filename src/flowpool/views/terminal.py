@@ -61,19 +61,21 @@ class Board:
                 if not self._lines:
                     live.stop()
                     self._live = None
-            console.print(drawn(telling, console))
+            console.print(drawn(telling, console, whole=True))
 
     def _console(self) -> Console:
         return self._live.console if self._live is not None else Console(stderr=True)
 
 
-def drawn(telling: Telling, console: Console) -> Text:
-    """A run's lines, as wide as the terminal at most."""
+def drawn(telling: Telling, console: Console, *, whole: bool = False) -> Text:
+    """A run's lines, as wide as the terminal at most; `whole`: what is longer goes on in the next line."""
     text = _head(telling, console)
     for words, is_bad in telling.lines:
-        line = Text(f"  {words}", "red" if is_bad else "dim", no_wrap=True)
-        line.truncate(console.width, overflow="ellipsis")
-        text.append("\n").append_text(line)
+        line = Text(words, "red" if is_bad else "dim")
+        lines = line.wrap(console, max(20, console.width - 2)) if whole else [line]
+        for part in lines:
+            part.truncate(max(1, console.width - 2), overflow="ellipsis")
+            text.append("\n  ").append_text(part)
     return text
 
 

@@ -136,7 +136,8 @@ def _bound_words(lane: LaneView) -> str:
         case "paused":
             return "paused by a 429"
         case "outage":
-            return f"no answers, probing: {_short(lane.error)}"
+            left = f", gives up in {clock(lane.gives_up)}" if lane.gives_up is not None else ""
+            return f"no answers, probing{left}: {_short(lane.error)}"
         case "broken":
             return f"given up: {_short(lane.error)}"
         case "reader":
