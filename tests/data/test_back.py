@@ -129,6 +129,18 @@ def test_a_selection_of_a_frame_comes_back_with_its_own_rows() -> None:
     assert table.column("n").equals(table.column("output"))
 
 
+def test_a_selection_that_was_cut_or_never_run_knows_its_rows() -> None:
+    frame = pl.DataFrame({"n": range(100)})
+    for options in ({"limit": slice(40, 50)}, {"sample": 10}):
+        rows = read(frame, **options)
+        wanted = [row["n"] for row in rows]
+        pool = Pool(lambda n: 1 / 0, read(frame, **options), 1, "stop", progress=False)
+        assert pool.results.frame()["n"].to_list() == wanted
+        back = pool.run().frame(meta=["_status"])
+        assert back["n"].to_list() == wanted
+        assert back["_status"].to_list() == ["failed"] + ["cancelled"] * 9
+
+
 def test_names_that_are_no_text_are_no_variables_and_come_back() -> None:
     frame = pd.DataFrame([[1, "a"], [2, "b"]])
     back = run(frame, lambda n: n * 10, columns={"n": 0}).frame()

@@ -77,6 +77,16 @@ def test_a_condition_on_a_column_that_is_not_there_is_refused() -> None:
         numbers(where="m > 1")
 
 
+def test_a_row_that_a_condition_cannot_be_asked_of_is_bad() -> None:
+    mixed = [{"n": 1}, {"m": 1}, {"n": 3}]
+    for where in ("n > 0", lambda row: row["n"] > 0):
+        with pytest.raises(InvalidInput, match="where"):
+            list(read(mixed, where=where))
+        rows = read(mixed, where=where, skip_bad_rows=True)
+        assert list(rows) == [{"n": 1}, {"n": 3}]
+        assert rows.skipped == 1
+
+
 def test_where_may_be_a_function_of_a_row() -> None:
     assert numbers(where=lambda row: row["n"] < 3) == [0, 1, 2]
 

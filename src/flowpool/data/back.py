@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ def frame_of(library: str, records: Sequence[Record], rows: Rows | None, layout:
 
 def _positions(records: Sequence[Record], rows: Rows) -> list[int] | None:
     """Where the records' rows stand in the frame; None when they are all of it, in order."""
-    chosen: array[int] | None = rows.positions
+    chosen = rows.positions(1 + max((record.index for record in records), default=-1))
     if chosen is not None:
         return [chosen[record.index] for record in records]
     indexes = [record.index for record in records]

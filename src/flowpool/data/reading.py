@@ -43,11 +43,11 @@ class Reading:
         if len(self.first) < FIRST_KEPT:
             self.first.append(text)
 
-    def tell(self) -> None:
-        """Logs, at the end, what was skipped."""
+    def tell(self, source: str) -> None:
+        """Logs, at the end, what was skipped of the source."""
         if self.skipped:
             rows = "1 bad row was" if self.skipped == 1 else f"{self.skipped:,} bad rows were"
-            _log.warning("%s: %s skipped, the first: %s", self.name, rows, self.first[0])
+            _log.warning("%s: %s skipped, the first: %s", source, rows, self.first[0])
 
 
 class Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,7 @@ class Rows:
         self._reading = Reading(table.name, skip_bad_rows, table.unit)
         self._opened = False
         self.name = table.name
-        # Of a frame: where the rows that were read stand in it; None when that is all of them.
-        self.positions: array[int] | None = None
+        self._positions: array[int] | None = None  # of the rows that were read, in their frame
 
     def __iter__(self) -> Iterator[Any]:
         if self._opened and self._table.once:
@@ -55,8 +55,8 @@ class Rows:
         self._reading = Reading(self._table.name, self._skip, self._table.unit)
         rows = self._table.rows(self._reading)
         if not self._wanted.is_all:
-            self.positions = None if self._table.frame is None else array("q")
-            rows = self._wanted.of(rows, self._reading, self.positions)
+            self._positions = None if self._table.frame is None else array("q")
+            rows = self._wanted.of(rows, self._reading, self._positions)
         if not all(isinstance(name, str) for name in self.columns or ()):
             rows = map(_text_names, rows)
         if self._wanted.is_all and self._table.may_be_empty and not self._skip:
@@ -103,6 +103,19 @@ class Rows:
         """The data frame that the rows are of, or None."""
         return self._table.frame
 
+    def positions(self, count: int) -> Sequence[int] | None:
+        """Where the first `count` rows stand in their frame; None when they are just its rows."""
+        if self._wanted.is_all:
+            return None
+        if (
+            self._positions is None or len(self._positions) < count
+        ):  # a run that was cut, or never began
+            found, reading = array("q"), Reading(self.name, skip=True)
+            for _ in islice(self._wanted.of(self._table.rows(reading), reading, found), count):
+                pass
+            self._positions = found
+        return self._positions
+
     @property
     def table_length(self) -> int:
         """How many rows the whole source has; 0 where that isn't known."""
@@ -129,7 +142,7 @@ class Rows:
         for row in rows:
             none = False
             yield row
-        reading.tell()
+        reading.tell(self.name)
         if none:
             why = f": {reading.first[0]}" if reading.first else " to run."
             there = "no rows" if self._wanted.is_all else "no rows are left by the selection"

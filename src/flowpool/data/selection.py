@@ -57,8 +57,8 @@ class Selection(Struct, frozen=True):
     ) -> Iterator[Any]:
         """The wanted ones of `rows`; where each stood is added to `positions`."""
         numbered: Iterator[Numbered] = enumerate(rows)
-        if (holds := self.where) is not None:
-            numbered = (pair for pair in numbered if holds(pair[1]))
+        if self.where is not None:
+            numbered = self._matching(numbered, self.where, reading)
         if self.names:
             numbered = self._renamed(numbered, reading)
         if self.sample:
@@ -71,6 +71,20 @@ class Selection(Struct, frozen=True):
         finally:  # a file is closed as soon as enough of it was read
             if isinstance(rows, Generator):
                 rows.close()
+
+    def _matching(
+        self, numbered: Iterable[Numbered], where: Condition, reading: Reading
+    ) -> Iterator[Numbered]:
+        for pair in numbered:
+            try:
+                holds = where(pair[1])
+            except InvalidInput as error:
+                reading.bad(str(error))
+            except Exception as error:
+                reading.bad(f"where raised {error!r}.")
+            else:
+                if holds:
+                    yield pair
 
     def _renamed(self, numbered: Iterable[Numbered], reading: Reading) -> Iterator[Numbered]:
         names, taken = self.names, set(self.names.values())
