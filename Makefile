@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench docs clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
@@ -13,6 +13,9 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/installed-dev  # into build/site
+	$(BIN)/python docs/make_site.py
 
 bench: .venv/installed-bench
 	$(BIN)/python -m bench

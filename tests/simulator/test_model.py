@@ -61,6 +61,19 @@ def test_a_schema_is_filled_with_what_the_text_holds() -> None:
     assert filled["owner"]["name"] in DOCUMENT
 
 
+def test_a_date_is_the_first_that_the_text_names_or_one_of_its_own() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "day": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+            "moment": {"type": "string", "format": "date-time"},
+        },
+    }
+    found = json.loads(model.answer("We need them by 2026-03-01.", schema=schema))
+    assert found == {"day": "2026-03-01", "moment": "2026-03-01T00:00:00Z"}
+    assert json.loads(model.answer("No hurry.", schema=schema))["day"] == "2026-01-01"
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     schema = {"type": "object", "properties": {"next": {"$ref": "#"}, "also": {"type": "string"}}}
     assert json.loads(model.answer(DOCUMENT, schema=schema))["next"]["also"]

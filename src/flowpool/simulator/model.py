@@ -19,6 +19,8 @@ _WHO = re.compile(r"\b(who|what) are you\b|\byour name\b|\bwhich model\b", re.IG
 _JSON_PLEASE = re.compile(r"\b(?:as|in|only|valid|with)\s+(?:\w+\s+)?JSON\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_DATE = re.compile(r"\b\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)\b")
+_TIMES = {"date": "{}", "date-time": "{}T00:00:00Z", "time": "00:00:00Z"}
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _COUNT = re.compile(
     r"\b(one|two|three|four|five|\d)\s+(?:\w+\s+)?(sentence|bullet|point|keyword|word)",
@@ -204,9 +206,16 @@ class _Filler:
         return int(number) if kind == "integer" or number.is_integer() else number
 
     def _string(self, schema: dict[str, Any]) -> str:
+        if schema.get("format") in _TIMES:
+            return self._time(schema["format"])
         extract = self.extracts[self.next_extract % len(self.extracts)]
         self.next_extract += 1
         return extract[: schema.get("maxLength", len(extract))]
+
+    def _time(self, format: str) -> str:
+        """The first day that the text names, or one of ours, in a schema's format."""
+        found = _DATE.search(self.document)
+        return _TIMES[format].format(found[0] if found else "2026-01-01")
 
 
 def _kind(schema: Any) -> str:
