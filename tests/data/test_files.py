@@ -108,6 +108,11 @@ BAD = [
     ("rows.tsv", b"a\tb\n1,2\n", "rows.tsv, line 2: 1 cells for 2 columns."),
     ("rows.csv", b"", "rows.csv: the file is empty."),
     ("rows.xlsx", b"PK", "its rows can't be read: use a file that ends in .jsonl, .ndjson, .csv"),
+    (
+        "rows.json",
+        b"[]",
+        "JSON isn't read row by row: make it JSON lines, as by: jq -c '.[]' rows.json",
+    ),
     ("rows", b"a\n1\n", "its rows can't be read"),
     ("rows.jsonl.gz", b"{}\n", "rows.jsonl.gz: not a whole gzip file: "),
     ("rows.csv.gz", gzip.compress(CSV * 9)[:-12], "rows.csv.gz: not a whole gzip file: "),

@@ -408,6 +408,17 @@ def test_a_path_that_cannot_be_written_is_refused_before_the_run(
         pool(fn=lambda row: pytest.fail("it ran")).write(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv.gz", "rows.parquet"])
+def test_the_input_is_never_written_to(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    pool().write(path, ordered=True)
+    before = path.read_bytes()
+    for options in ({"overwrite": True}, {"append": True}, {}):
+        with pytest.raises(InvalidInput, match="is the input: name another file for the output"):
+            pool(str(path)).write(tmp_path / "." / name, **options)  # type: ignore[arg-type]
+    assert path.read_bytes() == before
+
+
 def test_json_lines_hold_whatever_the_answer_is(tmp_path: Path) -> None:
     odd = {"half": "\ud800", "set": {1}, "date": datetime.date(2020, 1, 1), "nan": float("nan")}
     path = tmp_path / "out.jsonl"

@@ -34,9 +34,10 @@ class SqliteQuery(Table):
     """A query over an SQLite file, which is opened to read only."""
 
     waits = True
+    path: Path
 
     def __init__(self, path: Path, sql: str | None, table: str | None) -> None:
-        self._path = path
+        self.path = path
         with closing(self._connect()) as database:
             tables = [
                 name
@@ -78,7 +79,7 @@ class SqliteQuery(Table):
 
     def _connect(self) -> sqlite3.Connection:
         # A reader's thread may not be the one that closes it.
-        uri = f"{self._path.absolute().as_uri()}?mode=ro"
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
         return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
@@ -88,7 +89,7 @@ class DuckQuery(Table):
     waits = True
 
     def __init__(self, path: Path | None, sql: str | None, table: str | None) -> None:
-        self._path = path
+        self.path = path
         self.name = str(path or "the query")
         with self._connect() as database:
             if path is not None:
@@ -122,7 +123,7 @@ class DuckQuery(Table):
         except ImportError:
             raise InvalidInput("to query with DuckDB: pip install 'flowpool[duckdb]'") from None
         try:
-            return duckdb.connect(str(self._path or ":memory:"), read_only=self._path is not None)
+            return duckdb.connect(str(self.path or ":memory:"), read_only=self.path is not None)
         except duckdb.Error as error:
             raise InvalidInput(f"{self.name}: can't be opened: {_line(error)}.") from None
 

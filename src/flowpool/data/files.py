@@ -41,6 +41,7 @@ class TextFile(Table):
     """A file of rows in text."""
 
     unit = "line"
+    path: Path
 
     def __init__(self, path: Path, kind: str) -> None:
         check_file(path)

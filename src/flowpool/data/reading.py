@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from flowpool.errors import InvalidInput
@@ -55,7 +56,8 @@ class Table:
 
     `columns` are the names that every row has, `length` is their number; None where only reading tells.
     `waits`: reading may take longer than an event loop may be held up. `may_be_empty`: no rows are no mistake.
-    `frame`: the data frame that it is; `library`: whose kind of frame its results come back as.
+    `path`: the file that it is. `frame`: the data frame that it is; `library`: whose kind of frame its results
+    come back as.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Table:
     waits = False
     once = False
     may_be_empty = False
+    path: Path | None = None
     frame: Any = None
     library = ""
 

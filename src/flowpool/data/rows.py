@@ -99,6 +99,11 @@ class Rows:
         return self._table.once
 
     @property
+    def path(self) -> Path | None:
+        """The file that the rows are of, where they are of one."""
+        return self._table.path
+
+    @property
     def frame(self) -> Any:
         """The data frame that the rows are of, or None."""
         return self._table.frame
@@ -271,6 +276,11 @@ def _file_table(path: Path, sql: str | None, table: str | None, format: str | No
     if ending in DOCUMENT_ENDINGS:
         check_file(path)
         return Documents(str(path), [path])
+    if ending == ".json":
+        raise InvalidInput(
+            f"{path}: JSON isn't read row by row: make it JSON lines, as by: "
+            f"jq -c '.[]' {path.name} > {path.stem}.jsonl"
+        )
     raise InvalidInput(
         f"{path}: its rows can't be read: use a file that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst), "
         f"{', '.join(PARQUET_ENDINGS + SQLITE_ENDINGS + DUCKDB_ENDINGS)}, a document, a folder or a glob."

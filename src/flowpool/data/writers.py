@@ -265,9 +265,8 @@ def open_writer(
     if odd := options.keys() - WriteOptions.__annotations__.keys():
         raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
     file = None if str(path) == STDOUT else Path(path)
-    append = options.get("append", False)
     if file is not None:
-        _check_target(file, append or options.get("overwrite", False))
+        _check_target(file, rows, _may_exist(options))
     kind = options.get("format") or ("jsonl" if file is None else _format(file))
     layout = Layout(
         options.get("output") or key,
@@ -276,24 +275,34 @@ def open_writer(
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
     )
     if kind == "parquet":
-        from flowpool.data.parquet import ParquetWriter, parts_of
-
-        if file is None:
-            raise InvalidInput("Parquet can't go to standard output: name a file.")
-        if parts_of(file).is_dir() and not (append or options.get("overwrite", False)):
-            raise InvalidInput(
-                f"{parts_of(file)} holds rows of a run that was cut: append=True goes on from them, "
-                "overwrite=True drops them."
-            )
-        schema = None if rows is None else rows.schema
-        return ParquetWriter(file, layout, append=append, schema=schema)
-    target = Target(file, append)
+        return _parquet_writer(file, layout, rows, options)
+    target = Target(file, options.get("append", False))
     if kind == "jsonl":
         return JsonlWriter(str(path), layout, target)
     if kind in _DELIMITERS:
         safe = options.get("spreadsheet_safe", False)
         return DelimitedWriter(str(path), layout, target, _DELIMITERS[kind], safe)
     raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv" or "parquet".')
+
+
+def _parquet_writer(
+    file: Path | None, layout: Layout, rows: Rows | None, options: WriteOptions
+) -> Writer:
+    from flowpool.data.parquet import ParquetWriter, parts_of
+
+    if file is None:
+        raise InvalidInput("Parquet can't go to standard output: name a file.")
+    if parts_of(file).is_dir() and not _may_exist(options):
+        raise InvalidInput(
+            f"{parts_of(file)} holds rows of a run that was cut: append=True goes on from them, "
+            "overwrite=True drops them."
+        )
+    schema = None if rows is None else rows.schema
+    return ParquetWriter(file, layout, append=options.get("append", False), schema=schema)
+
+
+def _may_exist(options: WriteOptions) -> bool:
+    return options.get("append", False) or options.get("overwrite", False)
 
 
 def _format(path: Path) -> str:
@@ -308,11 +317,14 @@ def _format(path: Path) -> str:
     return kind
 
 
-def _check_target(path: Path, may_exist: bool) -> None:
+def _check_target(path: Path, rows: Rows | None, may_exist: bool) -> None:
     if path.is_dir():
         raise InvalidInput(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():
         raise InvalidInput(f"{path}: there is no folder {path.parent}.")
+    source = None if rows is None else rows.path
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise InvalidInput(f"{path} is the input: name another file for the output.")
     if not may_exist and path.is_file() and path.stat().st_size:
         raise InvalidInput(
             f"{path} exists: name another file, or say overwrite=True or append=True."
