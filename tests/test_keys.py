@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from flowpool import Chain, Model, Pool, Skill
-from flowpool.engine.driver import World
+from flowpool.engine.world import World
 from flowpool.errors import (
     AttemptTimeout,
     AuthFailed,

@@ -68,6 +68,8 @@ ROWS: dict[int, tuple[str, ...]] = {
             "engine.journal",
             "engine.keeper",
             "engine.steps",
+            "engine.sink",
+            "engine.world",
             "engine.places",
             "engine.single",
             "engine.stream",

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from flowpool import Pool, Record, Results, Skill, Status, Usage
-from flowpool.engine.driver import World
+from flowpool.engine.world import World
 from flowpool.errors import BadRequest, NotFinished, StepFailed
 from flowpool.simulator import Provider, SimTransport, run_virtual
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flowpool import Model, Pool, Skill
-from flowpool.engine.driver import World
+from flowpool.engine.world import World
 from flowpool.errors import (
     BadRequest,
     InvalidInput,

@@ -13,8 +13,6 @@ from flowpool.data.rows import as_rows
 from flowpool.data.writers import WriteOptions, Writer, open_writer
 from flowpool.engine.budget import Bill as Bill
 from flowpool.engine.course import Course
-from flowpool.engine.driver import Keep
-from flowpool.engine.driver import World as World
 from flowpool.engine.keeper import (
     Keeper,
     pick_run,
@@ -28,7 +26,9 @@ from flowpool.engine.settings import OnError as OnError
 from flowpool.engine.settings import checked
 from flowpool.engine.single import arun_one as arun_one
 from flowpool.engine.single import run_one as run_one
+from flowpool.engine.sink import Keep
 from flowpool.engine.stream import Stream
+from flowpool.engine.world import World as World
 from flowpool.errors import InvalidInput
 from flowpool.results import Record, Results
 from flowpool.snapshot import Snapshot as Snapshot

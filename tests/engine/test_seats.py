@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flowpool import Model, Pool, Skill
-from flowpool.engine.driver import World
+from flowpool.engine.world import World
 from flowpool.pool import DONE
 from flowpool.sharing import Sharing
 from flowpool.simulator import PROFILES, Fixed, Provider, SimTransport, run_virtual

@@ -19,12 +19,14 @@ from flowpool.chain import as_runner
 from flowpool.data.rows import Rows
 from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.budget import Bill, Budget
-from flowpool.engine.driver import Run, Sink, World, real_world
+from flowpool.engine.driver import Run
 from flowpool.engine.journal import Pass
 from flowpool.engine.keeper import Keeper
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings, with_ceiling
+from flowpool.engine.sink import Sink
 from flowpool.engine.source import AsyncSource, Source, ThreadSource
+from flowpool.engine.world import World, real_world
 from flowpool.errors import InvalidInput, NotFinished
 from flowpool.logs import log
 from flowpool.results import Billed, Record, Results

@@ -7,14 +7,10 @@ that waits for a retry gives its place to another worker and takes one back befo
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextvars import copy_context
-from random import Random
 from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
 
 from flowpool.engine.budget import Budget
 from flowpool.engine.calls import Calls
@@ -27,66 +23,23 @@ from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
+from flowpool.engine.sink import Sink
 from flowpool.engine.source import Source
 from flowpool.engine.spending import Spending
 from flowpool.engine.steps import Steps
 from flowpool.engine.tally import Tally
 from flowpool.engine.uses import Uses
+from flowpool.engine.world import World
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.results import Record
-from flowpool.sharing import Sharing, open_sharing
 from flowpool.tracing import open_tracer
-from flowpool.transport import shared as shared_transport
-from flowpool.values import Status, Transport
+from flowpool.values import Status
 
 if TYPE_CHECKING:
     from flowpool.tracing.spans import Tracer
 
 LOOK_WAITS = 1.0  # seconds that another thread waits for a busy loop
 BREATH = 500  # items met in the journal before others have their turn
-
-
-class Sink:
-    """Where a run's records go. `is_full` holds new items back until `Run.go_on` is called."""
-
-    is_full = False
-
-    def attach(self, run: Run) -> None:
-        """Names the run that feeds it."""
-
-    def put(self, record: Record) -> None:
-        """Takes the record of an item that ended."""
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """No more records will come."""
-
-
-class Keep(Sink):
-    """Keeps every record, by index."""
-
-    def __init__(self, records: dict[int, Record]) -> None:
-        self._records = records
-
-    def put(self, record: Record) -> None:
-        self._records[record.index] = record
-
-
-class World(Struct):
-    """What a run can't decide for itself and tests set: the transport, chance and the environment."""
-
-    transport: Transport
-    environ: Mapping[str, str]
-    random: Random
-    sharing: Sharing | None = None  # with other runs at the same limits
-
-    def __repr__(self) -> str:
-        return f"World({self.transport!r})"  # the environment holds keys
-
-
-def real_world() -> World:
-    """The world outside of tests. Needs a running loop."""
-    return World(shared_transport(), os.environ, Random(), open_sharing(os.environ))
 
 
 class Run:

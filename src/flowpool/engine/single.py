@@ -7,10 +7,12 @@ from typing import Any
 
 from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.engine.background import loop_thread
-from flowpool.engine.driver import Keep, Run, World, real_world
+from flowpool.engine.driver import Run
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings
+from flowpool.engine.sink import Keep
 from flowpool.engine.source import Source
+from flowpool.engine.world import World, real_world
 from flowpool.results import Record
 from flowpool.runner import Runner
 from flowpool.values import Status

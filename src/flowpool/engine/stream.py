@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from flowpool.engine.driver import Run, Sink
+from flowpool.engine.driver import Run
+from flowpool.engine.sink import Sink
 from flowpool.results import Record
 
 BACKLOG = 2048
