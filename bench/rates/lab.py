@@ -376,7 +376,7 @@ class Lab:
         self.at(self.now + wait, self.retry_now, client, item)
 
     def retry_now(self, client: Client, item: Item) -> None:
-        if client.lane.rations_retries and not client.budget.take(self.now):
+        if client.lane.rations_retries() and not client.budget.take(self.now):
             self.at(self.now + client.budget.ASK_AGAIN, self.retry_now, client, item)
             return
         self.wait(client, item, FIRST)
