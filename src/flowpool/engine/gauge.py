@@ -165,7 +165,7 @@ class Gauge:
         if self.limit and abs(reading.limit - self.limit) > 0.01 * self.limit:
             self._forget()  # the limit itself was changed
         self.limit = reading.limit
-        self._learn(reading, cost)
+        self._learn(reading, cost, now - sent)
         if sent <= self._fresh or self.rate <= 0.0:
             return
         self._fresh = sent
@@ -191,7 +191,7 @@ class Gauge:
         self._level = min(full, self._level + self.net * max(0.0, now - self._at))
         self._at = now
 
-    def _learn(self, reading: Reading, cost: float) -> None:
+    def _learn(self, reading: Reading, cost: float, took: float) -> None:
         minute = reading.limit / 60.0
         in_thousands = reading.coarse and self.dimension != "requests"
         self._blur = 500.0 if in_thousands else 0.0
@@ -200,8 +200,9 @@ class Gauge:
             self.capacity = min(reading.limit, max(self.capacity, reading.remaining + cost, 1.0))
             return
         least, most = reading.remaining - self._blur, reading.remaining + max(1.0, self._blur)
-        soonest = max(0.0, reading.reset - (1.0 if reading.coarse else 0.001))
-        latest = reading.reset + (0.0 if reading.coarse else 0.001)
+        # Whole seconds: the moment of the reset was rounded up, and that of the answer, `took` later, down.
+        soonest = max(0.0, reading.reset - (2.0 if reading.coarse else 0.001))
+        latest = reading.reset + (took if reading.coarse else 0.001)
         charge = cost if self.dimension == "requests" else 0.0  # surely missing from the bucket
         used_low, used_high = max(reading.limit - most, charge), reading.limit - least
         self._as_size.narrow(

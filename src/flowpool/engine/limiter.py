@@ -82,6 +82,7 @@ class Limiter:
     # Of who says how many flows: so many at once, then calls a second, and seconds in which those double.
     EAGER_BURST, EAGER_START, EAGER_DOUBLES = 50, 100.0, 0.015
     RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
+    FULL = 0.8  # of its capacity
     QUANTUM = 0.001  # seconds: a loop's time has no finer steps
     PAUSE = 0.3  # seconds after a 429 that doesn't say how long
     CHANCE = 100  # calls between two 429s that are no sign of a limit
@@ -411,6 +412,10 @@ class Limiter:
         if known is None or known.rate <= 0.0:
             return rate
         least, most = self.RAMP_KNOWN
+        if known.level(now) > self.FULL * known.capacity:
+            most = (
+                inf  # what is told of the rate may be wrong: the bucket doesn't feel what we take
+            )
         return max(min(rate, most * known.rate), least * known.rate, self.RAMP_START)
 
 
