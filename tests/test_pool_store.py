@@ -155,6 +155,29 @@ def test_dedupe_finds_what_an_earlier_run_asked(simulate, store) -> None:
     assert asked(again, "b")
 
 
+def test_a_typed_answer_that_dedupe_finds_again_is_what_it_was(simulate, store) -> None:
+    sim = simulate()
+    for count in (1, 2):
+        pool = sim.pool(
+            sim.skill("{text}", output=Review), rows(*[SAID] * count), dedupe=True, store=store
+        )
+        assert sim.run(pool) == [Review(Verdict.HAM, 3)] * count
+    assert sim.ledger.requests == 1
+
+
+def test_the_same_run_is_not_at_work_twice_at_once(simulate, store) -> None:
+    sim = simulate()
+    pools = [sim.pool(items=2, store=store) for _ in range(2)]
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(*(pool.arun() for pool in pools), return_exceptions=True)
+
+    first, second = sim.run(both())
+    assert list(first) == ["item 0", "item 1"]
+    assert "this run is at work in this process" in str(second)
+    assert sim.ledger.requests == 2
+
+
 def test_a_deduped_call_that_fails_fails_for_all_that_wait_for_it(simulate) -> None:
     sim = simulate()
     bad = "[[sim: 400]]"

@@ -15,20 +15,27 @@ from flowpool.errors import FlowpoolError
 class Dedupe:
     """The answers of a run's calls, by what tells the calls apart. They stay in memory for the run."""
 
-    def __init__(self, places: Places, look_up: Callable[[bytes], Any]) -> None:
-        """look_up: the answer that a call had in an earlier run, or `MISSING`."""
+    def __init__(self, places: Places) -> None:
         self._places = places
-        self._look_up = look_up
         self._answers: dict[bytes, Any] = {}
         self._under_way: dict[bytes, asyncio.Future[None]] = {}
 
-    async def once(self, call: bytes, flow: Flow, send: Callable[[], Awaitable[Any]]) -> Any:
-        """The answer of this call: another's, or by `send` if nobody else is at it."""
+    async def once(
+        self,
+        call: bytes,
+        flow: Flow,
+        look_up: Callable[[], Any],
+        send: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """The answer of this call: another's, or by `send` if nobody else is at it.
+
+        look_up: the answer that it had in an earlier run, or `MISSING`.
+        """
         while call in self._under_way:
             await self._follow(flow, self._under_way[call])
         answer = self._answers.get(call, MISSING)
         if answer is MISSING:
-            answer = self._answers[call] = self._look_up(call)
+            answer = self._answers[call] = look_up()
         if answer is not MISSING:
             return answer
         turn = self._under_way[call] = asyncio.get_running_loop().create_future()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flowpool.engine.budget import Budget
 from flowpool.engine.calls import Calls
 from flowpool.engine.deadline import Deadline
-from flowpool.engine.flow import MISSING, Flow, Patience
+from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.journal import ItemLog, Journal, Pass
 from flowpool.engine.lane_view import Bound, LaneView
 from flowpool.engine.lanes import CallLane, Lanes
@@ -157,10 +157,9 @@ class Run:
     async def _open_journal(self, going_on: Pass | None) -> None:
         """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
         journal = self._journal
-        if self._settings.dedupe:
-            self._steps.tell_apart(_unknown if journal is None else journal.answer)
-        elif journal is not None and not self._plan.is_single:
-            self._steps.tell_apart(None)
+        dedupe = self._settings.dedupe
+        if dedupe or (journal is not None and not self._plan.is_single):
+            self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
         if journal is not None:
             journal.attach(self._tell, self._lost_store, self.go_on, going_on or Pass())
             await journal.register()
@@ -427,7 +426,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def _unknown(call: bytes) -> Any:
-    return MISSING

@@ -98,7 +98,8 @@ class Keeper:
                 log.info("%s: kept in the store %s", self._name, self.path)
                 info = store.begin_run(self._name, fingerprint, told, time.time())
                 self._run = info.id
-            with Reader(self.path) as reader:
+            assert self._run is not None
+            with store.at_work(self._run), Reader(self.path) as reader:
                 runs = reader.runs()
                 info = next(run for run in runs if run.id == self._run)
                 prior = _prior(info, runs) if terms.keeps_steps else None

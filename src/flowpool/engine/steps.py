@@ -40,6 +40,7 @@ class Steps:
         self._loop = asyncio.get_running_loop()
         self._identities: dict[Step, bytes] = {}
         self._dedupe: Dedupe | None = None
+        self._answers: Callable[[bytes], Any] | None = None
         self.accumulated: dict[str, Any] = {}
         for step in plan.steps():
             if isinstance(step.runner, Skill):
@@ -47,14 +48,15 @@ class Steps:
             elif isinstance(step.runner, Tool):
                 uses.prepare(step, step.runner, plan.places[step])
 
-    def tell_apart(self, look_up: Callable[[bytes], Any] | None) -> None:
-        """From now on each call is looked for in its flow's log; with `look_up`, identical calls are sent once.
+    def tell_apart(self, answers: Callable[[bytes], Any] | None, *, dedupe: bool) -> None:
+        """From now on each call is looked for in its flow's log; with `dedupe`, identical calls are sent once.
 
-        look_up: the output that a call had in an earlier run, or `MISSING`.
+        answers: gives the output that a call had in an earlier run, or `MISSING`.
         """
         self._identities = dict(identity.of_steps(self._plan))
-        if look_up is not None:
-            self._dedupe = Dedupe(self._places, look_up)
+        self._answers = answers
+        if dedupe:
+            self._dedupe = Dedupe(self._places)
 
     async def carry(self, variables: Mapping[str, Any], flow: Flow) -> Any:
         """The plan's output for these variables."""
@@ -168,11 +170,19 @@ class Steps:
         if log is not None and (known := log.recall(place, call)) is not MISSING:
             return restored(step.runner, known)
         make = partial(self._make, step, variables, flow, rank)
-        output = await (self._dedupe.once(call, flow, make) if self._dedupe else make())
+        if self._dedupe is not None:
+            look_up = partial(self._look_up, step, call)
+            output = await self._dedupe.once(call, flow, look_up, make)
+        else:
+            output = await make()
         if log is not None:
             with suppress(CantEncode):  # the step is run again when the item is
                 log.remember(place, call, encoded(step.runner, output))
         return output
+
+    def _look_up(self, step: Step, call: bytes) -> Any:
+        known = MISSING if self._answers is None else self._answers(call)
+        return known if known is MISSING else restored(step.runner, known)
 
     def _note(
         self,

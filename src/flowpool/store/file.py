@@ -42,6 +42,7 @@ class Store:
             raise
         (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()
         self._next_item: int = last + 1
+        self._at_work: set[int] = set()
 
     def close(self) -> None:
         """Ends the file's use. What was written is safe whether or not this is called."""
@@ -57,6 +58,20 @@ class Store:
             number = self._next_item
             self._next_item += 1
             return number
+
+    @contextmanager
+    def at_work(self, run: int) -> Iterator[None]:
+        """Keeps the run to whoever is in this; refuses a second one, who would pay for the same items again."""
+        if run in self._at_work:
+            raise StoreRefused(
+                f"{self.path}: this run is at work in this process: "
+                "wait for its end, or give the pool another name."
+            )
+        self._at_work.add(run)
+        try:
+            yield
+        finally:
+            self._at_work.discard(run)
 
     def begin_run(
         self, name: str, fingerprint: bytes, told: Mapping[str, Any], now: float
