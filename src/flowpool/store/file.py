@@ -241,6 +241,8 @@ def in_words(error: sqlite3.Error) -> str:
         return "it can't be written: the file or its folder is read-only"
     if "full" in text:
         return "the disk is full: make room"
+    if "I/O" in text:
+        return "the disk failed to write or read it: check the disk, or use another"
     if "unable to open" in text:
         return "it can't be opened: is its folder there, and writable?"
     if "locked" in text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -32,9 +33,9 @@ class StoreLock:
             "program": Path(sys.argv[0] if sys.argv else "python").name or "python",
             "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        self._file.truncate(0)
-        self._file.write(msgspec.json.encode(holder))
-        self._file.flush()
+        with suppress(OSError):  # a full disk: whoever finds it locked isn't told by whom
+            self._file.truncate(0)
+            self._file.write(msgspec.json.encode(holder))
 
     def release(self) -> None:
         """Lets another process have the store."""
@@ -49,7 +50,7 @@ class StoreLock:
     def _take(self, store: Path) -> IO[bytes]:
         while True:
             try:
-                file = self._path.open("ab+")
+                file = self._path.open("ab+", buffering=0)
             except OSError as error:
                 raise StoreRefused(
                     f"{store}: can't be locked: {error.strerror}: use a folder that you may write to."

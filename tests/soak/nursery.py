@@ -1,0 +1,149 @@
+"""Children that can be killed: forked from one small process that has flowpool loaded, in a millisecond each."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from subprocess import Popen
+from types import TracebackType
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+class Child:
+    """A forked process at its job; `lines` are what it printed so far."""
+
+    def __init__(self, pid: int, output: int) -> None:
+        self.pid = pid
+        self.lines: list[str] = []
+        self._output = output
+        self._rest = b""
+        self.ended = False
+
+    def read(self, seconds: float) -> None:
+        """Takes what it prints for so long, or until it ends."""
+        until = time.monotonic() + seconds
+        while not self.ended:
+            left = until - time.monotonic()
+            if not select.select([self._output], [], [], max(0.0, left))[0]:
+                return
+            self._take()
+
+    def kill(self) -> None:
+        """SIGKILL, and what it had printed by then."""
+        if not self.ended:
+            os.kill(self.pid, signal.SIGKILL)
+        self.finish()
+
+    def finish(self, seconds: float = 60.0) -> None:
+        self.read(seconds)
+        if not self.ended:
+            raise TimeoutError(f"the child printed this and didn't end: {self.lines[-5:]}")
+
+    def _take(self) -> None:
+        data = os.read(self._output, 1 << 16)
+        if not data:
+            os.close(self._output)
+            self.ended = True
+            return
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        self.lines += [line.decode() for line in whole]
+
+
+class Nursery:
+    """Forks children that run `module.function(job)`; ends with its block.
+
+        with Nursery() as nursery:
+            child = nursery.spawn("tests.soak.work", "work", {"store": "run.db"})
+
+    preload: a shared library for the children, as `LD_PRELOAD`.
+    """
+
+    def __init__(self, preload: Path | None = None) -> None:
+        self._preload = preload
+        self._turn = threading.Lock()
+
+    def __enter__(self) -> Nursery:
+        ours, theirs = socket.socketpair()
+        path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+        environ = os.environ | {"PYTHONPATH": path, "FLOWPOOL_SHARE": "off"}
+        if self._preload is not None:
+            environ["LD_PRELOAD"] = str(self._preload)
+        command = [sys.executable, "-m", "tests.soak.nursery", str(theirs.fileno())]
+        self._process = Popen(command, pass_fds=[theirs.fileno()], env=environ, cwd=ROOT)
+        theirs.close()
+        self._line = ours
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._line.close()
+        self._process.wait(30)
+
+    def spawn(self, module: str, function: str, job: Mapping[str, Any]) -> Child:
+        output, theirs = os.pipe()
+        order = json.dumps([module, function, job]).encode()
+        with self._turn:
+            socket.send_fds(self._line, [len(order).to_bytes(4, "big") + order], [theirs])
+            pid = int.from_bytes(self._line.recv(4), "big")
+        os.close(theirs)
+        return Child(pid, output)
+
+
+def say(**words: Any) -> None:
+    """A child's line to its parent, in one write."""
+    os.write(1, json.dumps(words).encode() + b"\n")
+
+
+def _serve(line: socket.socket) -> None:
+    """In the nursery: forks a child for each order until the line is closed."""
+    for name in ("flowpool.pool", "flowpool.simulator", "flowpool.net.pool", "tests.soak.work"):
+        import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    while True:
+        head, fds, _, _ = socket.recv_fds(line, 1 << 16, 1)
+        if not head:
+            return
+        size = int.from_bytes(head[:4], "big")
+        order = head[4:]
+        while len(order) < size:
+            order += line.recv(size - len(order))
+        pid = os.fork()
+        if not pid:
+            line.close()
+            _be_child(fds[0], *json.loads(order))
+        os.close(fds[0])
+        line.sendall(pid.to_bytes(4, "big"))
+
+
+def _be_child(output: int, module: str, function: str, job: dict[str, Any]) -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # it doesn't outlive its nursery
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(output, 1)
+    os.close(output)
+    work: Callable[[dict[str, Any]], None] = getattr(import_module(module), function)
+    try:
+        work(job)
+    except BaseException:
+        say(crash=traceback.format_exc())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
