@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
@@ -19,6 +19,10 @@ docs: .venv/installed-dev  # into build/site
 
 bench: .venv/installed-bench
 	$(BIN)/python -m bench
+
+# The crash tests at length: KILLS=1000 SEEDS=10000 SEED=1.
+soak: .venv/installed-dev
+	$(BIN)/python -m tests.soak --kills $(or $(KILLS),1000) --seeds $(or $(SEEDS),10000) --seed $(or $(SEED),1)
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

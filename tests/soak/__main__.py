@@ -13,12 +13,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from datetime import date
 from functools import partial
 from pathlib import Path
 from statistics import mean
 
 from tests.soak import kills, seeds, shim, writes
 from tests.soak.nursery import Nursery
+
+import flowpool
 
 os.environ["FLOWPOOL_SHARE"] = "off"
 
@@ -28,19 +31,21 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000, help="SIGKILLs at random moments")
     parser.add_argument("--seeds", type=int, default=10_000, help="runs in virtual time")
     parser.add_argument("--power", type=int, default=20, help="runs whose disk loses power")
-    parser.add_argument("--writes", type=int, default=12, help="items of the runs with a bad write")
+    parser.add_argument("--writes", type=int, default=6, help="items of the runs with a bad write")
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     told = parser.parse_args()
+    print(f"flowpool {flowpool.__version__}, {date.today()}, seed {told.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="flowpool-soak-") as folder:
-        place = Path(folder)
-        if told.seeds:
-            play_seeds(told.seed, told.seeds)
-        if told.power:
-            lose_power(place, told.seed, told.power)
-        if told.writes:
-            fail_writes(place, told.writes)
         if told.kills:
-            kill(place, told.seed, told.kills)
+            kill(Path(folder), told.seed, told.kills)
+    # What follows plays its own disk, and needn't wait for a real one.
+    with tempfile.TemporaryDirectory(prefix="flowpool-soak-", dir=fast_folder()) as folder:
+        if told.power:
+            lose_power(Path(folder), told.seed, told.power)
+        if told.writes:
+            fail_writes(Path(folder), told.writes)
+        if told.seeds:
+            play_seeds(Path(folder), told.seed, told.seeds)
 
 
 def kill(folder: Path, seed: int, count: int) -> None:
@@ -57,7 +62,8 @@ def kill(folder: Path, seed: int, count: int) -> None:
         f"\r{len(found):,} SIGKILLs ({time.monotonic() - started:,.0f} s): 0 items lost, each exactly once, "
         f"every store whole.\n  Calls paid again for a kill: {mean(repeats):.1f} on average, {max(repeats)} at "
         f"most; in flight were {in_flight} at most\n  (of {kills.FLOWS} that may be), answered but not yet "
-        f"written {answered} at most."
+        f"written {answered} at most.",
+        flush=True,
     )
 
 
@@ -70,7 +76,10 @@ def lose_power(folder: Path, seed: int, count: int) -> None:
             looked_at += writes.lose_power(
                 nursery, place, seed + number, steps=1 + 2 * (number % 2), most=300
             )
-    print(f"Power lost in {count} runs, {looked_at:,} possible disks: 0 acknowledged answers lost.")
+    print(
+        f"Power lost in {count} runs, {looked_at:,} possible disks: 0 acknowledged answers lost.",
+        flush=True,
+    )
 
 
 def fail_writes(folder: Path, count: int) -> None:
@@ -81,23 +90,22 @@ def fail_writes(folder: Path, count: int) -> None:
             ends.update("done" if how == "done" else "stopped" for how in found)
     print(
         f"{ends.total():,} runs with a failing write ({ends['stopped']:,} stopped with an error, the others got "
-        "through): 0 acknowledged answers lost, each run went on afterwards."
+        "through): 0 acknowledged answers lost, each run went on afterwards.",
+        flush=True,
     )
 
 
-def play_seeds(first: int, count: int) -> None:
+def play_seeds(folder: Path, first: int, count: int) -> None:
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(dir=fast_folder()) as folder,
-        ProcessPoolExecutor(2) as processes,
-    ):
-        play = partial(seeds.play, folder=Path(folder))
+    with ProcessPoolExecutor(2) as processes:
+        play = partial(seeds.play, folder=folder)
         for number, _ in enumerate(processes.map(play, range(first, first + count), chunksize=20)):
             if number % 100 == 0:
                 print(f"\r  {number:,} seeds", end="", file=sys.stderr, flush=True)
     print(
         f"\r{count:,} seeds from {first} ({time.monotonic() - started:,.0f} s): every item exactly once, no slot "
-        "leaked, no task left, never above the ceiling."
+        "leaked, no task left, never above the ceiling.",
+        flush=True,
     )
 
 

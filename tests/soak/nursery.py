@@ -113,7 +113,7 @@ def say(**words: Any) -> None:
 
 def _serve(line: socket.socket) -> None:
     """In the nursery: forks a child for each order until the line is closed."""
-    for name in ("flowpool.pool", "flowpool.simulator", "flowpool.net.pool", "tests.soak.work"):
+    for name in ("tests.soak.work", "flowpool.net.pool", "flowpool.data.frames", "ruamel.yaml"):
         import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     while True:

@@ -35,13 +35,13 @@ def test_50_kills_lose_no_item_and_repeat_no_call_that_was_saved(tmp_path) -> No
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_a_power_loss_takes_no_answer_that_was_acknowledged(nursery, tmp_path, steps) -> None:
-    assert writes.lose_power(nursery, tmp_path, seed=steps, steps=steps, most=60) > 150
+def test_a_power_loss_takes_no_answer_that_was_acknowledged(nursery, fast, steps) -> None:
+    assert writes.lose_power(nursery, fast, seed=steps, steps=steps, most=60) > 150
 
 
-def test_a_disk_that_lies_about_its_syncs_is_found_out(nursery, tmp_path) -> None:
+def test_a_disk_that_lies_about_its_syncs_is_found_out(nursery, fast) -> None:
     with pytest.raises((AssertionError, sqlite3.DatabaseError)):
-        writes.lose_power(nursery, tmp_path, seed=1, steps=1, most=60, syncs=False)
+        writes.lose_power(nursery, fast, seed=1, steps=1, most=60, syncs=False)
 
 
 def test_whichever_write_fails_nothing_acknowledged_is_lost_and_the_run_goes_on(
