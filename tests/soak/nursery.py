@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from subprocess import Popen
@@ -25,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 class Child:
     """A forked process at its job; `lines` are what it printed so far."""
 
-    def __init__(self, pid: int, output: int) -> None:
-        self.pid = pid
+    def __init__(self, handle: int, output: int) -> None:
+        self._handle = handle  # of the process: its number may be another's once it has ended
         self.lines: list[str] = []
         self._output = output
         self._rest = b""
@@ -44,7 +45,8 @@ class Child:
     def kill(self) -> None:
         """SIGKILL, and what it had printed by then."""
         if not self.ended:
-            os.kill(self.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it came to its end by itself
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         self.finish()
 
     def finish(self, seconds: float = 60.0) -> None:
@@ -56,6 +58,7 @@ class Child:
         data = os.read(self._output, 1 << 16)
         if not data:
             os.close(self._output)
+            os.close(self._handle)
             self.ended = True
             return
         *whole, self._rest = (self._rest + data).split(b"\n")
@@ -101,9 +104,9 @@ class Nursery:
         order = json.dumps([module, function, job]).encode()
         with self._turn:
             socket.send_fds(self._line, [len(order).to_bytes(4, "big") + order], [theirs])
-            pid = int.from_bytes(self._line.recv(4), "big")
+            [handle] = socket.recv_fds(self._line, 1, 1)[1]
         os.close(theirs)
-        return Child(pid, output)
+        return Child(handle, output)
 
 
 def say(**words: Any) -> None:
@@ -115,7 +118,6 @@ def _serve(line: socket.socket) -> None:
     """In the nursery: forks a child for each order until the line is closed."""
     for name in ("tests.soak.work", "flowpool.net.pool", "flowpool.data.frames", "ruamel.yaml"):
         import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     while True:
         head, fds, _, _ = socket.recv_fds(line, 1 << 16, 1)
         if not head:
@@ -124,17 +126,21 @@ def _serve(line: socket.socket) -> None:
         order = head[4:]
         while len(order) < size:
             order += line.recv(size - len(order))
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:  # those that ended meanwhile
+                pass
         pid = os.fork()
         if not pid:
             line.close()
             _be_child(fds[0], *json.loads(order))
+        handle = os.pidfd_open(pid)
+        socket.send_fds(line, [b"."], [handle])
+        os.close(handle)
         os.close(fds[0])
-        line.sendall(pid.to_bytes(4, "big"))
 
 
 def _be_child(output: int, module: str, function: str, job: dict[str, Any]) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # it doesn't outlive its nursery
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(output, 1)
     os.close(output)
     work: Callable[[dict[str, Any]], None] = getattr(import_module(module), function)

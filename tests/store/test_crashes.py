@@ -28,7 +28,7 @@ def fast() -> Iterator[Path]:
 
 
 def test_50_kills_lose_no_item_and_repeat_no_call_that_was_saved(tmp_path) -> None:
-    found = kills.soak(50, seed=1, folder=tmp_path)
+    found = kills.soak(50, seed=1, folder=tmp_path, at_once=3)
     assert len(found) >= 50
     assert sum(kill.acknowledged for kill in found) > 100  # they did come in the middle of things
     assert max(kill.in_flight for kill in found) > 1
