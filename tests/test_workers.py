@@ -215,21 +215,6 @@ def test_a_cancelled_call_stops_computing(bodies: Path, loop: Any) -> None:
     run(main, loop)
 
 
-@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_a_call_cancelled_while_its_worker_starts_ends_too(loop: Any) -> None:
-    async def main() -> int:
-        async with Workers(1) as workers:
-            for pauses in range(5):
-                call = asyncio.ensure_future(workers.run("textwrap:dedent", {"text": "x"}))
-                for _ in range(pauses):
-                    await asyncio.sleep(0)
-                call.cancel()
-                await asyncio.wait([call])
-            return len(workers._all)
-
-    assert loop(main()) == 0
-
-
 def test_closed_workers_start_no_more() -> None:
     async def main() -> None:
         workers = Workers(1)

@@ -87,14 +87,7 @@ class Workers:
     async def _start(self) -> _Worker:
         if self._closed:
             raise RuntimeError("these workers are closed: use flowpool.workers.shared()")
-        starting = asyncio.ensure_future(_Worker.start())
-        try:
-            worker = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # asyncio may wait forever for a start that is cut midway: it is let come to its end first.
-            worker = await starting
-            await worker.kill()
-            raise
+        worker = await _Worker.start()
         self._all.add(worker)
         return worker
 
