@@ -88,17 +88,16 @@ def free(**changes: Any) -> Profile:
 # Limits.
 
 
-@pytest.mark.parametrize("rates", [(600, 3000), (300, 300, 1200), (1200,) * 3])
+@pytest.mark.parametrize("rates", [(300, 1500), (300, 300, 600), (600,) * 3])
 def test_the_sum_of_unequal_limits_is_used(rates: tuple[int, ...]) -> None:
     total = sum(rates)
-    for seed in range(2):
-        ran = Ran({f"h{n}": limited(rpm) for n, rpm in enumerate(rates)}, 2 * total, seed=seed)
-        assert len(ran.results.failed) == 0
-        bound = (2 * total - total / 60) / (total / 60) + 0.3
-        assert bound / ran.seconds >= 0.97
-        assert sum(books.throttled for books in ran.books.values()) <= 0.005 * 2 * total
-        for rpm, share in zip(rates, ran.shares.values(), strict=True):
-            assert share == pytest.approx(rpm / total, rel=0.05)
+    ran = Ran({f"h{n}": limited(rpm) for n, rpm in enumerate(rates)}, 2 * total)
+    assert len(ran.results.failed) == 0
+    bound = (2 * total - total / 60) / (total / 60) + 0.3
+    assert bound / ran.seconds >= 0.97
+    assert sum(books.throttled for books in ran.books.values()) <= 0.005 * 2 * total
+    for rpm, share in zip(rates, ran.shares.values(), strict=True):
+        assert share == pytest.approx(rpm / total, rel=0.05)
 
 
 def test_the_record_says_which_model_answered() -> None:
@@ -111,28 +110,28 @@ def test_the_record_says_which_model_answered() -> None:
 # Failing over.
 
 
-@pytest.mark.parametrize("outage", ["503", "reset", "500"])
+@pytest.mark.parametrize("outage", ["503", "reset"])
 def test_when_one_is_dead_the_others_serve_and_nothing_is_lost(outage: Any) -> None:
     dead = free(outages=((0.0, 1e9),), outage=outage, error_latency=0.05)
-    ran = Ran({"dead": dead, "a": limited(1200), "b": limited(1200)}, 4800)
+    ran = Ran({"dead": dead, "a": limited(600), "b": limited(600)}, 2400)
     assert len(ran.results.failed) == 0
-    assert 4800 / 40 / ran.seconds >= 0.95
+    assert 2400 / 20 / ran.seconds >= 0.95
     assert ran.books["dead"].requests <= 60
 
 
 def test_one_that_dies_on_the_way_costs_no_item_and_comes_back() -> None:
-    ill = limited(1200, outages=((30.0, 90.0),), outage="503", error_latency=0.05)
-    ran = Ran({"ill": ill, "well": limited(1200)}, 6000)
+    ill = limited(600, outages=((30.0, 90.0),), outage="503", error_latency=0.05)
+    ran = Ran({"ill": ill, "well": limited(600)}, 3000)
     assert len(ran.results.failed) == 0
-    bound = (6000 + 20 * 60) / 40  # without the minute of one of them
+    bound = (3000 + 10 * 60) / 20  # without the minute of one of them
     assert bound / ran.seconds >= 0.9
 
 
 def test_one_that_is_out_for_longer_than_a_lane_is_given_serves_again_afterwards() -> None:
-    ill = limited(1200, outages=((10.0, 600.0),), outage="503", error_latency=0.05)
-    ran = Ran({"ill": ill, "well": limited(600)}, 12_000)
+    ill = limited(600, outages=((10.0, 600.0),), outage="503", error_latency=0.05)
+    ran = Ran({"ill": ill, "well": limited(120)}, 2_500)
     assert len(ran.results.failed) == 0
-    assert ran.books["ill"].answers >= 1500
+    assert ran.books["ill"].answers >= 800  # 100 before, and the most of what was left at 630 s
 
 
 def test_when_all_are_dead_the_run_ends_in_stated_time() -> None:
@@ -204,7 +203,7 @@ def test_alike_ones_share_alike() -> None:
 
 @pytest.mark.parametrize("chunk", range(4))
 def test_whatever_the_models_do_every_item_ends_once_and_well_if_one_is_well(chunk: int) -> None:
-    for seed in range(chunk * 25, chunk * 25 + 25):
+    for seed in range(chunk * 20, chunk * 20 + 20):
         random = Random(seed)
         profiles = {"well": free(latency=Lognormal(0.5, 0.5))}
         for n in range(random.randint(1, 3)):
