@@ -187,3 +187,20 @@ def test_asyncio_run_with_a_pool_ends_quietly(server) -> None:
         server.url,
     )
     assert script.end() == (0, "", "")
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_run_that_is_ended_by_a_signal_goes_on_with_the_same_words(server, tmp_path, end) -> None:
+    server.reset(latency=Fixed(0.05))
+    kept = CALLS.replace("progress=False", "progress=False, store=sys.argv[2]")
+    program = kept + "\n    print(pool.run() == [str(n) for n in range(200)])\n"
+    first = Script(program, server.url, str(tmp_path / "run.db"))
+    wait_until(lambda: server.ledger()["answers"] >= 40)
+    first.process.send_signal(end)
+    first.end()
+    flying = server.ledger()["requests"] - server.ledger()["answers"]
+    code, out, err = Script(program, server.url, str(tmp_path / "run.db")).end()
+    books = server.ledger()
+    assert (code, out) == (0, "True\n"), err
+    # Paid again at most: what was in flight at the end, and what its last transaction had not yet.
+    assert 200 <= books["requests"] <= 200 + 8 + 8 + flying
