@@ -82,7 +82,8 @@ def entry(name: str, value: Any) -> Iterator[str]:
 
 def _bases(value: type) -> str:
     bases = [base.__name__ for base in value.__bases__]
-    return f"A kind of {' and '.join(f'`{base}`' for base in bases)}.\n"
+    again = " It is tried again." if getattr(value, "retryable", False) else ""
+    return f"A kind of {' and '.join(f'`{base}`' for base in bases)}.{again}\n"
 
 
 def _members(owner: str, value: type) -> Iterator[str]:
