@@ -49,7 +49,7 @@ class Pacer:
     HOLD_SECONDS = 20.0  # the longest hold: a risen limit is to be seen within a minute
     HOLD_CALLS, HOLD_SLOW = 300.0, 300.0  # or as many calls, in at most so many seconds
     REST = 2.0  # calls' time without any after a 429: what is refilled then is the reserve
-    FIRST_REST, FIRST_CALLS = 1.0, 4.0
+    FIRST_REST, FIRST_CALLS = 1.1, 5.0  # seconds and calls' time at most after the first
     LONGEST = 20.0  # seconds that one refusal after another may hold everything
     ECHO = 0.5  # seconds in which other runs' 429s say nothing new
     MARKS = 64  # moments of a tooth that are kept
@@ -92,7 +92,8 @@ class Pacer:
         units, elapsed = opening
         middle = ((cls.SHALLOWEST + elapsed) * (cls.DEEPEST + elapsed)) ** 0.5
         pacer = cls(max(cls.SLOWEST * cost, units / middle), cost, total, sent, now, opening)
-        pacer.rest(now + min(cls.FIRST_REST, cls.FIRST_CALLS * cost / pacer.rate))
+        gap = cost / pacer.rate
+        pacer.rest(now + min(cls.FIRST_REST, cls.FIRST_CALLS * gap) - gap)
         return pacer
 
     @classmethod
