@@ -323,7 +323,7 @@ BAD = [
     ("api_key: k\nmodel: gpt-5\nprompt: x", "the skill: keys don't belong in a file"),
     ("model: gpt-5\nprompt: x\noptions: {api_key: k}", "pass Model(api_key=...)"),
     ("model: {name: gpt-5, base_url: 'http://a:b@c'}\nprompt: x", "model: base_url holds a user or password"),
-    ("model: {name: gpt-5, limits: {rpm: many}}\nprompt: x", "model.limits: Expected `float | null`, got `str`"),
+    ("model: {name: gpt-5, limits: {rpm: many}}\nprompt: x", "model.limits.rpm: Expected `float | null`, got"),
     ("model: {name: gpt-5, limits: {rpm: 0}}\nprompt: x", "model.limits: Limits(rpm=0.0): use a number above 0"),
     ("model: {name: gpt-5, limits: 5}\nprompt: x", "model.limits: "),
     ("model: {name: gpt-5, timeout: -1}\nprompt: x", "model: timeout=-1: use seconds above 0"),
@@ -344,8 +344,26 @@ def test_a_bad_file_is_refused_in_one_line_with_its_place(
     with pytest.raises(InvalidInput, match=re.escape(says)) as caught:
         Chain.load(path)
     message = str(caught.value)
-    assert message.startswith(f"{path}: ")
+    assert re.match(re.escape(str(path)) + r"(, line \d+)?: ", message)
     assert "\n" not in message
+
+
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text(
+        "name: two\nsteps:\n  - tool: fetch\n    key: page\n  - skill:\n      model:\n        name: gpt-5-mini\n"
+        "        limits:\n          rpm: many\n      prompt: hi\n"
+    )
+    with pytest.raises(
+        InvalidInput, match=r"chain.yaml, line 9: steps\[1\].skill.model.limits.rpm: Exp"
+    ):
+        Chain.load(path)
+    path.write_text("name: two\nsteps:\n  - tool: fetch\n\n    kye: page\n")
+    with pytest.raises(InvalidInput, match=r"chain.yaml, line 5: steps\[0\]: 'kye' is not known"):
+        Chain.load(path)
+    path.write_text("name: two\nsteps:\n  - tool: [\n")
+    with pytest.raises(InvalidInput, match=r"chain.yaml, line 4: not YAML"):
+        Chain.load(path)
 
 
 def test_files_that_no_person_wrote_are_refused(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ ROWS: dict[int, tuple[str, ...]] = {
             "chain",
             "runner",
             "definition",
+            "pipeline",
+            "yaml_text",
             "providers",
         ),
         *("tools.base", "tools.schema", "wire", "wire.*", "structured", "structured.*"),
@@ -76,7 +78,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "engine.tally",
         ),
         "engine.background",
-        *("pool", "snapshot"),
+        *("pool", "snapshot", "estimate"),
     ),
     5: ("views", "views.*", "simulator", "simulator.*", "cli", "cli.*", "demo", "demo.*"),
 }

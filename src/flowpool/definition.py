@@ -18,8 +18,7 @@ A file is one runner:
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import partial, reduce
 from importlib import import_module
@@ -31,14 +30,15 @@ import msgspec
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread
+from flowpool.pipeline import Input, Output, Pipeline, Terms
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
 from flowpool.values import Limits, Prices
+from flowpool.yaml_text import Misplaced, at, dumped, loaded
 
 Runner = Skill | Chain | Tool
 T = TypeVar("T")
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 60
 _OWN_TOOLS = "flowpool.tools"
 _CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
 _STEP_FIELDS = {"skill", "tool", "chain", "function", "key", "inputs", "options"}
@@ -70,26 +70,7 @@ _SKILL_FIELDS = {
 
 def write(runner: Runner, path: Path) -> None:
     """Writes a runner's definition to a YAML file."""
-    from ruamel.yaml import YAML
-
-    yaml: Any = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.width = 1 << 30  # folding a long line would lose some of its spaces
-    yaml.sort_base_mapping_type_on_output = False
-    yaml.representer.ignore_aliases = lambda data: True
-    yaml.representer.add_representer(str, _represent_text)
-    text = io.StringIO()
-    yaml.dump(describe(runner), text)
-    path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _represent_text(representer: Any, text: str) -> Any:
-    """Prompts of several lines stand as they are read; what YAML would change is quoted and escaped."""
-    lines = text.split("\n")
-    style = "|" if len(lines) > 1 and all(line.isprintable() for line in lines) else None
-    if style is None and not text.isprintable():
-        style = '"'
-    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    path.write_text(dumped(describe(runner)), encoding="utf-8")
 
 
 def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Runner:
@@ -98,16 +79,41 @@ def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Ru
     Raises `InvalidInput`, naming the file and the place in it, for what can't be run; also for a Python
     function outside flowpool unless `trusted`.
     """
-    try:
-        return build(_load(path), api_key=api_key, trusted=trusted)
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error}") from None
+    return _in_file(path, lambda text: _built(text, _Builder(api_key, trusted).runner))
 
 
 def build(data: Any, *, api_key: str | None = None, trusted: bool = False) -> Runner:
     """The runner that plain data defines, as `describe` gives it; raises as `read`, without the file's name."""
-    runner: Runner = _Builder(api_key, trusted).runner(data, "")
-    return runner
+    return _Builder(api_key, trusted).runner(data, "")
+
+
+def read_pipeline(path: Path, *, trusted: bool = False) -> Pipeline:
+    """The pipeline that a YAML file defines: a runner, and beside it `input`, `output` and `run`. Raises as `read`.
+
+    A file with a runner alone is one too, whose input and output are still to be said. Paths are the file's: those
+    that aren't absolute begin in its folder.
+    """
+    builder = _Builder(None, trusted, path.parent)
+    return _in_file(path, lambda text: _built(text, builder.pipeline))
+
+
+def _in_file(path: Path, make: Callable[[str], T]) -> T:
+    try:
+        return make(_read_text(path))
+    except Misplaced as error:
+        place = f"{path}, line {error.line}" if error.line else str(path)
+        raise InvalidInput(f"{place}: {error}") from None
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}: {error}") from None
+
+
+def _built(text: str, build: Callable[[Any, str], T]) -> T:
+    data, lines = loaded(text)
+    try:
+        return build(data, "")
+    except Misplaced as error:
+        error.line = error.line or lines.of(error.where)
+        raise
 
 
 def describe(runner: Runner) -> dict[str, Any]:
@@ -187,10 +193,7 @@ def _class_path(tool: Tool) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _load(path: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
+def _read_text(path: Path) -> str:
     if not path.is_file():
         raise InvalidInput("no such file.")
     if path.stat().st_size > MAX_BYTES:
@@ -198,106 +201,135 @@ def _load(path: Path) -> Any:
             f"larger than {MAX_BYTES:,} bytes: a chain's file is text that people write."
         )
     try:
-        text = path.read_text(encoding="utf-8")
-        yaml = YAML(typ="safe", pure=True)
-        _check_events(yaml.parse(text))
-        return yaml.load(text)
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise InvalidInput("not UTF-8 text.") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise InvalidInput(f"{where}not YAML: {problem}") from None
-
-
-def _check_events(events: Iterable[Any]) -> None:
-    """Refuses, before anything is built of it, a file whose few words make very many values."""
-    depth = 0
-    for event in events:
-        kind = type(event).__name__
-        if kind == "AliasEvent":
-            raise InvalidInput("YAML aliases (*name) in it: write the value out.")
-        depth += kind in ("SequenceStartEvent", "MappingStartEvent")
-        depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
-        if depth > MAX_DEPTH:
-            raise InvalidInput(f"nested more than {MAX_DEPTH} deep: name steps in a flat list.")
 
 
 class _Builder:
     """Makes runners of plain data; `where` is the place in the file that an error names."""
 
-    def __init__(self, api_key: str | None, trusted: bool) -> None:
+    def __init__(self, api_key: str | None, trusted: bool, folder: Path | None = None) -> None:
         self._api_key = api_key
         self._trusted = trusted
+        self._folder = folder
+
+    def pipeline(self, data: Any, where: str) -> Pipeline:
+        data = dict(_mapping(data, ""))
+        if "model" in data:
+            self._refuse_terms_of_a_skill(data)
+            return Pipeline(self.runner(data, ""))
+        told = {
+            name: self._part(data.pop(name), name, kind)
+            for name, kind in (("input", Input), ("output", Output), ("run", Terms))
+            if name in data
+        }
+        kinds = [kind for kind in ("skill", "chain") if kind in data]
+        if not kinds:
+            return Pipeline(self.runner(data, ""), **told)
+        inner = _known(data, set(kinds), "")[kinds[0]]
+        runner = self.skill(inner, "skill") if kinds[0] == "skill" else self.chain(inner, "chain")
+        return Pipeline(runner, **told)
+
+    def _refuse_terms_of_a_skill(self, data: Mapping[str, Any]) -> None:
+        for name in ("input", "output", "run"):
+            value = data.get(name)
+            is_path = isinstance(value, str) or (isinstance(value, Mapping) and "path" in value)
+            if (name == "run" and name in data) or is_path:
+                _refuse(
+                    name,
+                    f"beside a bare model, {name} would be the prompt's own: put model, prompt and the like "
+                    "under `skill:`.",
+                )
+
+    def _part(self, data: Any, where: str, kind: type[Any]) -> Any:
+        """Input, output or run terms; a text is a path."""
+        fields = (
+            {"path": data} if isinstance(data, str) and where != "run" else _mapping(data, where)
+        )
+        if odd := [name for name in fields if name not in kind.__struct_fields__]:
+            known = ", ".join(kind.__struct_fields__)
+            _refuse(at(where, str(odd[0])), f"{odd[0]!r} is not known: use {known}.", where)
+        try:
+            made = msgspec.convert(fields, kind)
+            if isinstance(made, Input):
+                made.reading()
+        except (msgspec.ValidationError, InvalidInput) as error:
+            words, _, place = str(error).partition(" - at `$")
+            _refuse(f"{where}{place.strip('`')}", words.rstrip(".") + ".")
+        name = "store" if isinstance(made, Terms) else "path"
+        path = getattr(made, name)
+        if isinstance(path, str) and path != "-" and self._folder is not None:
+            made = msgspec.structs.replace(made, **{name: str(self._folder / path)})
+        return made
 
     def runner(self, data: Any, where: str) -> Runner:
-        data = _mapping(data, where or "the file")
+        data = _mapping(data, where)
         if "steps" in data:
             return self.chain(data, where)
         if "model" in data:
             return self.skill(data, where)
         if "tool" in data or "function" in data:
-            return self.tool(_known(data, {"tool", "function"}, "the file"), "")
-        raise InvalidInput("no 'steps' (a chain) and no 'model' (a skill) in it.")
+            return self.tool(_known(data, {"tool", "function"}, where), where)
+        return _refuse(where, "no 'steps' (a chain) and no 'model' (a skill) in it.", "")
 
     def chain(self, data: Any, where: str) -> Chain:
-        fields = dict(_known(data, _CHAIN_FIELDS, where or "the chain"))
+        fields = dict(_known(data, _CHAIN_FIELDS, where, "the chain"))
         steps = fields.get("steps")
-        place = _at(where, "steps")
+        place = at(where, "steps")
         if not isinstance(steps, list) or not steps:
-            raise InvalidInput(f"{place}: a list with at least one step.")
+            _refuse(place, "a list with at least one step.")
         fields["steps"] = [self._stage(entry, f"{place}[{i}]") for i, entry in enumerate(steps)]
         return self._make(lambda: Chain(**fields), where)
 
     def skill(self, data: Any, where: str) -> Skill:
-        fields = dict(_known(data, _SKILL_FIELDS, where or "the skill"))
+        fields = dict(_known(data, _SKILL_FIELDS, where, "the skill"))
         if "model" not in fields:
-            raise InvalidInput(f"{where}: no 'model' in it.")
+            _refuse(where, "no 'model' in it.", where or "the skill")
         if "output" in fields:
-            fields["output"] = self._output(fields["output"], _at(where, "output"))
+            fields["output"] = self._output(fields["output"], at(where, "output"))
         models = fields.pop("model")
         models = models if isinstance(models, list) else [models]
         return self._make(
-            partial(Skill, [self._choice(m, _at(where, "model")) for m in models], **fields), where
+            partial(Skill, [self._choice(m, at(where, "model")) for m in models], **fields), where
         )
 
     def _output(self, data: Any, where: str) -> Any:
         """What the answer must be: a type that is named only where the file is trusted, else its schema."""
         if not isinstance(data, Mapping) or "python" not in data:
             return data
-        _check_dotted(data["python"], f"{where}: python")
+        _check_dotted(data["python"], where, "python")
         if not self._trusted:
             return {name: value for name, value in data.items() if name != "python"}
         return self._import(data["python"], where)
 
     def tool(self, data: Mapping[str, Any], where: str) -> Runner:
-        where = where or "the file"
         if "tool" in data:
             name = data["tool"]
             found = (
                 getattr(import_module(_OWN_TOOLS), name, None) if isinstance(name, str) else None
             )
             if not isinstance(found, Tool):
-                raise InvalidInput(f"{where}: no tool {name!r}: use fetch or to_markdown.")
+                _refuse(where, f"no tool {name!r}: use fetch or to_markdown.")
             return found
         return self._function(data["function"], where)
 
     def _function(self, dotted: Any, where: str) -> Runner:
-        _check_dotted(dotted, f"{where}: function")
+        _check_dotted(dotted, where, "function")
         if not self._trusted:
-            raise InvalidInput(
-                f"{where}: it runs the Python function {dotted}: if you trust the file, "
-                "load it with trusted=True (--trusted)."
+            _refuse(
+                where,
+                f"it runs the Python function {dotted}: if you trust the file, "
+                "load it with trusted=True (--trusted).",
             )
-        return as_runner(self._import(dotted, where), where)
+        return as_runner(self._import(dotted, where), where or "the file")
 
     def _import(self, dotted: str, where: str) -> Any:
         module, _, attribute = dotted.partition(":")
         try:
             return reduce(getattr, attribute.split("."), import_module(module))
         except (ImportError, AttributeError) as error:
-            raise InvalidInput(f"{where}: {dotted} can't be imported: {error}.") from None
+            return _refuse(where, f"{dotted} can't be imported: {error}.")
 
     def _stage(self, entry: Any, where: str) -> Any:
         if isinstance(entry, list):
@@ -308,7 +340,7 @@ class _Builder:
         data = _known(entry, _STEP_FIELDS, where)
         kinds = [kind for kind in ("skill", "tool", "chain", "function") if kind in data]
         if len(kinds) != 1:
-            raise InvalidInput(f"{where}: name one of skill, tool, chain, function.")
+            _refuse(where, "name one of skill, tool, chain, function.")
         build: Mapping[str, Callable[[Any], Runner]] = {
             "skill": lambda value: self.skill(value, f"{where}.skill"),
             "chain": lambda value: self.chain(value, f"{where}.chain"),
@@ -323,7 +355,7 @@ class _Builder:
             return self._model(data, where)
         shared = _known(data, {"spread"}, where)["spread"]
         if not isinstance(shared, list):
-            raise InvalidInput(f"{where}.spread: a list of models.")
+            _refuse(f"{where}.spread", "a list of models.")
         models = [self._model(one, f"{where}.spread[{i}]") for i, one in enumerate(shared)]
         return self._make(partial(Spread, models), where)
 
@@ -332,48 +364,56 @@ class _Builder:
             return self._make(lambda: Model(data, api_key=self._api_key), where)
         fields = dict(_known(data, _MODEL_FIELDS, where))
         if "name" not in fields:
-            raise InvalidInput(f"{where}: no 'name' in it.")
+            _refuse(where, "no 'name' in it.")
         for field, kind in (("limits", Limits), ("prices", Prices)):
             if fields.get(field):
                 fields[field] = self._make(
-                    partial(msgspec.convert, fields[field], kind), _at(where, field)
+                    partial(msgspec.convert, fields[field], kind), at(where, field)
                 )
         return self._make(lambda: Model(**fields, api_key=self._api_key), where)
 
     def _make(self, make: Callable[[], T], where: str) -> T:
         try:
             return make()
+        except Misplaced:
+            raise
         except (InvalidInput, TypeError, msgspec.ValidationError) as error:
-            raise InvalidInput(f"{where}: {error}" if where else str(error)) from None
+            words, _, place = str(error).partition(" - at `$")
+            if place:
+                return _refuse(f"{where}{place.strip('`')}", f"{words}.")
+            return _refuse(where, words, "")
 
 
-def _check_dotted(dotted: Any, what: str) -> None:
+def _check_dotted(dotted: Any, where: str, what: str) -> None:
     if not isinstance(dotted, str) or not all(dotted.partition(":")):
-        raise InvalidInput(f"{what} is 'module:name', not {dotted!r}.")
-
-
-def _at(where: str, field: str) -> str:
-    return f"{where}.{field}" if where else field
+        _refuse(where, f"{what} is 'module:name', not {dotted!r}.")
 
 
 def _mapping(data: Any, where: str) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
         found = "nothing" if data is None else type(data).__name__
-        _refuse(f"{where}: names with values are needed, and there is {found}.")
+        _refuse(where, f"names with values are needed, and there is {found}.")
     return data
 
 
-def _known(value: Any, fields: set[str], where: str) -> Mapping[str, Any]:
+def _known(value: Any, fields: set[str], where: str, label: str = "the file") -> Mapping[str, Any]:
     data = _mapping(value, where)
     for name in data:
+        place = at(where, str(name))
         if name in ("api_key", "key") and "key" not in fields:
             _refuse(
-                f"{where}: keys don't belong in a file: set the provider's environment variable."
+                place,
+                "keys don't belong in a file: set the provider's environment variable.",
+                where or label,
             )
         if name not in fields:
-            _refuse(f"{where}: {name!r} is not known: use {', '.join(sorted(fields))}.")
+            known = ", ".join(sorted(fields))
+            _refuse(place, f"{name!r} is not known: use {known}.", where or label)
     return data
 
 
-def _refuse(message: str) -> NoReturn:
-    raise InvalidInput(message)
+def _refuse(where: str, message: str, label: str | None = None) -> NoReturn:
+    """Says what is wrong at a place; `label` names it in place of the place itself."""
+    if label is None or (where and not label):
+        label = where or "the file"
+    raise Misplaced(where, f"{label}: {message}" if label else message)

@@ -30,6 +30,8 @@ from flowpool.engine.sink import Keep
 from flowpool.engine.stream import Stream
 from flowpool.engine.world import World as World
 from flowpool.errors import InvalidInput
+from flowpool.estimate import Estimate as Estimate
+from flowpool.estimate import estimate
 from flowpool.results import Record, Results
 from flowpool.snapshot import Snapshot as Snapshot
 from flowpool.tracing import Tracing
@@ -180,16 +182,22 @@ class Pool(Course):
         return await self._arun_through(run)
 
     def stream(
-        self, variables: Mapping[str, Any] | None = None, *, ordered: bool = False
+        self,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
+        retry_failed: bool = False,
     ) -> Iterator[Record]:
         """Each item's `Record` as it ends, or in the items' order with `ordered=True`.
 
         Records that are done are handed over and not kept, so that any number of items takes the same memory;
         the failed ones are kept for `retry()`. Leaving the loop early cancels the rest.
+
+        retry_failed: tries again what failed in an earlier run of the same `store`.
         """
         thread = self._off_loop()
         stream = Stream(ordered, self._keep_failed)
-        run = self._begin(variables, stream, thread.loop)
+        run = self._begin(variables, stream, thread.loop, retry_failed)
         running = self._submit(thread, run)
         try:
             with self._showing_progress():
@@ -204,11 +212,15 @@ class Pool(Course):
         self._raise_if_told()
 
     async def astream(
-        self, variables: Mapping[str, Any] | None = None, *, ordered: bool = False
+        self,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        ordered: bool = False,
+        retry_failed: bool = False,
     ) -> AsyncIterator[Record]:
         """`stream()` for async code."""
         stream = Stream(ordered, self._keep_failed)
-        run = self._begin(variables, stream, asyncio.get_running_loop())
+        run = self._begin(variables, stream, asyncio.get_running_loop(), retry_failed)
         running = asyncio.ensure_future(self._execute(run))
         try:
             with self._showing_progress():
@@ -272,6 +284,20 @@ class Pool(Course):
                 async for record in records:
                     writer.write(record)
         return self.status
+
+    def estimate(self) -> Estimate:
+        """What the run will take, told from its prompts alone: items, tokens, cost. Asks nothing of a provider.
+
+        Raises `InvalidInput` for items that can be read once only.
+
+        >>> skill = Skill("gpt-5-mini", prompt="Spam? {text}", options={"max_tokens": 16})
+        >>> pool = Pool(skill, [{"text": "Hello"}] * 1000)
+        >>> pool.estimate().input_tokens, pool.estimate().prompts[0]
+        (7000, 'Spam? Hello')
+        """
+        if self._rows is None or self._rows.once:
+            raise InvalidInput("estimate() reads the items before the run: pass a list or a file.")
+        return estimate(self._plan, self._rows, self._settings.limits)
 
     def resume(self) -> Results:
         """Goes on with a run that is kept in a `store`; returns the results of all items.

@@ -21,11 +21,11 @@ ROWS = EXAMPLES / "rows.csv"
 
 def test_summarise_runs_over_the_example_rows(flowpool: Any) -> None:
     runner, rows = str(EXAMPLES / "summarise.yaml"), str(ROWS)
-    code, out, _ = flowpool("run", runner, "--input", rows, "--output", "-")
+    code, out, _ = flowpool("run", runner, "--input", rows, "--output", "-", "--meta")
     assert code == 0
     records = [json.loads(line) for line in out.splitlines()]
     assert len(records) == 6
-    assert all(record["output"] and record["attempts"] == 2 for record in records)
+    assert all(record["summary"] and record["_attempts"] == 2 for record in records)
 
 
 def test_per_url_fetches_converts_and_summarises(flowpool: Any, tmp_path: Path) -> None:
@@ -37,9 +37,9 @@ def test_per_url_fetches_converts_and_summarises(flowpool: Any, tmp_path: Path) 
     with SimServer(pages_dir=tmp_path) as site:
         rows = "".join(f"{site.url}/pages/{page.name}\n" for page in pages()[:3])
         flowpool.write("urls.csv", f"source\n{rows}")
-        code, out, err = flowpool("run", runner, "--input", "urls.csv", "--output", "-")
+        code, out, err = flowpool("run", runner, "--input", "urls.csv", "--output", "-", "--meta")
     assert code == 0, err
-    outputs = [json.loads(line)["output"] for line in out.splitlines()]
+    outputs = [json.loads(line)["summary"] for line in out.splitlines()]
     assert len(set(outputs)) == 3
     assert all(len(output) > 30 for output in outputs)
 
@@ -47,9 +47,9 @@ def test_per_url_fetches_converts_and_summarises(flowpool: Any, tmp_path: Path) 
 def test_per_url_refuses_private_addresses_as_it_stands(flowpool: Any) -> None:
     flowpool.write("urls.csv", "source\nhttp://127.0.0.1:1/\n")
     runner = str(EXAMPLES / "per_url.yaml")
-    code, out, _ = flowpool("run", runner, "--input", "urls.csv", "--output", "-")
+    code, out, _ = flowpool("run", runner, "--input", "urls.csv", "--output", "-", "--meta")
     assert code == 1
-    assert json.loads(out)["error"].startswith("AddressRefused: ")
+    assert json.loads(out)["_error"].startswith("AddressRefused: ")
 
 
 def test_classify_adds_a_column(flowpool: Any) -> None:

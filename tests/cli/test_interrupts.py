@@ -18,7 +18,17 @@ def start(flowpool: Any, sim: Any, texts: list[str], in_flight: int) -> Any:
     """A run of `texts`, once so many calls are in flight and a record was written."""
     flowpool.write_rows(texts)
     process = flowpool.start(
-        *("run", "skill.yaml", "--input", "rows.jsonl", "--output", "-", "--max-flows", "4")
+        *(
+            "run",
+            "skill.yaml",
+            "--input",
+            "rows.jsonl",
+            "--output",
+            "-",
+            "--max-flows",
+            "4",
+            "--meta",
+        )
     )
     assert json.loads(process.stdout.readline())["output"] == "Quick."
     while sim.ledger()["in_flight"] < in_flight:
@@ -28,7 +38,7 @@ def start(flowpool: Any, sim: Any, texts: list[str], in_flight: int) -> Any:
 
 def ended(process: Any) -> tuple[Counter[str], str]:
     out, err = process.communicate(timeout=30)
-    return Counter(json.loads(line)["status"] for line in out.splitlines()), err.decode()
+    return Counter(json.loads(line)["_status"] for line in out.splitlines()), err.decode()
 
 
 def test_ctrl_c_once_waits_for_the_calls_in_flight(flowpool: Any, sim: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 RUN = ("run", "skill.yaml")
-FILES = ("--input", "rows.jsonl", "--output", "out.jsonl")
+FILES = ("--input", "rows.jsonl", "--output", "out.jsonl", "--meta", "--no-store")
 TEXTS = ["A river runs.", "A sea rests.", "A hill stands."]
 
 
@@ -19,22 +19,20 @@ def asked(sim: Any) -> int:
     return requests
 
 
-def test_every_row_becomes_a_line_of_json(flowpool: Any) -> None:
+def test_every_row_has_its_answer_beside_it(flowpool: Any) -> None:
     flowpool.write_rows(TEXTS)
     code, out, err = flowpool(*RUN, *FILES)
     assert (code, out) == (0, "")
-    rows = sorted(flowpool.read(), key=lambda row: row["index"])
-    assert [row["output"] for row in rows] == TEXTS
+    rows = flowpool.read()
+    assert [row["text"] for row in rows] == [row["output"] for row in rows] == TEXTS
     first = rows[0]
     assert list(first) == [
-        *("index", "status", "output", "error", "variables", "attempts", "duration", "model"),
-        *("input_tokens", "output_tokens"),
+        *("text", "output", "_status", "_error", "_attempts", "_seconds", "_input_tokens"),
+        *("_output_tokens", "_cost"),
     ]
-    assert first["status"] == "done"
-    assert first["variables"] == {"text": TEXTS[0]}
-    assert first["attempts"] == 1
-    assert first["model"] == "openai/gpt-5-mini"
-    assert first["input_tokens"] > 0
+    assert first["_status"] == "done"
+    assert first["_attempts"] == 1
+    assert first["_input_tokens"] > 0
     assert err.startswith("3 done in ")
     assert " tokens, about $" in err or "less than $" in err
     assert err.endswith(" -> out.jsonl\n")
@@ -45,9 +43,9 @@ def test_a_failed_row_keeps_its_error_and_the_exit_code_is_1(flowpool: Any) -> N
     flowpool.write_rows([TEXTS[0], "Bad. [[sim: 400]]", TEXTS[1]])
     code, _, err = flowpool(*RUN, *FILES)
     assert code == 1
-    failed = [row for row in flowpool.read() if row["status"] == "failed"]
-    assert [row["index"] for row in failed] == [1]
-    assert failed[0]["error"].startswith("BadRequest: ")
+    assert [row["_status"] for row in flowpool.read()] == ["done", "failed", "done"]
+    failed = flowpool.read()[1:2]
+    assert failed[0]["_error"].startswith("BadRequest: ")
     assert failed[0]["output"] is None
     assert err.startswith("2 done, 1 failed in ")
     assert "first failure: items[1]: BadRequest: " in err
@@ -60,7 +58,8 @@ def test_the_input_may_be_csv_tsv_or_gzipped(flowpool: Any, name: str) -> None:
     path = flowpool.folder / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert flowpool(*RUN, "--input", name, "--output", "out.jsonl")[0] == 0
-    assert flowpool.read()[0]["variables"] == {"id": "1", "text": "A river runs."}
+    row = flowpool.read()[0]
+    assert (row["id"], row["text"], row["output"]) == ("1", "A river runs.", "A river runs.")
 
 
 def test_a_dash_reads_stdin_and_writes_stdout(flowpool: Any) -> None:
@@ -73,21 +72,18 @@ def test_a_dash_reads_stdin_and_writes_stdout(flowpool: Any) -> None:
     assert err.endswith(" -> stdout\n")
 
 
-def test_ordered_writes_in_the_order_of_the_rows(flowpool: Any) -> None:
+def test_a_file_is_in_the_order_of_the_rows_unless_unordered(flowpool: Any) -> None:
     flowpool.write_rows(["Slow. [[sim: latency=0.4]]", "Quick.", "Quick too."])
-    assert flowpool(*RUN, *FILES, "--ordered")[0] == 0
-    assert [row["index"] for row in flowpool.read()] == [0, 1, 2]
-    assert flowpool(*RUN, *FILES, "--force")[0] == 0
-    assert flowpool.read()[-1]["index"] == 0
+    assert flowpool(*RUN, *FILES)[0] == 0
+    assert [row["output"] for row in flowpool.read()] == ["Slow.", "Quick.", "Quick too."]
+    assert flowpool(*RUN, *FILES, "--force", "--unordered")[0] == 0
+    assert flowpool.read()[-1]["output"] == "Slow."
 
 
 @pytest.mark.parametrize(("limit", "indices"), [("2", [0, 1]), ("2-3", [1, 2]), ("3-9", [2])])
-def test_limit_takes_some_rows_and_keeps_their_places(
-    flowpool: Any, limit: str, indices: list[int]
-) -> None:
+def test_limit_takes_some_rows(flowpool: Any, limit: str, indices: list[int]) -> None:
     flowpool.write_rows(TEXTS)
-    assert flowpool(*RUN, *FILES, "--ordered", "--limit", limit)[0] == 0
-    assert [row["index"] for row in flowpool.read()] == indices
+    assert flowpool(*RUN, *FILES, "--limit", limit)[0] == 0
     assert [row["output"] for row in flowpool.read()] == [TEXTS[i] for i in indices]
 
 
@@ -101,7 +97,7 @@ def test_on_error_stop_starts_no_more_rows(flowpool: Any) -> None:
     flowpool.write_rows(["Bad. [[sim: 400]]", *TEXTS])
     code, _, err = flowpool(*RUN, *FILES, "--max-flows", "1", "--on-error", "stop")
     assert code == 1
-    assert [row["status"] for row in flowpool.read()] == ["failed"]
+    assert [row["_status"] for row in flowpool.read()] == ["failed"]
     assert "1 failed, 3 not started in " in err
 
 
@@ -109,7 +105,7 @@ def test_on_error_raise_cancels_the_rest(flowpool: Any) -> None:
     flowpool.write_rows(["Bad. [[sim: 400]]", "Slow. [[sim: latency=30]]"])
     code, _, err = flowpool(*RUN, *FILES, "--on-error", "raise")
     assert code == 1
-    assert {row["status"] for row in flowpool.read()} == {"failed", "cancelled"}
+    assert {row["_status"] for row in flowpool.read()} == {"failed", "cancelled"}
     assert "Traceback" not in err
 
 
@@ -157,18 +153,26 @@ def test_a_bad_row_anywhere_in_a_file_costs_nothing(
     ("arguments", "words"),
     [
         (("run", "none.yaml", *FILES), "none.yaml: no such file"),
-        (("run", "rows.jsonl", *FILES), "rows.jsonl: "),
+        (("run", "rows.jsonl", *FILES), "rows.jsonl, line 2: not YAML"),
         ((*RUN, "--input", "none.csv", "--output", "o.jsonl"), "none.csv: no such file"),
-        ((*RUN, "--input", "rows.jsonl", "--output", "no/o.jsonl"), "no/o.jsonl: can't be written"),
-        ((*RUN, "--input", "rows.jsonl", "--output", "."), "can't be written: Is a directory"),
+        (
+            (*RUN, "--input", "rows.jsonl", "--output", "no/o.jsonl"),
+            "no/o.jsonl: there is no folder no",
+        ),
+        ((*RUN, "--input", "rows.jsonl", "--output", "."), ". is a folder: name a file"),
         ((*RUN, *FILES, "--max-flows", "0"), "max_flows=0: use 1 or more"),
         ((*RUN, *FILES, "--max-flows", "many"), "--max-flows many: use 1 or more"),
-        ((*RUN, *FILES, "--limit", "9-1"), "--limit 9-1: write 10"),
-        ((*RUN, *FILES, "--limit", "10-20"), "rows.jsonl: it has no rows from 10 on"),
+        ((*RUN, *FILES, "--limit", "9-1"), "limit 9-1: write 10"),
+        ((*RUN, *FILES, "--limit", "10-20"), "rows.jsonl: no rows are left by the selection"),
         ((*RUN, *FILES, "--rpm", "0"), "--rpm 0: use a rate above 0"),
         ((*RUN, *FILES, "--timeout", "-1"), "timeout=-1.0: use seconds above 0"),
         ((*RUN, *FILES, "--on-error", "cry"), "'cry' is not one of"),
-        ((*RUN, "--output", "out.jsonl"), "Missing option '--input'"),
+        ((*RUN, *FILES, "--sample", "some"), "--sample some: write 100"),
+        ((*RUN, *FILES, "--columns", "text"), "--columns text: write NAME=VALUE"),
+        ((*RUN, *FILES, "--where", "stars >= 4"), "there is no column 'stars'"),
+        ((*RUN, *FILES, "--retry-errors"), "--retry-errors: no store is kept"),
+        ((*RUN, *FILES, "--store", "a.db"), "--store and --no-store: say one of them"),
+        ((*RUN, *FILES, "--input-format", "xml"), "format: Invalid enum value 'xml'"),
     ],
 )
 def test_what_cant_work_is_refused_in_one_line(
@@ -189,7 +193,7 @@ def test_an_existing_output_is_kept_unless_forced(flowpool: Any, sim: Any) -> No
     code, _, err = flowpool(*RUN, *FILES)
     assert code == 2
     assert err == (
-        "flowpool: out.jsonl exists: name another output, or overwrite it with --force.\n"
+        "flowpool: out.jsonl exists: name another file, overwrite it with --force, or --append.\n"
     )
     assert (flowpool.folder / "out.jsonl").read_text() == "paid for\n"
     assert asked(sim) == 0
@@ -217,7 +221,7 @@ def test_a_run_that_cant_start_leaves_no_empty_output(flowpool: Any) -> None:
 def test_the_input_is_never_the_output(flowpool: Any) -> None:
     flowpool.write_rows(TEXTS)
     before = (flowpool.folder / "rows.jsonl").read_bytes()
-    code, _, err = flowpool(*RUN, "--input", "rows.jsonl", "--output", "./rows.jsonl", "--force")
+    code, _, err = flowpool(*RUN, "--input", "rows.jsonl", "-o", "./rows.jsonl", "--force")
     assert code == 2
     assert "rows.jsonl is the input" in err
     assert (flowpool.folder / "rows.jsonl").read_bytes() == before
@@ -231,7 +235,7 @@ def test_a_function_in_the_file_runs_only_when_trusted(flowpool: Any) -> None:
     assert code == 2
     assert "--trusted" in err
     assert flowpool("run", "chain.yaml", *FILES, "--trusted")[0] == 0
-    assert flowpool.read()[0]["output"] == "QUIET"
+    assert flowpool.read()[0]["result"] == "QUIET"
 
 
 # Streams

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from tests.conftest import Simulation
 
 from flowpool import Chain, Pool, Skill
-from flowpool.cli.output import record_line
+from flowpool.data.layout import Layout
+from flowpool.data.plain import encoded
 from flowpool.definition import describe, read
 from flowpool.errors import InvalidInput
 from flowpool.structured import fields_of, plain
@@ -118,10 +119,9 @@ def test_records_hold_instances_and_their_lines_plain_data(simulate: type[Simula
     told = {"score": 7, "page": {"title": review.page.title, "mood": "good"}}
     assert record.output is review
     assert record.as_dict()["output"] == told
-    line = json.loads(record_line(record))
-    assert line["output"] == told
-    assert line["variables"] == {"born": "bad"}
-    assert skill.answer.load(line["output"]) == review
+    row = Layout().row(record)
+    assert json.loads(encoded(row)) == {"born": "bad", **told}
+    assert skill.answer.load(told) == review
 
 
 def test_plain_refuses_what_json_has_no_form_for_unless_told_what_to_do() -> None:

@@ -16,7 +16,12 @@ from flowpool import __version__
 INTERRUPTED = 130
 FAILED, BAD_INPUT = 1, 2
 _COMMANDS = {
-    "run": "Run a skill or chain over the rows of a file.",
+    "map": "Ask a model about every row: one prompt, many rows.",
+    "run": "Run a skill, chain or pipeline that a file describes over rows.",
+    "status": "Say how the runs of a store stand.",
+    "resume": "Go on with a run that a store keeps.",
+    "retry": "Try again what failed in a run that a store keeps.",
+    "export": "Take a run's results out of its store.",
     "limits": "Find out a provider's limits with a few small calls.",
     "sim": "Serve a simulated provider, to test against without a key.",
     "demo": "See what pooling gains, measured on this machine. Needs no key.",

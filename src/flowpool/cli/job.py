@@ -1,163 +1,142 @@
-"""What `flowpool run` does: looks at everything that can be wrong, runs the pool, writes, and sums up."""
+"""What `flowpool run` and `map` do: look at everything that can be wrong, run the pool, write, and sum up."""
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
-
-from msgspec import Struct
+from typing import Any
 
 from flowpool import definition
 from flowpool.chain import as_runner
-from flowpool.cli.output import STDOUT, Output, give_up_stdout, record_line
-from flowpool.cli.report import PlainProgress, Tally
-from flowpool.cli.rows import FileRows, Rows, StdinRows, parse_limit
-from flowpool.cli.run import Request
-from flowpool.cli.signals import Interrupts
+from flowpool.cli.asking import runner_of
+from flowpool.cli.keeping import Keeping, keeping
+from flowpool.cli.report import Tally, progress_of, say
+from flowpool.cli.running import carry_out
+from flowpool.cli.wishes import with_options
+from flowpool.data.rows import Rows, read
+from flowpool.data.writers import WriteOptions, Writer
 from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.errors import FlowpoolError, InvalidInput
-from flowpool.pool import Pool, Snapshot
-from flowpool.values import Limits, Status
+from flowpool.errors import InvalidInput
+from flowpool.pipeline import Input, Output, Pipeline
+from flowpool.pool import Pool
 
-STDIN = "-"
-SOME_FAILED = 1
-BROKEN_PIPE = 141
+STDIN = STDOUT = "-"
 
 
-class Job(Struct):
-    """What was asked for, once it is known to work."""
-
-    pool: Pool
-    rows: Rows
-    output: Output
-    tally: Tally
-    ordered: bool
-    offset: int
+def run_file(path: str, options: Mapping[str, Any]) -> int:
+    """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
+    if options["trusted"]:
+        sys.path.insert(0, str(Path(path).absolute().parent))
+    pipeline = definition.read_pipeline(Path(path), trusted=options["trusted"])
+    return _run(with_options(pipeline, options), options)
 
 
-def run_job(asked: Request) -> int:
-    """Does what was asked for; returns the exit code. Raises `InvalidInput` when nothing was paid."""
-    job = _prepare(asked)
+def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
+    """`flowpool map`; as `run_file`."""
+    pipeline = with_options(Pipeline(runner_of(prompt, options)), options)
+    if options["fetch"]:
+        pipeline = _with_addresses(pipeline)
+    return _run(pipeline, options)
+
+
+def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
+    runner = as_runner(pipeline.runner)
+    plan = Plan(runner)
+    rows = _rows(pipeline.input, plan)
+    if options["dry_run"]:
+        from flowpool.cli.forecast import show_plan
+
+        return show_plan(plan, rows, pipeline.run)
+    kept = keeping(pipeline, plan, runner.name, resume=options["resume"], anew=options["no_cache"])
+    if kept.known is not None and not options["quiet"]:
+        say(f"Going on with {kept.path}: {kept.words}.")
+    pool = _pool(runner, rows, pipeline, kept, options["quiet"])
+    writer = _writer(pool, pipeline.output, kept)
+    if options["pilot"] is not None:
+        from flowpool.cli.forecast import fly_pilot
+
+        code = fly_pilot(options["pilot"], options["yes"], runner, rows, pipeline, kept)
+        if code is not None:
+            return code
+    tally = Tally(rows.length, kept.path)
+    ordered = pipeline.output.ordered
+    if ordered is None:
+        ordered = pipeline.output.path != STDOUT
     try:
-        code = _carry_out(job)
+        code = carry_out(pool, writer, tally, ordered, pipeline.run.retry_failed)
     finally:
         with suppress(OSError):  # what can't be flushed was already said to have failed
-            job.output.close()
-    if job.rows.is_waiting:
-        # A tidy end of the interpreter would fail at the lock of standard input.
-        os._exit(code)
+            writer.close()
+    if code == 0:
+        kept.drop()
+    elif kept.path is not None:
+        _say_how_to_go_on(kept, tally)
     return code
 
 
-def _prepare(asked: Request) -> Job:
-    """Looks at everything that can be wrong before a call is made; raises `InvalidInput`."""
-    flow_limit = _max_flows(asked.max_flows)
-    limits = _limits(asked.rpm, asked.tpm)
-    span = parse_limit(asked.limit)
-    if asked.trusted:
-        sys.path.insert(0, str(Path(asked.runner).absolute().parent))
-    loaded = as_runner(definition.read(Path(asked.runner), trusted=asked.trusted))
-    plan = Plan(loaded)
-    rows: Rows
-    if asked.input_path == STDIN:
-        rows = StdinRows(span)
-    else:
-        rows = FileRows(asked.input_path, span, ItemCheck(plan, plan.variables).check)
-    pool = Pool(
-        loaded,
-        rows,
-        flow_limit,
-        asked.on_error,
-        timeout=asked.timeout,
-        retries=asked.retries,
-        limits=limits,
-        deadline=asked.deadline,
-        progress=_progress(asked.quiet, asked.output_path),
-    )
-    output = Output(asked.output_path, force=asked.force, input_path=asked.input_path)
-    total = len(rows) if isinstance(rows, FileRows) else None
-    return Job(pool, rows, output, Tally(total, span.start), asked.ordered, span.start)
+def _pool(runner: Any, rows: Rows, pipeline: Pipeline, kept: Keeping, quiet: bool) -> Pool:
+    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and sys.stdout.isatty())
+    return Pool(runner, rows, store=kept.path, progress=progress, **pipeline.run.pool())
 
 
-def _carry_out(job: Job) -> int:
-    """Runs the job and tells how it went; returns the exit code."""
-    started = time.monotonic()
-
-    def stop() -> None:
-        job.rows.stop()
-        job.pool.stop()
-
-    with Interrupts(stop, job.pool.cancel) as interrupts:
-        try:
-            problem = _write_records(job)
-        except BrokenPipeError:
-            give_up_stdout()
-            return BROKEN_PIPE
-    problem = problem or job.rows.error
-    if job.tally.ended or problem is None:
-        print(
-            job.tally.summary(time.monotonic() - started, job.output.path),
-            file=sys.stderr,
-            flush=True,
-        )
-    if interrupts.code:
-        return interrupts.code
-    if isinstance(problem, InvalidInput):
-        raise problem
-    if problem is not None:
-        print(f"flowpool: {problem}", file=sys.stderr)
-        return SOME_FAILED
-    return 0 if job.tally.all_done and not job.rows.is_waiting else SOME_FAILED
+def _rows(told: Input, plan: Plan) -> Rows:
+    """The rows, looked through: a bad one in a file costs no call."""
+    path, format = told.path, told.format
+    if path is None and told.sql is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InvalidInput("no rows: say --input FILE, or pipe them in.")
+        path = STDIN
+    if path == STDIN and format is None and _takes_lines(plan):
+        format = "lines"
+    rows = read(path, **{**told.reading(), "format": format})
+    if rows.columns is not None:
+        ItemCheck(plan, plan.variables).check_columns(rows.columns, rows.name)
+    if not rows.once and not rows.waits:
+        rows.look_through(ItemCheck(plan, plan.variables).check)
+    return rows
 
 
-def _write_records(job: Job) -> Exception | None:
-    """Writes records until the run ends. Returns what ended it before its time, if that can be told in a line."""
-    records = job.pool.stream(ordered=job.ordered)
+def _takes_lines(plan: Plan) -> bool:
+    """Whether plain lines are enough for it."""
+    return plan.lacks(["line"]) is None
+
+
+def _with_addresses(pipeline: Pipeline) -> Pipeline:
+    """With lines taken for addresses, where they come from stdin or a file of text."""
+    from msgspec.structs import replace
+
+    told = pipeline.input
+    path = told.path or STDIN
+    if told.format is None and (path == STDIN or path.endswith((".txt", ".list", ".urls"))):
+        told = replace(told, format="lines")
+    if told.format == "lines" and not told.columns:
+        told = replace(told, columns={"url": "line"})
+    return replace(pipeline, input=told)
+
+
+def _writer(pool: Pool, told: Output, kept: Keeping) -> Writer:
+    options: WriteOptions = {
+        "meta": told.meta,
+        "inputs": told.inputs,
+        "output": told.column,
+        "append": told.append,
+        "overwrite": told.overwrite or kept.had_output,
+        "spreadsheet_safe": told.spreadsheet_safe,
+        "format": told.format,
+    }
     try:
-        for record in records:
-            job.tally.add(record)
-            job.output.write(record_line(record, job.offset))
-            if record.status is Status.FAILED and job.pool.on_error == "stop":
-                job.rows.stop()  # the pool would wait for the next line, only not to run it
-    except BrokenPipeError:
-        raise
+        return pool.writer(told.path, **options)
     except InvalidInput as error:
-        return error
-    except OSError as error:
-        return FlowpoolError(
-            f"{job.output.path}: {error.strerror}: the run was cancelled, "
-            f"{job.output.lines:,} rows are written."
-        )
-    except FlowpoolError:
-        return None  # the failure that --on-error raise stands for; its record is written
-    finally:
-        records.close()  # type: ignore[attr-defined]
-    return None
+        words = "or say overwrite=True or append=True"
+        raise InvalidInput(
+            str(error).replace(words, "overwrite it with --force, or --append")
+        ) from None
 
 
-def _max_flows(text: str | None) -> int | Literal["auto"]:
-    if text is None or text == "auto":
-        return "auto"
-    try:
-        return int(text)
-    except ValueError:
-        raise InvalidInput(f'--max-flows {text}: use 1 or more, or "auto".') from None
-
-
-def _limits(rpm: float | None, tpm: float | None) -> Limits | None:
-    for name, value in (("rpm", rpm), ("tpm", tpm)):
-        if value is not None and not value > 0:
-            raise InvalidInput(f"--{name} {value:g}: use a rate above 0.")
-    return None if rpm is None and tpm is None else Limits(rpm=rpm, tpm=tpm)
-
-
-def _progress(quiet: bool, output_path: str) -> bool | Callable[[Snapshot], None] | None:
-    if quiet:
-        return False
-    mixed = output_path == STDOUT and sys.stdout.isatty()
-    return None if sys.stderr.isatty() and not mixed else PlainProgress()
+def _say_how_to_go_on(kept: Keeping, tally: Tally) -> None:
+    if not kept.path or not kept.path.exists():
+        return
+    more = " with --retry-errors to try the failed rows again" if tally.only_failed else ""
+    say(f"{kept.path} keeps the run: say the same words{more or ' to go on'}.")

@@ -1,4 +1,4 @@
-"""What `flowpool run` says of a run: plain progress lines, and the line that it ends with.
+"""What the command line says of a run: plain progress lines, and the line that it ends with.
 
 Is told of records and snapshots; knows no clock.
 """
@@ -6,6 +6,8 @@ Is told of records and snapshots; knows no clock.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 from flowpool.pool import Snapshot
@@ -18,12 +20,12 @@ _LONGEST_FAILURE = 300
 
 
 class Tally:
-    """Counts of the records so far."""
+    """Counts of the records so far. `total`: how many items there are, where that is known."""
 
-    def __init__(self, total: int | None, offset: int = 0) -> None:
+    def __init__(self, total: int | None, store: Path | None = None) -> None:
         self.counts = dict.fromkeys(Status, 0)
         self._total = total
-        self._offset = offset
+        self._store = store
         self._usage = NO_USAGE
         self._cost: float | None = None
         self._first_failure = ""
@@ -39,17 +41,28 @@ class Tally:
             self._first_index = record.index
             error = record.error
             words = " ".join(f"{type(error).__name__}: {error}".split())
-            self._first_failure = f"items[{record.index + self._offset}]: {words}"
+            self._first_failure = f"items[{record.index}]: {words}"
 
     @property
     def ended(self) -> int:
         return sum(self.counts.values())
 
     @property
+    def has_failed(self) -> bool:
+        """Whether any item has failed."""
+        return bool(self.counts[Status.FAILED])
+
+    @property
     def all_done(self) -> bool:
         """Whether every item there is has its output."""
         done = self.counts[Status.DONE]
         return done == (self.ended if self._total is None else self._total)
+
+    @property
+    def only_failed(self) -> bool:
+        """Whether every item has ended, some of them badly."""
+        over = self.counts[Status.DONE] + self.counts[Status.FAILED]
+        return self.has_failed and over == (self.ended if self._total is None else self._total)
 
     def summary(self, seconds: float, target: str) -> str:
         """The run in one line."""
@@ -64,12 +77,27 @@ class Tally:
             line += f", {tokens:,} tokens"
         if self._cost is not None:
             line += f", about {dollars(self._cost)}"
-        line += f" -> {'stdout' if target == '-' else target}"
+        line += f" -> {self._place(target)}"
         return f"{line}; first failure: {self._failure()}" if self._first_failure else line
+
+    def _place(self, target: str) -> str:
+        return "stdout" if target == "-" else target or str(self._store)
 
     def _failure(self) -> str:
         text = self._first_failure
         return text if len(text) <= _LONGEST_FAILURE else text[: _LONGEST_FAILURE - 3] + "..."
+
+
+def say(line: str) -> None:
+    """Says a line where progress goes, at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def progress_of(quiet: bool, *, mixed: bool) -> bool | Callable[[Snapshot], None] | None:
+    """How a run shows its progress; `mixed`: what it writes goes to the same terminal."""
+    if quiet:
+        return False
+    return None if sys.stderr.isatty() and not mixed else PlainProgress()
 
 
 class PlainProgress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -19,7 +20,7 @@ from flowpool.data.files import (
     format_of,
 )
 from flowpool.data.reading import Reading, Table
-from flowpool.data.selection import Selection, selection
+from flowpool.data.selection import ALL, Selection, selection
 from flowpool.errors import InvalidInput
 
 Where = str | Callable[[Mapping[str, Any]], Any]
@@ -37,12 +38,21 @@ class Rows:
             text, as pandas may have, is no variable, unless `columns=` gave it another.
         skipped: how many bad rows the reading at hand, or the last one, passed over.
         first_skipped: what was wrong with the first few of them.
+        description: what `read` was told, as plain data, where the same rows can be read by it again; else None.
     """
 
-    def __init__(self, table: Table, wanted: Selection, skip_bad_rows: bool = False) -> None:
+    def __init__(
+        self,
+        table: Table,
+        wanted: Selection,
+        skip_bad_rows: bool = False,
+        description: Mapping[str, Any] | None = None,
+    ) -> None:
         self._table = table
         self._wanted = wanted
         self._skip = skip_bad_rows
+        self._counted: int | None = None
+        self.description = description
         self._reading = Reading(table.name, skip_bad_rows, table.unit)
         self._opened = False
         self.name = table.name
@@ -69,7 +79,22 @@ class Rows:
 
     @property
     def length(self) -> int | None:
-        return None if self._skip else self._wanted.length(self._table.length)
+        if self._counted is not None or self._skip:
+            return self._counted
+        return self._wanted.length(self._table.length)
+
+    def look_through(self, check: Callable[[Any, int], None]) -> None:
+        """Reads all rows once and has each checked, with its position; from then on the length is known."""
+        count = 0
+        for row in self:
+            check(row, count)
+            count += 1
+        self._counted = count
+
+    def sampled(self, size: int, seed: int = 0) -> Rows:
+        """Some of these rows, each as likely as any other, in their order."""
+        size = min(size, self.length or size)
+        return Rows(SomeOf(self, size, seed), ALL, description=self.description)
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -198,7 +223,36 @@ def read(
     found = _table(source, sql, table, format)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
-    return Rows(found, wanted, skip_bad_rows)
+    told = _description(source, where)
+    if told is not None:
+        told |= {
+            "columns": columns,
+            "limit": _listed(limit),
+            "where": where,
+            "sample": sample,
+            "seed": seed,
+        }
+        told |= {"sql": sql, "table": table, "format": format, "skip_bad_rows": skip_bad_rows}
+        told = {name: value for name, value in told.items() if value not in (None, 0, False)}
+    return Rows(found, wanted, skip_bad_rows, told)
+
+
+def read_again(description: Mapping[str, Any]) -> Rows:
+    """The rows that a `Rows.description` tells of."""
+    told = dict(description)
+    if isinstance(told.get("limit"), (list, tuple)):
+        told["limit"] = slice(*told["limit"])
+    return read(told.pop("path", None), **told)
+
+
+def _description(source: Any, where: Any) -> dict[str, Any] | None:
+    if callable(where) or str(source) == STDIN or not isinstance(source, (str, Path, type(None))):
+        return None
+    return {} if source is None else {"path": os.path.abspath(source)}
+
+
+def _listed(limit: Any) -> Any:
+    return [limit.start, limit.stop] if isinstance(limit, slice) else limit
 
 
 def _text_names(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -289,6 +343,23 @@ def _file_table(path: Path, sql: str | None, table: str | None, format: str | No
 
 def _holds_rows(path: Path) -> bool:
     return format_of(path) is not None or path.suffix.lower() in PARQUET_ENDINGS
+
+
+class SomeOf(Table):
+    """A sample of other rows."""
+
+    def __init__(self, rows: Rows, size: int, seed: int) -> None:
+        self.name = rows.name
+        self.columns = rows.columns
+        self.length = size
+        self.waits = rows.waits
+        self._rows = rows
+        self._seed = seed
+
+    def rows(self, reading: Reading) -> Iterator[Any]:
+        return selection(None, None, self.length, self._seed, None).of(
+            iter(self._rows), reading, None
+        )
 
 
 class Several(Table):

@@ -104,6 +104,9 @@ class Selection(Struct, frozen=True):
         return _reservoir(numbered, int(self.sample), chance)
 
 
+ALL = Selection()
+
+
 def _reservoir(
     numbered: Iterable[Numbered], size: int, chance: random.Random
 ) -> Iterator[Numbered]:

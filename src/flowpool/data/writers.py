@@ -309,6 +309,8 @@ def _format(path: Path) -> str:
     if path.suffix.lower() in (".parquet", ".pq"):
         return "parquet"
     kind = format_of(path)
+    if kind is None and path.exists() and not path.is_file():
+        return "jsonl"  # a pipe or device
     if kind is None:
         raise InvalidInput(
             f"{path}: no such format: use a name that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst) "
@@ -325,6 +327,8 @@ def _check_target(path: Path, rows: Rows | None, may_exist: bool) -> None:
     source = None if rows is None else rows.path
     if source is not None and path.exists() and source.exists() and path.samefile(source):
         raise InvalidInput(f"{path} is the input: name another file for the output.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InvalidInput(f"{path}: can't be written: you may not write there.")
     if not may_exist and path.is_file() and path.stat().st_size:
         raise InvalidInput(
             f"{path} exists: name another file, or say overwrite=True or append=True."

@@ -21,7 +21,7 @@ from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.budget import Bill, Budget
 from flowpool.engine.driver import Run
 from flowpool.engine.journal import Pass
-from flowpool.engine.keeper import Keeper
+from flowpool.engine.keeper import Keeper, StoredItems
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings, with_ceiling
 from flowpool.engine.sink import Sink
@@ -94,7 +94,11 @@ class Course:
         self._tell(lambda run: run.cancel("the run was cancelled"))
 
     def _begin(
-        self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
+        self,
+        variables: Mapping[str, Any] | None,
+        sink: Sink,
+        loop: asyncio.AbstractEventLoop,
+        retry_failed: bool = False,
     ) -> Run:
         """A run of every item, anew."""
         with self._claimed():
@@ -107,7 +111,9 @@ class Course:
             self._counts[:] = [0] * len(Status)
             self._variables = shared
             self._reading = Pass()
-            return self._new_run(sink, loop, Bill())
+            run = self._new_run(sink, loop, Bill())
+            run.retries_failed = retry_failed
+            return run
 
     def _begin_again(
         self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
@@ -200,6 +206,11 @@ class Course:
         elif self._rows is not None and (columns := self._rows.columns) is not None:
             check.check_columns(columns, self._rows.name)
 
+    def _told_items(self) -> Any:
+        """The items as the keeper is told of them: a list as it is, what was read as rows."""
+        is_list = isinstance(self.items, Sequence) and not isinstance(self.items, str)
+        return self.items if is_list or isinstance(self.items, StoredItems) else self._rows
+
     async def _execute(self, run: Run) -> None:
         try:
             world = self._world or real_world()
@@ -208,7 +219,7 @@ class Course:
                 return
             with self._keeper.open(
                 self._plan,
-                self.items,
+                self._told_items(),
                 self._variables,
                 self._settings,
                 retry_failed=run.retries_failed,

@@ -50,7 +50,7 @@ class Terms(Struct, frozen=True):
 
     runner: whose outputs they get. items: all of them, where they are in memory. key: what tells them apart.
     in_order: they are the store's own rows. retry_failed: failed ones are to be tried again.
-    keeps_steps: the runner has steps worth remembering.
+    is_whole: they are all items of the run. keeps_steps: the runner has steps worth remembering.
     """
 
     runner: outputs.Runner
@@ -58,6 +58,7 @@ class Terms(Struct, frozen=True):
     key: Key | None = None
     in_order: bool = False
     retry_failed: bool = False
+    is_whole: bool = True
     keeps_steps: bool = False
 
 
@@ -145,6 +146,9 @@ class Journal:
         if self._failure is None:
             end = partial(self._store.end_run, self.run.id, reason, time.time())
             await self._loop.run_in_executor(self._threads, end)
+            if not reason and self._terms.is_whole:  # so the source was read to its end
+                complete = partial(self._store.complete_run, self.run.id)
+                await self._loop.run_in_executor(self._threads, complete)
         self._threads.shutdown(wait=False)
 
     def spent(self) -> Bill:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 
 from flowpool import definition
+from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
 from flowpool.engine import identity
 from flowpool.engine.journal import Journal, Key, Terms
@@ -69,6 +70,7 @@ class Keeper:
         self._name = name
         self._key = key
         self._loaded = self._run = loaded
+        self.is_whole = True  # whether the pool's items are all that the run has
 
     @contextmanager
     def open(
@@ -88,12 +90,13 @@ class Keeper:
             key=self._key,
             in_order=isinstance(items, StoredItems),
             retry_failed=retry_failed,
+            is_whole=self.is_whole,
             keeps_steps=not plan.is_single or settings.dedupe,
         )
         steps = [fingerprint.hex() for _, fingerprint in identity.of_steps(plan)]
         with open_store(self.path) as store:
             if self._loaded is None:
-                fingerprint = _fingerprint(plan, shared)
+                fingerprint = fingerprint_of(plan, shared)
                 told = self._told(items, shared, settings, steps)
                 log.info("%s: kept in the store %s", self._name, self.path)
                 info = store.begin_run(self._name, fingerprint, told, time.time())
@@ -134,8 +137,8 @@ class Keeper:
         except InvalidInput as error:
             obstacle = str(error)
         source = None
-        if isinstance(items, (str, Path)) and str(items) != "-":
-            source = encode({"path": str(Path(items).resolve())}).decode()
+        if isinstance(items, Rows) and items.description is not None:
+            source = encode(items.description).decode()
         # How a run is traced is each process's own affair.
         told = msgspec.to_builtins(structs.replace(settings, tracing=None))
         kept = {"variables": dict(shared), **told}
@@ -174,9 +177,9 @@ def restored_runner(path: str | Path, run: RunInfo, *, trusted: bool) -> Any:
 
 
 def restored_items(path: str | Path, run: RunInfo) -> Any:
-    """A run's items: the file that they came from, or what the store has of them."""
+    """A run's items: what they were read from, or what the store has of them."""
     if run.source is not None and not run.complete:
-        return run.source["path"]
+        return read_again(run.source)
     return StoredItems(Path(path), run.id)
 
 
@@ -188,7 +191,8 @@ def restored_settings(run: RunInfo) -> dict[str, Any]:
     return told
 
 
-def _fingerprint(plan: Plan, shared: Mapping[str, Any]) -> bytes:
+def fingerprint_of(plan: Plan, shared: Mapping[str, Any]) -> bytes:
+    """What tells a pool's run from others of its name; raises `InvalidInput`."""
     try:
         return digest(identity.of_plan(plan), dict(shared))
     except CantEncode as error:

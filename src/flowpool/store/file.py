@@ -82,7 +82,7 @@ class Store:
         with self._transaction() as db:
             db.execute(
                 f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
-                f"ON CONFLICT (name, fingerprint) DO UPDATE SET {updates}, reason = ''",
+                f"ON CONFLICT (name, fingerprint) DO UPDATE SET {updates}, reason = '', complete = 0",
                 list(columns.values()),
             )
             row = db.execute(

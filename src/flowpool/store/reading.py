@@ -22,6 +22,11 @@ from flowpool.values import Status, Usage
 
 CHUNK = 1000
 _DONE = int(Status.DONE)
+LATELY = 60.0  # seconds at the end of a run that its rate is of
+ATTEMPT = (
+    *("step", "model", "started", "seconds", "status", "error", "input_tokens", "output_tokens"),
+    *("cost", "request_id"),
+)
 _RESULT = """status, output, output_zstd, error, message, model, started, seconds, attempts,
     input_tokens, output_tokens, cached_input_tokens"""
 
@@ -62,6 +67,26 @@ class Spent(Struct, frozen=True):
     tokens: int = 0
     unknown_cost: float = 0.0
     unknown_tokens: int = 0
+
+
+class Trouble(Struct, frozen=True):
+    """Items that failed alike: how many, and what the last of them says."""
+
+    error: str
+    count: int
+    message: str
+
+
+class Course(Struct, frozen=True):
+    """What a run's attempts tell: their number, seconds since 1970 of the first and last, and items ended lately.
+
+    rate: items a second over the last minute of work; 0 where nothing ended.
+    """
+
+    attempts: int
+    began: float | None
+    ended: float | None
+    rate: float
 
 
 class Reader:
@@ -128,6 +153,43 @@ class Reader:
             run,
         )
         return Spent(*sums)
+
+    def troubles(self, run: int) -> list[Trouble]:
+        """Why items failed, by the error's type, the most frequent first."""
+        rows = self._all(
+            "SELECT error, count(*), message, max(started + seconds) FROM results JOIN items ON items.id = item "
+            "WHERE run = ? AND status = ? GROUP BY error ORDER BY count(*) DESC, error",
+            run,
+            int(Status.FAILED),
+        )
+        return [Trouble(error or "", count, message or "") for error, count, message, _ in rows]
+
+    def course(self, run: int) -> Course:
+        """When the run was at work, and how fast."""
+        began, ended, attempts = self._one(
+            "SELECT min(started), max(started + seconds), count(*) FROM attempts WHERE run = ?", run
+        )
+        if ended is None:
+            return Course(0, None, None, 0.0)
+        since = max(began, ended - LATELY)
+        (lately,) = self._one(
+            "SELECT count(*) FROM results JOIN items ON items.id = item "
+            "WHERE run = ? AND started + results.seconds > ?",
+            run,
+            since,
+        )
+        return Course(attempts, began, ended, lately / max(1e-3, ended - since))
+
+    def attempts(self, run: int) -> Iterator[dict[str, Any]]:
+        """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
+        cursor = self._db.execute(
+            f"SELECT place, {', '.join(ATTEMPT)} FROM attempts JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM items WHERE run = ?"
+            ") ON id = item ORDER BY item, started",
+            (run,),
+        )
+        for row in cursor:
+            yield dict(zip(("item", *ATTEMPT), row, strict=True))
 
     # Items
 

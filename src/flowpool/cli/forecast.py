@@ -1,0 +1,146 @@
+"""What `--dry-run` and `--pilot` say: the prompts, and what the whole will take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import click
+
+from flowpool.cli.keeping import Keeping
+from flowpool.cli.report import Tally, progress_of, say
+from flowpool.cli.running import Nowhere, carry_out
+from flowpool.data.rows import Rows
+from flowpool.engine.plan import Plan
+from flowpool.errors import InvalidInput
+from flowpool.estimate import Span, Step, estimate, forecast, least_seconds
+from flowpool.pipeline import Pipeline, Terms
+from flowpool.pool import Pool
+from flowpool.results import Record
+from flowpool.values import Limits, Status
+from flowpool.views.words import dollars, duration
+
+_LONGEST_PROMPT = 600
+
+
+def show_plan(plan: Plan, rows: Rows, terms: Terms) -> int:
+    """Prints what a run would ask and take; asks nothing itself."""
+    if rows.once:
+        raise InvalidInput(
+            "--dry-run reads the rows, and stdin can be read once only: name a file."
+        )
+    told = estimate(plan, rows, terms.limits)
+    for number, prompt in enumerate(told.prompts, 1):
+        more = len(prompt) - _LONGEST_PROMPT
+        shown = prompt if more <= 0 else f"{prompt[:_LONGEST_PROMPT]}… and {more:,} characters more"
+        print(f"--- prompt {number}\n{shown}")
+    print("---")
+    items = "an unknown number of" if told.items is None else f"{told.items:,}"
+    print(f"rows      {items}, from {rows.name}")
+    for step in told.steps:
+        print(f"calls     {_of_step(step, told.items)}")
+    if told.input_tokens is not None:
+        print(f"tokens    about {told.input_tokens:,} of input in all")
+    print(f"cost      {_cost(told.cost, told.most_cost, told.steps)}")
+    limits = "at least {}, by the limits that you set"
+    known = limits.format(duration(told.seconds)) if told.seconds else _NO_LIMITS
+    print(f"time      {known}")
+    print("Nothing was asked of the provider.")
+    return 0
+
+
+_NO_LIMITS = "unknown: no limits are set (--rpm, --tpm); `--pilot 20` measures a few rows"
+
+
+def _of_step(step: Step, items: int | None) -> str:
+    count = "" if items is None else f"{items:,} to "
+    part = "" if step.is_whole else " (without what steps before it bring)"
+    most = "any length" if step.most_output is None else f"at most {step.most_output:,} tokens"
+    return f"{count}{step.model}: about {step.input_tokens:,.0f} tokens of input each{part}, answers of {most}"
+
+
+def _cost(low: float | None, high: float | None, steps: Sequence[Step]) -> str:
+    if low is None:
+        return "unknown: no price is known for the model"
+    if all(step.is_whole for step in steps) and high is not None:
+        return f"{dollars(low)} for the input, at most {dollars(high)} with the longest answers"
+    if not all(step.is_whole for step in steps):
+        return f"{dollars(low)} for what is known of the input; what steps bring and answers come on top"
+    return f"{dollars(low)} for the input; answers come on top, unless max_tokens bounds them"
+
+
+def fly_pilot(
+    size: int, goes_on: bool, runner: Any, rows: Rows, pipeline: Pipeline, kept: Keeping
+) -> int | None:
+    """Runs some of the rows, forecasts all, and asks; the exit code where the run ends here, else None."""
+    if kept.path is None:
+        raise InvalidInput(
+            "--pilot keeps its answers in a store: name an output file, or --store PATH."
+        )
+    if rows.once or not rows.length:
+        raise InvalidInput("--pilot needs to know the number of rows: name a file.")
+    some = rows.sampled(size, pipeline.input.seed)
+    progress = progress_of(False, mixed=False)
+    pool = Pool(runner, some, store=kept.path, progress=progress, **pipeline.run.pool())
+    assert pool._keeper is not None
+    pool._keeper.is_whole = False  # the run's other items are still to come
+    seen = _Seen()
+    code = carry_out(pool, seen, Tally(some.length, kept.path), ordered=False, retry_failed=False)
+    if code > 1:
+        return code
+    if not seen.done:
+        say("No row of the pilot was answered: nothing can be told of the rest.")
+        return code
+    for line in _told(pool, seen.done, rows.length, pipeline.run):
+        say(line)
+    if goes_on:
+        return None
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        say(
+            "The pilot's answers are kept: say the same words with --yes, or without --pilot, to run all."
+        )
+        return code
+    if click.confirm(f"Run all {rows.length:,} rows?", err=True):
+        return None
+    say("The pilot's answers are kept: the same words without --pilot go on with them.")
+    return code
+
+
+class _Seen(Nowhere):
+    """Keeps a pilot's records."""
+
+    def __init__(self) -> None:
+        self.done: list[Record] = []
+
+    def write(self, record: Record) -> None:
+        if record.status is Status.DONE:
+            self.done.append(record)
+
+
+def _told(pool: Pool, done: Sequence[Record], total: int, terms: Terms) -> list[str]:
+    lanes = [lane for lane in pool.lanes if lane.window]
+    most = terms.max_flows if isinstance(terms.max_flows, int) else inf
+    at_once = min([most, *(float(lane.window) for lane in lanes)])
+    learned = [
+        Limits(rpm=lane.limits.get("requests"), tpm=lane.limits.get("tokens")) for lane in lanes
+    ]
+    calls = total * sum(record.attempts for record in done) / len(done)
+    tokens = sum(record.usage.input_tokens + record.usage.output_tokens for record in done)
+    floor = least_seconds(calls, total * tokens / len(done), [terms.limits, *learned]) or 0.0
+    seen = forecast(done, total, at_once if at_once < inf else None, floor)
+    lines = [f"All {total:,} rows, by {len(done):,} of them (9 times in 10 within the range):"]
+    lines.append(f"  tokens  about {_range(seen.tokens, lambda number: f'{number:,.0f}')}")
+    cost = "no price is known" if seen.cost is None else f"about {_range(seen.cost, dollars)}"
+    lines.append(f"  cost    {cost}")
+    if seen.seconds is not None:
+        pace = f"at {at_once:,.0f} at once" + (", and by the known limits" if floor else "")
+        lines.append(f"  time    about {_range(seen.seconds, duration)}, {pace}")
+    return lines
+
+
+def _range(span: Span, words: Any) -> str:
+    if span.low == span.high:
+        return str(words(span.expected))
+    return f"{words(span.expected)} ({words(span.low)} to {words(span.high)})"

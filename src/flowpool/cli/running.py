@@ -1,0 +1,107 @@
+"""A pool's run under the command line: records written as they come, signals heeded, the end told in a line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import Protocol
+
+from flowpool.cli.report import Tally, say
+from flowpool.cli.signals import Interrupts
+from flowpool.errors import FlowpoolError, InvalidInput
+from flowpool.pool import Pool
+from flowpool.results import Record
+
+SOME_FAILED = 1
+BROKEN_PIPE = 141
+
+
+class Target(Protocol):
+    """Where records go: a writer, or nowhere."""
+
+    path: str
+    rows: int
+
+    def write(self, record: Record) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Nowhere:
+    """What is kept in a store needs no other place."""
+
+    path = ""
+    rows = 0
+
+    def write(self, record: Record) -> None:
+        self.rows += 1
+
+    def close(self) -> None:
+        pass
+
+
+def carry_out(pool: Pool, target: Target, tally: Tally, ordered: bool, retry_failed: bool) -> int:
+    """Runs the pool and tells how it went; returns the exit code. Raises `InvalidInput` for what can't work."""
+    started = time.monotonic()
+    with Interrupts(pool.stop, pool.cancel) as interrupts:
+        try:
+            problem = _write_records(pool, target, tally, ordered, retry_failed)
+        except BrokenPipeError:
+            _give_up_stdout()
+            return _end(BROKEN_PIPE)
+    if tally.ended or problem is None:
+        say(tally.summary(time.monotonic() - started, target.path))
+    if interrupts.code:
+        return _end(interrupts.code)
+    if isinstance(problem, InvalidInput):
+        raise problem
+    if problem is not None:
+        say(f"flowpool: {problem}")
+    return _end(0 if problem is None and tally.all_done and not _waits() else SOME_FAILED)
+
+
+def _write_records(
+    pool: Pool, target: Target, tally: Tally, ordered: bool, retry_failed: bool
+) -> Exception | None:
+    """Writes records until the run ends. Returns what ended it before its time, if that can be told in a line."""
+    records = pool.stream(ordered=ordered, retry_failed=retry_failed)
+    try:
+        for record in records:
+            tally.add(record)
+            target.write(record)
+        target.close()
+    except BrokenPipeError:
+        raise
+    except InvalidInput as error:
+        return error
+    except OSError as error:
+        return FlowpoolError(
+            f"{target.path}: {error.strerror}: the run was cancelled, {target.rows:,} rows are written."
+        )
+    except FlowpoolError as error:
+        # The failure that --on-error raise stands for has its record; a store's has none.
+        return error if not tally.has_failed else None
+    finally:
+        records.close()  # type: ignore[attr-defined]
+    return None
+
+
+def _waits() -> bool:
+    """Whether a thread still waits for a line of standard input."""
+    return any(thread.name.startswith("flowpool-items") for thread in threading.enumerate())
+
+
+def _end(code: int) -> int:
+    """The exit code; at once where a tidy end would fail at the lock of standard input."""
+    if _waits():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _give_up_stdout() -> None:
+    """After a broken pipe: keeps the interpreter from failing once more when it flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
