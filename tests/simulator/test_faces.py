@@ -66,12 +66,12 @@ async def endings(wire: str, transport: Transport, base_url: str) -> dict[str, s
     return ended
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", BASES)
 def test_in_memory_each_directive_ends_as_its_error(wire: str) -> None:
     assert run_virtual(endings(wire, SimTransport(), "http://sim")) == ENDINGS
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", BASES)
 def test_on_sockets_each_directive_ends_as_its_error(wire: str, url: str) -> None:
     async def main() -> dict[str, str]:
         return await endings(wire, HttpTransport(), url)
@@ -80,7 +80,7 @@ def test_on_sockets_each_directive_ends_as_its_error(wire: str, url: str) -> Non
 
 
 @pytest.mark.parametrize("model", ["m", "claude-3-haiku"])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", BASES)
 def test_a_schema_comes_back_filled_on_every_wire(wire: str, model: str) -> None:
     async def main() -> str:
         endpoint = Endpoint("sim", wire, "http://sim" + BASES[wire], Secret("key-canary"))

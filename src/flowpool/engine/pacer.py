@@ -220,7 +220,8 @@ class Pacer:
         elif units < 0.5 * self._mean:
             self._refused += cost
             # Nothing was admitted since the last refusal: less than a call was refilled.
-            self.rate = min(self.rate, cost / max(1e-3, sent - self._anchor))
+            refilled = cost / max(1e-3, sent - self._anchor)
+            self.rate = max(cost / self.LONGEST, min(self.rate, refilled))
             self.is_searching, self._step, self._hold = True, 0.0, 0.0
             self.rest(now + min(self.LONGEST, self._mean / self.rate))
         else:
