@@ -12,7 +12,7 @@ from flowpool.errors import BadRequest
 from flowpool.pool import LaneView, Snapshot
 from flowpool.results import Record
 from flowpool.values import Limits, Status
-from flowpool.views.words import clock, dollars, duration, lane_words, tell, tell_end
+from flowpool.views.words import about, clock, dollars, duration, lane_words, tell, tell_end
 
 
 def lane(bound: Any, **changes: Any) -> LaneView:
@@ -131,3 +131,11 @@ def test_durations_in_words(seconds: float, words: str) -> None:
 )
 def test_dollars_in_words(amount: float, words: str) -> None:
     assert dollars(amount) == words
+
+
+@pytest.mark.parametrize(
+    ("dollars", "words"),
+    [(0.00003, "less than $0.0001"), (0.00042, "about $0.00042"), (12.5, "about $12.50")],
+)
+def test_a_cost_is_about_what_it_is_or_less_than_the_least(dollars: float, words: str) -> None:
+    assert about(dollars) == words

@@ -13,7 +13,7 @@ from typing import TextIO
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
-from flowpool.views.words import dollars, duration, tell
+from flowpool.views.words import about, duration, tell
 
 EVERY = 10.0
 _LONGEST_FAILURE = 300
@@ -76,7 +76,7 @@ class Tally:
         if tokens := self._usage.input_tokens + self._usage.output_tokens:
             line += f", {tokens:,} tokens"
         if self._cost is not None:
-            line += f", about {dollars(self._cost)}"
+            line += f", {about(self._cost)}"
         line += f" -> {self._place(target)}"
         return f"{line}; first failure: {self._failure()}" if self._first_failure else line
 

@@ -92,6 +92,12 @@ def dollars(amount: float) -> str:
     return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
 
 
+def about(amount: float) -> str:
+    """An amount in dollars that is known by a price list alone."""
+    words = dollars(amount)
+    return words if words.startswith("less") else f"about {words}"
+
+
 def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:
     """A line for each of the busiest lanes, in the lanes' order."""
     busiest = sorted(lanes, key=lambda lane: (-lane.queued, -lane.utilisation))[:MOST_LANES]
@@ -162,9 +168,9 @@ def _spent(now: Snapshot, *, is_over: bool) -> list[str]:
     if now.elapsed < COST_AFTER or (cost := now.cost) is None:
         return []
     if is_over:
-        return [f"about {dollars(cost)}"]
+        return [about(cost)]
     expected = now.expected_cost
-    return [f"{dollars(cost)} so far" + (f", about {dollars(expected)} in all" if expected else "")]
+    return [f"{dollars(cost)} so far" + (f", {about(expected)} in all" if expected else "")]
 
 
 def _parts(now: Snapshot) -> tuple[float | None, float]:
