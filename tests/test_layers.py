@@ -28,6 +28,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "runner",
             "definition",
             "pipeline",
+            "pipeline_schema",
             "yaml_text",
             "providers",
         ),

@@ -40,9 +40,9 @@ Runner = Skill | Chain | Tool
 T = TypeVar("T")
 MAX_BYTES = 1_000_000
 _OWN_TOOLS = "flowpool.tools"
-_CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
-_STEP_FIELDS = {"skill", "tool", "chain", "function", "key", "inputs", "options"}
-_MODEL_FIELDS = {
+CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
+STEP_FIELDS = {"skill", "tool", "chain", "function", "key", "inputs", "options"}
+MODEL_FIELDS = {
     "name",
     "provider",
     "base_url",
@@ -52,7 +52,7 @@ _MODEL_FIELDS = {
     "limits",
     "prices",
 }
-_SKILL_FIELDS = {
+SKILL_FIELDS = {
     "name",
     "description",
     "model",
@@ -226,6 +226,10 @@ class _Builder:
         }
         kinds = [kind for kind in ("skill", "chain") if kind in data]
         if not kinds:
+            if not data.keys() & {"steps", "tool", "function"}:
+                odd = next((name for name in data if name not in CHAIN_FIELDS), "")
+                more = f", and {odd!r} is not known" if odd else ""
+                _refuse(str(odd), f"no skill, steps, chain, tool or function in it{more}.", "")
             return Pipeline(self.runner(data, ""), **told)
         inner = _known(data, set(kinds), "")[kinds[0]]
         runner = self.skill(inner, "skill") if kinds[0] == "skill" else self.chain(inner, "chain")
@@ -274,7 +278,7 @@ class _Builder:
         return _refuse(where, "no 'steps' (a chain) and no 'model' (a skill) in it.", "")
 
     def chain(self, data: Any, where: str) -> Chain:
-        fields = dict(_known(data, _CHAIN_FIELDS, where, "the chain"))
+        fields = dict(_known(data, CHAIN_FIELDS, where, "the chain"))
         steps = fields.get("steps")
         place = at(where, "steps")
         if not isinstance(steps, list) or not steps:
@@ -283,7 +287,7 @@ class _Builder:
         return self._make(lambda: Chain(**fields), where)
 
     def skill(self, data: Any, where: str) -> Skill:
-        fields = dict(_known(data, _SKILL_FIELDS, where, "the skill"))
+        fields = dict(_known(data, SKILL_FIELDS, where, "the skill"))
         if "model" not in fields:
             _refuse(where, "no 'model' in it.", where or "the skill")
         if "output" in fields:
@@ -337,7 +341,7 @@ class _Builder:
         return self._step(entry, where)
 
     def _step(self, entry: Any, where: str) -> tuple[Any, ...]:
-        data = _known(entry, _STEP_FIELDS, where)
+        data = _known(entry, STEP_FIELDS, where)
         kinds = [kind for kind in ("skill", "tool", "chain", "function") if kind in data]
         if len(kinds) != 1:
             _refuse(where, "name one of skill, tool, chain, function.")
@@ -362,7 +366,7 @@ class _Builder:
     def _model(self, data: Any, where: str) -> Model:
         if isinstance(data, str):
             return self._make(lambda: Model(data, api_key=self._api_key), where)
-        fields = dict(_known(data, _MODEL_FIELDS, where))
+        fields = dict(_known(data, MODEL_FIELDS, where))
         if "name" not in fields:
             _refuse(where, "no 'name' in it.")
         for field, kind in (("limits", Limits), ("prices", Prices)):

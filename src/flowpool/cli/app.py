@@ -22,6 +22,8 @@ _COMMANDS = {
     "resume": "Go on with a run that a store keeps.",
     "retry": "Try again what failed in a run that a store keeps.",
     "export": "Take a run's results out of its store.",
+    "init": "Write a commented pipeline file to start from.",
+    "schema": "Print the JSON Schema of pipeline files, for editors.",
     "limits": "Find out a provider's limits with a few small calls.",
     "sim": "Serve a simulated provider, to test against without a key.",
     "demo": "See what pooling gains, measured on this machine. Needs no key.",
@@ -75,9 +77,10 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 )
 @click.pass_context
 def app(ctx: click.Context) -> None:
-    """Run one LLM skill or chain over many inputs at once.
+    """Run one prompt, skill or chain over many inputs at once.
 
-    Start with `flowpool demo`, then write a skill as YAML and give `flowpool run` your rows.
+    Start with `flowpool demo`, which needs no key; then `flowpool map` for a prompt over rows, or `flowpool
+    init` and `flowpool run` for a pipeline in a file.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
