@@ -32,6 +32,15 @@ PAGES: tuple[tuple[str, str, str, str, tuple[str, ...] | None], ...] = (
     ("simulator", "Simulator", "A provider to test against: `from flowpool.simulator import SimServer`.",
      "flowpool.simulator", ("SimServer", "Profile", "Fixed", "Lognormal", "PerToken", "find_profile")),
 )  # fmt: skip
+# What other parts of flowpool ask of these; of no use to who runs a pool. "*" is all that a class has.
+INNER: dict[str, frozenset[str]] = {
+    "Rows": frozenset("*"),
+    "Model": frozenset({"endpoint"}),
+    "Skill": frozenset({"attachments", "models", "definition"}),
+    "Image": frozenset("*"),
+    "File": frozenset("*"),
+    "Tool": frozenset({"fn", "bind", "missing"}),
+}
 _ARGUMENT = re.compile(r"^(\*{0,2}[a-z_]\w*(?:, \*{0,2}[a-z_]\w*)*): +(\S.*)$")
 _SECTION = re.compile(r"^(Args|Attributes|Example|Examples):$")
 _WIDE = 84  # characters of a signature on one line
@@ -90,13 +99,14 @@ def _members(owner: str, value: type) -> Iterator[str]:
     """The public methods and properties that a class defines or takes from flowpool's own bases."""
     seen: set[str] = set()
     own = [base for base in value.__mro__ if base.__module__.startswith("flowpool")]
-    if issubclass(value, Exception):
-        own = []
+    inner = INNER.get(owner, frozenset())
+    if issubclass(value, Exception) or "*" in inner:
+        return
     for base in own:
         for name, member in vars(base).items():
             plain = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
             words = inspect.getdoc(plain) if _is_documented(plain) else ""
-            if name[0] == "_" or name in seen or not words:
+            if name[0] == "_" or name in seen or name in inner or not words:
                 continue
             seen.add(name)
             yield f"### `{owner}.{name}` {{ #{owner.lower()}.{name.lower()} }}\n"
