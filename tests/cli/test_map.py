@@ -161,3 +161,21 @@ def test_what_cant_be_meant_is_refused_in_one_line(
     assert words in err
     assert err.count("\n") == 1
     assert sim.ledger()["requests"] == 0
+
+
+def test_a_missing_column_is_named_with_the_option_that_mends_it(flowpool: Any) -> None:
+    flowpool.write("rows.csv", "id,text\n1,one\n")
+    code, _, err = flowpool("map", "Hi {body}", "-m", "gpt-5-mini", "-i", "rows.csv")
+    assert code == 2
+    assert "no column 'body'" in err
+    assert "with --columns body=COLUMN" in err
+
+
+def test_a_ceiling_that_was_reached_is_said(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows(["One.", "Two."])
+    words = (*ASK, "-i", "rows.jsonl", "-O", "max_tokens=20", "--max-cost", "0.00001")
+    code, _, err = flowpool(*words)
+    assert code == 1
+    assert err.startswith("0 done, 1 cancelled")
+    assert "; cancelled: the run's ceiling of $1e-05 leaves no room" in err
+    assert sim.ledger()["requests"] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -92,10 +93,18 @@ def _rows(told: Input, plan: Plan) -> Rows:
         format = "lines"
     rows = read(path, **{**told.reading(), "format": format})
     if rows.columns is not None:
-        ItemCheck(plan, plan.variables).check_columns(rows.columns, rows.name)
+        _check_columns(plan, rows)
     if not rows.once and not rows.waits:
         rows.look_through(ItemCheck(plan, plan.variables).check)
     return rows
+
+
+def _check_columns(plan: Plan, rows: Rows) -> None:
+    try:
+        ItemCheck(plan, plan.variables).check_columns(rows.columns or (), rows.name)
+    except InvalidInput as error:
+        in_python = r"with columns=\{'(\w+)': \.\.\.\}, or pass it in run\(variables=\.\.\.\)"
+        raise InvalidInput(re.sub(in_python, r"with --columns \1=COLUMN", str(error))) from None
 
 
 def _takes_lines(plan: Plan) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
@@ -28,6 +29,7 @@ class Tally:
         self._store = store
         self._usage = NO_USAGE
         self._cost: float | None = None
+        self._ceiling = ""  # why items had no room under it
         self._first_failure = ""
         self._first_index = -1
 
@@ -36,6 +38,8 @@ class Tally:
         self._usage += record.usage
         if (cost := record.cost) is not None:
             self._cost = (self._cost or 0.0) + cost
+        if isinstance(record.error, BudgetSpent):
+            self._ceiling = str(record.error)
         earlier = self._first_index < 0 or record.index < self._first_index
         if record.status is Status.FAILED and record.error is not None and earlier:
             self._first_index = record.index
@@ -78,6 +82,7 @@ class Tally:
         if self._cost is not None:
             line += f", {about(self._cost)}"
         line += f" -> {self._place(target)}"
+        line += f"; cancelled: {self._ceiling}" if self._ceiling else ""
         return f"{line}; first failure: {self._failure()}" if self._first_failure else line
 
     def _place(self, target: str) -> str:
