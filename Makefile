@@ -23,6 +23,7 @@ bench: .venv/installed-bench
 # The crash tests at length: KILLS=1000 SEEDS=10000 SEED=1.
 soak: .venv/installed-dev
 	$(BIN)/python -m tests.soak --kills $(or $(KILLS),1000) --seeds $(or $(SEEDS),10000) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.soak.command
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
