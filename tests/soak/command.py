@@ -1,4 +1,4 @@
-"""`flowpool map` over many rows, killed at random and run again with the same words: `python -m tests.soak.command`.
+"""`flowpool map` over many rows, killed at random, run again with the same words: `python -m tests.soak.command`.
 
 Prints what was asked by the simulator's own ledger; fails unless the output has each row once, in order.
 """
