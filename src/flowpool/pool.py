@@ -290,6 +290,7 @@ class Pool(Course):
 
         Raises `InvalidInput` for items that can be read once only.
 
+        >>> from flowpool import Skill
         >>> skill = Skill("gpt-5-mini", prompt="Spam? {text}", options={"max_tokens": 16})
         >>> pool = Pool(skill, [{"text": "Hello"}] * 1000)
         >>> pool.estimate().input_tokens, pool.estimate().prompts[0]
