@@ -294,7 +294,7 @@ class Pool(Course):
         >>> skill = Skill("gpt-5-mini", prompt="Spam? {text}", options={"max_tokens": 16})
         >>> pool = Pool(skill, [{"text": "Hello"}] * 1000)
         >>> pool.estimate().input_tokens, pool.estimate().prompts[0]
-        (7000, 'Spam? Hello')
+        (6750, 'Spam? Hello')
         """
         if self._rows is None or self._rows.once:
             raise InvalidInput("estimate() reads the items before the run: pass a list or a file.")
