@@ -26,7 +26,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_killed_at_random_and_run_again_every_row_is_there_once_in_order(
     flowpool: Any, sim: Any
 ) -> None:
-    count, at_once, kills = 200, 8, 4
+    count, at_once, kills = 120, 8, 3
     texts = [f"Row {i}." for i in range(count)]
     flowpool.write("rows.csv", "text\n" + "".join(f"{text}\n" for text in texts))
     words = (*ASK, "-i", "rows.csv", "-o", "out.csv", "--max-flows", str(at_once))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from flowpool.cli import main
 from flowpool.store.file import open_store
 
 SLOW = "[[sim: latency=30]]"
@@ -112,13 +113,16 @@ def test_an_export_doesnt_overwrite_unless_forced(stored: Any) -> None:
     assert stored("export", "run.db", "have.csv", "--force")[0] == 0
 
 
-def test_what_is_no_store_is_refused(flowpool: Any) -> None:
-    flowpool.write("no.db", "words")
-    for command in ("status", "resume", "retry", "export"):
-        code, _, err = flowpool(command, "no.db")
-        assert code == 2
-        assert err.startswith("flowpool: no.db: ")
-        assert flowpool(command, "none.db")[0] == 2
+@pytest.mark.parametrize("command", ["status", "resume", "retry", "export"])
+def test_what_is_no_store_is_refused(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "no.db"
+    for content in (None, "words"):
+        if content is not None:
+            path.write_text(content)
+        assert main([command, str(path)]) == 2
+        assert capsys.readouterr().err.startswith(f"flowpool: {path}: ")
 
 
 def test_sigterm_leaves_a_store_that_goes_on(flowpool: Any, sim: Any) -> None:
