@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from flowpool.chain import Step
@@ -54,7 +55,7 @@ class Lanes:
         """All lanes are open: takes a seat for each at the limit that others may share."""
         for lane, (endpoint, model) in self._models.items():
             assert lane.limiter is not None
-            self._seats.take(lane.limiter, endpoint, model)
+            self._seats.take(lane.limiter, endpoint, model, partial(self._ask_again, lane))
 
     def close(self) -> None:
         self._seats.close()
@@ -155,6 +156,10 @@ class Lanes:
                 turn = ticket.result()
                 self.left(turn.lane, turn.entered)  # its turn came in the same moment
             raise
+
+    def _ask_again(self, lane: CallLane) -> None:
+        if lane.queued:
+            self._pump(lane)
 
     def _pump(self, lane: CallLane) -> None:
         """Tells those whose turn has come, and asks again when the lane says."""

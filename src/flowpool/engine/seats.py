@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -72,16 +73,22 @@ class Seats:
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._places: list[Place] = []
+        self._ask_again: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
-    def take(self, limiter: Limiter, endpoint: Endpoint, model: str) -> None:
-        """Takes a seat for a lane, which begins with what is known of its limit."""
+    def take(
+        self, limiter: Limiter, endpoint: Endpoint, model: str, ask_again: Callable[[], None]
+    ) -> None:
+        """Takes a seat for a lane, which begins with what is known of its limit. `ask_again` is called whenever its
+        rates may have changed, for those that wait at it were told a moment by the rates before.
+        """
         if self._sharing is None:
             return
         fingerprint = self._sharing.fingerprint(endpoint, model)
         now = self._loop.time()
         place = Place(limiter, fingerprint, self._sharing, now)
         self._places.append(place)
+        self._ask_again.append(ask_again)
         known, age = place.seat.learned(now), 0.0
         if known is None and (kept := self._sharing.memory.recall(fingerprint, time.time())):
             known, age = kept
@@ -106,6 +113,7 @@ class Seats:
 
     def _tick(self) -> None:
         now = self._loop.time()
-        for place in self._places:
+        for place, ask_again in zip(self._places, self._ask_again, strict=True):
             place.publish(now)
+            ask_again()
         self._timer = self._loop.call_later(TICK, self._tick)
