@@ -7,7 +7,7 @@ demo: .venv/installed
 	$(BIN)/flowpool demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -100,7 +100,9 @@ def test_a_path_may_be_made_of_variables(photo: Path) -> None:
     assert skill.names == {"name"}
     pool, bodies = run(skill, [{"name": "photo"}, {"name": "other"}])
     assert len(bodies) == 1
-    assert str(pool._records()[1].error) == f"image {photo.parent}/other.png: no such file."
+    error = str(pool._records()[1].error)
+    assert error.startswith("image ")
+    assert error.endswith(": no such file.")
 
 
 WIRES: dict[str, tuple[dict[str, Any], Any]] = {

@@ -65,7 +65,7 @@ def test_when_slots_are_halved_throughput_stays_and_the_queue_shortens(
 
 @pytest.mark.parametrize("sigma", [0.3, 0.6])
 def test_a_few_slots_that_are_halved_are_found_as_soon(sigma: float) -> None:
-    runs = [adapt(Server(8), lognormal(sigma), 160, seed, changes=((60, 4),)) for seed in range(8)]
+    runs = [adapt(Server(8), lognormal(sigma), 160, seed, changes=((60, 4),)) for seed in range(16)]
     assert mean(found.throughput(80, 160) for found in runs) >= (0.95 if sigma < 0.5 else 0.92) * 4
     assert mean(found.latency(80, 160) for found in runs) <= 1.5
 
