@@ -60,12 +60,12 @@ def of_call(step: Step, definition: bytes, variables: Mapping[str, Any]) -> byte
 
 def of_item(variables: Mapping[str, Any]) -> bytes:
     """What tells an item from others by its content; raises `CantEncode`."""
-    return digest("item", variables)
+    return digest(b"item", variables)
 
 
 def of_key(key: Any) -> bytes:
     """What tells an item from others by what its pool's `key` gave for it; raises `CantEncode`."""
-    return digest("key", key)
+    return digest(b"key", key)
 
 
 def _given(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:

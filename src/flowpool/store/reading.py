@@ -31,7 +31,7 @@ _RESULT = """status, output, output_zstd, error, message, model, started, second
     input_tokens, output_tokens, cached_input_tokens"""
 
 
-class Known(Struct, frozen=True):
+class Known(Struct, frozen=True, gc=False):
     """An item that the store has; `ended` is its row of `results`, None while it is still to do."""
 
     id: int
