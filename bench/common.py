@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -38,18 +38,21 @@ def measure(script: Callable[[], Any]) -> dict[str, float]:
     return {"cpu": cpu, "wall": wall, "peak_mb": peak}
 
 
-def child(*arguments: str) -> dict[str, float]:
-    """The figures that `python -m bench.clients ARGUMENTS` prints, run on the client's core."""
+def child(
+    *arguments: str, module: str = "bench.clients", environ: Mapping[str, str] | None = None
+) -> dict[str, float]:
+    """The figures that `python -m MODULE ARGUMENTS` prints, on the client's core, with `environ` added to ours."""
 
     def pin() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {CLIENT_CPU % (os.cpu_count() or 1)})
 
     done = subprocess.run(
-        [sys.executable, "-m", "bench.clients", *arguments],
+        [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
         check=True,
         preexec_fn=pin,
+        env={**os.environ, **(environ or {})},
     )
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.common import CLIENT_CPU, ROUNDS, SERVER_CPU, Row, measure, median
+from bench.common import ROUNDS, SERVER_CPU, Row, child, measure, median
 from flowpool.simulator import Fixed, SimServer
 
 COUNT = 20_000
@@ -198,19 +196,7 @@ JOBS = {"run": run, "paced": paced, "size": size_of, "fill": fill, "resume": res
 
 
 def _child(*arguments: str) -> dict[str, float]:
-    def pin() -> None:
-        if hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {CLIENT_CPU % (os.cpu_count() or 1)})
-
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.store", *arguments],
-        stdout=subprocess.PIPE,
-        check=True,
-        preexec_fn=pin,
-        env={**os.environ, "FLOWPOOL_SHARE": "off"},
-    )
-    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    return child(*arguments, module="bench.store", environ={"FLOWPOOL_SHARE": "off"})
 
 
 def main() -> None:
