@@ -115,7 +115,7 @@ class _Recorder:
         self.spans: list[tuple[float, float]] = []
 
     async def send(self, request: Any, timeouts: Any) -> Any:
-        from flowpool.transport import shared
+        from flowpool.http.transport import shared
 
         sent = time.perf_counter()
         response = await shared().send(request, timeouts)

@@ -30,8 +30,8 @@ from flowpool.errors import (
     InvalidReply,
     ServerError,
 )
+from flowpool.http.transport import HttpTransport
 from flowpool.pool import arun_one
-from flowpool.transport import HttpTransport
 from flowpool.values import Endpoint, HttpRequest, Secret
 
 KEY = "key-canary-7f3a"

@@ -47,7 +47,17 @@ ROWS: dict[int, tuple[str, ...]] = {
         ),
     ),
     3: (
-        *("files", "transport", "net", "net.*", "workers", "per_loop", "prices", "data", "data.*"),
+        *(
+            "files",
+            "http.transport",
+            "http",
+            "http.*",
+            "workers",
+            "per_loop",
+            "prices",
+            "data",
+            "data.*",
+        ),
         *("engine.source", "engine.threads", "sharing", "sharing.*", "store", "store.*", "results"),
         *("tracing", "tracing.*", "any_llm"),
         *("tools", "tools.addresses", "tools.decoding", "tools.documents", "tools.main_content"),

@@ -15,8 +15,8 @@ from flowpool.demo import demo, jobs
 from flowpool.demo.corpus import pages
 from flowpool.demo.report import comparison
 from flowpool.demo.screen import Screen, columns, shortened
-from flowpool.net.proxies import proxy_for
-from flowpool.net.request import Origin
+from flowpool.http.proxies import proxy_for
+from flowpool.http.request import Origin
 from flowpool.simulator import Fixed, SimServer
 
 SCALE = 200  # ten times faster than people see it

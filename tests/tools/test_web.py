@@ -23,8 +23,8 @@ from flowpool.errors import (
     ServerError,
     Signal,
 )
+from flowpool.http.transport import HttpTransport
 from flowpool.tools import as_tool, fetch
-from flowpool.transport import HttpTransport
 
 
 def get(url: str, **options: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import uvloop
 
-from flowpool.transport import HttpTransport
+from flowpool.http.transport import HttpTransport
 from flowpool.values import HttpRequest, Timeouts
 
 

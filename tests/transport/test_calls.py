@@ -18,7 +18,7 @@ from flowpool.errors import (
     InvalidInput,
     ReadTimeout,
 )
-from flowpool.transport import HttpTransport
+from flowpool.http.transport import HttpTransport
 from flowpool.values import Timeouts
 
 AT_ONCE = 0.2  # seconds

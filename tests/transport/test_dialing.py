@@ -25,9 +25,9 @@ from flowpool.errors import (
     ConnectTimeout,
     InvalidInput,
 )
-from flowpool.net.dialing import _interleaved
-from flowpool.net.proxies import proxy_for
-from flowpool.net.request import parse_url
+from flowpool.http.connecting import _interleaved
+from flowpool.http.proxies import proxy_for
+from flowpool.http.request import parse_url
 from flowpool.values import Timeouts
 
 SOON = Timeouts(total=5)

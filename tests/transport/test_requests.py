@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from flowpool.errors import InvalidInput, TransportError
-from flowpool.net.request import encode_head, end_head, parse_url
+from flowpool.http.request import encode_head, end_head, parse_url
 from flowpool.values import HttpRequest, Timeouts
 
 JSON = (("content-type", "application/json"), ("x-key", "key-canary"))

@@ -15,9 +15,9 @@ from flowpool import any_llm, prices
 from flowpool.engine.bucket import Cost
 from flowpool.engine.limiter import Learned, Limiter
 from flowpool.errors import CallError, Signal
+from flowpool.http.transport import shared
 from flowpool.model import Model, check_times
 from flowpool.sharing import open_sharing
-from flowpool.transport import shared
 from flowpool.values import (
     NO_USAGE,
     Call,

@@ -8,8 +8,8 @@ from random import Random
 
 from msgspec import Struct
 
+from flowpool.http.transport import shared as shared_transport
 from flowpool.sharing import Sharing, open_sharing
-from flowpool.transport import shared as shared_transport
 from flowpool.values import Transport
 
 

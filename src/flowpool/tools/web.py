@@ -26,11 +26,11 @@ from flowpool.errors import (
     Signal,
     TransportError,
 )
+from flowpool.http.transport import HttpTransport
 from flowpool.per_loop import PerLoop
 from flowpool.tools.addresses import is_public
 from flowpool.tools.base import tool
 from flowpool.tools.decoding import decode, is_text, title_of
-from flowpool.transport import HttpTransport
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 _REDIRECTS = (301, 302, 303, 307, 308)

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from flowpool.errors import AttemptTimeout, ConnectionReset, ConnectTimeout
-from flowpool.net.connection import Connection
+from flowpool.http.connection import Connection
 from flowpool.values import Timeouts
 
 # Connection attempts at once: those that a listen backlog has no room for cost a second each.

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowpool.errors import ConnectionReset, InvalidInput
-from flowpool.net.connection import Connection, Exchange, StaleConnection
-from flowpool.net.dialing import Dialer, Resolve, Way
-from flowpool.net.pool import OriginPool
-from flowpool.net.proxies import proxy_for
-from flowpool.net.request import encode_head, end_head, parse_url
+from flowpool.http.connecting import Dialer, Resolve, Way
+from flowpool.http.connection import Connection, Exchange, StaleConnection
+from flowpool.http.connections import OriginPool
+from flowpool.http.proxies import proxy_for
+from flowpool.http.request import encode_head, end_head, parse_url
 from flowpool.per_loop import PerLoop
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
@@ -148,7 +148,7 @@ class HttpTransport:
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
-            from flowpool.net.tls import make_context
+            from flowpool.http.tls import make_context
 
             self._tls = make_context(self._ca_file, self._environ)
         return self._tls

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from flowpool.errors import InvalidInput
-from flowpool.net.request import Origin, ascii_host, basic_auth, bracketed
+from flowpool.http.request import Origin, ascii_host, basic_auth, bracketed
 
 
 class Proxy(NamedTuple):

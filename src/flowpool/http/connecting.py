@@ -13,9 +13,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from flowpool.errors import AddressRefused, ConnectFailed, ConnectTimeout
-from flowpool.net.proxies import Proxy
-from flowpool.net.request import Origin, bracketed
-from flowpool.net.tls import tls_failure
+from flowpool.http.proxies import Proxy
+from flowpool.http.request import Origin, bracketed
+from flowpool.http.tls import tls_failure
 
 if TYPE_CHECKING:
     import ssl

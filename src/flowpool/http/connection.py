@@ -19,7 +19,7 @@ from flowpool.errors import (
     ReadTimeout,
     TransportError,
 )
-from flowpool.net import body as bodies
+from flowpool.http import body as bodies
 from flowpool.values import HttpResponse, Timeouts
 
 _MAX_HEAD = 256 * 1024  # bytes of an answer's status line and headers
