@@ -20,7 +20,7 @@ from flowpool.errors import (
     RateLimited,
     StepFailed,
 )
-from flowpool.foreign.failures import recognised
+from flowpool.integrations.failures import recognised
 
 REQUEST = httpx2.Request("POST", "http://host.test/v1")
 

@@ -11,11 +11,12 @@ from math import inf
 import msgspec
 from msgspec import Struct
 
-from flowpool import any_llm, prices
+from flowpool import prices
 from flowpool.engine.bucket import Cost
 from flowpool.engine.limiter import Learned, Limiter
 from flowpool.errors import CallError, Signal
 from flowpool.http.transport import shared
+from flowpool.integrations import any_llm_transport
 from flowpool.model import Model, check_times
 from flowpool.sharing import open_sharing
 from flowpool.values import (
@@ -78,7 +79,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> 
     wire, limiter, found = WIRES[endpoint.wire], Limiter(), Sounding()
     now = asyncio.get_running_loop().time
     timeouts = Timeouts(min(10.0, timeout), timeout, timeout)
-    transport: Transport = any_llm.shared() if endpoint.wire == "any-llm" else shared()
+    transport: Transport = any_llm_transport.shared() if endpoint.wire == "any-llm" else shared()
     for _ in range(calls):
         if found.asked:
             await asyncio.sleep(BETWEEN)

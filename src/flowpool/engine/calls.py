@@ -397,9 +397,9 @@ class Calls:
 
 def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
     """What carries calls to the any-llm package; raises `InvalidInput` for what is missing."""
-    from flowpool import any_llm
+    from flowpool.integrations import any_llm_transport
 
-    transport = any_llm.shared()
+    transport = any_llm_transport.shared()
     transport.open(WIRES[endpoint.wire].build(Call(model.model, (), {}), endpoint))
     return transport
 

@@ -12,7 +12,7 @@ from typing import Any
 from flowpool.chain import Step
 from flowpool.encoding import CantEncode, digest
 from flowpool.engine.plan import Plan
-from flowpool.foreign import ForeignTool
+from flowpool.integrations import ForeignTool
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 

@@ -29,8 +29,8 @@ from flowpool.errors import (
     StepFailed,
     StepTimeout,
 )
-from flowpool.foreign import Answer, ForeignTool
-from flowpool.foreign.failures import recognised
+from flowpool.integrations import Answer, ForeignTool
+from flowpool.integrations.failures import recognised
 from flowpool.tools.base import Tool
 from flowpool.values import NO_USAGE, Attempt
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flowpool.foreign.base import Answer, ForeignTool, openai_usage, priced
+from flowpool.integrations.base import Answer, ForeignTool, openai_usage, priced
 from flowpool.tools.schema import has_kwargs, signature_of
 from flowpool.values import NO_USAGE
 

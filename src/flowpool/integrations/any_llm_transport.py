@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from flowpool.errors import AttemptTimeout, ConnectFailed, InvalidInput, TransportError
-from flowpool.foreign.failures import causes, lost, response_of
+from flowpool.integrations.failures import causes, lost, response_of
 from flowpool.per_loop import PerLoop
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 from flowpool.wire.any_llm import BASE, KEY, SCHEME

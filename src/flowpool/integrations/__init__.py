@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from flowpool.foreign.base import Answer, ForeignTool
+from flowpool.integrations.base import Answer, ForeignTool
 
 __all__ = ["Answer", "ForeignTool", "wrap"]
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from flowpool.foreign.base import Answer, ForeignTool, count, priced
+from flowpool.integrations.base import Answer, ForeignTool, count, priced
 from flowpool.values import NO_USAGE, Usage
 
 

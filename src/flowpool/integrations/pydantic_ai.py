@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from flowpool.foreign.base import Answer, ForeignTool, count, priced
+from flowpool.integrations.base import Answer, ForeignTool, count, priced
 from flowpool.values import Usage
 
 

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from flowpool.foreign.base import Answer, ForeignTool, openai_usage, priced, refuse
+from flowpool.integrations.base import Answer, ForeignTool, openai_usage, priced, refuse
 from flowpool.values import NO_USAGE, Usage
 
 # The raw answers of the LLM calls that one item makes, told by LlamaIndex's events.
