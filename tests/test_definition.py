@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowpool import Chain, Limits, Model, Skill, definition
+from flowpool import Chain, Limits, Model, Skill
 from flowpool.errors import InvalidInput
+from flowpool.pipeline import build
 from flowpool.tools import fetch, to_markdown
 from flowpool.values import Media
 
@@ -22,11 +23,11 @@ SUMMARISE = Skill("claude-haiku-4-5", prompt="Summarise in one sentence: {text}"
 def round_trip(runner: Any, folder: Path) -> Any:
     """The runner read back from its file; checks that its description is the same, in the same order."""
     path = folder / "runner.yaml"
-    definition.write(runner, path)
-    back = definition.read(path, trusted=True)
-    told = definition.describe(runner)
-    assert definition.describe(back) == told
-    assert in_order(definition.describe(back)) == in_order(told)
+    build.write(runner, path)
+    back = build.read(path, trusted=True)
+    told = build.describe(runner)
+    assert build.describe(back) == told
+    assert in_order(build.describe(back)) == in_order(told)
     return back
 
 
@@ -126,8 +127,8 @@ def test_a_shared_value_is_written_out_each_time(tmp_path: Path) -> None:
 @given(st.text(min_size=1).filter(str.strip))
 def test_every_prompt_comes_back_to_the_letter(prompt: str) -> None:
     path = _scratch() / "prompt.yaml"
-    definition.write(Skill("gpt-5-mini", prompt=prompt), path)
-    assert definition.describe(definition.read(path))["prompt"] == prompt
+    build.write(Skill("gpt-5-mini", prompt=prompt), path)
+    assert build.describe(build.read(path))["prompt"] == prompt
 
 
 @pytest.mark.parametrize(
@@ -137,8 +138,7 @@ def test_every_prompt_comes_back_to_the_letter(prompt: str) -> None:
 )  # fmt: skip
 def test_prompts_that_yaml_would_read_otherwise_come_back(prompt: str, tmp_path: Path) -> None:
     assert (
-        definition.describe(round_trip(Skill("gpt-5-mini", prompt=prompt), tmp_path))["prompt"]
-        == prompt
+        build.describe(round_trip(Skill("gpt-5-mini", prompt=prompt), tmp_path))["prompt"] == prompt
     )
 
 
@@ -155,7 +155,7 @@ def _scratch() -> Path:
 
 
 def test_a_tools_preset_arguments_are_the_steps_options_in_its_file(tmp_path: Path) -> None:
-    definition.write(Chain([(fetch.with_options(allow_private=True), "page")]), tmp_path / "c.yaml")
+    build.write(Chain([(fetch.with_options(allow_private=True), "page")]), tmp_path / "c.yaml")
     [[step]] = Chain.load(tmp_path / "c.yaml").stages
     assert (step.runner, step.options) == (fetch, {"allow_private": True})
 
@@ -188,13 +188,13 @@ def test_functions_and_tools_of_a_module_are_named_by_their_place(
     monkeypatch.syspath_prepend(tmp_path)
     mine = importlib.import_module("steps_of_mine")
     chain = Chain([(mine.shout, "loud"), (mine.Whisper, "low"), (mine.Whisper(), "lower")])
-    places = [entry["function"] for entry in definition.describe(chain)["steps"]]
+    places = [entry["function"] for entry in build.describe(chain)["steps"]]
     assert places == ["steps_of_mine:shout", "steps_of_mine:Whisper", "steps_of_mine:Whisper"]
     assert repr(round_trip(chain, tmp_path)) == repr(chain)
     with pytest.raises(InvalidInput, match="the step 'Named' can't be saved"):
-        definition.describe(Chain([mine.Named("x")]))
+        build.describe(Chain([mine.Named("x")]))
     (tmp_path / "c.yaml").write_text("function: steps_of_mine:ask")
-    assert definition.read(tmp_path / "c.yaml", trusted=True) is mine.ask
+    assert build.read(tmp_path / "c.yaml", trusted=True) is mine.ask
 
 
 # What can't be saved
@@ -219,7 +219,7 @@ def test_what_a_file_cannot_hold_is_refused_and_the_old_file_stays(tmp_path: Pat
         assert "\n" not in str(caught.value)
     assert path.read_text() == "old"
     with pytest.raises(InvalidInput, match="fetch with options can't be saved"):
-        definition.describe(fetch.with_options(timeout=5))
+        build.describe(fetch.with_options(timeout=5))
 
 
 def test_keys_are_never_written(tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_file_with_a_skill_or_tool_loads_as_a_chain_of_one(tmp_path: Path) -> 
 def test_no_and_on_are_words(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("model: gpt-5-mini\nprompt: no\nname: on\nvariables: {yes: off}\n")
-    skill = definition.read(path)
+    skill = build.read(path)
     assert isinstance(skill, Skill)
     assert (skill.name, skill.variables, skill.names) == ("on", {"yes": "off"}, frozenset())
 
@@ -267,7 +267,7 @@ def test_a_python_function_runs_only_from_a_trusted_file(tmp_path: Path) -> None
         Chain.load(path)
     chain = Chain.load(path, trusted=True)
     assert chain.stages[0][0].runner.name == "capwords"
-    path.write_text("steps:\n  - function: flowpool.definition:_scratch.x\n")
+    path.write_text("steps:\n  - function: flowpool.pipeline.build:_scratch.x\n")
     with pytest.raises(InvalidInput, match=r"steps\[0\]: .* can't be imported"):
         Chain.load(path, trusted=True)
     path.write_text("steps:\n  - function: no_such_module_here:x\n")
@@ -375,6 +375,6 @@ def test_files_that_no_person_wrote_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"name: \xff\xfe")
     with pytest.raises(InvalidInput, match="not UTF-8 text"):
         Chain.load(path)
-    path.write_text("# " + "x" * definition.MAX_BYTES)
+    path.write_text("# " + "x" * build.MAX_BYTES)
     with pytest.raises(InvalidInput, match="larger than 1,000,000 bytes"):
         Chain.load(path)

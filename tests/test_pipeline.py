@@ -9,11 +9,11 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from flowpool import Chain, Skill, definition
+from flowpool import Chain, Skill
 from flowpool.cli.starting import _BODIES, start
 from flowpool.errors import InvalidInput
-from flowpool.pipeline import Input, Output, Terms
-from flowpool.pipeline_schema import pipeline_schema
+from flowpool.pipeline import build, json_schema
+from flowpool.pipeline.spec import Input, Output, Terms
 from flowpool.values import Limits
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
@@ -40,7 +40,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_a_pipeline_is_a_runner_with_input_output_and_terms(tmp_path: Path) -> None:
-    found = definition.read_pipeline(written(tmp_path, WHOLE))
+    found = build.read_pipeline(written(tmp_path, WHOLE))
     assert isinstance(found.runner, Skill)
     assert found.input == Input(path=str(tmp_path / "rows.csv"), limit="10-20")
     assert found.output == Output(path=str(tmp_path / "out.csv"))
@@ -49,9 +49,9 @@ def test_a_pipeline_is_a_runner_with_input_output_and_terms(tmp_path: Path) -> N
 
 def test_a_runners_file_is_a_pipeline_that_says_no_more(tmp_path: Path) -> None:
     text = "model: gpt-5-mini\nprompt: Hi\noutput: {choices: [a, b]}\n"
-    found = definition.read_pipeline(written(tmp_path, text))
+    found = build.read_pipeline(written(tmp_path, text))
     assert (found.input, found.output, found.run) == (Input(), Output(), Terms())
-    chain = definition.read_pipeline(EXAMPLES[0]).runner
+    chain = build.read_pipeline(EXAMPLES[0]).runner
     assert isinstance(chain, Chain)
 
 
@@ -74,14 +74,14 @@ def test_what_is_wrong_is_named_with_its_line(
 ) -> None:
     path = written(tmp_path, WHOLE.replace(old, new))
     with pytest.raises(InvalidInput, match=re.escape(f"pipeline.yaml, {words}")):
-        definition.read_pipeline(path)
+        build.read_pipeline(path)
 
 
 @pytest.mark.parametrize("line", ["input: rows.csv", "output: {path: o.csv}", "run: {retries: 1}"])
 def test_beside_a_bare_skill_they_are_refused_with_the_fix(tmp_path: Path, line: str) -> None:
     path = written(tmp_path, f"model: gpt-5-mini\nprompt: Hi\n{line}\n")
     with pytest.raises(InvalidInput, match=r"line 3: .* put model, prompt .* under `skill:`"):
-        definition.read_pipeline(path)
+        build.read_pipeline(path)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -97,7 +97,7 @@ def test_what_init_writes_fits_the_schema_and_is_read(
     assert start(str(path), task, "gpt-5-mini", force=False) == 0
     assert "--dry-run" in capsys.readouterr().err
     jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
-    found = definition.read_pipeline(path)
+    found = build.read_pipeline(path)
     assert found.input.path is not None
     assert Path(found.input.path).is_file()
     assert found.run.max_cost == 5

@@ -16,7 +16,7 @@ from flowpool.data.rows import Rows
 from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Span, Step, estimate, forecast, least_seconds
-from flowpool.pipeline import Pipeline, Terms
+from flowpool.pipeline.spec import Pipeline, Terms
 from flowpool.pool import Pool
 from flowpool.results import Record
 from flowpool.values import Limits, Status

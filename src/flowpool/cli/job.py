@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flowpool import definition
 from flowpool.chain import as_runner
 from flowpool.cli.asking import runner_of
 from flowpool.cli.keeping import Keeping, keeping
@@ -20,7 +19,8 @@ from flowpool.data.rows import Rows, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.errors import InvalidInput
-from flowpool.pipeline import Input, Output, Pipeline
+from flowpool.pipeline import build
+from flowpool.pipeline.spec import Input, Output, Pipeline
 from flowpool.pool import Pool
 
 STDIN = STDOUT = "-"
@@ -30,7 +30,7 @@ def run_file(path: str, options: Mapping[str, Any]) -> int:
     """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
     if options["trusted"]:
         sys.path.insert(0, str(Path(path).absolute().parent))
-    pipeline = definition.read_pipeline(Path(path), trusted=options["trusted"])
+    pipeline = build.read_pipeline(Path(path), trusted=options["trusted"])
     return _run(with_options(pipeline, options), options)
 
 

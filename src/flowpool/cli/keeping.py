@@ -11,7 +11,7 @@ from msgspec import Struct
 from flowpool.engine.keeper import fingerprint_of
 from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidInput
-from flowpool.pipeline import Pipeline
+from flowpool.pipeline.spec import Pipeline
 from flowpool.store.lock import holder_of
 from flowpool.store.reading import Reader
 from flowpool.values import Status

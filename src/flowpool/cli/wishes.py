@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from flowpool.errors import InvalidInput
-from flowpool.pipeline import Input, Output, Pipeline, Terms, changed
+from flowpool.pipeline.spec import Input, Output, Pipeline, Terms, changed
 from flowpool.values import Limits
 
 P = TypeVar("P", Input, Output, Terms)

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from flowpool import definition
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
 from flowpool.engine import identity
@@ -21,6 +20,7 @@ from flowpool.engine.plan import Plan
 from flowpool.engine.settings import Settings
 from flowpool.errors import InvalidInput, StoreRefused
 from flowpool.logs import log
+from flowpool.pipeline import build
 from flowpool.results import Record
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
@@ -133,7 +133,7 @@ class Keeper:
         """What is written down of the run itself, so that the store alone can go on with it."""
         text, obstacle = None, None
         try:
-            text = encode(definition.describe(self._runner)).decode()
+            text = encode(build.describe(self._runner)).decode()
         except InvalidInput as error:
             obstacle = str(error)
         source = None
@@ -171,7 +171,7 @@ def restored_runner(path: str | Path, run: RunInfo, *, trusted: bool) -> Any:
     if run.definition is None:
         raise InvalidInput(f"{path}: {run.obstacle} Pass it: Pool.load({str(path)!r}, runner).")
     try:
-        return definition.build(decode(run.definition.encode()), trusted=trusted)
+        return build.build(decode(run.definition.encode()), trusted=trusted)
     except InvalidInput as error:
         raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from flowpool import definition
-from flowpool.pipeline import Input, Output, Terms
+from flowpool.pipeline import build
+from flowpool.pipeline.spec import Input, Output, Terms
 from flowpool.values import Limits, Prices
 
 Made = dict[str, Any]
@@ -81,8 +81,8 @@ def pipeline_schema() -> Made:
         "run": {**refs[2], "description": "The run's terms."},
     }
     kinds = [
-        _object(definition.SKILL_FIELDS, ["model"]),
-        _object(definition.CHAIN_FIELDS, ["steps"], told),
+        _object(build.SKILL_FIELDS, ["model"]),
+        _object(build.CHAIN_FIELDS, ["steps"], told),
         *(_object({kind}, [kind], told) for kind in ("skill", "chain", "tool", "function")),
     ]
     return {
@@ -92,15 +92,15 @@ def pipeline_schema() -> Made:
         "$defs": {
             **parts,
             "skill": kinds[0],
-            "chain": _object(definition.CHAIN_FIELDS, ["steps"]),
+            "chain": _object(build.CHAIN_FIELDS, ["steps"]),
             "step": {
-                **_object(definition.STEP_FIELDS, []),
+                **_object(build.STEP_FIELDS, []),
                 "oneOf": [{"required": [kind]} for kind in ("skill", "tool", "chain", "function")],
             },
             "model": {
                 "anyOf": [
                     _TEXT,
-                    _object(definition.MODEL_FIELDS, ["name"]),
+                    _object(build.MODEL_FIELDS, ["name"]),
                     _object(set(), ["spread"], {"spread": {"type": "array"}}),
                 ]
             },

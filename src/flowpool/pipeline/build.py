@@ -30,11 +30,11 @@ import msgspec
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread
-from flowpool.pipeline import Input, Output, Pipeline, Terms
+from flowpool.pipeline.spec import Input, Output, Pipeline, Terms
+from flowpool.pipeline.yaml import Misplaced, at, dumped, loaded
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
 from flowpool.values import Limits, Prices
-from flowpool.yaml_text import Misplaced, at, dumped, loaded
 
 Runner = Skill | Chain | Tool
 T = TypeVar("T")
