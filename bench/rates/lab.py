@@ -16,15 +16,15 @@ from typing import Any
 from msgspec import Struct
 
 from bench.rates.case import Case
-from flowpool.engine.breaker import Breaker
-from flowpool.engine.lane import Entered, Lane
-from flowpool.engine.lanes import AUTO_CEILING, AUTO_START
-from flowpool.engine.limiter import Limiter
 from flowpool.engine.retry import RetryBudget, RetryPolicy
-from flowpool.engine.seats import TICK, Place
-from flowpool.engine.window import AdaptiveWindow, FixedWindow
 from flowpool.errors import CallError, RateLimited, ServerError, Signal
-from flowpool.sharing import Sharing
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.lane import Entered, Lane
+from flowpool.limits.lanes import AUTO_CEILING, AUTO_START
+from flowpool.limits.limiter import Limiter
+from flowpool.limits.sharing import Sharing
+from flowpool.limits.sharing.seats import TICK, Place
+from flowpool.limits.window import AdaptiveWindow, FixedWindow
 from flowpool.simulator.limits import Limiter as Meters
 from flowpool.simulator.limits import Meter, Refusal
 from flowpool.values import Reading, Usage

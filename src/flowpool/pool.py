@@ -20,8 +20,6 @@ from flowpool.engine.keeper import (
     restored_runner,
     restored_settings,
 )
-from flowpool.engine.lane_view import BOUNDS as BOUNDS
-from flowpool.engine.lane_view import LaneView as LaneView
 from flowpool.engine.settings import OnError as OnError
 from flowpool.engine.settings import checked
 from flowpool.engine.single import arun_one as arun_one
@@ -32,6 +30,8 @@ from flowpool.engine.world import World as World
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Estimate as Estimate
 from flowpool.estimate import estimate
+from flowpool.limits.lane_view import BOUNDS as BOUNDS
+from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
 from flowpool.snapshot import Snapshot as Snapshot
 from flowpool.tracing import Tracing

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from flowpool import prices
-from flowpool.engine.lane_view import Bound, LaneView
 from flowpool.engine.tally import Spent
+from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Usage
 

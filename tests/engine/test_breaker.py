@@ -12,9 +12,9 @@ from random import Random
 import pytest
 from msgspec import Struct
 
-from flowpool.engine.breaker import Breaker
 from flowpool.engine.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, ConnectFailed, ServerError
+from flowpool.limits.breaker import Breaker
 
 ILL = ServerError("the server is ill", status=500)
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from flowpool.engine.gauge import Gauge
+from flowpool.limits.header_bucket import Gauge
 from flowpool.values import Reading
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.breaker import Breaker
-from flowpool.engine.bucket import tightest
-from flowpool.engine.lane import Entered, Lane
-from flowpool.engine.limiter import Limiter
-from flowpool.engine.window import FixedWindow
 from flowpool.errors import AuthFailed, BadRequest, RateLimited, ServerError
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.demand import tightest
+from flowpool.limits.lane import Entered, Lane
+from flowpool.limits.limiter import Limiter
+from flowpool.limits.window import FixedWindow
 from flowpool.values import Limits
 
 

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from flowpool.engine.bucket import Cost
-from flowpool.engine.limiter import Limiter, Sent
+from flowpool.limits.demand import Cost
+from flowpool.limits.limiter import Limiter, Sent
 from flowpool.values import Limits, Reading
 
 CALL = Cost(100.0, 20.0)

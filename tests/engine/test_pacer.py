@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowpool.engine.pacer import Pacer
+from flowpool.limits.pacer import Pacer
 
 
 class Bucket:

@@ -17,7 +17,7 @@ from tests.engine.window_lab import (
     run,
 )
 
-from flowpool.engine.window import AdaptiveWindow, FixedWindow
+from flowpool.limits.window import AdaptiveWindow, FixedWindow
 from flowpool.simulator import Fixed
 
 DRAWS = {

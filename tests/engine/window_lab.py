@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.engine.window import Window
+from flowpool.limits.window import Window
 
 Draw = Callable[[Random], tuple[float, int]]  # seconds of work, output tokens
 

@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from flowpool.sharing import Seat, Sharing, open_sharing
-from flowpool.sharing.seat import EXPIRY
+from flowpool.limits.sharing import Seat, Sharing, open_sharing
+from flowpool.limits.sharing.seat import EXPIRY
 from flowpool.values import Endpoint, Secret
 
 KEY = "0123456789abcdef"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.lane_view import BOUNDS
 from flowpool.engine.tally import Spent
 from flowpool.errors import BadRequest
+from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
 from flowpool.results import Record
 from flowpool.values import Limits, Status

@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from flowpool import prices
-from flowpool.engine.bucket import Cost
-from flowpool.engine.limiter import Learned, Limiter
 from flowpool.errors import CallError, Signal
 from flowpool.http.transport import shared
 from flowpool.integrations import any_llm_transport
+from flowpool.limits.demand import Cost
+from flowpool.limits.limiter import Learned, Limiter
+from flowpool.limits.sharing import open_sharing
 from flowpool.model import Model, check_times
-from flowpool.sharing import open_sharing
 from flowpool.values import (
     NO_USAGE,
     Call,

@@ -14,8 +14,6 @@ from flowpool.engine.attached import Attached
 from flowpool.engine.bounds import bounds_of
 from flowpool.engine.budget import NOTHING, Amount, Reservation
 from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.lane import Entered
-from flowpool.engine.lanes import CallLane, Lanes, Want
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.routes import (
     Outcome,
@@ -37,6 +35,8 @@ from flowpool.errors import (
     Signal,
     TransportError,
 )
+from flowpool.limits.lane import Entered
+from flowpool.limits.lanes import CallLane, Lanes, Want
 from flowpool.logs import in_short, log
 from flowpool.model import Model
 from flowpool.skill import Skill

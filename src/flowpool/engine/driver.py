@@ -17,11 +17,8 @@ from flowpool.engine.calls import Calls
 from flowpool.engine.deadline import Deadline
 from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.journal import ItemLog, Journal, Pass
-from flowpool.engine.lane_view import Bound, LaneView
-from flowpool.engine.lanes import CallLane, Lanes
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
 from flowpool.engine.sink import Sink
 from flowpool.engine.source import Source
@@ -31,6 +28,9 @@ from flowpool.engine.tally import Tally
 from flowpool.engine.uses import Uses
 from flowpool.engine.world import World
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
+from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.lanes import CallLane, Lanes
+from flowpool.limits.sharing.seats import Seats
 from flowpool.results import Record
 from flowpool.tracing import open_tracer
 from flowpool.values import Status

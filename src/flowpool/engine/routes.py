@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from flowpool.engine.bounds import Bounds
 from flowpool.engine.budget import PER_DOLLAR, Amount
-from flowpool.engine.lanes import CallLane
 from flowpool.engine.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
+from flowpool.limits.lanes import CallLane
 from flowpool.structured import Answer
 from flowpool.values import (
     NO_USAGE,

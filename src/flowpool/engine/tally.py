@@ -6,7 +6,7 @@ from copy import copy
 
 from msgspec import Struct
 
-from flowpool.engine.meter import Meter
+from flowpool.limits.rate_meter import Meter
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Prices, Status, Usage
 

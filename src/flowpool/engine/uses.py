@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from flowpool.chain import Step
-from flowpool.engine.bucket import Cost
 from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.lane import FREE, Entered
-from flowpool.engine.lanes import AUTO_CEILING, CallLane, Lanes
 from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
 from flowpool.engine.threads import DaemonThreads
@@ -31,6 +28,9 @@ from flowpool.errors import (
 )
 from flowpool.integrations import Answer, ForeignTool
 from flowpool.integrations.failures import recognised
+from flowpool.limits.demand import Cost
+from flowpool.limits.lane import FREE, Entered
+from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
 from flowpool.tools.base import Tool
 from flowpool.values import NO_USAGE, Attempt
 

@@ -9,7 +9,7 @@ from random import Random
 from msgspec import Struct
 
 from flowpool.http.transport import shared as shared_transport
-from flowpool.sharing import Sharing, open_sharing
+from flowpool.limits.sharing import Sharing, open_sharing
 from flowpool.values import Transport
 
 

@@ -9,15 +9,15 @@ from functools import partial
 from typing import NamedTuple
 
 from flowpool.chain import Step
-from flowpool.engine.breaker import Breaker
-from flowpool.engine.bucket import Cost, tightest
-from flowpool.engine.lane import Entered, Lane
-from flowpool.engine.lane_view import Bound
-from flowpool.engine.limiter import Limiter
-from flowpool.engine.seats import Seats
 from flowpool.engine.settings import Settings
-from flowpool.engine.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.errors import CallError
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.demand import Cost, tightest
+from flowpool.limits.lane import Entered, Lane
+from flowpool.limits.lane_view import Bound
+from flowpool.limits.limiter import Limiter
+from flowpool.limits.sharing.seats import Seats
+from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
 from flowpool.values import Endpoint, Limits, Reading, Usage
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 
 import msgspec
 
-from flowpool.engine.limiter import Learned, Limiter
-from flowpool.sharing import Sharing
+from flowpool.limits.limiter import Learned, Limiter
+from flowpool.limits.sharing import Sharing
 from flowpool.values import Endpoint
 
 TICK = 0.2

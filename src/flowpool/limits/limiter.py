@@ -12,9 +12,9 @@ from math import inf, log, log2
 
 from msgspec import Struct
 
-from flowpool.engine.bucket import Ceilings, Cost, Estimates
-from flowpool.engine.gauge import MEASURES, Gauge
-from flowpool.engine.pacer import Pacer
+from flowpool.limits.demand import Ceilings, Cost, Estimates
+from flowpool.limits.header_bucket import MEASURES, Gauge
+from flowpool.limits.pacer import Pacer
 from flowpool.values import Limits, Reading
 
 Totals = tuple[float, float, float, float, float]

@@ -6,8 +6,8 @@ import math
 from bisect import bisect_left
 from typing import Protocol
 
-from flowpool.engine.knee import Knee, LoadCurve
-from flowpool.engine.lane_view import Bound
+from flowpool.limits.lane_view import Bound
+from flowpool.limits.load_curve import Knee, LoadCurve
 
 
 class Window(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf, log
 
-from flowpool.engine.bucket import Cost
+from flowpool.limits.demand import Cost
 from flowpool.values import Reading
 
 

@@ -9,14 +9,14 @@ from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
 
-from flowpool.engine.breaker import Breaker
-from flowpool.engine.bucket import Cost
-from flowpool.engine.gauge import MEASURES
-from flowpool.engine.lane_view import Bound, LaneView
-from flowpool.engine.limiter import Limiter, Sent
-from flowpool.engine.meter import Meter
-from flowpool.engine.window import Window
 from flowpool.errors import CallError, Signal
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.demand import Cost
+from flowpool.limits.header_bucket import MEASURES
+from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.limiter import Limiter, Sent
+from flowpool.limits.rate_meter import Meter
+from flowpool.limits.window import Window
 from flowpool.values import NO_USAGE, Limits, Reading, Usage
 
 T = TypeVar("T")

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from flowpool.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
-from flowpool.sharing.fairness import fair_shares as fair_shares
-from flowpool.sharing.memory import Memory
-from flowpool.sharing.seat import Other as Other
-from flowpool.sharing.seat import Seat as Seat
-from flowpool.sharing.table import FileTable, MemoryTable, Table
+from flowpool.limits.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
+from flowpool.limits.sharing.fairness import fair_shares as fair_shares
+from flowpool.limits.sharing.memory import Memory
+from flowpool.limits.sharing.seat import Other as Other
+from flowpool.limits.sharing.seat import Seat as Seat
+from flowpool.limits.sharing.table import FileTable, MemoryTable, Table
 from flowpool.values import Endpoint
 
 _FORMAT = 2
