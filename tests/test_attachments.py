@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from flowpool import Chain, File, Image, Model, Pool, Skill, files
+from flowpool import Chain, File, Image, Model, Pool, Skill
 from flowpool.attachments import MAX_BYTES, Attachment, type_of
-from flowpool.engine.routes import MEDIA_SIZE, size_of
+from flowpool.calls import files
+from flowpool.calls.route import MEDIA_SIZE, size_of
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.pool import World
 from flowpool.simulator import Provider, SimTransport, run_virtual

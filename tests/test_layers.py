@@ -34,9 +34,9 @@ ROWS: dict[int, tuple[str, ...]] = {
         ),
         *("tools.base", "tools.schema", "wire", "wire.*", "structured", "structured.*"),
         *("integrations", "integrations.*", "encoding"),
-        *("engine", "engine.plan", "engine.retry", "limits.window", "limits.demand", "limits.lane"),
+        *("engine", "engine.plan", "calls.retry", "limits.window", "limits.demand", "limits.lane"),
         *("engine.identity", "engine.outputs"),
-        *("limits.lane_view", "limits.rate_meter", "engine.budget", "engine.worst_case"),
+        *("limits.lane_view", "limits.rate_meter", "calls.budget", "calls.worst_case"),
         *(
             "limits.breaker",
             "limits.load_curve",
@@ -48,7 +48,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
     3: (
         *(
-            "files",
+            "calls.files",
             "http.transport",
             "http",
             "http.*",
@@ -73,15 +73,15 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
     4: (
         *(
-            "engine.attached",
-            "engine.calls",
-            "engine.routes",
-            "engine.flow",
+            "calls.attachments",
+            "calls.model_calls",
+            "calls.route",
+            "calls.flow",
             "limits.lanes",
-            "engine.uses",
+            "calls.tool_calls",
             "limits.sharing.seats",
-            "engine.spending",
-            "engine.bounds",
+            "calls.spending",
+            "calls.bounds",
             "engine.deadline",
             "engine.driver",
             "engine.course",

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from bench.rates.case import Case
-from flowpool.engine.retry import RetryBudget, RetryPolicy
+from flowpool.calls.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, RateLimited, ServerError, Signal
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.lane import Entered, Lane

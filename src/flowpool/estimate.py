@@ -14,9 +14,9 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool import prices, providers
+from flowpool.calls.worst_case import most_output
 from flowpool.data.rows import Rows
 from flowpool.engine.plan import Plan
-from flowpool.engine.worst_case import most_output
 from flowpool.errors import InvalidItem
 from flowpool.results import Record
 from flowpool.skill import Skill

@@ -8,10 +8,10 @@ from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from flowpool.calls.budget import Bill as Bill
 from flowpool.chain import as_runner
 from flowpool.data.rows import as_rows
 from flowpool.data.writers import WriteOptions, Writer, open_writer
-from flowpool.engine.budget import Bill as Bill
 from flowpool.engine.course import Course
 from flowpool.engine.keeper import (
     Keeper,

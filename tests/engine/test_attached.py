@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from flowpool.engine.attached import Room
+from flowpool.calls.attachments import Room
 from flowpool.simulator import run_virtual
 
 

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from msgspec import Struct
 
-from flowpool.engine.retry import RetryBudget, RetryPolicy
+from flowpool.calls.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, ConnectFailed, ServerError
 from flowpool.limits.breaker import Breaker
 

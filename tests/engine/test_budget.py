@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flowpool.engine.budget import PER_DOLLAR, Amount, Bill, Budget, Reservation
+from flowpool.calls.budget import PER_DOLLAR, Amount, Bill, Budget, Reservation
 
 
 def dollars(amount: float) -> Amount:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowpool.engine.retry import RetryBudget, RetryPolicy
+from flowpool.calls.retry import RetryBudget, RetryPolicy
 from flowpool.errors import BadRequest, RateLimited, ServerError
 
 ILL = ServerError("ill")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowpool.engine.worst_case import is_free, most_input, most_output, unbounded
+from flowpool.calls.worst_case import is_free, most_input, most_output, unbounded
 from flowpool.errors import (
     AttemptTimeout,
     BodyCut,

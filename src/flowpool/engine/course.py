@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from flowpool import wiring
+from flowpool.calls.budget import Bill, Budget
 from flowpool.chain import as_runner
 from flowpool.data.rows import Rows
 from flowpool.engine.background import LoopThread, loop_thread
-from flowpool.engine.budget import Bill, Budget
 from flowpool.engine.driver import Run
 from flowpool.engine.journal import Pass
 from flowpool.engine.keeper import Keeper, StoredItems

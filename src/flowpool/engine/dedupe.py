@@ -7,7 +7,7 @@ import copy
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from flowpool.engine.flow import MISSING, Flow
+from flowpool.calls.flow import MISSING, Flow
 from flowpool.engine.places import Places
 from flowpool.errors import FlowpoolError
 

@@ -12,20 +12,20 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from flowpool.engine.budget import Budget
-from flowpool.engine.calls import Calls
+from flowpool.calls.budget import Budget
+from flowpool.calls.flow import Flow, Patience
+from flowpool.calls.model_calls import Calls
+from flowpool.calls.spending import Spending
+from flowpool.calls.tool_calls import Uses
 from flowpool.engine.deadline import Deadline
-from flowpool.engine.flow import Flow, Patience
 from flowpool.engine.journal import ItemLog, Journal, Pass
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings
 from flowpool.engine.sink import Sink
 from flowpool.engine.source import Source
-from flowpool.engine.spending import Spending
 from flowpool.engine.steps import Steps
 from flowpool.engine.tally import Tally
-from flowpool.engine.uses import Uses
 from flowpool.engine.world import World
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView

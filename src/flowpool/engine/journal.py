@@ -18,10 +18,10 @@ from typing import Any
 
 from msgspec import Struct, field, structs
 
+from flowpool.calls.budget import Bill
+from flowpool.calls.flow import MISSING
 from flowpool.encoding import CantEncode, decode, encode
 from flowpool.engine import identity, outputs
-from flowpool.engine.budget import Bill
-from flowpool.engine.flow import MISSING
 from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
 from flowpool.results import Record

@@ -11,16 +11,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from flowpool.calls.flow import MISSING, Flow
+from flowpool.calls.model_calls import Calls
+from flowpool.calls.tool_calls import Uses
 from flowpool.chain import Chain, Step
 from flowpool.encoding import CantEncode
 from flowpool.engine import identity
-from flowpool.engine.calls import Calls
 from flowpool.engine.dedupe import Dedupe
-from flowpool.engine.flow import MISSING, Flow
 from flowpool.engine.outputs import encoded, restored
 from flowpool.engine.places import Places
 from flowpool.engine.plan import Plan
-from flowpool.engine.uses import Uses
 from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
 from flowpool.skill import Skill
 from flowpool.structured import fields_of

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from flowpool.chain import Step
-from flowpool.engine.attached import Attached
-from flowpool.engine.bounds import bounds_of
-from flowpool.engine.budget import NOTHING, Amount, Reservation
-from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
-from flowpool.engine.routes import (
+from flowpool.calls.attachments import Attached
+from flowpool.calls.bounds import bounds_of
+from flowpool.calls.budget import NOTHING, Amount, Reservation
+from flowpool.calls.flow import Flow, Patience
+from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
+from flowpool.calls.route import (
     Outcome,
     Question,
     Route,
@@ -24,9 +23,10 @@ from flowpool.engine.routes import (
     size_of,
     without_key,
 )
+from flowpool.calls.spending import Spending
+from flowpool.calls.worst_case import is_free
+from flowpool.chain import Step
 from flowpool.engine.settings import Settings, first_told
-from flowpool.engine.spending import Spending
-from flowpool.engine.worst_case import is_free
 from flowpool.errors import (
     BudgetSpent,
     CallError,

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from flowpool.engine.bounds import Bounds
-from flowpool.engine.budget import PER_DOLLAR, Amount
-from flowpool.engine.retry import RetryPolicy
+from flowpool.calls.bounds import Bounds
+from flowpool.calls.budget import PER_DOLLAR, Amount
+from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
 from flowpool.limits.lanes import CallLane
 from flowpool.structured import Answer

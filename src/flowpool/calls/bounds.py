@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool import prices
-from flowpool.engine.budget import Amount, Budget, parts
-from flowpool.engine.worst_case import most_input, most_output, unbounded
+from flowpool.calls.budget import Amount, Budget, parts
+from flowpool.calls.worst_case import most_input, most_output, unbounded
 from flowpool.errors import InvalidInput
 from flowpool.model import Model
 from flowpool.values import Message, Usage

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Protocol
 
-from flowpool.engine.retry import RetryBudget, RetryPolicy
+from flowpool.calls.retry import RetryBudget, RetryPolicy
 from flowpool.errors import CallError, Signal
 from flowpool.logs import in_short, log
 from flowpool.results import Billed

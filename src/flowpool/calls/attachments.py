@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from flowpool import files
 from flowpool.attachments import Attachment
+from flowpool.calls import files
 from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.skill import Skill

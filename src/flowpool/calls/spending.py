@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable
 
-from flowpool.engine.budget import Amount, Budget, Reservation
+from flowpool.calls.budget import Amount, Budget, Reservation
 from flowpool.errors import BudgetSpent
 
 _Waiter = asyncio.Future[Reservation]

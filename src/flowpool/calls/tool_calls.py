@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from flowpool.calls.flow import Flow, Patience
+from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.chain import Step
-from flowpool.engine.flow import Flow, Patience
-from flowpool.engine.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.engine.settings import Settings, first_told
 from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import (
