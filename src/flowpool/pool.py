@@ -10,16 +10,16 @@ from typing import Any, Literal, Unpack
 
 from flowpool.calls.budget import Bill as Bill
 from flowpool.chain import as_runner
-from flowpool.data.rows import as_rows
-from flowpool.data.writers import WriteOptions, Writer, open_writer
-from flowpool.engine.course import Course
-from flowpool.engine.keeper import (
+from flowpool.checkpoint.checkpoint import (
     Keeper,
     pick_run,
     restored_items,
     restored_runner,
     restored_settings,
 )
+from flowpool.data.rows import as_rows
+from flowpool.data.writers import WriteOptions, Writer, open_writer
+from flowpool.engine.course import Course
 from flowpool.engine.settings import OnError as OnError
 from flowpool.engine.settings import checked
 from flowpool.engine.single import arun_one as arun_one

@@ -7,29 +7,29 @@ import sys
 from typing import Any
 
 from flowpool import Chain, Model, Skill
-from flowpool.engine import identity
+from flowpool.checkpoint import fingerprint
 from flowpool.engine.plan import Plan
 from flowpool.tools import fetch
 
 SCRIPT = """
 from flowpool import Chain, Skill
-from flowpool.engine import identity
+from flowpool.checkpoint import fingerprint
 from flowpool.engine.plan import Plan
 factor = {"a", "b", "c"}
 def keep(text):
     return text if text in {"one", "two", "three"} else None
 plan = Plan(Chain([(keep, "kept"), Skill("gpt-5-mini", prompt="{kept}")]))
-print(identity.of_plan(plan).hex())
+print(fingerprint.of_plan(plan).hex())
 """
 
 
 def plan_of(runner: Any) -> bytes:
-    return identity.of_plan(Plan(runner if isinstance(runner, Chain) else Chain([runner])))
+    return fingerprint.of_plan(Plan(runner if isinstance(runner, Chain) else Chain([runner])))
 
 
 def call_of(runner: Any, variables: dict[str, Any]) -> bytes | None:
     (step,) = Plan(Chain([runner])).steps()
-    return identity.of_call(step, identity.of_step(Plan(Chain([step])), step), variables)
+    return fingerprint.of_call(step, fingerprint.of_step(Plan(Chain([step])), step), variables)
 
 
 def test_a_definition_is_the_same_in_every_process() -> None:

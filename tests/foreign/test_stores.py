@@ -14,7 +14,7 @@ from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
 from flowpool import Pool
-from flowpool.engine.identity import of_plan
+from flowpool.checkpoint.fingerprint import of_plan
 from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidInput
 from flowpool.tools import as_tool

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flowpool.checkpoint.checkpoint import pick_run
 from flowpool.cli.report import Tally, progress_of, say
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.cli.wishes import flows
-from flowpool.engine.keeper import pick_run
 from flowpool.errors import InvalidInput
 from flowpool.pool import Pool
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from flowpool.engine.keeper import fingerprint_of
+from flowpool.checkpoint.checkpoint import fingerprint_of
 from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidInput
 from flowpool.pipeline.spec import Pipeline

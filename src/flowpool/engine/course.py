@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 from flowpool import wiring
 from flowpool.calls.budget import Bill, Budget
 from flowpool.chain import as_runner
+from flowpool.checkpoint.checkpoint import Keeper, StoredItems
+from flowpool.checkpoint.journal import Pass
 from flowpool.data.rows import Rows
 from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.engine.driver import Run
-from flowpool.engine.journal import Pass
-from flowpool.engine.keeper import Keeper, StoredItems
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings, with_ceiling
 from flowpool.engine.sink import Sink

@@ -17,8 +17,8 @@ from flowpool.calls.flow import Flow, Patience
 from flowpool.calls.model_calls import Calls
 from flowpool.calls.spending import Spending
 from flowpool.calls.tool_calls import Uses
+from flowpool.checkpoint.journal import ItemLog, Journal, Pass
 from flowpool.engine.deadline import Deadline
-from flowpool.engine.journal import ItemLog, Journal, Pass
 from flowpool.engine.places import Places
 from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.engine.settings import Settings

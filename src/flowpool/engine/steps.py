@@ -15,10 +15,10 @@ from flowpool.calls.flow import MISSING, Flow
 from flowpool.calls.model_calls import Calls
 from flowpool.calls.tool_calls import Uses
 from flowpool.chain import Chain, Step
+from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.output_codec import encoded, restored
 from flowpool.encoding import CantEncode
-from flowpool.engine import identity
 from flowpool.engine.dedupe import Dedupe
-from flowpool.engine.outputs import encoded, restored
 from flowpool.engine.places import Places
 from flowpool.engine.plan import Plan
 from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
@@ -53,7 +53,7 @@ class Steps:
 
         answers: gives the output that a call had in an earlier run, or `MISSING`.
         """
-        self._identities = dict(identity.of_steps(self._plan))
+        self._identities = dict(fingerprint.of_steps(self._plan))
         self._answers = answers
         if dedupe:
             self._dedupe = Dedupe(self._places)
@@ -148,7 +148,7 @@ class Steps:
         try:
             definition = self._identities.get(step)
             if definition is not None:
-                call = identity.of_call(step, definition, variables)
+                call = fingerprint.of_call(step, definition, variables)
                 if call is not None:
                     return await self._recall_or_make(step, call, variables, flow, rank)
             return await self._make(step, variables, flow, rank)

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.journal import Journal, Key, Terms
+from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
-from flowpool.engine import identity
-from flowpool.engine.journal import Journal, Key, Terms
-from flowpool.engine.outputs import restored
 from flowpool.engine.plan import Plan
 from flowpool.engine.settings import Settings
 from flowpool.errors import InvalidInput, StoreRefused
@@ -93,7 +93,7 @@ class Keeper:
             is_whole=self.is_whole,
             keeps_steps=not plan.is_single or settings.dedupe,
         )
-        steps = [fingerprint.hex() for _, fingerprint in identity.of_steps(plan)]
+        steps = [fingerprint.hex() for _, fingerprint in fingerprint.of_steps(plan)]
         with open_store(self.path) as store:
             if self._loaded is None:
                 fingerprint = fingerprint_of(plan, shared)
@@ -194,7 +194,7 @@ def restored_settings(run: RunInfo) -> dict[str, Any]:
 def fingerprint_of(plan: Plan, shared: Mapping[str, Any]) -> bytes:
     """What tells a pool's run from others of its name; raises `InvalidInput`."""
     try:
-        return digest(identity.of_plan(plan), dict(shared))
+        return digest(fingerprint.of_plan(plan), dict(shared))
     except CantEncode as error:
         raise InvalidInput(f"run(variables=...): {error} can't be kept in a store.") from None
 

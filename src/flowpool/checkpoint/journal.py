@@ -20,8 +20,8 @@ from msgspec import Struct, field, structs
 
 from flowpool.calls.budget import Bill
 from flowpool.calls.flow import MISSING
+from flowpool.checkpoint import fingerprint, output_codec
 from flowpool.encoding import CantEncode, decode, encode
-from flowpool.engine import identity, outputs
 from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
 from flowpool.results import Record
@@ -53,7 +53,7 @@ class Terms(Struct, frozen=True):
     is_whole: they are all items of the run. keeps_steps: the runner has steps worth remembering.
     """
 
-    runner: outputs.Runner
+    runner: output_codec.Runner
     items: Sequence[Any] | None = None
     key: Key | None = None
     in_order: bool = False
@@ -113,7 +113,7 @@ class Journal:
         self._tell: Callable[[Record], None] = _nobody
         self._fail: Callable[[StoreFailed], None] = _nobody
         self._go_on: Callable[[], None] = lambda: None
-        self._has_types = outputs.has_types(terms.runner)
+        self._has_types = output_codec.has_types(terms.runner)
         self._ahead: deque[Known] = deque()
         self._batch = Batch()
         self._told: list[Record] = []
@@ -223,7 +223,7 @@ class Journal:
     def _restored(self, record: Record) -> Record:
         if record.status is not Status.DONE:
             return record
-        output = outputs.restored(self._terms.runner, record.output)
+        output = output_codec.restored(self._terms.runner, record.output)
         return structs.replace(record, output=output)
 
     def _is_over(self, status: int) -> bool:
@@ -234,10 +234,10 @@ class Journal:
         key = self._terms.key
         try:
             if key is None:
-                return identity.of_item(item)
+                return fingerprint.of_item(item)
             if not callable(key) and key not in item:
                 raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
-            return identity.of_key(key(item) if callable(key) else item[key])
+            return fingerprint.of_key(key(item) if callable(key) else item[key])
         except CantEncode as error:
             raise InvalidItem(
                 f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
@@ -288,7 +288,7 @@ class Journal:
         output = None
         if record.status is Status.DONE:
             try:
-                output = outputs.encoded(self._terms.runner, record.output)
+                output = output_codec.encoded(self._terms.runner, record.output)
             except CantEncode as error:
                 self._warn(
                     f"items[{record.index}]: its output holds {error}, which a store can't keep"
