@@ -129,7 +129,7 @@ class _Recorder:
 def _busy(url: str, count: int, flows: int) -> dict[str, float]:
     """The share of `flows` slots that had a call in flight, from the start until the last 100 items."""
     from flowpool import Pool
-    from flowpool.engine.world import World
+    from flowpool.run.environment import World
 
     items = [{"text": f"{i} {TEXT}"} for i in range(count)]
     recorder = _Recorder()

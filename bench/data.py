@@ -73,7 +73,7 @@ def prepare(path: Path, count: int) -> None:
 def run(kind: str, path: Path, count: int) -> dict[str, float]:
     """The figures of a run over the file into another one; over nothing but the pool for the kind "pool"."""
     from flowpool import Model, Pool, Skill
-    from flowpool.engine.world import World
+    from flowpool.run.environment import World
 
     model = Model("bench", base_url="http://bench.test/v1", api_key="bench-key")
     skill = Skill(model, prompt="Summarise in one sentence:\n\n{text}")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from flowpool import Chain, Pool, Skill, tool
-from flowpool.engine.world import World
 from flowpool.errors import InvalidInput, InvalidItem, StepFailed, StepTimeout
 from flowpool.pool import DONE, FAILED, arun_one
+from flowpool.run.environment import World
 from flowpool.simulator import Provider, SimTransport, run_virtual
 
 

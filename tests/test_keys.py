@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from flowpool import Chain, Model, Pool, Skill
-from flowpool.engine.world import World
 from flowpool.errors import (
     AttemptTimeout,
     AuthFailed,
@@ -32,6 +31,7 @@ from flowpool.errors import (
 )
 from flowpool.http.transport import HttpTransport
 from flowpool.pool import arun_one
+from flowpool.run.environment import World
 from flowpool.values import Endpoint, HttpRequest, Secret
 
 KEY = "key-canary-7f3a"

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from flowpool import Pool, Record, Results, Skill, Status, Usage
-from flowpool.engine.world import World
 from flowpool.errors import BadRequest, NotFinished, StepFailed
+from flowpool.run.environment import World
 from flowpool.simulator import Provider, SimTransport, run_virtual
 
 GPT = "openai/gpt-5-mini"

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from flowpool import Model, Pool, Skill
-from flowpool.engine.world import World
 from flowpool.errors import (
     BadRequest,
     InvalidInput,
@@ -19,6 +18,7 @@ from flowpool.errors import (
     ServerError,
 )
 from flowpool.pool import arun_one
+from flowpool.run.environment import World
 from flowpool.simulator import PROFILES, Provider, SimTransport, run_virtual
 from flowpool.values import HttpRequest, HttpResponse, Media, Timeouts
 

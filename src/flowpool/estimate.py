@@ -16,8 +16,8 @@ from msgspec import Struct
 from flowpool import prices, providers
 from flowpool.calls.worst_case import most_output
 from flowpool.data.rows import Rows
-from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidItem
+from flowpool.plan import Plan
 from flowpool.results import Record
 from flowpool.skill import Skill
 from flowpool.template import Template, look_up

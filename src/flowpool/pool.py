@@ -19,21 +19,21 @@ from flowpool.checkpoint.checkpoint import (
 )
 from flowpool.data.rows import as_rows
 from flowpool.data.writers import WriteOptions, Writer, open_writer
-from flowpool.engine.course import Course
-from flowpool.engine.settings import OnError as OnError
-from flowpool.engine.settings import checked
-from flowpool.engine.single import arun_one as arun_one
-from flowpool.engine.single import run_one as run_one
-from flowpool.engine.sink import Keep
-from flowpool.engine.stream import Stream
-from flowpool.engine.world import World as World
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Estimate as Estimate
 from flowpool.estimate import estimate
 from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
-from flowpool.snapshot import Snapshot as Snapshot
+from flowpool.run.environment import World as World
+from flowpool.run.session import Course
+from flowpool.run.single import arun_one as arun_one
+from flowpool.run.single import run_one as run_one
+from flowpool.run.sink import Keep
+from flowpool.run.snapshot import Snapshot as Snapshot
+from flowpool.run.stream import Stream
+from flowpool.settings import OnError as OnError
+from flowpool.settings import checked
 from flowpool.tracing import Tracing
 from flowpool.values import Limits, Status
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.background import LoopThread, loop_thread
 from flowpool.errors import FlowpoolError
+from flowpool.run.loop_thread import LoopThread, loop_thread
 
 
 def test_there_is_one_and_it_is_kept() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from flowpool import Chain, Model, Skill
 from flowpool.checkpoint import fingerprint
-from flowpool.engine.plan import Plan
+from flowpool.plan import Plan
 from flowpool.tools import fetch
 
 SCRIPT = """
 from flowpool import Chain, Skill
 from flowpool.checkpoint import fingerprint
-from flowpool.engine.plan import Plan
+from flowpool.plan import Plan
 factor = {"a", "b", "c"}
 def keep(text):
     return text if text in {"one", "two", "three"} else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from flowpool.engine.places import Places
+from flowpool.run.slots import Places
 
 
 class Flow:

@@ -8,8 +8,8 @@ import pytest
 
 from flowpool import Chain, Model, Skill
 from flowpool.chain import as_runner
-from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.errors import InvalidInput
+from flowpool.plan import ItemCheck, Plan
 
 
 class Page(TypedDict):

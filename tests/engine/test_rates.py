@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flowpool import Limits, Model, Pool, Skill
-from flowpool.engine.world import World
+from flowpool.run.environment import World
 from flowpool.simulator import PROFILES, Lognormal, Profile, Provider, SimTransport, run_virtual
 
 LATENCY = Lognormal(0.3, 0.3)

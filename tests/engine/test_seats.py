@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from flowpool import Model, Pool, Skill
-from flowpool.engine.world import World
 from flowpool.limits.sharing import Sharing
 from flowpool.pool import DONE
+from flowpool.run.environment import World
 from flowpool.simulator import PROFILES, Fixed, Provider, SimTransport, run_virtual
 
 LIMIT = 600  # requests a minute

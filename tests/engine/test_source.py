@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.source import AsyncSource, Source, ThreadSource
 from flowpool.errors import InvalidInput
+from flowpool.run.source import AsyncSource, Source, ThreadSource
 
 
 async def taken(source: Source, count: int) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.threads import DaemonThreads
+from flowpool.threads import DaemonThreads
 
 
 def test_each_call_starts_at_once_and_idle_threads_are_used_again() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.background import loop_thread
+from flowpool.run.loop_thread import loop_thread
 from flowpool.simulator import Fixed, SimServer
 
 # litellm fetches a price list when it is imported, unless it is told to use its own.

@@ -15,8 +15,8 @@ from pydantic_ai.models.test import TestModel
 
 from flowpool import Pool
 from flowpool.checkpoint.fingerprint import of_plan
-from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidInput
+from flowpool.plan import Plan
 from flowpool.tools import as_tool
 
 

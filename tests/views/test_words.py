@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from flowpool.engine.tally import Spent
 from flowpool.errors import BadRequest
 from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
 from flowpool.results import Record
+from flowpool.run.progress import Spent
 from flowpool.values import Limits, Status
 from flowpool.views.words import about, clock, dollars, duration, lane_words, tell, tell_end
 

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from flowpool.attachments import Attachment
 from flowpool.calls import files
-from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.skill import Skill
+from flowpool.threads import DaemonThreads
 from flowpool.values import Media, Text
 
 READERS = 4

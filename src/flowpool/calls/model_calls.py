@@ -26,7 +26,6 @@ from flowpool.calls.route import (
 from flowpool.calls.spending import Spending
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
-from flowpool.engine.settings import Settings, first_told
 from flowpool.errors import (
     BudgetSpent,
     CallError,
@@ -39,6 +38,7 @@ from flowpool.limits.lane import Entered
 from flowpool.limits.lanes import CallLane, Lanes, Want
 from flowpool.logs import in_short, log
 from flowpool.model import Model
+from flowpool.settings import Settings, first_told
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
 from flowpool.values import (

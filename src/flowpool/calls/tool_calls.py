@@ -15,8 +15,6 @@ from msgspec import Struct
 from flowpool.calls.flow import Flow, Patience
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.chain import Step
-from flowpool.engine.settings import Settings, first_told
-from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import (
     AttemptTimeout,
     CallError,
@@ -31,6 +29,8 @@ from flowpool.integrations.failures import recognised
 from flowpool.limits.demand import Cost
 from flowpool.limits.lane import FREE, Entered
 from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
+from flowpool.settings import Settings, first_told
+from flowpool.threads import DaemonThreads
 from flowpool.tools.base import Tool
 from flowpool.values import NO_USAGE, Attempt
 

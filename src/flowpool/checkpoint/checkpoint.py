@@ -16,12 +16,12 @@ from flowpool.checkpoint.journal import Journal, Key, Terms
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
-from flowpool.engine.plan import Plan
-from flowpool.engine.settings import Settings
 from flowpool.errors import InvalidInput, StoreRefused
 from flowpool.logs import log
 from flowpool.pipeline import build
+from flowpool.plan import Plan
 from flowpool.results import Record
+from flowpool.settings import Settings
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
 from flowpool.store.rows import RunInfo

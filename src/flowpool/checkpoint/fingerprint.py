@@ -11,8 +11,8 @@ from typing import Any
 
 from flowpool.chain import Step
 from flowpool.encoding import CantEncode, digest
-from flowpool.engine.plan import Plan
 from flowpool.integrations import ForeignTool
+from flowpool.plan import Plan
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 

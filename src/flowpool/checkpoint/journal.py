@@ -22,13 +22,13 @@ from flowpool.calls.budget import Bill
 from flowpool.calls.flow import MISSING
 from flowpool.checkpoint import fingerprint, output_codec
 from flowpool.encoding import CantEncode, decode, encode
-from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
 from flowpool.results import Record
 from flowpool.store.claims import Claims
 from flowpool.store.file import Store
 from flowpool.store.reading import Known, Reader
 from flowpool.store.rows import AttemptRow, Batch, ItemRow, ResultRow, RunInfo, StepRow
+from flowpool.threads import DaemonThreads
 from flowpool.values import Attempt, Status
 
 Key = str | Callable[[Any], Any]

@@ -13,10 +13,10 @@ from flowpool.cli.keeping import Keeping
 from flowpool.cli.report import Tally, progress_of, say
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.data.rows import Rows
-from flowpool.engine.plan import Plan
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Span, Step, estimate, forecast, least_seconds
 from flowpool.pipeline.spec import Pipeline, Terms
+from flowpool.plan import Plan
 from flowpool.pool import Pool
 from flowpool.results import Record
 from flowpool.values import Limits, Status

@@ -17,10 +17,10 @@ from flowpool.cli.running import carry_out
 from flowpool.cli.wishes import with_options
 from flowpool.data.rows import Rows, read
 from flowpool.data.writers import WriteOptions, Writer
-from flowpool.engine.plan import ItemCheck, Plan
 from flowpool.errors import InvalidInput
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline
+from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
 
 STDIN = STDOUT = "-"

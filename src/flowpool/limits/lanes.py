@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from flowpool.chain import Step
-from flowpool.engine.settings import Settings
 from flowpool.errors import CallError
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import Cost, tightest
@@ -19,6 +18,7 @@ from flowpool.limits.limiter import Limiter
 from flowpool.limits.sharing.seats import Seats
 from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
+from flowpool.settings import Settings
 from flowpool.values import Endpoint, Limits, Reading, Usage
 
 AUTO_START, AUTO_CEILING = 16, 1000

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from flowpool import prices
-from flowpool.engine.tally import Spent
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.results import Record
+from flowpool.run.progress import Spent
 from flowpool.values import NO_USAGE, Usage
 
 

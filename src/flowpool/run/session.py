@@ -20,17 +20,17 @@ from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import Keeper, StoredItems
 from flowpool.checkpoint.journal import Pass
 from flowpool.data.rows import Rows
-from flowpool.engine.background import LoopThread, loop_thread
-from flowpool.engine.driver import Run
-from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.engine.settings import Settings, with_ceiling
-from flowpool.engine.sink import Sink
-from flowpool.engine.source import AsyncSource, Source, ThreadSource
-from flowpool.engine.world import World, real_world
 from flowpool.errors import InvalidInput, NotFinished
 from flowpool.logs import log
+from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Billed, Record, Results
-from flowpool.snapshot import Snapshot
+from flowpool.run.environment import World, real_world
+from flowpool.run.loop_thread import LoopThread, loop_thread
+from flowpool.run.run import Run
+from flowpool.run.sink import Sink
+from flowpool.run.snapshot import Snapshot
+from flowpool.run.source import AsyncSource, Source, ThreadSource
+from flowpool.settings import Settings, with_ceiling
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from flowpool.engine.threads import DaemonThreads
 from flowpool.errors import InvalidInput
+from flowpool.threads import DaemonThreads
 
 Entry = tuple[int, Any]
 _END = object()

@@ -18,20 +18,20 @@ from flowpool.calls.model_calls import Calls
 from flowpool.calls.spending import Spending
 from flowpool.calls.tool_calls import Uses
 from flowpool.checkpoint.journal import ItemLog, Journal, Pass
-from flowpool.engine.deadline import Deadline
-from flowpool.engine.places import Places
-from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.engine.settings import Settings
-from flowpool.engine.sink import Sink
-from flowpool.engine.source import Source
-from flowpool.engine.steps import Steps
-from flowpool.engine.tally import Tally
-from flowpool.engine.world import World
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.limits.sharing.seats import Seats
+from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
+from flowpool.run.deadline import Deadline
+from flowpool.run.environment import World
+from flowpool.run.progress import Tally
+from flowpool.run.sink import Sink
+from flowpool.run.slots import Places
+from flowpool.run.source import Source
+from flowpool.run.steps import Steps
+from flowpool.settings import Settings
 from flowpool.tracing import open_tracer
 from flowpool.values import Status
 

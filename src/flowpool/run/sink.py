@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flowpool.results import Record
 
 if TYPE_CHECKING:
-    from flowpool.engine.driver import Run
+    from flowpool.run.run import Run
 
 
 class Sink:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from flowpool.engine.driver import Run
-from flowpool.engine.sink import Sink
 from flowpool.results import Record
+from flowpool.run.run import Run
+from flowpool.run.sink import Sink
 
 BACKLOG = 2048
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from flowpool.calls.flow import MISSING, Flow
-from flowpool.engine.places import Places
 from flowpool.errors import FlowpoolError
+from flowpool.run.slots import Places
 
 
 class Dedupe:

@@ -18,10 +18,10 @@ from flowpool.chain import Chain, Step
 from flowpool.checkpoint import fingerprint
 from flowpool.checkpoint.output_codec import encoded, restored
 from flowpool.encoding import CantEncode
-from flowpool.engine.dedupe import Dedupe
-from flowpool.engine.places import Places
-from flowpool.engine.plan import Plan
 from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
+from flowpool.plan import Plan
+from flowpool.run.dedupe import Dedupe
+from flowpool.run.slots import Places
 from flowpool.skill import Skill
 from flowpool.structured import fields_of
 from flowpool.template import look_up

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowpool.chain import Chain, OnStepError, as_runner
-from flowpool.engine.background import loop_thread
-from flowpool.engine.driver import Run
-from flowpool.engine.plan import ItemCheck, Plan
-from flowpool.engine.settings import Settings
-from flowpool.engine.sink import Keep
-from flowpool.engine.source import Source
-from flowpool.engine.world import World, real_world
+from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
+from flowpool.run.environment import World, real_world
+from flowpool.run.loop_thread import loop_thread
+from flowpool.run.run import Run
+from flowpool.run.sink import Keep
+from flowpool.run.source import Source
 from flowpool.runner import Runner
+from flowpool.settings import Settings
 from flowpool.values import Status
 
 
