@@ -1,4 +1,4 @@
-"""The JSON Schema of pipeline files, for editors: made of what `definition` reads, so that it can't fall behind."""
+"""The JSON Schema of pipeline files, for editors: made of what `build` reads, so that it can't fall behind."""
 
 from __future__ import annotations
 

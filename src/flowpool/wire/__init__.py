@@ -11,9 +11,8 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from flowpool.errors import CallError
-from flowpool.integrations import any_llm_transport
 from flowpool.values import Call, Endpoint, HttpRequest, HttpResponse, Reply
-from flowpool.wire import anthropic, gemini, openai_chat, openai_responses
+from flowpool.wire import anthropic, any_llm, gemini, openai_chat, openai_responses
 
 __all__ = ["WIRES", "Wire"]
 
@@ -35,6 +34,6 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
         "openai-responses": Wire(openai_responses.build, openai_responses.parse),
         "anthropic": Wire(anthropic.build, anthropic.parse),
         "gemini": Wire(gemini.build, gemini.parse),
-        "any-llm": Wire(any_llm_transport.build, openai_chat.parse),
+        "any-llm": Wire(any_llm.build, openai_chat.parse),
     }
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dspy
 import litellm
 import pytest
-from tests.foreign.conftest import on_the_loop
+from tests.integrations.conftest import on_the_loop
 
 from flowpool import Chain, Pool
 from flowpool.errors import AttemptTimeout, BadRequest, ConnectFailed, InvalidInput, ServerError

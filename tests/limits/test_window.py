@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from statistics import mean, median
 
 import pytest
-from tests.engine.window_lab import (
+from tests.limits.window_lab import (
     Draw,
     Outcome,
     Server,
