@@ -201,7 +201,7 @@ class Results(list[Any]):
                 writer.write(record)
 
     def _as_frame(self, library: str, meta: Choice, inputs: Choice, output: str | None) -> Any:
-        from flowpool.data.back import frame_of
+        from flowpool.data.frames_out import frame_of
 
         return frame_of(library, self.records, self._rows, self._layout(meta, inputs, output))
 

@@ -53,7 +53,7 @@ from flowpool.values import (
     Transport,
 )
 from flowpool.wire import WIRES
-from flowpool.wire.formats import refuses_format
+from flowpool.wire.json_in_words import refuses_format
 from flowpool.wire.limits import read_limits
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from flowpool.data.filter import Condition, condition
 from flowpool.data.reading import Reading
-from flowpool.data.where import Condition, condition
 from flowpool.errors import InvalidInput
 
 Numbered = tuple[int, Any]

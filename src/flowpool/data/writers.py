@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from flowpool.data.appending import Sink, mend, open_to_append, replaced, sink_closed
+from flowpool.data.append import Sink, mend, open_to_append, replaced, sink_closed
+from flowpool.data.cells import as_text, encoded
 from flowpool.data.compression import open_to_read
 from flowpool.data.delimited import delimited, header
 from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
 from flowpool.data.layout import OUTPUT, Choice, Layout
-from flowpool.data.plain import as_text, encoded
 from flowpool.data.reading import Reading
 from flowpool.errors import InvalidInput
 

@@ -19,7 +19,7 @@ from flowpool.integrations.failures import causes, lost, response_of
 from flowpool.per_loop import PerLoop
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 from flowpool.wire.any_llm import BASE, KEY, SCHEME
-from flowpool.wire.faults import one_line
+from flowpool.wire.error_body import one_line
 
 
 class AnyLlmTransport:

@@ -14,8 +14,8 @@ import msgspec
 
 from flowpool.errors import AttemptTimeout, CallError, ConnectFailed, TransportError
 from flowpool.values import HttpResponse
-from flowpool.wire.failures import failure
-from flowpool.wire.faults import one_line
+from flowpool.wire.classify import failure
+from flowpool.wire.error_body import one_line
 
 # Packages whose exceptions speak of a model's provider, whoever raises them.
 _SDKS = frozenset(

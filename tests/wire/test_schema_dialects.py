@@ -9,7 +9,7 @@ from tests.structured.test_answer import READ
 
 from flowpool.structured import answer_of
 from flowpool.structured.check import faults, subschemas
-from flowpool.wire import dialects
+from flowpool.wire import schema_dialects
 
 FORMATS = [(answer_of(output).format, text) for output, text, _ in READ]
 SCHEMAS = [
@@ -37,7 +37,10 @@ def nodes(schema: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
 def test_no_provider_is_told_a_keyword_that_it_refuses(schema: Any) -> None:
-    made = {"anthropic": dialects.for_anthropic(schema), "gemini": dialects.for_gemini(schema)}
+    made = {
+        "anthropic": schema_dialects.for_anthropic(schema),
+        "gemini": schema_dialects.for_gemini(schema),
+    }
     for name, fit in made.items():
         for node in nodes(fit) if fit is not None else ():
             assert node.keys() <= KNOWN[name], name
@@ -64,7 +67,7 @@ def test_no_provider_is_told_a_keyword_that_it_refuses(schema: Any) -> None:
 )
 def test_anthropic_is_told_the_same_in_fewer_keywords(schema: Any, told: Any) -> None:
     whole = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
-    fit = dialects.for_anthropic(whole)
+    fit = schema_dialects.for_anthropic(whole)
     assert fit is not None
     assert fit["properties"]["a"] == told
 
@@ -84,10 +87,10 @@ def test_anthropic_is_told_the_same_in_fewer_keywords(schema: Any, told: Any) ->
 )
 def test_what_strict_modes_can_not_hold_is_left_whole(open_: Any) -> None:
     whole = {"type": "object", "properties": {"a": open_}, "required": ["a"]}
-    fit, strict = dialects.for_openai(whole)
+    fit, strict = schema_dialects.for_openai(whole)
     assert not strict
     assert fit["properties"]["a"] == open_
-    assert dialects.for_anthropic(whole) is None
+    assert schema_dialects.for_anthropic(whole) is None
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_what_strict_modes_can_not_hold_is_left_whole(open_: Any) -> None:
     ],
 )
 def test_what_may_be_missing_may_be_null_in_openais_strict_mode(sub: Any, nullable: Any) -> None:
-    fit, strict = dialects.for_openai({"type": "object", "properties": {"a": sub}})
+    fit, strict = schema_dialects.for_openai({"type": "object", "properties": {"a": sub}})
     assert strict
     assert fit["properties"]["a"] == nullable
     assert fit["required"] == ["a"]
@@ -112,9 +115,9 @@ def test_what_may_be_missing_may_be_null_in_openais_strict_mode(sub: Any, nullab
 
 def test_a_schema_is_made_fit_once_and_left_as_it_was() -> None:
     schema = {"type": "object", "properties": {"a": {"const": 1}}}
-    made = dialects.for_openai(schema)
-    assert dialects.for_openai(schema) is made
+    made = schema_dialects.for_openai(schema)
+    assert schema_dialects.for_openai(schema) is made
     assert schema == {"type": "object", "properties": {"a": {"const": 1}}}
     for n in range(1000):  # others don't pile up
-        dialects.for_openai({"type": "object", "properties": {"a": {"const": n}}})
-    assert dialects.for_openai(schema) == made
+        schema_dialects.for_openai({"type": "object", "properties": {"a": {"const": n}}})
+    assert schema_dialects.for_openai(schema) == made

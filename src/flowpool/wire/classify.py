@@ -25,8 +25,8 @@ from flowpool.errors import (
     Signal,
 )
 from flowpool.values import NO_USAGE, HttpResponse, Usage
-from flowpool.wire import faults
-from flowpool.wire.faults import MESSAGE_CAP, PER_DAY, Fault
+from flowpool.wire import error_body
+from flowpool.wire.error_body import MESSAGE_CAP, PER_DAY, Fault
 
 
 class Rule(Struct, frozen=True):
@@ -193,10 +193,10 @@ _STATUS_OF_CODE = {
 
 def failure(response: HttpResponse) -> CallError:
     """The typed failure of an answer whose status isn't a success."""
-    fault = faults.read(response.body)
+    fault = error_body.read(response.body)
     if fault.message == "":
         page = (_WEB_PAGE,) if response.body.lstrip()[:1] == b"<" else ()
-        fault = Fault(faults.words_of(response.body), page)
+        fault = Fault(error_body.words_of(response.body), page)
     if 300 <= response.status < 400:
         target = _without_query(response.headers.get("location", ""))
         fault = replace(fault, message=f"the provider redirects to {target}")
@@ -211,7 +211,7 @@ def embedded(
     otherwise: int = 502,
 ) -> CallError:
     """The typed failure of an error that sits inside a success; `otherwise` is its status if it has none."""
-    fault = faults.fault_in({"error": error})
+    fault = error_body.fault_in({"error": error})
     numbers = [int(code) for code in fault.codes if code.isascii() and code.isdigit()]
     known = [
         _STATUS_OF_CODE[code.lower()] for code in fault.codes if code.lower() in _STATUS_OF_CODE
@@ -232,11 +232,11 @@ def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
     code = next((c for c in fault.codes if not c.isdigit() and not c.startswith("flowpool:")), "")
     said = f"{code}: {fault.message}" if code and code not in fault.message else fault.message
     error = rule.kind(
-        faults.one_line(f"HTTP {status} {said}".rstrip(" :")),
+        error_body.one_line(f"HTTP {status} {said}".rstrip(" :")),
         fix=rule.fix,
         status=status,
-        retry_after=faults.retry_after(headers, fault.retry_delay),
-        request_id=faults.request_id(response) or faults.one_line(fault.request_id),
+        retry_after=error_body.retry_after(headers, fault.retry_delay),
+        request_id=error_body.request_id(response) or error_body.one_line(fault.request_id),
     )
     if rule.signal is not None:
         error.signal = rule.signal

@@ -6,7 +6,7 @@ import pytest
 
 from flowpool.errors import BadRequest, ServerError
 from flowpool.values import OutputFormat
-from flowpool.wire.formats import refuses_format
+from flowpool.wire.json_in_words import refuses_format
 
 NATIVE = OutputFormat("json_schema", {"type": "object"})
 REFUSALS = [
