@@ -79,7 +79,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "calls.flow",
             "limits.lanes",
             "calls.tool_calls",
-            "limits.sharing.seats",
+            "limits.sharing.run_shares",
             "calls.spending",
             "calls.bounds",
             "run.deadline",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from flowpool.run.slots import Places
+from flowpool.run.slots import Slots
 
 
 class Flow:
@@ -14,14 +14,14 @@ class Flow:
         self.holds_place = True
 
 
-def places_of(size: int, *flows: Flow) -> tuple[Places, list[int]]:
+def places_of(size: int, *flows: Flow) -> tuple[Slots, list[int]]:
     freed: list[int] = []
-    places = Places(lambda: size, lambda: freed.append(places.taken))
+    places = Slots(lambda: size, lambda: freed.append(places.taken))
     places.taken = len(flows)
     return places, freed
 
 
-async def back(places: Places, flow: Flow) -> None:
+async def back(places: Slots, flow: Flow) -> None:
     flow.branches += 1
     await places.resume(flow)
 

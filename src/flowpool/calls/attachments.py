@@ -24,7 +24,7 @@ Parts = tuple[Text | Media | Attachment, ...]
 ReadParts = tuple[Text | Media, ...]
 
 
-class Room:
+class ByteBudget:
     """So many bytes; who finds too few free waits for them in turn."""
 
     def __init__(self, size: int) -> None:
@@ -62,11 +62,11 @@ class Room:
             turn.set_result(None)
 
 
-class Attached:
+class AttachmentReader:
     """Reads attachments for the calls of a run. What is the same for every item is read once."""
 
-    def __init__(self, room: Room | None = None) -> None:
-        self._room = room or Room(MOST_HELD)
+    def __init__(self, room: ByteBudget | None = None) -> None:
+        self._room = room or ByteBudget(MOST_HELD)
         self._threads: DaemonThreads | None = None
         self._loop = asyncio.get_running_loop()
         self._literal: set[Attachment] = set()

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any, Protocol
 
 from flowpool.calls.retry import RetryBudget, RetryPolicy
-from flowpool.errors import CallError, Signal
+from flowpool.errors import CallError, Verdict
 from flowpool.logs import in_short, log
-from flowpool.results import Billed
+from flowpool.results import CallCost
 from flowpool.values import NO_USAGE, Attempt, Prices, Usage
 
 
@@ -42,7 +42,7 @@ class Flow:
         self.attempts = 0
         self.usage = NO_USAGE
         self.model = ""
-        self.bills: tuple[Billed, ...] = ()
+        self.bills: tuple[CallCost, ...] = ()
         self.history: list[dict[str, Any]] | None = None
         self.log: Log | None = None
 
@@ -52,15 +52,15 @@ class Flow:
             self.model, self.usage = model, usage
             return
         if not self.bills and self.usage is not NO_USAGE:
-            self.bills = (Billed(self.model, self.usage),)
-        self.bills = (*self.bills, Billed(model, usage, prices))
+            self.bills = (CallCost(self.model, self.usage),)
+        self.bills = (*self.bills, CallCost(model, usage, prices))
         self.model, self.usage = model, self.usage + usage
 
 
 Wait = Callable[[Flow, float], Awaitable[None]]
 
 
-class Patience:
+class RetryWaiter:
     """The waits between attempts, for all calls of a run. `wait` lets a flow wait without its place."""
 
     def __init__(self, wait: Wait, random: Random, now: Callable[[], float]) -> None:
@@ -95,7 +95,7 @@ class Patience:
             if error.retryable:
                 log.info("given up after %d failures: %s", max(1, failures), in_short(error))
             raise error
-        if error.signal is Signal.THROTTLE and paced:
+        if error.signal is Verdict.THROTTLE and paced:
             return
         await self._wait(flow, wait)
         while rationed() and not self._budget.take(self._now()):

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from flowpool.calls.attachments import Attached
+from flowpool.calls.attachments import AttachmentReader
 from flowpool.calls.bounds import bounds_of
 from flowpool.calls.budget import NOTHING, Amount, Reservation
-from flowpool.calls.flow import Flow, Patience
+from flowpool.calls.flow import Flow, RetryWaiter
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.calls.route import (
+    BuiltRequest,
+    Conversation,
+    ModelRoute,
     Outcome,
-    Question,
-    Route,
-    Sent,
     attempt_of,
     size_of,
     without_key,
 )
-from flowpool.calls.spending import Spending
+from flowpool.calls.spending import BudgetQueue
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
 from flowpool.errors import (
@@ -31,11 +31,11 @@ from flowpool.errors import (
     CallError,
     InvalidOutput,
     NotFinished,
-    Signal,
     TransportError,
+    Verdict,
 )
-from flowpool.limits.lane import Entered
-from flowpool.limits.lanes import CallLane, Lanes, Want
+from flowpool.limits.lane import Admitted
+from flowpool.limits.lanes import Bid, CallLane, Lanes
 from flowpool.logs import in_short, log
 from flowpool.model import Model
 from flowpool.settings import Settings, first_told
@@ -62,17 +62,17 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 600.0
 
 
-class Calls:
+class ModelCalls:
     """The models of a run's steps, and the calls made to them."""
 
     def __init__(
         self,
         settings: Settings,
         lanes: Lanes,
-        patience: Patience,
+        patience: RetryWaiter,
         transport: Transport,
         environ: Mapping[str, str],
-        spending: Spending | None = None,
+        spending: BudgetQueue | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
@@ -84,9 +84,9 @@ class Calls:
         self._tracer = tracer
         self._attempt = self._attempts if tracer is None else self._traced
         self._loop = asyncio.get_running_loop()
-        self._routes: dict[Step, tuple[tuple[Route, ...], ...]] = {}
+        self._routes: dict[Step, tuple[tuple[ModelRoute, ...], ...]] = {}
         self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
-        self._attached = Attached()
+        self._attached = AttachmentReader()
         self._with_files: set[Step] = set()
 
     def prepare(self, step: Step, skill: Skill, place: str) -> None:
@@ -124,13 +124,13 @@ class Calls:
             if message.parts is not None:
                 said.append(Message(message.role, parts[at]))
             elif at < last:
-                asked = Question(tuple(said), TEXT)
+                asked = Conversation(tuple(said), TEXT)
                 text = await self._ask_models(step, asked, flow, rank)
                 said.append(Message("assistant", (Text(text),)))
-        question = Question(tuple(said), skill.answer, skill.output_retries)
+        question = Conversation(tuple(said), skill.answer, skill.output_retries)
         return await self._ask_models(step, question, flow, rank)
 
-    async def _ask_models(self, step: Step, question: Question, flow: Flow, rank: float) -> Any:
+    async def _ask_models(self, step: Step, question: Conversation, flow: Flow, rank: float) -> Any:
         *first, last = self._routes[step]
         for routes in first:
             try:
@@ -140,7 +140,7 @@ class Calls:
         return await self._ask_until_it_fits(last, question, flow, rank)
 
     async def _ask_until_it_fits(
-        self, routes: tuple[Route, ...], question: Question, flow: Flow, rank: float
+        self, routes: tuple[ModelRoute, ...], question: Conversation, flow: Flow, rank: float
     ) -> Any:
         """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
         for _ in range(question.retries):
@@ -154,7 +154,7 @@ class Calls:
         return question.answer.read(reply.text)
 
     async def _traced(
-        self, routes: tuple[Route, ...], question: Question, flow: Flow, rank: float
+        self, routes: tuple[ModelRoute, ...], question: Conversation, flow: Flow, rank: float
     ) -> Reply:
         """A reply by one of the routes, with its span."""
         assert self._tracer is not None
@@ -171,8 +171,8 @@ class Calls:
 
     async def _attempts(
         self,
-        routes: tuple[Route, ...],
-        question: Question,
+        routes: tuple[ModelRoute, ...],
+        question: Conversation,
         flow: Flow,
         rank: float,
         span: CallSpan | None = None,
@@ -181,11 +181,11 @@ class Calls:
         now = self._loop.time
         spending = self._spending
         reserved: Reservation | None = None
-        requests: dict[int, Sent] = {}
+        requests: dict[int, BuiltRequest] = {}
         began: float | None = None
         failures = 0
         usable = routes
-        tried: list[Route] = []  # since the last wait
+        tried: list[ModelRoute] = []  # since the last wait
         while True:
             if spending is not None:
                 usable, reserved = await self._reserve(spending, usable, question, requests, rank)
@@ -234,17 +234,17 @@ class Calls:
                 del requests[id(route)]
                 rank = -1e9
                 continue
-            if result.signal is Signal.OUTAGE:
+            if result.signal is Verdict.OUTAGE:
                 failures += route.lane.blames(failures + 1)
             else:
-                failures += result.signal is not Signal.THROTTLE
+                failures += result.signal is not Verdict.THROTTLE
             rank = -1e9  # what was begun is finished first
             tried.append(route)
-            if result.signal is Signal.HOPELESS and len(routes) > 1:
+            if result.signal is Verdict.HOPELESS and len(routes) > 1:
                 usable = routes = tuple(other for other in routes if other is not route)
                 continue  # another key or provider may do
             usable = tuple(o for o in routes if o not in tried and o.lane.is_free(now()))
-            if usable and result.signal is not Signal.NONE:
+            if usable and result.signal is not Verdict.NONE:
                 continue  # another that shares the calls may do, at once
             usable = routes
             tried.clear()
@@ -259,12 +259,12 @@ class Calls:
 
     async def _reserve(
         self,
-        spending: Spending,
-        routes: tuple[Route, ...],
-        question: Question,
-        requests: dict[int, Sent],
+        spending: BudgetQueue,
+        routes: tuple[ModelRoute, ...],
+        question: Conversation,
+        requests: dict[int, BuiltRequest],
         rank: float,
-    ) -> tuple[tuple[Route, ...], Reservation]:
+    ) -> tuple[tuple[ModelRoute, ...], Reservation]:
         """Those of the routes that the budget has room for, and what is set aside for any of them.
 
         Raises `BudgetSpent` when there is none.
@@ -298,11 +298,11 @@ class Calls:
 
     async def _enter(
         self,
-        routes: tuple[Route, ...],
-        question: Question,
-        requests: dict[int, Sent],
+        routes: tuple[ModelRoute, ...],
+        question: Conversation,
+        requests: dict[int, BuiltRequest],
         rank: float,
-    ) -> tuple[Route, Entered]:
+    ) -> tuple[ModelRoute, Admitted]:
         """The route whose lane lets the call in, with its request in `requests`."""
         wants = self._wants(routes, question, requests)
         turn = self._lanes.enter_now(wants) or await self._lanes.enter(wants, rank)
@@ -312,8 +312,11 @@ class Calls:
         return route, turn.entered
 
     def _wants(
-        self, routes: tuple[Route, ...], question: Question, requests: dict[int, Sent]
-    ) -> list[Want]:
+        self,
+        routes: tuple[ModelRoute, ...],
+        question: Conversation,
+        requests: dict[int, BuiltRequest],
+    ) -> list[Bid]:
         """What the call would take from each route's lane."""
         first = routes[0]
         if id(first) not in requests:
@@ -327,7 +330,7 @@ class Calls:
             wants.append((route.lane, limiter.estimate(route.template, size, most)))
         return wants
 
-    async def _send(self, route: Route, request: HttpRequest) -> Outcome:
+    async def _send(self, route: ModelRoute, request: HttpRequest) -> Outcome:
         """One attempt."""
         try:
             response = without_key(await route.transport.send(request, route.timeouts), route.key)
@@ -335,15 +338,15 @@ class Calls:
             return Outcome(error)
         return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
 
-    def _request(self, route: Route, question: Question) -> Sent:
+    def _request(self, route: ModelRoute, question: Conversation) -> BuiltRequest:
         output = question.answer.format
         if output is not None and route.lane in self._in_words:
             output = replace(output, form="words")
         call = Call(route.model, question.said, route.options, output)
         request = route.wire.build(call, route.endpoint)
-        return Sent(request, output, size_of(request.body, question.said))
+        return BuiltRequest(request, output, size_of(request.body, question.said))
 
-    def _ask_in_words(self, route: Route, error: CallError) -> None:
+    def _ask_in_words(self, route: ModelRoute, error: CallError) -> None:
         if route.lane not in self._in_words:
             self._in_words.add(route.lane)
             log.warning(
@@ -351,7 +354,7 @@ class Calls:
                 *(route.lane.name, in_short(error)),
             )
 
-    def _route(self, step: Step, skill: Skill, model: Model, place: str) -> Route:
+    def _route(self, step: Step, skill: Skill, model: Model, place: str) -> ModelRoute:
         told = self._settings
         endpoint = model.endpoint(self._environ)
         timeout = first_told(
@@ -368,7 +371,7 @@ class Calls:
         bounds = None
         if self._spending is not None:
             bounds = bounds_of(model, endpoint.wire, options, self._spending.budget)
-        route = Route(
+        route = ModelRoute(
             model.model,
             model.provider,
             endpoint,
@@ -389,7 +392,7 @@ class Calls:
             route.target = self._tracer.target(model.provider, model.model, endpoint, options)
         if self._spending is not None and bounds is not None:
             turns = takewhile(lambda message: message.parts is not None, skill.messages)
-            shortest = Question(tuple(message.shortest() for message in turns), TEXT)
+            shortest = Conversation(tuple(message.shortest() for message in turns), TEXT)
             body = self._request(route, shortest).request.body
             self._spending.may_cost(bounds.of(body, shortest.said))
         return route
@@ -404,7 +407,9 @@ def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
     return transport
 
 
-def _settle(spending: Spending, reserved: Reservation, route: Route, outcome: Outcome) -> Amount:
+def _settle(
+    spending: BudgetQueue, reserved: Reservation, route: ModelRoute, outcome: Outcome
+) -> Amount:
     """What is reserved for an attempt becomes what it used; returns what stays set aside, as nobody knows."""
     usage = outcome.result.usage
     assert route.bounds is not None

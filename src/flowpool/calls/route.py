@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from flowpool.calls.bounds import Bounds
+from flowpool.calls.bounds import CostBound
 from flowpool.calls.budget import PER_DOLLAR, Amount
 from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
@@ -20,11 +20,11 @@ from flowpool.values import (
     Endpoint,
     HttpRequest,
     HttpResponse,
+    LimitReading,
     Media,
     Message,
     OutputFormat,
     Prices,
-    Reading,
     Reply,
     Text,
     Timeouts,
@@ -36,7 +36,7 @@ SHORTEST_KEY = 8
 MEDIA_SIZE = 4_000  # characters that a picture or document is taken for until answers tell
 
 
-class Route(Struct):
+class ModelRoute(Struct):
     """A model as one step calls it: where, in what words, through which lane."""
 
     model: str
@@ -53,28 +53,28 @@ class Route(Struct):
     template: int  # which prompt: calls of one are alike in tokens
     place: str  # the step, as records call it
     prices: Prices | None  # as told, where the price list isn't to be asked
-    bounds: Bounds | None = None  # where the run has a ceiling
+    bounds: CostBound | None = None  # where the run has a ceiling
     target: Any = None  # how spans name it, where the run is traced
 
     def __repr__(self) -> str:
         return f"Route({self.name})"  # the key stays out of sight
 
 
-class Question(Struct, frozen=True):
+class Conversation(Struct, frozen=True):
     """What is asked: the conversation so far, and what the answer must be."""
 
     said: tuple[Message, ...]
     answer: Answer
     retries: int = 0  # how often an answer that doesn't fit is asked for again
 
-    def after(self, reply: Reply, error: InvalidOutput) -> Question:
+    def after(self, reply: Reply, error: InvalidOutput) -> Conversation:
         """The same asked again, with what was wrong."""
         wrong = Message("assistant", (Text(reply.text),))
         correction = Message("user", (Text(self.answer.correction(error)),))
         return replace(self, said=(*self.said, wrong, correction))
 
 
-class Sent(NamedTuple):
+class BuiltRequest(NamedTuple):
     """A route's request, and how it asks for the answer's format."""
 
     request: HttpRequest
@@ -86,12 +86,12 @@ class Outcome(NamedTuple):
     """What an attempt gave: a reply or why not, and what its headers say of the limits."""
 
     result: Reply | CallError
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[LimitReading, ...] = ()
     status: int | None = None  # of a failure's HTTP answer, if there was one
 
 
 def attempt_of(
-    route: Route, started: float, ended: float, result: Reply | Exception, lost: Amount
+    route: ModelRoute, started: float, ended: float, result: Reply | Exception, lost: Amount
 ) -> Attempt:
     """How an attempt went, to be written down."""
     answered = result if isinstance(result, (Reply, CallError)) else None

@@ -12,7 +12,7 @@ from flowpool.errors import BudgetSpent
 _Waiter = asyncio.Future[Reservation]
 
 
-class Spending:
+class BudgetQueue:
     """A run's budget and those who wait for what is in flight to cost less than it might.
 
     stop: told why, once the budget has no room for any call; with `gives_up`, which an endless source of items

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from flowpool.calls.flow import Flow, Patience
+from flowpool.calls.flow import Flow, RetryWaiter
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
 from flowpool.chain import Step
 from flowpool.errors import (
@@ -20,14 +20,14 @@ from flowpool.errors import (
     CallError,
     FlowpoolError,
     InvalidInput,
-    Signal,
     StepFailed,
     StepTimeout,
+    Verdict,
 )
-from flowpool.integrations import Answer, ForeignTool
+from flowpool.integrations import ForeignAnswer, ForeignTool
 from flowpool.integrations.failures import recognised
-from flowpool.limits.demand import Cost
-from flowpool.limits.lane import FREE, Entered
+from flowpool.limits.demand import Demand
+from flowpool.limits.lane import FREE, Admitted
 from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
 from flowpool.settings import Settings, first_told
 from flowpool.threads import DaemonThreads
@@ -49,7 +49,7 @@ class ToolRoute(Struct):
     policy: RetryPolicy
     place: str  # the step, as records call it
 
-    def cost(self, arguments: Mapping[str, Any]) -> Cost:
+    def cost(self, arguments: Mapping[str, Any]) -> Demand:
         """What a call will take of told limits: by its texts, and what calls before it took."""
         if self.lane.limiter is None:
             return FREE
@@ -57,14 +57,14 @@ class ToolRoute(Struct):
         return self.lane.limiter.estimate(self.tool.name, size, None)
 
 
-class Uses:
+class ToolCalls:
     """The tools of a run's steps, and where their functions run."""
 
     def __init__(
         self,
         settings: Settings,
         lanes: Lanes,
-        patience: Patience,
+        patience: RetryWaiter,
         tracer: Tracer | None = None,
         *,
         is_single: bool,
@@ -118,10 +118,10 @@ class Uses:
                 await self._patience.back_off(route.policy, failures, flow)
                 rank = -1e9
                 continue
-            if failure.signal is Signal.OUTAGE:
+            if failure.signal is Verdict.OUTAGE:
                 failures += lane.blames(failures + 1)
             else:
-                failures += failure.signal is not Signal.THROTTLE or lane.limiter is None
+                failures += failure.signal is not Verdict.THROTTLE or lane.limiter is None
             await self._patience.before_retry(
                 route.policy,
                 failure,
@@ -133,7 +133,7 @@ class Uses:
             )
             rank = -1e9
 
-    async def _enter(self, lane: CallLane, cost: Cost, rank: float) -> Entered:
+    async def _enter(self, lane: CallLane, cost: Demand, rank: float) -> Admitted:
         if lane.broken is None:
             entered = lane.try_enter(self._loop.time(), cost)
             if entered is not None:
@@ -141,7 +141,7 @@ class Uses:
         return (await self._lanes.enter(((lane, cost),), rank)).entered
 
     async def _noted_attempt(
-        self, route: ToolRoute, arguments: dict[str, Any], entered: Entered, flow: Flow
+        self, route: ToolRoute, arguments: dict[str, Any], entered: Admitted, flow: Flow
     ) -> Any:
         """One call's output; its failure is written down."""
         try:
@@ -155,14 +155,14 @@ class Uses:
             raise
 
     async def _attempt(
-        self, route: ToolRoute, arguments: dict[str, Any], entered: Entered, flow: Flow
+        self, route: ToolRoute, arguments: dict[str, Any], entered: Admitted, flow: Flow
     ) -> Any:
         """One call's output; tells the lane how it ended."""
         tool, lane = route.tool, route.lane
         is_foreign = isinstance(tool, ForeignTool)
         try:
             output = await self._run_tool(route, arguments)
-            answer = tool.answer(output) if isinstance(tool, ForeignTool) else Answer(output)
+            answer = tool.answer(output) if isinstance(tool, ForeignTool) else ForeignAnswer(output)
         except CallError:  # a tool's own: it speaks of some host, not of this lane
             self._lanes.left(lane, entered)
             raise

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.journal import Journal, Key, Terms
+from flowpool.checkpoint.journal import Journal, JournalOptions, Key
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
@@ -52,7 +52,7 @@ class StoredItems:
             yield from reader.variables(self.run)
 
 
-class Keeper:
+class Checkpoint:
     """Where a pool's run is kept.
 
     loaded: the run's number in the store, where the pool was loaded from there; else its name and definition tell.
@@ -84,7 +84,7 @@ class Keeper:
     ) -> Iterator[Journal]:
         """The journal of a run that begins. Raises `StoreRefused` when the store can't be used."""
         in_memory = isinstance(items, Sequence) and not isinstance(items, str)
-        terms = Terms(
+        terms = JournalOptions(
             self._runner,
             items=items if in_memory else None,
             key=self._key,
@@ -93,13 +93,13 @@ class Keeper:
             is_whole=self.is_whole,
             keeps_steps=not plan.is_single or settings.dedupe,
         )
-        steps = [fingerprint.hex() for _, fingerprint in fingerprint.of_steps(plan)]
+        steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
         with open_store(self.path) as store:
             if self._loaded is None:
-                fingerprint = fingerprint_of(plan, shared)
+                whole = fingerprint_of(plan, shared)
                 told = self._told(items, shared, settings, steps)
                 log.info("%s: kept in the store %s", self._name, self.path)
-                info = store.begin_run(self._name, fingerprint, told, time.time())
+                info = store.begin_run(self._name, whole, told, time.time())
                 self._run = info.id
             assert self._run is not None
             with store.at_work(self._run), Reader(self.path) as reader:

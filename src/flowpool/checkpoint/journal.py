@@ -18,13 +18,13 @@ from typing import Any
 
 from msgspec import Struct, field, structs
 
-from flowpool.calls.budget import Bill
+from flowpool.calls.budget import Spend
 from flowpool.calls.flow import MISSING
 from flowpool.checkpoint import fingerprint, output_codec
 from flowpool.encoding import CantEncode, decode, encode
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
 from flowpool.results import Record
-from flowpool.store.claims import Claims
+from flowpool.store.claims import ItemMatcher
 from flowpool.store.file import Store
 from flowpool.store.reading import Known, Reader
 from flowpool.store.rows import AttemptRow, Batch, ItemRow, ResultRow, RunInfo, StepRow
@@ -34,18 +34,18 @@ from flowpool.values import Attempt, Status
 Key = str | Callable[[Any], Any]
 
 
-class Pass(Struct):
+class SourcePass(Struct):
     """One reading of a pool's items, from the first to the last, over any number of runs: who is which row."""
 
-    own: Claims | None = None
+    own: ItemMatcher | None = None
     listed: array[int] | None = (
         None  # each item's row by its index, where all were written down at first
     )
-    prior: Claims | None = None  # over the rows of a run whose steps may be of use
+    prior: ItemMatcher | None = None  # over the rows of a run whose steps may be of use
     rows: dict[int, int] = field(default_factory=dict)  # of items that aren't done, by index
 
 
-class Terms(Struct, frozen=True):
+class JournalOptions(Struct, frozen=True):
     """How a journal takes its items.
 
     runner: whose outputs they get. items: all of them, where they are in memory. key: what tells them apart.
@@ -102,14 +102,19 @@ class Journal:
     CHUNK = 2000  # items that are written down at once before a run
 
     def __init__(
-        self, store: Store, reader: Reader, run: RunInfo, prior: RunInfo | None, terms: Terms
+        self,
+        store: Store,
+        reader: Reader,
+        run: RunInfo,
+        prior: RunInfo | None,
+        terms: JournalOptions,
     ) -> None:
         self.run = run
         self._store = store
         self._reader = reader
         self._prior = prior
         self._terms = terms
-        self._pass = Pass()
+        self._pass = SourcePass()
         self._tell: Callable[[Record], None] = _nobody
         self._fail: Callable[[StoreFailed], None] = _nobody
         self._go_on: Callable[[], None] = lambda: None
@@ -129,7 +134,7 @@ class Journal:
         tell: Callable[[Record], None],
         fail: Callable[[StoreFailed], None],
         go_on: Callable[[], None],
-        going_on: Pass,
+        going_on: SourcePass,
     ) -> None:
         """A run begins, on the running loop; `going_on` is the reading of its items so far."""
         self._loop = asyncio.get_running_loop()
@@ -151,10 +156,10 @@ class Journal:
                 await self._loop.run_in_executor(self._threads, complete)
         self._threads.shutdown(wait=False)
 
-    def spent(self) -> Bill:
+    def spent(self) -> Spend:
         """What the run's attempts cost so far."""
         spent = self._reader.spent(self.run.id)
-        return Bill(spent.cost, spent.tokens, spent.unknown_cost, spent.unknown_tokens)
+        return Spend(spent.cost, spent.tokens, spent.unknown_cost, spent.unknown_tokens)
 
     # Items
 
@@ -163,7 +168,7 @@ class Journal:
         items = self._terms.items
         if items is None or self._pass.listed is not None:
             return  # only reading them tells; or they were written down when this reading of them began
-        claims = Claims(self.run.id, self._reader.last_item(self.run.id))
+        claims = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
         listed = self._pass.listed = array("q")
         for index, item in enumerate(items):
             row = 0
@@ -203,7 +208,7 @@ class Journal:
             row = listed[index]
             return abs(row), self._row(row) if row > 0 else None, None
         if self._pass.own is None:
-            self._pass.own = Claims(self.run.id, self._reader.last_item(self.run.id))
+            self._pass.own = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
         hash = None if self._terms.in_order else self._hash(item)
         known = self._pass.own.claim(hash, self._reader)
         if known is not None:
@@ -263,7 +268,7 @@ class Journal:
         if steps or self._prior is None:
             return steps
         if self._pass.prior is None:
-            self._pass.prior = Claims(self._prior.id, self._reader.last_item(self._prior.id))
+            self._pass.prior = ItemMatcher(self._prior.id, self._reader.last_item(self._prior.id))
         known = self._pass.prior.claim(hash or self._hash(item), self._reader)
         return self._reader.steps(known.id) if known is not None else {}
 

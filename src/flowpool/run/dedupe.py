@@ -9,13 +9,13 @@ from typing import Any
 
 from flowpool.calls.flow import MISSING, Flow
 from flowpool.errors import FlowpoolError
-from flowpool.run.slots import Places
+from flowpool.run.slots import Slots
 
 
 class Dedupe:
     """The answers of a run's calls, by what tells the calls apart. They stay in memory for the run."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Slots) -> None:
         self._places = places
         self._answers: dict[bytes, Any] = {}
         self._under_way: dict[bytes, asyncio.Future[None]] = {}

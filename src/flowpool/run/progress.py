@@ -6,12 +6,12 @@ from copy import copy
 
 from msgspec import Struct
 
-from flowpool.limits.rate_meter import Meter
+from flowpool.limits.rate_meter import RateMeter
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Prices, Status, Usage
 
 
-class Spent(Struct):
+class ModelSpend(Struct):
     """What the calls of one model (`provider/model`) used: how many they are, and their tokens.
 
     prices: what somebody told of the model's.
@@ -38,7 +38,7 @@ class Spent(Struct):
         return Usage(*(getattr(self, name) for name in Usage.__struct_fields__))
 
 
-class Tally:
+class Progress:
     """Told of each record as it comes; readable from any thread."""
 
     __slots__ = ("_began", "_ended", "_recent", "_spent", "failure")
@@ -48,8 +48,8 @@ class Tally:
     def __init__(self, now: float) -> None:
         self._began = now
         self._ended = 0
-        self._recent = Meter(1)
-        self._spent: dict[str, Spent] = {}
+        self._recent = RateMeter(1)
+        self._spent: dict[str, ModelSpend] = {}
         self.failure: Record | None = None  # the last
 
     def add(self, record: Record, now: float) -> None:
@@ -71,10 +71,10 @@ class Tally:
     def _add_call(self, model: str, usage: Usage, prices: Prices | None) -> None:
         spent = self._spent.get(model)
         if spent is None:
-            spent = self._spent[model] = Spent(prices=prices)
+            spent = self._spent[model] = ModelSpend(prices=prices)
         spent.add(usage)
 
-    def spent(self) -> dict[str, Spent]:
+    def spent(self) -> dict[str, ModelSpend]:
         """What the ended items used, by `provider/model`, as it is now."""
         return {model: copy(spent) for model, spent in list(self._spent.items())}
 
@@ -84,5 +84,5 @@ class Tally:
             return 0.0
         overall = self._ended / max(1e-3, now - self._began)
         [recent] = self._recent.rates(now)
-        seen = recent * Meter.SPAN
-        return (seen + self.BELIEF) / (Meter.SPAN + self.BELIEF / overall)
+        seen = recent * RateMeter.SPAN
+        return (seen + self.BELIEF) / (RateMeter.SPAN + self.BELIEF / overall)

@@ -13,22 +13,22 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from flowpool.calls.budget import Budget
-from flowpool.calls.flow import Flow, Patience
-from flowpool.calls.model_calls import Calls
-from flowpool.calls.spending import Spending
-from flowpool.calls.tool_calls import Uses
-from flowpool.checkpoint.journal import ItemLog, Journal, Pass
+from flowpool.calls.flow import Flow, RetryWaiter
+from flowpool.calls.model_calls import ModelCalls
+from flowpool.calls.spending import BudgetQueue
+from flowpool.calls.tool_calls import ToolCalls
+from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import CallLane, Lanes
-from flowpool.limits.sharing.seats import Seats
+from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
 from flowpool.run.deadline import Deadline
-from flowpool.run.environment import World
-from flowpool.run.progress import Tally
+from flowpool.run.environment import Environment
+from flowpool.run.progress import Progress
 from flowpool.run.sink import Sink
-from flowpool.run.slots import Places
+from flowpool.run.slots import Slots
 from flowpool.run.source import Source
 from flowpool.run.steps import Steps
 from flowpool.settings import Settings
@@ -67,7 +67,7 @@ class Run:
         self.budget: Budget | None = None  # what may be spent
         self._deadline: Deadline | None = None
         self._workers: set[asyncio.Task[None]] = set()
-        self._places = Places(self._size, self._fill)
+        self._places = Slots(self._size, self._fill)
         self._waiting = 0  # workers that wait for an item
         self._ended: asyncio.Future[None] | None = None
         self._is_over = False
@@ -80,12 +80,12 @@ class Run:
         self.retries_failed = False  # items that failed in an earlier run are tried again
         self.lanes: list[CallLane] = []
         self._looks: tuple[LaneView, ...] = ()
-        self.tally = Tally(0.0)
+        self.tally = Progress(0.0)
         self._tracer: Tracer | None = None
         self._caller = copy_context()
 
     async def execute(
-        self, world: World, journal: Journal | None = None, going_on: Pass | None = None
+        self, world: Environment, journal: Journal | None = None, going_on: SourcePass | None = None
     ) -> None:
         """Runs until every item has ended, and writes down in `journal` what becomes of them.
 
@@ -106,20 +106,22 @@ class Run:
         """Tells the sink that no more records will come; also of a run that could not begin."""
         self._sink.end()
 
-    async def _run(self, world: World, going_on: Pass | None) -> None:
+    async def _run(self, world: Environment, going_on: SourcePass | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
-        self.tally = Tally(self._loop.time())
-        patience = Patience(self._wait, world.random, self._loop.time)
-        lanes = Lanes(self._settings, Seats(world.sharing))
+        self.tally = Progress(self._loop.time())
+        patience = RetryWaiter(self._wait, world.random, self._loop.time)
+        lanes = Lanes(self._settings, RunShares(world.sharing))
         spending = None
         if self.budget is not None:
             endless = self._source.length is None
-            spending = Spending(self.budget, self.stop, gives_up=endless)
-        calls = Calls(
+            spending = BudgetQueue(self.budget, self.stop, gives_up=endless)
+        calls = ModelCalls(
             self._settings, lanes, patience, world.transport, world.environ, spending, self._tracer
         )
-        uses = Uses(self._settings, lanes, patience, self._tracer, is_single=self._plan.is_single)
+        uses = ToolCalls(
+            self._settings, lanes, patience, self._tracer, is_single=self._plan.is_single
+        )
         self._source.open()
         was_cut = False
         try:
@@ -154,14 +156,14 @@ class Run:
         if self._crash is not None:
             raise self._crash
 
-    async def _open_journal(self, going_on: Pass | None) -> None:
+    async def _open_journal(self, going_on: SourcePass | None) -> None:
         """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
         journal = self._journal
         dedupe = self._settings.dedupe
         if dedupe or (journal is not None and not self._plan.is_single):
             self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, going_on or Pass())
+            journal.attach(self._tell, self._lost_store, self.go_on, going_on or SourcePass())
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:

@@ -15,16 +15,16 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from flowpool import wiring
-from flowpool.calls.budget import Bill, Budget
+from flowpool.calls.budget import Budget, Spend
 from flowpool.chain import as_runner
-from flowpool.checkpoint.checkpoint import Keeper, StoredItems
-from flowpool.checkpoint.journal import Pass
+from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
+from flowpool.checkpoint.journal import SourcePass
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput, NotFinished
 from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
-from flowpool.results import Billed, Record, Results
-from flowpool.run.environment import World, real_world
+from flowpool.results import CallCost, Record, Results
+from flowpool.run.environment import Environment, real_world
 from flowpool.run.loop_thread import LoopThread, loop_thread
 from flowpool.run.run import Run
 from flowpool.run.sink import Sink
@@ -37,7 +37,7 @@ PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
 
 
-class Course:
+class Session:
     """A runner, its items and their outcomes so far; at most one run of them at a time."""
 
     def __init__(
@@ -46,9 +46,9 @@ class Course:
         items: Any,
         rows: Rows | None,
         settings: Settings,
-        keeper: Keeper | None,
+        keeper: Checkpoint | None,
         progress: bool | Callable[[Snapshot], None] | None,
-        world: World | None,
+        world: Environment | None,
     ) -> None:
         self.runner = as_runner(runner)
         self.items = items
@@ -61,8 +61,8 @@ class Course:
         self._world = world
         self._counts = [0] * len(Status)
         self._kept: dict[int, Record] = {}
-        self._earlier: list[Billed] = []
-        self._reading = Pass()
+        self._earlier: list[CallCost] = []
+        self._reading = SourcePass()
         self._lock = threading.Lock()
         self._is_running = False
         self._run: Run | None = None
@@ -75,10 +75,10 @@ class Course:
         self._reason = ""
 
     @property
-    def spent(self) -> Bill:
+    def spent(self) -> Spend:
         """What the run has spent, and may have; counted where `max_cost` or `max_tokens_total` is set."""
         budget = None if self._run is None else self._run.budget
-        return Bill() if budget is None else budget.spent
+        return Spend() if budget is None else budget.spent
 
     @property
     def results(self) -> Results:
@@ -110,8 +110,8 @@ class Course:
             self._earlier.clear()
             self._counts[:] = [0] * len(Status)
             self._variables = shared
-            self._reading = Pass()
-            run = self._new_run(sink, loop, Bill())
+            self._reading = SourcePass()
+            run = self._new_run(sink, loop, Spend())
             run.retries_failed = retry_failed
             return run
 
@@ -149,7 +149,7 @@ class Course:
             self._is_running = False
             raise
 
-    def _new_budget(self, spent: Bill) -> Budget | None:
+    def _new_budget(self, spent: Spend) -> Budget | None:
         """The budget of a run, `spent` being what earlier runs of the same items cost."""
         told = self._settings
         if told.max_cost is None and told.max_tokens_total is None:
@@ -159,7 +159,7 @@ class Course:
     def _raise_ceiling(self, max_cost: float | None, max_tokens_total: int | None) -> None:
         self._settings = with_ceiling(self._settings, max_cost, max_tokens_total)
 
-    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop, spent: Bill) -> Run:
+    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop, spent: Spend) -> Run:
         run = Run(self._plan, self._source, self._variables, self._settings, sink, self._counts)
         run.budget = self._new_budget(spent)
         sink.attach(run)

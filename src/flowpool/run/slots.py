@@ -17,7 +17,7 @@ class Holder(Protocol):
     holds_place: bool
 
 
-class Places:
+class Slots:
     """Counts the places that are taken, up to `size()`; `freed` is called when there may be room.
 
     Those who come back from a wait go before new ones, in the order they came.

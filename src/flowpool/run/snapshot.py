@@ -9,7 +9,7 @@ from msgspec import Struct
 from flowpool import prices
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.results import Record
-from flowpool.run.progress import Spent
+from flowpool.run.progress import ModelSpend
 from flowpool.values import NO_USAGE, Usage
 
 
@@ -36,7 +36,7 @@ class Snapshot(Struct, frozen=True):
     elapsed: float = 0.0
     rate: float = 0.0
     lanes: tuple[LaneView, ...] = ()
-    spent: Mapping[str, Spent] = {}
+    spent: Mapping[str, ModelSpend] = {}
     failure: Record | None = None
 
     @property
@@ -89,7 +89,7 @@ class Snapshot(Struct, frozen=True):
         return self.lane.bound if self.lane is not None else ""
 
 
-def _cost(name: str, spent: Spent) -> float | None:
+def _cost(name: str, spent: ModelSpend) -> float | None:
     provider, _, model = name.partition("/")
     rates = prices.told(spent.prices) if spent.prices else prices.rates(provider, model)
     return None if rates is None else rates.cost(spent.usage, spent.calls)

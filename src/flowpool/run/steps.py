@@ -12,8 +12,8 @@ from functools import partial
 from typing import Any
 
 from flowpool.calls.flow import MISSING, Flow
-from flowpool.calls.model_calls import Calls
-from flowpool.calls.tool_calls import Uses
+from flowpool.calls.model_calls import ModelCalls
+from flowpool.calls.tool_calls import ToolCalls
 from flowpool.chain import Chain, Step
 from flowpool.checkpoint import fingerprint
 from flowpool.checkpoint.output_codec import encoded, restored
@@ -21,7 +21,7 @@ from flowpool.encoding import CantEncode
 from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
 from flowpool.plan import Plan
 from flowpool.run.dedupe import Dedupe
-from flowpool.run.slots import Places
+from flowpool.run.slots import Slots
 from flowpool.skill import Skill
 from flowpool.structured import fields_of
 from flowpool.template import look_up
@@ -31,7 +31,7 @@ from flowpool.tools.base import Tool
 class Steps:
     """The steps of a run's plan, prepared to be called."""
 
-    def __init__(self, plan: Plan, calls: Calls, uses: Uses, places: Places) -> None:
+    def __init__(self, plan: Plan, calls: ModelCalls, uses: ToolCalls, places: Slots) -> None:
         """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
         self._plan = plan
         self._calls = calls
