@@ -133,8 +133,8 @@ def _busy(url: str, count: int, flows: int) -> dict[str, float]:
 
     items = [{"text": f"{i} {TEXT}"} for i in range(count)]
     recorder = _Recorder()
-    world = Environment(recorder, os.environ, Random(0))
-    pool = Pool(_skill(url), items, max_flows=flows, progress=False, world=world)
+    environment = Environment(recorder, os.environ, Random(0))
+    pool = Pool(_skill(url), items, max_flows=flows, progress=False, environment=environment)
     start = time.perf_counter()
     assert not pool.run().failed
     wall = time.perf_counter() - start

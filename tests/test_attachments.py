@@ -43,8 +43,8 @@ class Asked(SimTransport):
 
 def run(skill: Any, items: Any, **settings: Any) -> tuple[Pool, list[dict[str, Any]]]:
     transport = Asked()
-    world = Environment(transport, {}, Random(0))
-    pool = Pool(skill, items, world=world, progress=False, **settings)
+    environment = Environment(transport, {}, Random(0))
+    pool = Pool(skill, items, environment=environment, progress=False, **settings)
     run_virtual(pool.arun())
     return pool, transport.bodies
 
@@ -208,7 +208,7 @@ def test_the_type_is_told_by_the_bytes_then_by_the_ending(
 def test_a_missing_file_of_the_prompt_is_refused_before_any_call(tmp_path: Path) -> None:
     skill = Skill(model(), prompt=["See", Image(tmp_path / "no.png")], name="look")
     transport = Asked()
-    pool = Pool(skill, [{}] * 3, world=Environment(transport, {}, Random(0)), progress=False)
+    pool = Pool(skill, [{}] * 3, environment=Environment(transport, {}, Random(0)), progress=False)
     with pytest.raises(InvalidInput, match=r"'look': image .*no\.png: no such file\."):
         run_virtual(pool.arun())
     assert not transport.bodies

@@ -369,13 +369,13 @@ class Lab:
     ) -> None:
         lane, now = client.lane, self.now
         lane.failed(entered, error, now, self.provider.tell(states, at, now))
-        if error.signal is Verdict.OUTAGE:
+        if error.verdict is Verdict.OUTAGE:
             item.failures += lane.blames(item.failures + 1)
         self.retry(client, item, error)
         self.pump(client)
 
     def retry(self, client: Client, item: Item, error: CallError) -> None:
-        if error.signal is Verdict.THROTTLE:
+        if error.verdict is Verdict.THROTTLE:
             self.wait(client, item, FIRST)
             return
         wait = self.policy.wait(error, item.failures, self.now - item.began, self.random.random())

@@ -100,7 +100,7 @@ class Pool(Session):
         max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
         tracing: bool | Tracing | None = None,
-        world: Environment | None = None,
+        environment: Environment | None = None,
     ) -> None:
         settings = checked(
             max_flows,
@@ -119,12 +119,12 @@ class Pool(Session):
         self.description = description or ""
         self.on_error: OnError = on_error
         self.max_flows = max_flows
-        keeper = None if store is None else Checkpoint(store, runner, self.name, key)
+        checkpoint = None if store is None else Checkpoint(store, runner, self.name, key)
         rows = None
         if not isinstance(items, AsyncIterable) or columns or limit is not None:
             rows = as_rows(items, columns, limit)
         chosen = rows if columns or limit is not None else items
-        super().__init__(runner, chosen, rows, settings, keeper, progress, world)
+        super().__init__(runner, chosen, rows, settings, checkpoint, progress, environment)
 
     @classmethod
     def load(
@@ -134,7 +134,7 @@ class Pool(Session):
         *,
         run: str | None = None,
         trusted: bool = False,
-        world: Environment | None = None,
+        environment: Environment | None = None,
         **changes: Any,
     ) -> Pool:
         """The pool whose run is in a store, as it stands: `results`, `status`, `resume()`, `retry()`.
@@ -150,10 +150,12 @@ class Pool(Session):
         if runner is None:
             runner = restored_runner(path, info, trusted=trusted)
         settings = {**restored_settings(info), **changes}
-        pool = cls(runner, restored_items(path, info), name=info.name, world=world, **settings)
-        pool._keeper = Checkpoint(path, pool.runner, info.name, None, info.id)
+        pool = cls(
+            runner, restored_items(path, info), name=info.name, environment=environment, **settings
+        )
+        pool._checkpoint = Checkpoint(path, pool.runner, info.name, None, info.id)
         pool._given = info.settings.get("variables") or {}
-        pool._counts[:] = pool._keeper.counts()
+        pool._counts[:] = pool._checkpoint.counts()
         return pool
 
     def __repr__(self) -> str:
@@ -305,7 +307,7 @@ class Pool(Session):
         Nothing that has ended is asked for again; failed items stay failed until `retry()`. Raises `InvalidInput`
         for a pool without a store: there `retry()` goes on.
         """
-        if self._keeper is None:
+        if self._checkpoint is None:
             raise InvalidInput(
                 "resume() goes on with a stored run: make the pool with store='run.db'."
             )
@@ -379,13 +381,13 @@ class Pool(Session):
         counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
         if run is None:
             return Snapshot(self._source.length, *counts)
-        tally = run.tally
+        progress = run.progress
         return Snapshot(
             self._source.length,
             *counts,
             now - self._started,
-            tally.rate(now),
+            progress.rate(now),
             run.look(),
-            tally.spent(),
-            tally.failure,
+            progress.spent(),
+            progress.failure,
         )

@@ -94,7 +94,7 @@ class Course:
         self._read_store()
 
     def _pool(self, **told: Any) -> Pool:
-        world = Environment(self.transport, {}, Random(self.random.random()))
+        environment = Environment(self.transport, {}, Random(self.random.random()))
         runner = _Runners(Random(self.runner_seed)).runner()
         return Pool(
             runner,
@@ -104,7 +104,7 @@ class Course:
             max_cost=self.ceiling,
             max_tokens_total=self.tokens,
             progress=False,
-            world=world,
+            environment=environment,
             **told,
         )
 

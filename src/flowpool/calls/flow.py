@@ -30,15 +30,15 @@ MISSING: Any = object()
 
 
 class Flow:
-    """What one item's way through the runner has cost so far, and the place that it holds."""
+    """What one item's way through the runner has cost so far, and the slot that it holds."""
 
     __slots__ = (
-        *("attempts", "bills", "branches", "history", "holds_place", "log", "model", "usage"),
+        *("attempts", "bills", "branches", "history", "holds_slot", "log", "model", "usage"),
     )
 
     def __init__(self) -> None:
         self.branches = 1
-        self.holds_place = True
+        self.holds_slot = True
         self.attempts = 0
         self.usage = NO_USAGE
         self.model = ""
@@ -61,7 +61,7 @@ Wait = Callable[[Flow, float], Awaitable[None]]
 
 
 class RetryWaiter:
-    """The waits between attempts, for all calls of a run. `wait` lets a flow wait without its place."""
+    """The waits between attempts, for all calls of a run. `wait` lets a flow wait without its slot."""
 
     def __init__(self, wait: Wait, random: Random, now: Callable[[], float]) -> None:
         self._wait = wait
@@ -95,7 +95,7 @@ class RetryWaiter:
             if error.retryable:
                 log.info("given up after %d failures: %s", max(1, failures), in_short(error))
             raise error
-        if error.signal is Verdict.THROTTLE and paced:
+        if error.verdict is Verdict.THROTTLE and paced:
             return
         await self._wait(flow, wait)
         while rationed() and not self._budget.take(self._now()):

@@ -69,7 +69,7 @@ class ModelCalls:
         self,
         settings: Settings,
         lanes: Lanes,
-        patience: RetryWaiter,
+        waiter: RetryWaiter,
         transport: Transport,
         environ: Mapping[str, str],
         spending: BudgetQueue | None = None,
@@ -77,7 +77,7 @@ class ModelCalls:
     ) -> None:
         self._settings = settings
         self._lanes = lanes
-        self._patience = patience
+        self._waiter = waiter
         self._transport = transport
         self._environ = environ
         self._spending = spending
@@ -89,13 +89,13 @@ class ModelCalls:
         self._attached = AttachmentReader()
         self._with_files: set[Step] = set()
 
-    def prepare(self, step: Step, skill: Skill, place: str) -> None:
+    def prepare(self, step: Step, skill: Skill, step_path: str) -> None:
         """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
         if skill.attachments:
             self._attached.prepare(skill)
             self._with_files.add(step)
         self._routes[step] = tuple(
-            tuple(self._route(step, skill, model, place) for model in choice.models)
+            tuple(self._route(step, skill, model, step_path) for model in choice.models)
             for choice in skill.choices
         )
 
@@ -127,42 +127,44 @@ class ModelCalls:
                 asked = Conversation(tuple(said), TEXT)
                 text = await self._ask_models(step, asked, flow, rank)
                 said.append(Message("assistant", (Text(text),)))
-        question = Conversation(tuple(said), skill.answer, skill.output_retries)
-        return await self._ask_models(step, question, flow, rank)
+        conversation = Conversation(tuple(said), skill.answer, skill.output_retries)
+        return await self._ask_models(step, conversation, flow, rank)
 
-    async def _ask_models(self, step: Step, question: Conversation, flow: Flow, rank: float) -> Any:
+    async def _ask_models(
+        self, step: Step, conversation: Conversation, flow: Flow, rank: float
+    ) -> Any:
         *first, last = self._routes[step]
         for routes in first:
             try:
-                return await self._ask_until_it_fits(routes, question, flow, rank)
+                return await self._ask_until_it_fits(routes, conversation, flow, rank)
             except CallError:
                 continue  # the next model is there for this
-        return await self._ask_until_it_fits(last, question, flow, rank)
+        return await self._ask_until_it_fits(last, conversation, flow, rank)
 
     async def _ask_until_it_fits(
-        self, routes: tuple[ModelRoute, ...], question: Conversation, flow: Flow, rank: float
+        self, routes: tuple[ModelRoute, ...], conversation: Conversation, flow: Flow, rank: float
     ) -> Any:
         """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
-        for _ in range(question.retries):
-            reply = await self._attempt(routes, question, flow, rank)
+        for _ in range(conversation.retries):
+            reply = await self._attempt(routes, conversation, flow, rank)
             try:
-                return question.answer.read(reply.text)
+                return conversation.answer.read(reply.text)
             except InvalidOutput as error:
-                question = question.after(reply, error)
+                conversation = conversation.after(reply, error)
                 rank = -1e9  # what was begun is finished first
-        reply = await self._attempt(routes, question, flow, rank)
-        return question.answer.read(reply.text)
+        reply = await self._attempt(routes, conversation, flow, rank)
+        return conversation.answer.read(reply.text)
 
     async def _traced(
-        self, routes: tuple[ModelRoute, ...], question: Conversation, flow: Flow, rank: float
+        self, routes: tuple[ModelRoute, ...], conversation: Conversation, flow: Flow, rank: float
     ) -> Reply:
         """A reply by one of the routes, with its span."""
         assert self._tracer is not None
         now = self._loop.time
-        is_json = question.answer.format is not None
-        span = self._tracer.call(routes[0].target, question.said, is_json, now())
+        is_json = conversation.answer.format is not None
+        span = self._tracer.call(routes[0].target, conversation.said, is_json, now())
         try:
-            reply = await self._attempts(routes, question, flow, rank, span)
+            reply = await self._attempts(routes, conversation, flow, rank, span)
         except BaseException as error:
             span.failed(error, now())
             raise
@@ -172,7 +174,7 @@ class ModelCalls:
     async def _attempts(
         self,
         routes: tuple[ModelRoute, ...],
-        question: Conversation,
+        conversation: Conversation,
         flow: Flow,
         rank: float,
         span: CallSpan | None = None,
@@ -188,9 +190,11 @@ class ModelCalls:
         tried: list[ModelRoute] = []  # since the last wait
         while True:
             if spending is not None:
-                usable, reserved = await self._reserve(spending, usable, question, requests, rank)
+                usable, reserved = await self._reserve(
+                    spending, usable, conversation, requests, rank
+                )
             try:
-                route, entered = await self._enter(usable, question, requests, rank)
+                route, entered = await self._enter(usable, conversation, requests, rank)
             except BaseException:
                 if spending is not None and reserved is not None:
                     spending.release(reserved)
@@ -220,7 +224,7 @@ class ModelCalls:
                 flow.log.attempted(attempt_of(route, entered.at, now(), result, lost))
             if type(result) is Reply:
                 flow.bill(route.name, result.usage, route.prices)
-                self._patience.answered()
+                self._waiter.answered()
                 self._lanes.answered(route.lane, entered, result.usage, outcome.readings)
                 return result
             assert isinstance(result, CallError)
@@ -234,21 +238,21 @@ class ModelCalls:
                 del requests[id(route)]
                 rank = -1e9
                 continue
-            if result.signal is Verdict.OUTAGE:
+            if result.verdict is Verdict.OUTAGE:
                 failures += route.lane.blames(failures + 1)
             else:
-                failures += result.signal is not Verdict.THROTTLE
+                failures += result.verdict is not Verdict.THROTTLE
             rank = -1e9  # what was begun is finished first
             tried.append(route)
-            if result.signal is Verdict.HOPELESS and len(routes) > 1:
+            if result.verdict is Verdict.HOPELESS and len(routes) > 1:
                 usable = routes = tuple(other for other in routes if other is not route)
                 continue  # another key or provider may do
             usable = tuple(o for o in routes if o not in tried and o.lane.is_free(now()))
-            if usable and result.signal is not Verdict.NONE:
+            if usable and result.verdict is not Verdict.NONE:
                 continue  # another that shares the calls may do, at once
             usable = routes
             tried.clear()
-            await self._patience.before_retry(
+            await self._waiter.before_retry(
                 route.policy,
                 result,
                 failures,
@@ -261,7 +265,7 @@ class ModelCalls:
         self,
         spending: BudgetQueue,
         routes: tuple[ModelRoute, ...],
-        question: Conversation,
+        conversation: Conversation,
         requests: dict[int, BuiltRequest],
         rank: float,
     ) -> tuple[tuple[ModelRoute, ...], Reservation]:
@@ -272,10 +276,10 @@ class ModelCalls:
         worst: dict[int, Amount] = {}
         for route in routes:
             if id(route) not in requests:
-                requests[id(route)] = self._request(route, question)
+                requests[id(route)] = self._request(route, conversation)
             assert route.bounds is not None
             body = requests[id(route)].request.body
-            worst[id(route)] = route.bounds.of(body, question.said)
+            worst[id(route)] = route.bounds.of(body, conversation.said)
         if len(routes) == 1:
             return routes, await spending.reserve(worst[id(routes[0])], rank)
         never = spending.budget.can_never_afford
@@ -299,28 +303,28 @@ class ModelCalls:
     async def _enter(
         self,
         routes: tuple[ModelRoute, ...],
-        question: Conversation,
+        conversation: Conversation,
         requests: dict[int, BuiltRequest],
         rank: float,
     ) -> tuple[ModelRoute, Admitted]:
         """The route whose lane lets the call in, with its request in `requests`."""
-        wants = self._wants(routes, question, requests)
+        wants = self._wants(routes, conversation, requests)
         turn = self._lanes.enter_now(wants) or await self._lanes.enter(wants, rank)
         route = next(route for route in routes if route.lane is turn.lane)
         if id(route) not in requests:
-            requests[id(route)] = self._request(route, question)
+            requests[id(route)] = self._request(route, conversation)
         return route, turn.entered
 
     def _wants(
         self,
         routes: tuple[ModelRoute, ...],
-        question: Conversation,
+        conversation: Conversation,
         requests: dict[int, BuiltRequest],
     ) -> list[Bid]:
         """What the call would take from each route's lane."""
         first = routes[0]
         if id(first) not in requests:
-            requests[id(first)] = self._request(first, question)
+            requests[id(first)] = self._request(first, conversation)
         size = requests[id(first)].size
         wants = []
         for route in routes:
@@ -338,13 +342,13 @@ class ModelCalls:
             return Outcome(error)
         return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
 
-    def _request(self, route: ModelRoute, question: Conversation) -> BuiltRequest:
-        output = question.answer.format
+    def _request(self, route: ModelRoute, conversation: Conversation) -> BuiltRequest:
+        output = conversation.answer.format
         if output is not None and route.lane in self._in_words:
             output = replace(output, form="words")
-        call = Call(route.model, question.said, route.options, output)
+        call = Call(route.model, conversation.said, route.options, output)
         request = route.wire.build(call, route.endpoint)
-        return BuiltRequest(request, output, size_of(request.body, question.said))
+        return BuiltRequest(request, output, size_of(request.body, conversation.said))
 
     def _ask_in_words(self, route: ModelRoute, error: CallError) -> None:
         if route.lane not in self._in_words:
@@ -354,19 +358,19 @@ class ModelCalls:
                 *(route.lane.name, in_short(error)),
             )
 
-    def _route(self, step: Step, skill: Skill, model: Model, place: str) -> ModelRoute:
-        told = self._settings
+    def _route(self, step: Step, skill: Skill, model: Model, step_path: str) -> ModelRoute:
+        settings = self._settings
         endpoint = model.endpoint(self._environ)
         timeout = first_told(
-            told.timeout, step.timeout, skill.timeout, model.timeout, DEFAULT_TIMEOUT
+            settings.timeout, step.timeout, skill.timeout, model.timeout, DEFAULT_TIMEOUT
         )
         retries = first_told(
-            step.retries, told.retries, skill.retries, model.retries, DEFAULT_RETRIES
+            step.retries, settings.retries, skill.retries, model.retries, DEFAULT_RETRIES
         )
         policy = RetryPolicy(int(retries))
         if skill.retry_delay is not None:
             policy = RetryPolicy(int(retries), base=skill.retry_delay)
-        lane = self._lanes.open_model(endpoint, model.model, step, told.limits or model.limits)
+        lane = self._lanes.open_model(endpoint, model.model, step, settings.limits or model.limits)
         options = {**model.options, **skill.options}
         bounds = None
         if self._spending is not None:
@@ -384,7 +388,7 @@ class ModelCalls:
             endpoint.key.reveal().encode(),
             f"{model.provider}/{model.model}",
             id(skill),
-            place,
+            step_path,
             model.prices,
             bounds,
         )

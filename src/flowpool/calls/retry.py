@@ -28,7 +28,7 @@ class RetryPolicy(Struct, frozen=True):
 
         `failures` counts this call's failed attempts so far, this one too; `uniform` is drawn from [0, 1).
         """
-        throttled = error.signal is Verdict.THROTTLE
+        throttled = error.verdict is Verdict.THROTTLE
         if not error.retryable or self.retries <= 0:
             return None
         if not throttled and failures > self.retries:

@@ -51,7 +51,7 @@ class ModelRoute(Struct):
     key: bytes
     name: str  # provider/model
     template: int  # which prompt: calls of one are alike in tokens
-    place: str  # the step, as records call it
+    step_path: str  # the step, as records call it
     prices: Prices | None  # as told, where the price list isn't to be asked
     bounds: CostBound | None = None  # where the run has a ceiling
     target: Any = None  # how spans name it, where the run is traced
@@ -96,7 +96,7 @@ def attempt_of(
     """How an attempt went, to be written down."""
     answered = result if isinstance(result, (Reply, CallError)) else None
     return Attempt(
-        route.place,
+        route.step_path,
         route.name,
         started,
         ended - started,

@@ -47,7 +47,7 @@ class ToolRoute(Struct):
     lane: CallLane
     timeout: float | None
     policy: RetryPolicy
-    place: str  # the step, as records call it
+    step_path: str  # the step, as records call it
 
     def cost(self, arguments: Mapping[str, Any]) -> Demand:
         """What a call will take of told limits: by its texts, and what calls before it took."""
@@ -64,7 +64,7 @@ class ToolCalls:
         self,
         settings: Settings,
         lanes: Lanes,
-        patience: RetryWaiter,
+        waiter: RetryWaiter,
         tracer: Tracer | None = None,
         *,
         is_single: bool,
@@ -73,7 +73,7 @@ class ToolCalls:
         self._tracer = tracer
         self._is_single = is_single
         self._lanes = lanes
-        self._patience = patience
+        self._waiter = waiter
         self._loop = asyncio.get_running_loop()
         self._threads: DaemonThreads | None = None
         self._routes: dict[Step, ToolRoute] = {}
@@ -115,14 +115,14 @@ class ToolCalls:
                 failures += 1
                 if failures > (step.retries or 0):
                     raise StepFailed(route.tool.name, error) from error
-                await self._patience.back_off(route.policy, failures, flow)
+                await self._waiter.back_off(route.policy, failures, flow)
                 rank = -1e9
                 continue
-            if failure.signal is Verdict.OUTAGE:
+            if failure.verdict is Verdict.OUTAGE:
                 failures += lane.blames(failures + 1)
             else:
-                failures += failure.signal is not Verdict.THROTTLE or lane.limiter is None
-            await self._patience.before_retry(
+                failures += failure.verdict is not Verdict.THROTTLE or lane.limiter is None
+            await self._waiter.before_retry(
                 route.policy,
                 failure,
                 failures,
@@ -151,7 +151,7 @@ class ToolCalls:
                 status = error.status if isinstance(error, CallError) else None
                 seconds = self._loop.time() - entered.at
                 kind = type(error).__name__
-                flow.log.attempted(Attempt(route.place, "", entered.at, seconds, status, kind))
+                flow.log.attempted(Attempt(route.step_path, "", entered.at, seconds, status, kind))
             raise
 
     async def _attempt(
@@ -185,12 +185,12 @@ class ToolCalls:
             raise
         self._lanes.answered(lane, entered, answer.usage, ())
         if is_foreign:
-            self._patience.answered()
+            self._waiter.answered()
         if answer.usage is not NO_USAGE:
             flow.bill(answer.model, answer.usage, None)
         if flow.log is not None:
             seconds, usage = self._loop.time() - entered.at, answer.usage
-            note = Attempt(route.place, answer.model, entered.at, seconds, None, usage=usage)
+            note = Attempt(route.step_path, answer.model, entered.at, seconds, None, usage=usage)
             flow.log.attempted(note)
         return answer.output
 
@@ -234,13 +234,13 @@ class ToolCalls:
         # A plain function may well give what another, async one gave it.
         return await output if inspect.isawaitable(output) else output
 
-    def prepare(self, step: Step, tool: Tool, place: str) -> None:
+    def prepare(self, step: Step, tool: Tool, step_path: str) -> None:
         """Finds the step's lane and what it was told."""
-        told = self._settings
-        timeout = first_told(step.timeout, told.timeout, 0.0) or None
-        retries = int(first_told(step.retries, told.retries, DEFAULT_RETRIES))
+        settings = self._settings
+        timeout = first_told(step.timeout, settings.timeout, 0.0) or None
+        retries = int(first_told(step.retries, settings.retries, DEFAULT_RETRIES))
         if isinstance(tool, ForeignTool):
-            if told.max_cost is not None or told.max_tokens_total is not None:
+            if settings.max_cost is not None or settings.max_tokens_total is not None:
                 raise InvalidInput(
                     f"{tool.name} calls models by itself, so max_cost and max_tokens_total can't be kept: "
                     "use a Skill, or leave them out."
@@ -249,9 +249,9 @@ class ToolCalls:
             lane = self._lanes.open_foreign(tool, tool.name, step, most)
         else:
             # What a pool is told of limits speaks of models; of a function where that is all it runs.
-            limits = told.limits if self._is_single else None
+            limits = settings.limits if self._is_single else None
             lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
-        self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries), place)
+        self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries), step_path)
 
     def _width(self, tool: Tool) -> int:
         if tool.max_flows is not None:

@@ -84,8 +84,8 @@ def fly_pilot(
     some = rows.sampled(size, pipeline.input.seed)
     progress = progress_of(False, mixed=False)
     pool = Pool(runner, some, store=kept.path, progress=progress, **pipeline.run.pool())
-    assert pool._keeper is not None
-    pool._keeper.is_whole = False  # the run's other items are still to come
+    assert pool._checkpoint is not None
+    pool._checkpoint.is_whole = False  # the run's other items are still to come
     seen = _Seen()
     code = carry_out(
         pool, seen, RunReport(some.length, kept.path), ordered=False, retry_failed=False

@@ -24,7 +24,7 @@ from flowpool.errors import InvalidInput, NotFinished
 from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import CallCost, Record, Results
-from flowpool.run.environment import Environment, real_world
+from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import LoopThread, loop_thread
 from flowpool.run.run import Run
 from flowpool.run.sink import Sink
@@ -46,19 +46,19 @@ class Session:
         items: Any,
         rows: Rows | None,
         settings: Settings,
-        keeper: Checkpoint | None,
+        checkpoint: Checkpoint | None,
         progress: bool | Callable[[Snapshot], None] | None,
-        world: Environment | None,
+        environment: Environment | None,
     ) -> None:
         self.runner = as_runner(runner)
         self.items = items
         self._rows = rows
         self._settings = settings
-        self._keeper = keeper
+        self._checkpoint = checkpoint
         self._plan = Plan(self.runner)
         self._source = _open(rows or items)
         self._progress = progress
-        self._world = world
+        self._environment = environment
         self._counts = [0] * len(Status)
         self._kept: dict[int, Record] = {}
         self._earlier: list[CallCost] = []
@@ -213,11 +213,11 @@ class Session:
 
     async def _execute(self, run: Run) -> None:
         try:
-            world = self._world or real_world()
-            if self._keeper is None:
-                await run.execute(world)
+            environment = self._environment or real_environment()
+            if self._checkpoint is None:
+                await run.execute(environment)
                 return
-            with self._keeper.open(
+            with self._checkpoint.open(
                 self._plan,
                 self._told_items(),
                 self._variables,
@@ -225,7 +225,7 @@ class Session:
                 retry_failed=run.retries_failed,
             ) as journal:
                 run.budget = self._new_budget(journal.spent())
-                await run.execute(world, journal, self._reading)
+                await run.execute(environment, journal, self._reading)
         finally:
             run.close()
             if run.reason:
@@ -256,8 +256,8 @@ class Session:
                 raise record.error
 
     def _records(self) -> list[Record]:
-        if self._run is None and self._keeper is not None:
-            return self._keeper.records()
+        if self._run is None and self._checkpoint is not None:
+            return self._checkpoint.records()
         records = dict(self._kept)
         if not self._is_running:
             status = CANCELLED if self._reason else PENDING

@@ -8,7 +8,7 @@ from typing import Any
 from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
-from flowpool.run.environment import Environment, real_world
+from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import loop_thread
 from flowpool.run.run import Run
 from flowpool.run.sink import Keep
@@ -22,7 +22,7 @@ async def arun_one(
     runner: Runner,
     variables: Mapping[str, Any] | None = None,
     on_step_error: OnStepError | None = None,
-    world: Environment | None = None,
+    environment: Environment | None = None,
 ) -> Any:
     """The output of one runner for one set of variables; raises what went wrong."""
     plan = Plan(as_runner(runner), on_step_error)
@@ -38,7 +38,7 @@ async def arun_one(
         [0] * len(Status),
         keep_history=isinstance(runner, Chain),
     )
-    await run.execute(world or real_world())
+    await run.execute(environment or real_environment())
     record = records[0]
     if isinstance(runner, Chain):
         runner.history, runner.accumulated = record.steps or [], run.accumulated

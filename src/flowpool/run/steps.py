@@ -31,12 +31,12 @@ from flowpool.tools.base import Tool
 class Steps:
     """The steps of a run's plan, prepared to be called."""
 
-    def __init__(self, plan: Plan, calls: ModelCalls, uses: ToolCalls, places: Slots) -> None:
+    def __init__(self, plan: Plan, calls: ModelCalls, uses: ToolCalls, step_paths: Slots) -> None:
         """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
         self._plan = plan
         self._calls = calls
         self._uses = uses
-        self._places = places
+        self._slots = step_paths
         self._loop = asyncio.get_running_loop()
         self._identities: dict[Step, bytes] = {}
         self._dedupe: Dedupe | None = None
@@ -44,9 +44,9 @@ class Steps:
         self.accumulated: dict[str, Any] = {}
         for step in plan.steps():
             if isinstance(step.runner, Skill):
-                calls.prepare(step, step.runner, plan.places[step])
+                calls.prepare(step, step.runner, plan.step_paths[step])
             elif isinstance(step.runner, Tool):
-                uses.prepare(step, step.runner, plan.places[step])
+                uses.prepare(step, step.runner, plan.step_paths[step])
 
     def tell_apart(self, answers: Callable[[bytes], Any] | None, *, dedupe: bool) -> None:
         """From now on each call is looked for in its flow's log; with `dedupe`, identical calls are sent once.
@@ -56,7 +56,7 @@ class Steps:
         self._identities = dict(fingerprint.of_steps(self._plan))
         self._answers = answers
         if dedupe:
-            self._dedupe = Dedupe(self._places)
+            self._dedupe = Dedupe(self._slots)
 
     async def carry(self, variables: Mapping[str, Any], flow: Flow) -> Any:
         """The plan's output for these variables."""
@@ -105,7 +105,7 @@ class Steps:
             nonlocal going
             going -= 1
             if going:  # the last one's branch is the flow's own again
-                self._places.pause(flow)
+                self._slots.park(flow)
 
         tasks = []
         for step in stage:
@@ -118,7 +118,7 @@ class Steps:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._places.reclaim(flow)
+            self._slots.retake(flow)
 
     async def _attempt_step(
         self, plan: Plan, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
@@ -166,8 +166,8 @@ class Steps:
         self, step: Step, call: bytes, variables: Mapping[str, Any], flow: Flow, rank: float
     ) -> Any:
         """The output that this call had before, for this item or, with `dedupe`, for any; else a new one."""
-        place, log = self._plan.places[step], flow.log
-        if log is not None and (known := log.recall(place, call)) is not MISSING:
+        step_path, log = self._plan.step_paths[step], flow.log
+        if log is not None and (known := log.recall(step_path, call)) is not MISSING:
             return restored(step.runner, known)
         make = partial(self._make, step, variables, flow, rank)
         if self._dedupe is not None:
@@ -177,7 +177,7 @@ class Steps:
             output = await make()
         if log is not None:
             with suppress(CantEncode):  # the step is run again when the item is
-                log.remember(place, call, encoded(step.runner, output))
+                log.remember(step_path, call, encoded(step.runner, output))
         return output
 
     def _look_up(self, step: Step, call: bytes) -> Any:
