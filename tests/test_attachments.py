@@ -13,7 +13,7 @@ import pytest
 
 from flowpool import Chain, File, Image, Model, Pool, Skill
 from flowpool.attachments import MAX_BYTES, Attachment, type_of
-from flowpool.calls import files
+from flowpool.calls import attachments as reader
 from flowpool.calls.route import MEDIA_SIZE, size_of
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.pool import Environment
@@ -271,11 +271,11 @@ def test_files_are_read_in_threads_and_the_prompts_own_once(
     (tmp_path / "b.png").write_bytes(PNG)
     read: list[tuple[str, str]] = []
 
-    def spy(attachment: Attachment, really: Any = files.read) -> Media:
+    def spy(attachment: Attachment, really: Any = reader.read_file) -> Media:
         read.append((attachment.source.name, threading.current_thread().name))
         return really(attachment)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(files, "read", spy)
+    monkeypatch.setattr(reader, "read_file", spy)
     skill = Skill(model(), prompt=["Same?", Image(photo), Image("{photo}")])
     pool, bodies = run(skill, [{"photo": tmp_path / "b.png"} for _ in range(20)])
     assert pool.status[Status.DONE] == len(bodies) == 20

@@ -25,12 +25,11 @@ from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
+from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session
-from flowpool.run.single import arun_one as arun_one
-from flowpool.run.single import run_one as run_one
-from flowpool.run.sink import Keep
-from flowpool.run.snapshot import Snapshot as Snapshot
-from flowpool.run.stream import Stream
+from flowpool.run.session import arun_one as arun_one
+from flowpool.run.session import run_one as run_one
+from flowpool.run.sink import Keep, Stream
 from flowpool.settings import OnError as OnError
 from flowpool.settings import checked
 from flowpool.tracing import Tracing

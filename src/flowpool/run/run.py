@@ -13,9 +13,10 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from flowpool.calls.budget import Budget
-from flowpool.calls.flow import Flow, RetryWaiter
+from flowpool.calls.budget_queue import BudgetQueue
+from flowpool.calls.flow import Flow
 from flowpool.calls.model_calls import ModelCalls
-from flowpool.calls.spending import BudgetQueue
+from flowpool.calls.retry import RetryWaiter
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
@@ -113,28 +114,28 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self.progress = Progress(self._loop.time())
-        patience = RetryWaiter(self._wait, environment.random, self._loop.time)
+        waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
         lanes = Lanes(self._settings, RunShares(environment.sharing))
-        spending = None
+        budget_queue = None
         if self.budget is not None:
             endless = self._source.length is None
-            spending = BudgetQueue(self.budget, self.stop, gives_up=endless)
-        calls = ModelCalls(
+            budget_queue = BudgetQueue(self.budget, self.stop, gives_up=endless)
+        model_calls = ModelCalls(
             self._settings,
             lanes,
-            patience,
+            waiter,
             environment.transport,
             environment.environ,
-            spending,
+            budget_queue,
             self._tracer,
         )
-        uses = ToolCalls(
-            self._settings, lanes, patience, self._tracer, is_single=self._plan.is_single
+        tool_calls = ToolCalls(
+            self._settings, lanes, waiter, self._tracer, is_single=self._plan.is_single
         )
         self._source.open()
         was_cut = False
         try:
-            self._steps = Steps(self._plan, calls, uses, self._slots)
+            self._steps = Steps(self._plan, model_calls, tool_calls, self._slots)
             await self._open_journal(going_on)
             lanes.begin()
             self.lanes = lanes.all()
@@ -160,8 +161,8 @@ class Run:
                 self._looks = self._look()
                 self._is_over = True
                 lanes.close()
-                uses.close()
-                calls.close()
+                tool_calls.close()
+                model_calls.close()
         if self._crash is not None:
             raise self._crash
 

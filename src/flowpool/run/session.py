@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from flowpool import wiring
 from flowpool.calls.budget import Budget, Spend
-from flowpool.chain import as_runner
+from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
 from flowpool.checkpoint.journal import SourcePass
 from flowpool.data.rows import Rows
@@ -26,10 +26,11 @@ from flowpool.plan import ItemCheck, Plan
 from flowpool.results import CallCost, Record, Results
 from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import LoopThread, loop_thread
+from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
-from flowpool.run.sink import Sink
-from flowpool.run.snapshot import Snapshot
+from flowpool.run.sink import Keep, Sink
 from flowpool.run.source import AsyncSource, Source, ThreadSource
+from flowpool.runner import Runner
 from flowpool.settings import Settings, with_ceiling
 from flowpool.values import Status
 
@@ -332,3 +333,48 @@ def _open_again(rows: Rows | None) -> Source:
             "(retry() runs what it still has.)"
         )
     return _open(rows)
+
+
+async def arun_one(
+    runner: Runner,
+    variables: Mapping[str, Any] | None = None,
+    on_step_error: OnStepError | None = None,
+    environment: Environment | None = None,
+) -> Any:
+    """The output of one runner for one set of variables; raises what went wrong."""
+    plan = Plan(as_runner(runner), on_step_error)
+    item = dict(variables or {})
+    ItemCheck(plan, plan.variables).check(item, 0)
+    records: dict[int, Record] = {}
+    run = Run(
+        plan,
+        Source(iter([item]), 1),
+        {},
+        Settings(),
+        Keep(records),
+        [0] * len(Status),
+        keep_history=isinstance(runner, Chain),
+    )
+    await run.execute(environment or real_environment())
+    record = records[0]
+    if isinstance(runner, Chain):
+        runner.history, runner.accumulated = record.steps or [], run.accumulated
+    if record.error is not None:
+        raise record.error
+    return record.output
+
+
+def run_one(
+    runner: Runner,
+    variables: Mapping[str, Any] | None = None,
+    on_step_error: OnStepError | None = None,
+) -> Any:
+    """`arun_one` for synchronous callers, on the loop thread."""
+    thread = loop_thread()
+    thread.refuse_itself()
+    work = thread.submit(arun_one(runner, variables, on_step_error))
+    try:
+        return work.result()
+    except KeyboardInterrupt:
+        work.cancel()
+        raise
