@@ -1,0 +1,219 @@
+"""A flow's way through its plan: one stage after another, the steps of a stage side by side.
+
+Knows no items and no ends: gives the last output, or raises what went wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from flowpool.calls.flow import MISSING, Flow
+from flowpool.calls.model_calls import ModelCalls
+from flowpool.calls.tool_calls import ToolCalls
+from flowpool.chain import Chain, Step
+from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.output_codec import encoded, restored
+from flowpool.encoding import CantEncode
+from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
+from flowpool.plan import Plan
+from flowpool.run.dedupe import Dedupe
+from flowpool.run.slots import Slots
+from flowpool.skill import Skill
+from flowpool.structured import fields_of
+from flowpool.template import look_up
+from flowpool.tools.base import Tool
+
+
+class Steps:
+    """The steps of a run's plan, prepared to be called."""
+
+    def __init__(self, plan: Plan, calls: ModelCalls, uses: ToolCalls, places: Slots) -> None:
+        """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
+        self._plan = plan
+        self._calls = calls
+        self._uses = uses
+        self._places = places
+        self._loop = asyncio.get_running_loop()
+        self._identities: dict[Step, bytes] = {}
+        self._dedupe: Dedupe | None = None
+        self._answers: Callable[[bytes], Any] | None = None
+        self.accumulated: dict[str, Any] = {}
+        for step in plan.steps():
+            if isinstance(step.runner, Skill):
+                calls.prepare(step, step.runner, plan.places[step])
+            elif isinstance(step.runner, Tool):
+                uses.prepare(step, step.runner, plan.places[step])
+
+    def tell_apart(self, answers: Callable[[bytes], Any] | None, *, dedupe: bool) -> None:
+        """From now on each call is looked for in its flow's log; with `dedupe`, identical calls are sent once.
+
+        answers: gives the output that a call had in an earlier run, or `MISSING`.
+        """
+        self._identities = dict(fingerprint.of_steps(self._plan))
+        self._answers = answers
+        if dedupe:
+            self._dedupe = Dedupe(self._places)
+
+    async def carry(self, variables: Mapping[str, Any], flow: Flow) -> Any:
+        """The plan's output for these variables."""
+        if self._plan.is_single:
+            return await self._execute(self._plan.stages[0][0], variables, flow, 0.0)
+        return await self._follow(self._plan, variables, flow, 0.0)
+
+    async def _follow(self, plan: Plan, given: Mapping[str, Any], flow: Flow, rank: float) -> Any:
+        """The stages of a plan, one after another; gives the last output."""
+        variables = {**plan.variables, **given}
+        if flow.history is not None and plan is self._plan:
+            self.accumulated = variables
+        output: Any = None
+        for stage in plan.stages:
+            rank -= 1.0  # items nearer their end go first
+            if len(stage) == 1:
+                outputs = [await self._attempt_step(plan, stage[0], variables, flow, rank)]
+            else:
+                outputs = await self._side_by_side(plan, stage, variables, flow, rank)
+            for step, result in zip(stage, outputs, strict=True):
+                if isinstance(result, _Skipped):
+                    if plan.on_step_error == "stop":
+                        return output
+                    continue
+                output = result
+                variables[step.key] = result
+                # A tool's record is one value; a skill's or chain's typed answer spreads as a dict does.
+                if isinstance(result, Mapping) or not isinstance(step.runner, Tool):
+                    variables.update(fields_of(result))
+            if len(stage) > 1:
+                output = {step.key: variables.get(step.key) for step in stage}
+        return output
+
+    async def _side_by_side(
+        self,
+        plan: Plan,
+        stage: tuple[Step, ...],
+        variables: Mapping[str, Any],
+        flow: Flow,
+        rank: float,
+    ) -> list[Any]:
+        going = len(stage)
+        flow.branches += going - 1
+
+        def ended(_: object) -> None:
+            nonlocal going
+            going -= 1
+            if going:  # the last one's branch is the flow's own again
+                self._places.pause(flow)
+
+        tasks = []
+        for step in stage:
+            branch = self._attempt_step(plan, step, variables, flow, rank)
+            tasks.append(self._loop.create_task(branch))
+            tasks[-1].add_done_callback(ended)
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._places.reclaim(flow)
+
+    async def _attempt_step(
+        self, plan: Plan, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
+    ) -> Any:
+        """A step's output, or `_Skipped` where the chain goes on without it."""
+        seen = variables
+        try:
+            if step.inputs:
+                aliases = {name: look_up(path, variables) for name, path in step.inputs.items()}
+                seen = {**variables, **aliases}
+            if step in plan.subplans:
+                output = await self._follow(plan.subplans[step], seen, flow, rank)
+            else:
+                output = await self._execute(step, seen, flow, rank)
+        except FlowpoolError as error:
+            self._note(flow, step, seen, None, error)
+            if plan.on_step_error == "raise" or isinstance(error, BudgetSpent):
+                error.add_note(f"in the step {step.runner.name!r} ({step.key})")
+                raise
+            return _Skipped(error)
+        self._note(flow, step, seen, output, None)
+        return output
+
+    async def _execute(
+        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
+    ) -> Any:
+        try:
+            definition = self._identities.get(step)
+            if definition is not None:
+                call = fingerprint.of_call(step, definition, variables)
+                if call is not None:
+                    return await self._recall_or_make(step, call, variables, flow, rank)
+            return await self._make(step, variables, flow, rank)
+        except FlowpoolError:
+            raise
+        except Exception as error:  # a value's own code, while a prompt or arguments are made of it
+            raise StepFailed(step.runner.name, error) from error
+
+    async def _make(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
+        if isinstance(step.runner, Skill):
+            return await self._calls.ask(step, variables, flow, rank)
+        return await self._uses.use(step, variables, flow, rank)
+
+    async def _recall_or_make(
+        self, step: Step, call: bytes, variables: Mapping[str, Any], flow: Flow, rank: float
+    ) -> Any:
+        """The output that this call had before, for this item or, with `dedupe`, for any; else a new one."""
+        place, log = self._plan.places[step], flow.log
+        if log is not None and (known := log.recall(place, call)) is not MISSING:
+            return restored(step.runner, known)
+        make = partial(self._make, step, variables, flow, rank)
+        if self._dedupe is not None:
+            look_up = partial(self._look_up, step, call)
+            output = await self._dedupe.once(call, flow, look_up, make)
+        else:
+            output = await make()
+        if log is not None:
+            with suppress(CantEncode):  # the step is run again when the item is
+                log.remember(place, call, encoded(step.runner, output))
+        return output
+
+    def _look_up(self, step: Step, call: bytes) -> Any:
+        known = MISSING if self._answers is None else self._answers(call)
+        return known if known is MISSING else restored(step.runner, known)
+
+    def _note(
+        self,
+        flow: Flow,
+        step: Step,
+        seen: Mapping[str, Any],
+        output: Any,
+        error: Exception | None,
+    ) -> None:
+        if flow.history is None:
+            return
+        entry = {
+            "step": len(flow.history),
+            "kind": _kind(step.runner),
+            "name": step.runner.name,
+            "input": dict(seen),
+            "output": output,
+            "output_key": step.key,
+            "options": step.options,
+        }
+        flow.history.append(entry | ({"error": str(error)} if error else {}))
+
+
+def _kind(runner: Skill | Chain | Tool) -> str:
+    if isinstance(runner, Tool):
+        return "tool"
+    return "skill" if isinstance(runner, Skill) else "chain"
+
+
+class _Skipped:
+    """What stands in place of an output when a chain goes on after a failed step."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
