@@ -49,6 +49,7 @@ class Tree:
         self.root = root
         self.package = root.name
         self.modules: dict[str, Module] = {}
+        self._imports: dict[str, tuple[str, ...]] = {}
         for path in sorted(root.rglob("*.py")):
             parts = path.relative_to(root).with_suffix("").parts
             parts = parts[:-1] if parts[-1] == "__init__" else parts
@@ -65,11 +66,16 @@ class Tree:
         inner = name.removeprefix(f"{self.package}.")
         return inner if inner != name and inner in self.modules else None
 
-    def imports(self, module: Module) -> Iterator[str]:
+    def imports(self, module: Module) -> tuple[str, ...]:
         """What a file imports anywhere in it, except for type checkers, as absolute names.
 
         A module is named as the module, a name out of one as the module that holds it.
         """
+        if module.name not in self._imports:
+            self._imports[module.name] = tuple(self._read_imports(module))
+        return self._imports[module.name]
+
+    def _read_imports(self, module: Module) -> Iterator[str]:
         for node in without_type_checking(module.syntax):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
