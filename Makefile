@@ -17,6 +17,10 @@ check: .venv/installed-dev
 house: .venv/installed-dev  # how hard it is to find the way in; ends with an error where it slid back
 	$(BIN)/python -m tools.house --check
 
+# Small mistakes in the policies, each against the policy's own tests: MODULES="calls/retry" SAMPLE=0 for all of one.
+mutate: .venv/installed-dev
+	$(BIN)/python -m tools.mutate $(MODULES) --sample $(or $(SAMPLE),20)
+
 docs: .venv/installed-dev  # into build/site
 	$(BIN)/python docs/make_site.py
 
