@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from bench.rates.case import Case
-from bench.rates.lab import Outcome, play
+from bench.rates.exact.case import Case
+from bench.rates.exact.lab import Outcome, play
 
 WIDTH, HEIGHT, GAP, COLUMNS = 300, 120, 44, 4
 TOP = 1.6  # times the limit: what the panels show at most

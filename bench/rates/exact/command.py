@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from bench.rates.cases import CASES
-from bench.rates.figure import draw
-from bench.rates.table import print_table, run_table
+from bench.rates.exact.cases import CASES
+from bench.rates.exact.figure import draw
+from bench.rates.exact.table import print_table, run_table
 
 
 def main(*words: str) -> None:

@@ -10,9 +10,9 @@ from statistics import fmean
 
 from msgspec import Struct
 
-from bench.rates.case import Case
-from bench.rates.cases import CASES
-from bench.rates.lab import Outcome, play
+from bench.rates.exact.case import Case
+from bench.rates.exact.cases import CASES
+from bench.rates.exact.lab import Outcome, play
 
 WINDOWS = (1, 10, 100, 1_000)
 BATCH = 10  # seeds that a process plays at a time
