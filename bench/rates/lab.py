@@ -71,7 +71,7 @@ class _Item:
         self.call = call
         self.cost = Cost(call.input, call.most)
         self.attempt = 0
-        self.faults = faults
+        self.faults = list(faults) if faults else None
         self.sent_at = 0.0
 
 

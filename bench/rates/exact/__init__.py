@@ -1,1 +1,1 @@
-"""How near a pool with nothing configured comes to each kind of limit: the table of cases, in virtual time."""
+"""Buckets and headers, exactly: how near a pool with nothing configured comes to each kind of limit."""

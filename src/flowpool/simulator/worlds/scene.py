@@ -77,8 +77,8 @@ class Scene:
         self.spec = " + ".join(specs)
 
     def _work(self, common: Draw) -> tuple[int, int]:
-        pace = min(part.pace for part in self.parts)
-        burst = min((part.burst for part in self.parts if part.pace < math.inf), default=0.0)
+        binding = min(self.parts, key=lambda part: part.pace)
+        pace, burst = binding.pace, binding.burst
         lasts = common.random.uniform(SHORT, LONG)
         # Where nothing binds, the work is what 100 at once do in some seconds.
         calls = burst + pace * lasts if pace < math.inf else 100.0 * lasts / self.service.mean / 4.0
@@ -143,6 +143,8 @@ def draw_scene(text: str, seed: int) -> Scene:
 
 
 def _sigma(common: Draw) -> float:
+    if "sigma" in common.given:
+        return common.number("sigma", 0.0, 0.0)
     return float(common.pick("sigma", "0", "0.3", "0.6"))
 
 
