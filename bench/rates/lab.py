@@ -33,10 +33,11 @@ Fault = Literal["500", "429", "drop", "hang", "json", "400"]
 
 
 class Outcome(Struct):
-    """What a run saw. seconds: until the last call was answered or given up, inf if it didn't end in time.
+    """What a run saw. seconds: until every call was answered, inf if that didn't happen in time.
 
-    refused: answers of 429, 503 or 529. errors: other attempts without an answer. lost: calls given up. own: calls
-    that failed by their own fault. moments: when each answer came. latency: the median over answers, seconds.
+    refused: answers of 429, 503 or 529. errors: other attempts without an answer. lost: how often a call was given
+    up; it then comes again after all others, as who runs a program again for what failed. own: calls that failed by
+    their own fault. moments: when each answer came. latency: the median over answers, seconds.
     """
 
     items: int
@@ -52,11 +53,6 @@ class Outcome(Struct):
     latency: float = 0.0
     moments: list[float] = []
     shares: list[int] = []
-
-    @property
-    def whole(self) -> float:
-        """Seconds for all items: with calls lost, as much longer as there were fewer answers."""
-        return self.seconds * self.items / max(1, self.done + self.own)
 
     @property
     def pace(self) -> float:
@@ -228,7 +224,8 @@ class Lab:
         item.attempt += 1
         if wait is None:
             self.outcome.lost += 1
-            self.left -= 1
+            item.attempt = 0
+            client.fresh.append(item)
         elif wait <= 0.0:
             client.retries.append(item)
         else:

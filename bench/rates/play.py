@@ -32,7 +32,7 @@ PLANTED: tuple[tuple[int, list[Fault]], ...] = (
 
 
 class Figures(Struct, frozen=True):
-    """One contender's run. time: seconds for all items, more where calls were lost; ratio: over the oracle's."""
+    """One contender's run. time: seconds for all items; ratio: over the oracle's."""
 
     time: float
     ratio: float
@@ -114,7 +114,7 @@ def _figures(
         return _share(scene, outcome)
     if row.measure == "after":
         return _after(scene, outcome, policies, who)
-    return _told(outcome, outcome.whole, outcome.whole / oracle)
+    return _told(outcome, outcome.seconds, outcome.seconds / oracle)
 
 
 def run(
@@ -159,7 +159,7 @@ def _after(scene: Scene, outcome: Outcome, policies: list[Policy], who: Contende
     for known in (None, memory):
         random = Random(f"calm {scene.seed}")
         outcome = run(calm, who.start(1, random, known), horizon=300.0)
-        times.append(outcome.whole)
+        times.append(outcome.seconds)
     return _told(outcome, times[1], times[1] / times[0])
 
 
