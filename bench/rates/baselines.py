@@ -12,8 +12,8 @@ from flowpool.values import Reading, Usage
 
 FLOWS = 100
 TRIES = 12
-# Seconds of backoff, at most so much after the first refusal and ever. With 8 s, as OpenAI's and Anthropic's clients
-# have it, the plain loop's times and refusals are those measured on real sockets; with 60 s it takes twice as long.
+# Seconds of backoff, at most so much after the first refusal and ever. With 8 s, as OpenAI's and Anthropic's
+# clients have it, the plain loop does as measured on real sockets; with 60 s it takes twice as long.
 FIRST, LONGEST = 0.5, 8.0
 OBEYS = 60.0  # seconds: a longer Retry-After isn't believed by those clients
 

@@ -33,9 +33,7 @@ class Bar(Struct, frozen=True):
         if self.seconds is not None:
             return f"{self.seconds:g} s"
         refused = f"{self.refused:.1%}" + (f" + {self.calls}" if self.calls else "")
-        return (
-            f"{self.median:.3g}/{self.worst:.3g}, {refused if self.refused or self.calls else 'none'}"
-        )
+        return f"{self.median:.3g}/{self.worst:.3g}, {refused if self.refused or self.calls else 'none'}"
 
 
 class Row(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from collections import deque
 from random import Random
 
 from flowpool.simulator.limits import LimitState
-from flowpool.simulator.worlds.values import Call
+from flowpool.simulator.worlds.values import Call, Voice
 
 BY_CHANCE = -1.0  # what `wait` says of a refusal that says nothing of the next call
 # Sums of floats: a bucket that is short by less holds enough.
@@ -23,6 +23,7 @@ class Gate:
 
     dimension = "requests"
     status = 429
+    voice: Voice = "api"
     # Backends that refuse by chance stand behind the gateways that count: they are asked last.
     last = False
 
@@ -112,6 +113,7 @@ class LimitReq(Bucket):
     at the rate, or at once with `nodelay`."""
 
     status = 503
+    voice = "nginx"
 
     def __init__(self, rate: float, burst: int, *, nodelay: bool) -> None:
         super().__init__(rate, burst + 1.0)

@@ -33,6 +33,12 @@ COMMON = ("latency", "sigma", "late", "retry", "headers", "style", "names", "ref
           "ceiling", "spread", "per_token")  # fmt: skip
 
 
+# What stands for a world of any kind, or two.
+ANY = "any"
+# Kinds that are a server: an address has one.
+SERVERS = ("queue", "haproxy", "slots", "halved", "batching")
+
+
 class Scene:
     """A world of settled parameters and the work for it.
 
@@ -44,7 +50,7 @@ class Scene:
     def __init__(self, text: str, seed: int) -> None:
         self.seed = seed
         random = Random(f"{text} {seed}")
-        pieces = parse(text)
+        pieces = parse(_anything(random) if text == ANY else text)
         for kind, _ in pieces:
             if kind not in KINDS:
                 raise InvalidInput(f"world {kind!r}: use one of {', '.join(KINDS)}")
@@ -134,10 +140,17 @@ class Scene:
         return words
 
 
+def _anything(random: Random) -> str:
+    """One kind, or two at once."""
+    kinds = random.sample([kind for kind in KINDS if kind != "calm"], random.choice((1, 2)))
+    servers = [kind for kind in kinds if kind in SERVERS]
+    return " + ".join(kinds[:1] if len(servers) == 2 else kinds)
+
+
 def draw_scene(text: str, seed: int) -> Scene:
     """The world and work that `text` describes, what it leaves open drawn by `seed`.
 
-    Raises `InvalidInput` where the text can't be read.
+    `any` is a world of any kind, or of two. Raises `InvalidInput` where the text can't be read.
     """
     return Scene(text, seed)
 

@@ -59,7 +59,8 @@ class Slots(Server):
         self.slots = slots
         self.patience = patience
         self.halved_at = halved_at
-        self.useful = slots
+        # With calls in the queue no slot idles while a refused call comes back; who must not wait has none there.
+        self.useful = 2 * slots if patience == math.inf else slots
         self.free = [0.0] * slots  # a heap: when each slot is free again
 
     def begin(self, now: float, call: Call, in_flight: int) -> float:

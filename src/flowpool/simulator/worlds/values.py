@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from flowpool.simulator.limits import LimitState
 
+Voice = Literal["api", "nginx", "haproxy"]
 Style = Literal["openai", "anthropic", "mistral", "none"]
 
 
@@ -31,7 +32,7 @@ class Refused(Struct, frozen=True, gc=False):
 
     retry_after: seconds that the answer asks to wait, None if it doesn't say. dimension: the limit that it
     names, None if it names none. wait: seconds until the call would pass in truth, inf when a call has to end
-    first, -1 when it was chance; a client never sees it.
+    first, -1 when it was chance; a client never sees it. voice: who writes the answer, the API or a proxy.
     """
 
     status: int
@@ -40,6 +41,7 @@ class Refused(Struct, frozen=True, gc=False):
     dimension: str | None = None
     headers: tuple[LimitState, ...] = ()
     wait: float = 0.0
+    voice: Voice = "api"
 
 
 Offered = Admitted | Refused

@@ -71,6 +71,7 @@ class World:
             (gate.dimension or None) if replies.names else None,
             replies.headers(now, self.gates, refused=True),
             wait,
+            gate.voice,
         )
 
     def _leave(self, now: float, call: Call) -> Refused:
@@ -78,4 +79,4 @@ class World:
         self.refused += 1
         for gate in self.gates:
             gate.ended(now, call)
-        return Refused(503, self.server.gave_up_after(), wait=math.inf)
+        return Refused(503, self.server.gave_up_after(), wait=math.inf, voice="haproxy")
