@@ -1,6 +1,7 @@
 """`python -m bench [NAME ...]`: runs the benches and prints the table that stands in the README.
 
-`python -m bench rates [--quick | --seeds 200] [--figure FILE.svg]` plays every kind of limit in virtual time first.
+`python -m bench rates [--seeds 200] [--half tune|held] [--only WORDS] [--figure FILE.svg]` plays every kind of
+world in virtual time first, and `python -m bench rates exact` buckets and headers; see `--help` of both.
 """
 
 from __future__ import annotations
@@ -202,7 +203,8 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
 
 def main(*names: str) -> None:
     if names[:1] == ("rates",):
-        rates_table(*names[1:])
+        if not rates_table(*names[1:]):
+            return
         names = ("rates",)
     unknown = set(names) - BENCHES.keys()
     if unknown:

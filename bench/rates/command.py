@@ -18,12 +18,13 @@ from bench.rates.table import print_bars, print_table
 FIRST_SEED = {"tune": 0, "held": 1_000_000}
 
 
-def main(*words: str) -> None:
+def main(*words: str) -> bool:
+    """Prints the table; returns whether it was a whole one, which the cases on real sockets belong to."""
     if words[:1] == ("exact",):
         from bench.rates.exact.command import main as exact
 
         exact(*words[1:])
-        return
+        return "--only" not in words
     options = _parser().parse_args(words)
     rows = _rows(options)
     names = _contenders(options.policy)
@@ -45,6 +46,7 @@ def main(*words: str) -> None:
         from bench.rates.figure import draw
 
         options.figure.write_text(draw(every, names))
+    return not (options.only or options.world)
 
 
 def _rows(options: argparse.Namespace) -> list[cases.Row]:

@@ -78,8 +78,10 @@ GROUPS: dict[str, tuple[Bar, tuple[str, ...]]] = {
 
 
 def rows(half: Half) -> tuple[Row, ...]:
-    """The named cases, and this half of the family."""
-    return (*_named(), *_kinds(half), *_pairs(half), *_sayings(half), *_after(half))
+    """The named cases, and this half of the family; the rows of a group together."""
+    every = (*_named(), *_kinds(half), *_pairs(half), *_sayings(half), *_after(half))
+    groups = list(dict.fromkeys(row.group for row in every))
+    return tuple(sorted(every, key=lambda row: groups.index(row.group)))
 
 
 def _named() -> Iterator[Row]:

@@ -137,6 +137,7 @@ class SlidingWindow(Gate):
         self.counts_refusals = counts_refusals
         # The last `most` calls are all that matters: the oldest of them has to be `seconds` ago.
         self.times: deque[float] = deque(maxlen=most)
+        self.counted: deque[float] = deque()  # what headers count: those inside the window
 
     def wait(self, now: float, call: Call) -> float:
         times = self.times
@@ -146,23 +147,24 @@ class SlidingWindow(Gate):
 
     def take(self, now: float, call: Call) -> float:
         self.times.append(now)
+        self.counted.append(now)
         return 0.0
 
     def refused(self, now: float, call: Call) -> None:
         if self.counts_refusals:
             self.times.append(now)
+            self.counted.append(now)
 
     def twin(self) -> Gate:
         """An oracle asks when it may, and is never counted for asking."""
         return SlidingWindow(self.most, self.seconds)
 
     def state(self, now: float) -> LimitState:
-        start = now - self.seconds
-        inside = sum(1 for moment in self.times if moment > start)
-        last = self.times[-1] if self.times else start
-        return LimitState(
-            "requests", self.most, self.most - inside, max(0.0, last + self.seconds - now)
-        )
+        counted, start = self.counted, now - self.seconds
+        while counted and counted[0] <= start:
+            counted.popleft()
+        reset = counted[-1] - start if counted else 0.0
+        return LimitState("requests", self.most, max(0, self.most - len(counted)), reset)
 
 
 class ClockWindow(Gate):

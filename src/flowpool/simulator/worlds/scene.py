@@ -24,8 +24,8 @@ from flowpool.simulator.worlds.values import Call
 from flowpool.simulator.worlds.world import World
 
 # Seconds that the work lasts for an oracle where the number of items isn't given.
-SHORT, LONG = 15.0, 40.0
-FEWEST, MOST = 150, 2500
+SHORT, LONG = 15.0, 35.0
+FEWEST, MOST = 150, 1500
 # Fixed windows of which a batching server's oracle takes the best.
 WINDOWS = (16, 32, 64, 96, 128, 192, 256, 512, 1000)
 # Parameters that belong to a whole world, whichever mechanism they are written behind.
