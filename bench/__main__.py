@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.rates.command import main as rates_table
+from bench.rates.sockets import sockets
 from bench.store import store
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
@@ -197,7 +198,19 @@ def _bounded(name: str, wall: float, bound: float, bar: float) -> Row:
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     bench.__name__: bench
-    for bench in (cpu_per_item, waves, wide, busy, stages, memory, data, store, rates, startup)
+    for bench in (
+        cpu_per_item,
+        waves,
+        wide,
+        busy,
+        stages,
+        memory,
+        data,
+        store,
+        rates,
+        sockets,
+        startup,
+    )
 }
 
 
@@ -205,7 +218,7 @@ def main(*names: str) -> None:
     if names[:1] == ("rates",):
         if not rates_table(*names[1:]):
             return
-        names = ("rates",)
+        names = ("rates", "sockets")
     unknown = set(names) - BENCHES.keys()
     if unknown:
         sys.exit(f"no bench {unknown.pop()!r}: there are {', '.join(BENCHES)}")

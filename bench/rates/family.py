@@ -13,125 +13,99 @@ from typing import Literal
 
 Half = Literal["tune", "held"]
 
+# For each kind its mechanisms, and for each of those ranges of parameters, which are divided between the halves.
 # fmt: off
-VARIANTS: dict[str, tuple[str, ...]] = {
+VARIANTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "bucket": (
-        "bucket by=requests depth=0.5..2",
-        "bucket by=requests depth=5..20",
-        "bucket by=requests rate=20..80 depth=1..10 sigma=0.3|0.6",
-        "bucket by=tokens depth=0.5..2",
-        "bucket by=tokens|input-tokens depth=5..20",
-        "bucket by=requests rate=2..8",
+        ("bucket by=requests depth=0.5..1", "bucket by=requests depth=1..2"),
+        ("bucket by=requests depth=5..10 rate=5..40", "bucket by=requests depth=10..20 rate=2..20"),
+        ("bucket by=requests rate=2..5 depth=1..5", "bucket by=requests rate=60..100 depth=1..5"),
+        ("bucket by=tokens depth=0.5..2", "bucket by=tokens|input-tokens depth=5..10"),
+        ("bucket by=tokens rate=4..12 depth=10..30 spread=10",
+         "bucket by=tokens rate=8..20 depth=3..10 spread=10"),
     ),
     "sliding": (
-        "sliding window=1..3 counts=admitted",
-        "sliding window=1..3 counts=all",
-        "sliding window=5..20 counts=admitted",
-        "sliding window=5..20 counts=all",
+        ("sliding window=1..2 counts=admitted", "sliding window=2..5 counts=admitted"),
+        ("sliding window=5..10 counts=admitted", "sliding window=10..20 counts=admitted"),
+        ("sliding window=1..4 counts=all", "sliding window=4..15 counts=all"),
     ),
     "clock": (
-        "clock window=1 by=requests",
-        "clock window=2 by=requests",
-        "clock window=3..15 by=requests",
-        "clock window=10 by=requests|tokens",
-        "clock window=60 by=requests",
-        "clock window=60 by=tokens most=300..1500",
+        ("clock window=1 by=requests most=5..30", "clock window=1 by=requests most=30..90"),
+        ("clock window=2 by=requests", "clock window=3..6 by=requests"),
+        ("clock window=10 by=requests", "clock window=12..20 by=requests"),
+        ("clock window=60 by=requests most=100..400", "clock window=60 by=requests most=400..1200"),
+        ("clock window=10 by=tokens", "clock window=60 by=tokens most=200..1200"),
     ),
     "cap": (
-        "cap most=2..8",
-        "cap most=9..30",
-        "cap most=31..120",
-        "cap most=5..50 sigma=0.6",
-        "cap most=5..50 latency=1..3 sigma=0.3",
-        "cap most=3..80 sigma=0 latency=0.1..0.3",
+        ("cap most=2..5", "cap most=6..10"),
+        ("cap most=10..24", "cap most=24..48"),
+        ("cap most=48..80", "cap most=80..120"),
+        ("cap most=5..20 latency=1..3 sigma=0.3", "cap most=20..50 latency=1..3 sigma=0.6"),
     ),
     "queue": (
-        "queue slots=2..8 queue=2..16",
-        "queue slots=9..32 queue=8..64",
-        "queue slots=8..64 queue=64..128",
-        "queue slots=2..16 queue=1..4 sigma=0.6",
+        ("queue slots=2..8 queue=2..16", "queue slots=9..32 queue=8..64"),
+        ("queue slots=8..24 queue=64..128", "queue slots=24..64 queue=64..128"),
+        ("queue slots=2..6 queue=1..4", "queue slots=6..24 queue=1..4 sigma=0.6"),
     ),
     "chance": (
-        "chance share=0.003..0.02 status=429",
-        "chance share=0.02..0.06 status=429",
-        "chance share=0.06..0.15 status=429",
-        "chance share=0.005..0.08 status=503",
-        "chance share=0.005..0.08 status=529 sigma=0.6",
-        "chance share=0.01..0.1 status=429 late=0.5",
+        ("chance share=0.003..0.01 status=429", "chance share=0.01..0.02 status=429"),
+        ("chance share=0.02..0.04 status=429", "chance share=0.04..0.07 status=429"),
+        ("chance share=0.07..0.1 status=429", "chance share=0.1..0.15 status=429"),
+        ("chance share=0.005..0.03 status=503", "chance share=0.03..0.1 status=503"),
+        ("chance share=0.005..0.03 status=529 sigma=0.6", "chance share=0.03..0.1 status=529"),
     ),
     "shared": (
-        "shared rate=5..20 memory=0.3..1",
-        "shared rate=20..100 memory=0.3..1",
-        "shared rate=10..60 memory=1..3",
-        "shared rate=10..60 sigma=0.6 late=0.5",
+        ("shared rate=5..12 memory=0.3..1", "shared rate=12..30 memory=0.3..1"),
+        ("shared rate=30..60 memory=0.3..1", "shared rate=60..100 memory=0.3..1"),
+        ("shared rate=10..30 memory=1..3", "shared rate=30..60 memory=1..3"),
     ),
     "soft": (
-        "soft power=30..60 rate=10..40",
-        "soft power=30..60 rate=40..100",
-        "soft power=15..30 rate=10..60",
-        "soft power=20..50 memory=1..3",
+        ("soft power=30..60 rate=10..30", "soft power=30..60 rate=30..100"),
+        ("soft power=15..30 rate=10..30", "soft power=15..30 rate=30..60"),
+        ("soft power=20..50 memory=1..2", "soft power=20..50 memory=2..3"),
     ),
     "gateway": (
-        "gateway keys=2..4 pick=random depth=2..10",
-        "gateway keys=5..10 pick=random rate=30..100 depth=4..20",
-        "gateway keys=2..4 pick=turn",
-        "gateway keys=5..10 pick=turn rate=30..100",
+        ("gateway keys=2 pick=random", "gateway keys=3..4 pick=random"),
+        ("gateway keys=5..7 pick=random rate=30..100 depth=4..20",
+         "gateway keys=8..10 pick=random rate=40..100 depth=4..20"),
+        ("gateway keys=2..4 pick=turn", "gateway keys=5..10 pick=turn rate=30..100"),
     ),
     "neighbours": (
-        "neighbours share=0.1..0.25 depth=0.5..2",
-        "neighbours share=0.25..0.5 depth=2..10",
-        "neighbours share=0.1..0.25 depth=2..10",
-        "neighbours share=0.25..0.5 depth=0.5..2",
+        ("neighbours share=0.1..0.25 depth=0.5..2", "neighbours share=0.1..0.25 depth=2..10"),
+        ("neighbours share=0.25..0.5 depth=2..10", "neighbours share=0.25..0.5 depth=0.5..2"),
     ),
     "wandering": (
-        "wandering path=walk",
-        "wandering path=walk depth=2..5 sigma=0.6",
-        "wandering path=down at=4..8",
-        "wandering path=down at=8..15",
-        "wandering path=up at=4..8",
-        "wandering path=up at=8..15",
-        "wandering path=wave period=40..80",
-        "wandering path=wave period=80..200",
+        ("wandering path=walk depth=0.5..2", "wandering path=walk depth=2..5"),
+        ("wandering path=down at=4..8", "wandering path=down at=8..15"),
+        ("wandering path=up at=4..8", "wandering path=up at=8..15"),
+        ("wandering path=wave period=40..80", "wandering path=wave period=80..200"),
     ),
     "wandering-cap": (
-        "wandering-cap path=walk",
-        "wandering-cap path=walk sigma=0.6",
-        "wandering-cap path=down",
-        "wandering-cap path=down latency=0.5..2",
-        "wandering-cap path=up",
-        "wandering-cap path=up latency=0.5..2",
-        "wandering-cap path=wave period=40..80",
-        "wandering-cap path=wave period=80..200",
+        ("wandering-cap path=walk most=4..20", "wandering-cap path=walk most=20..80"),
+        ("wandering-cap path=down at=4..8", "wandering-cap path=down at=8..15"),
+        ("wandering-cap path=up at=4..8", "wandering-cap path=up at=8..15"),
+        ("wandering-cap path=wave period=40..80", "wandering-cap path=wave period=80..200"),
     ),
     "nginx": (
-        "nginx nodelay=yes burst=1..8",
-        "nginx nodelay=yes burst=8..40",
-        "nginx nodelay=no burst=1..8",
-        "nginx nodelay=no burst=8..40",
+        ("nginx nodelay=yes burst=1..8", "nginx nodelay=yes burst=8..40"),
+        ("nginx nodelay=no burst=1..8", "nginx nodelay=no burst=8..40"),
+        ("nginx nodelay=yes refusal=429 rate=5..20", "nginx nodelay=yes refusal=429 rate=20..60"),
     ),
     "haproxy": (
-        "haproxy slots=2..8 patience=0.5..2",
-        "haproxy slots=8..32 patience=0.5..2",
-        "haproxy slots=2..8 patience=2..5",
-        "haproxy slots=8..32 patience=1..5 sigma=0.6",
+        ("haproxy slots=2..8 patience=0.5..2", "haproxy slots=8..32 patience=0.5..2"),
+        ("haproxy slots=2..8 patience=2..5", "haproxy slots=8..32 patience=2..5"),
     ),
     "slots": (
-        "slots slots=2..8",
-        "slots slots=8..32",
-        "slots slots=32..128",
-        "slots slots=4..64 sigma=0.6",
+        ("slots slots=2..8 sigma=0", "slots slots=8..20 sigma=0"),
+        ("slots slots=20..50 sigma=0.3", "slots slots=50..128 sigma=0.3"),
+        ("slots slots=4..16 sigma=0.6", "slots slots=16..64 sigma=0.6"),
     ),
     "halved": (
-        "halved slots=4..16",
-        "halved slots=16..64",
-        "halved slots=4..64 sigma=0.6",
-        "halved slots=8..32 latency=1..2",
+        ("halved slots=4..16", "halved slots=16..64"),
     ),
     "batching": (
-        "batching knee=8..32 power=1.5..3",
-        "batching knee=32..128 power=1.5..3",
-        "batching knee=8..32 power=3..6",
-        "batching knee=32..128 power=3..6",
+        ("batching knee=8..32 power=1.5..3", "batching knee=32..128 power=1.5..3"),
+        ("batching knee=8..32 power=3..6", "batching knee=32..128 power=3..6"),
     ),
 }
 # fmt: on
@@ -142,21 +116,34 @@ PAIRED = ("bucket", "clock", "sliding", "cap", "chance", "shared", "soft", "gate
 # Two of the same nature that would only be one of them, the narrower one.
 SAME = ({"cap", "wandering-cap"}, {"shared", "soft"}, {"gateway", "neighbours"})
 
-# Mechanisms that may tell a wait or a limit, and so may tell it wrongly.
+# Mechanisms that may be told of with any words, and those that count, so that headers can say how much is left.
 TELLING = ("bucket by=requests", "clock by=requests window=2..20", "sliding window=2..10", "cap",
            "chance", "shared", "gateway")  # fmt: skip
-SAYINGS: dict[str, tuple[str, ...]] = {
-    "Retry-After right": ("retry=right",),
-    "Retry-After always 1": ("retry=1",),
-    "Retry-After always 60": ("retry=60",),
-    "Retry-After in the far future": ("retry=far",),
-    "refused after half a second": ("late=0.5",),
-    "headers right": ("headers=right style=openai", "headers=right style=anthropic"),
-    "headers stale": ("headers=stale",),
-    "headers zero": ("headers=zero",),
-    "headers jumping": ("headers=jumping",),
-    "headers on refusals only: 60, 0, 1 s": ("headers=refusals", "headers=refusals retry=1"),
-    "headers of the day": ("headers=day",),
+COUNTING = ("bucket by=requests", "bucket by=tokens depth=2..10", "clock by=requests window=2..20",
+            "sliding window=2..10", "gateway")  # fmt: skip
+SAYINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Retry-After right": (COUNTING, ("retry=right",)),
+    "Retry-After always 1": (TELLING, ("retry=1",)),
+    "Retry-After always 60": (TELLING, ("retry=60",)),
+    "Retry-After in the far future": (TELLING, ("retry=far",)),
+    "refused after half a second": (TELLING, ("late=0.5",)),
+    "headers right": (
+        COUNTING,
+        (
+            "headers=right style=openai",
+            "headers=right style=anthropic",
+            "headers=right style=mistral",
+        ),
+    ),
+    "headers and Retry-After right": (COUNTING, ("headers=right retry=right style=openai",)),
+    "headers stale": (COUNTING, ("headers=stale", "headers=stale retry=right")),
+    "headers zero": (TELLING, ("headers=zero",)),
+    "headers jumping": (COUNTING, ("headers=jumping",)),
+    "headers on refusals only: 60, 0, 1 s": (
+        TELLING,
+        ("headers=refusals", "headers=refusals retry=1"),
+    ),
+    "headers of the day": (TELLING, ("headers=day",)),
 }
 
 
@@ -174,9 +161,12 @@ def _hash(text: str) -> bytes:
 
 
 def variants(kind: str, half: Half) -> tuple[str, ...]:
-    """The variants of a kind in one half."""
-    halves = half_of(VARIANTS[kind])
-    return tuple(spec for spec in VARIANTS[kind] if halves[spec] == half)
+    """The variants of a kind in one half: some of each mechanism."""
+    chosen: list[str] = []
+    for alternatives in VARIANTS[kind]:
+        halves = half_of(alternatives)
+        chosen += [spec for spec in alternatives if halves[spec] == half]
+    return tuple(chosen)
 
 
 def pairs(half: Half) -> tuple[tuple[str, str], ...]:
@@ -193,6 +183,7 @@ def pairs(half: Half) -> tuple[tuple[str, str], ...]:
 
 def sayings(name: str, half: Half) -> tuple[str, ...]:
     """The worlds that speak in one way, in one half."""
-    every = [f"{world} {words}" for world in TELLING for words in SAYINGS[name]]
+    worlds, said = SAYINGS[name]
+    every = [f"{world} {words}" for world in worlds for words in said]
     halves = half_of(every)
     return tuple(spec for spec in every if halves[spec] == half)

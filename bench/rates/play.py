@@ -65,13 +65,16 @@ class Eager(PlainLoop):
 
 
 def contender(name: str) -> Contender:
-    """A contender by name; raises `ImportError` where the limiter's adapter isn't there."""
+    """A contender by name: a baseline, or the class `Name` of `bench.rates.name_policy`.
+
+    Raises `ImportError` where there is no such module.
+    """
     if name == "plain":
         return Plain()
     if name == "aimd":
         return Aimd()
     module = import_module(f"bench.rates.{name}_policy")
-    found: Contender = module.CONTENDER
+    found: Contender = getattr(module, name.title())()
     return found
 
 

@@ -94,6 +94,8 @@ def _named() -> Iterator[Row]:
     for share in (0.01, 0.03, 0.1):
         yield _one("chance", f"{share:.0%} of 600 calls of 0.2 s",
                    f"chance share={share} status=429 latency=0.2 sigma=0 items=600", CHANCE)  # fmt: skip
+    yield _one("chance", "10 %, and a header of 60 a minute on refusals alone, 480 calls",
+               "chance share=0.1 status=429 latency=0.2 sigma=0 items=480 headers=refusals", CHANCE)  # fmt: skip
     for most, items in ((4, 200), (20, 600), (100, 2000)):
         for sigma, words in (("0", "of 0.2 s"), ("0.6", "lognormal")):
             yield _one("cap in flight", f"{most}, {items:,} calls {words}",
