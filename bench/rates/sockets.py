@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from bench.common import SERVER_CPU, Row, child
@@ -75,7 +77,7 @@ def _faults(flows: int) -> Row:
     )
 
 
-def _server(**world: object) -> SimServer:
+def _server(**world: Any) -> SimServer:
     return SimServer("free", cpu=SERVER_CPU, answer_chars=200, **world)
 
 
