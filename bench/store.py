@@ -164,16 +164,16 @@ def fill(url: str, count: int, path: str, folder: str) -> dict[str, float]:
 
 
 def resume(url: str, count: int, path: str, folder: str) -> dict[str, float]:
-    import flowpool.transport
+    import flowpool.http.transport
 
     sent: list[tuple[float, float]] = []
-    send = flowpool.transport.HttpTransport.send
+    send = flowpool.http.transport.HttpTransport.send
 
     async def watched(self: Any, request: Any, timeouts: Any) -> Any:
         sent.append((time.perf_counter(), time.process_time()))
         return await send(self, request, timeouts)
 
-    flowpool.transport.HttpTransport.send = watched  # type: ignore[method-assign]
+    flowpool.http.transport.HttpTransport.send = watched  # type: ignore[method-assign]
     began, cpu = time.perf_counter(), time.process_time()
     done = _run_file(url, count, path)
     assert (done, len(sent)) == (count, 1), (done, len(sent))

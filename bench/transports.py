@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import httptools
 import uvloop
 
-from flowpool.transport import HttpTransport
+from flowpool.http.transport import HttpTransport
 from flowpool.values import HttpRequest, Timeouts
 
 AT_ONCE = 64

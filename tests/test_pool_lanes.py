@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from flowpool import Chain, Limits, Model, Pool, Skill
-from flowpool.engine.lane_view import Bound
+from flowpool.limits.lane_view import Bound
 from flowpool.pool import BOUNDS, Snapshot
 from flowpool.simulator import PROFILES, Fixed, Lognormal
 

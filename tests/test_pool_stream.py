@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from flowpool import Pool, Status
-from flowpool.engine.stream import BACKLOG
 from flowpool.errors import InvalidInput, NotFinished, ServerError
 from flowpool.pool import CANCELLED, DONE, FAILED
+from flowpool.run.sink import BACKLOG
 from flowpool.simulator import Fixed, Lognormal
 
 

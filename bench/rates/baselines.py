@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 
 from bench.rates.policy import Cost, Policy, Refusal
-from flowpool.values import Reading, Usage
+from flowpool.values import LimitReading, Usage
 
 FLOWS = 100
 TRIES = 12
@@ -37,7 +37,7 @@ class PlainLoop:
         return None
 
     def answered(
-        self, token: object, now: float, usage: Usage, readings: tuple[Reading, ...]
+        self, token: object, now: float, usage: Usage, readings: tuple[LimitReading, ...]
     ) -> None:
         self.busy -= 1
 
@@ -74,7 +74,7 @@ class AimdWindow:
         return None
 
     def answered(
-        self, token: object, now: float, usage: Usage, readings: tuple[Reading, ...]
+        self, token: object, now: float, usage: Usage, readings: tuple[LimitReading, ...]
     ) -> None:
         self.busy -= 1
         self.clean += 1

@@ -19,7 +19,7 @@ from bench.rates.policy import Cost, Policy, Refusal
 from flowpool.simulator.limits import LimitState
 from flowpool.simulator.worlds.values import Admitted, Call, Refused
 from flowpool.simulator.worlds.world import World
-from flowpool.values import Reading, Usage
+from flowpool.values import LimitReading, Usage
 
 TRANSIT = 0.002  # seconds to the provider, on average and exponentially spread
 TIMER = 0.001  # seconds: a program's timers have no finer steps
@@ -247,7 +247,7 @@ def _seen(refused: Refused, style: str) -> Refusal:
     return Refusal("limit", refused.status, refused.retry_after, dimension, readings)
 
 
-def _readings(states: tuple[LimitState, ...], style: str) -> tuple[Reading, ...]:
+def _readings(states: tuple[LimitState, ...], style: str) -> tuple[LimitReading, ...]:
     """Limit headers as the adapters of the wire hand them on; a limit that isn't above 0 is none."""
     if not states:
         return ()
@@ -260,7 +260,7 @@ def _readings(states: tuple[LimitState, ...], style: str) -> tuple[Reading, ...]
             coarse, told = True, float(math.ceil(reset))
             remaining = remaining if name == "requests" else round(remaining, -3)
         if style == "mistral":
-            readings.append(Reading(name, limit, remaining))
+            readings.append(LimitReading(name, limit, remaining))
         else:
-            readings.append(Reading(name, limit, remaining, told, coarse))
+            readings.append(LimitReading(name, limit, remaining, told, coarse))
     return tuple(readings)

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from flowpool.values import Reading, Usage
+from flowpool.values import LimitReading, Usage
 
 
 class Cost(Struct, frozen=True, gc=False):
@@ -32,7 +32,7 @@ class Refusal(Struct, frozen=True, gc=False):
     status: int | None
     retry_after: float | None = None
     dimension: str | None = None
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[LimitReading, ...] = ()
 
 
 class Policy(Protocol):
@@ -51,7 +51,7 @@ class Policy(Protocol):
         ...
 
     def answered(
-        self, token: object, now: float, usage: Usage, readings: tuple[Reading, ...]
+        self, token: object, now: float, usage: Usage, readings: tuple[LimitReading, ...]
     ) -> None:
         """The call that went with `token` is answered."""
         ...

@@ -135,9 +135,9 @@ class Chain(Runner):
     def save(self, path: str | Path) -> None:
         """Writes the chain as YAML; keys are never written. Raises `InvalidInput` for a step without a name
         that a file could hold (a lambda, a local function)."""
-        from flowpool import definition
+        from flowpool.pipeline import build
 
-        definition.write(self, Path(path))
+        build.write(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path, api_key: str | None = None, *, trusted: bool = False) -> Chain:
@@ -145,9 +145,9 @@ class Chain(Runner):
 
         A step that names a Python function outside flowpool is only imported with `trusted=True`.
         """
-        from flowpool import definition
+        from flowpool.pipeline import build
 
-        runner = definition.read(Path(path), api_key=api_key, trusted=trusted)
+        runner = build.read(Path(path), api_key=api_key, trusted=trusted)
         return runner if isinstance(runner, cls) else cls([runner])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowpool import Pool, read
-from flowpool.data.where import condition
+from flowpool.data.filter import condition
 from flowpool.errors import InvalidInput
 
 ROW = {"stars": "5", "n": 3, "lang": "de", "none": None, "share": 0.5, "tags": ["a"]}

@@ -19,11 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowpool import Chain, Pool, Record, Results, Status, Usage, read
-from flowpool.data.appending import PackedSink
+from flowpool.data.append import PackedSink
+from flowpool.data.cells import as_text
 from flowpool.data.compression import open_to_read
 from flowpool.data.layout import Layout
 from flowpool.data.parquet import ParquetWriter
-from flowpool.data.plain import as_text
 from flowpool.data.writers import open_writer
 from flowpool.errors import BadRequest, InvalidInput
 

@@ -24,8 +24,8 @@ import pytest
 from ruamel.yaml import YAML
 from tests.docs.pages import NOT_RUN, PAGES, PROJECT, Block, blocks_of, name_of, setups_of
 
-from flowpool import definition
 from flowpool.demo.jobs import write_pages
+from flowpool.pipeline import build
 from flowpool.simulator import SimServer
 
 ROWS = "text\nThe first text is short.\nThe second one is too.\n"
@@ -176,7 +176,7 @@ def check_yaml(text: str) -> None:
     if "steps" in value or {"model", "prompt"} <= value.keys():
         path = Path("block.yaml")
         path.write_text(text, encoding="utf-8")
-        definition.read(path, trusted=True)
+        build.read(path, trusted=True)
 
 
 def test_few_blocks_are_not_run_and_each_says_why() -> None:

@@ -1,6 +1,6 @@
 """Every other provider through the any-llm package: the real one, against a provider on loopback.
 
-tests/test_any_llm.py runs these claims in the environment that has the package.
+tests/integrations/test_any_llm_transport.py runs these claims in the environment that has the package.
 """
 
 from __future__ import annotations

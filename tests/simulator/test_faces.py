@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from flowpool.errors import CallError
+from flowpool.http.transport import HttpTransport
 from flowpool.simulator import SimServer, SimTransport, run_virtual
-from flowpool.transport import HttpTransport
 from flowpool.values import (
     Call,
     Endpoint,

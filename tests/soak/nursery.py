@@ -116,7 +116,12 @@ def say(**words: Any) -> None:
 
 def _serve(line: socket.socket) -> None:
     """In the nursery: forks a child for each order until the line is closed."""
-    for name in ("tests.soak.work", "flowpool.net.pool", "flowpool.data.frames", "ruamel.yaml"):
+    for name in (
+        "tests.soak.work",
+        "flowpool.http.connections",
+        "flowpool.data.frames",
+        "ruamel.yaml",
+    ):
         import_module(name)
     while True:
         head, fds, _, _ = socket.recv_fds(line, 1 << 16, 1)

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from tests.conftest import Simulation
 
 from flowpool import Chain, Pool, Skill
+from flowpool.data.cells import encoded
 from flowpool.data.layout import Layout
-from flowpool.data.plain import encoded
-from flowpool.definition import describe, read
 from flowpool.errors import InvalidInput
+from flowpool.pipeline.build import describe, read
 from flowpool.structured import fields_of, plain
 from flowpool.template import as_text
 

@@ -13,7 +13,7 @@ from tests.structured.test_answer import READ
 from flowpool.providers import resolve
 from flowpool.structured import answer_of
 from flowpool.values import Call, HttpResponse, Reply
-from flowpool.wire import WIRES, dialects
+from flowpool.wire import WIRES, schema_dialects
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -58,14 +58,14 @@ SCHEMAS = [wanted.schema for wanted in FORMATS if wanted is not None and wanted.
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=str)
 def test_openais_client_has_nothing_to_change_in_our_schemas(schema) -> None:
-    strict, is_strict = dialects.for_openai(schema)
+    strict, is_strict = schema_dialects.for_openai(schema)
     if is_strict:
         assert to_strict(deepcopy(strict), path=(), root=strict) == strict
 
 
 def test_most_schemas_are_enforced() -> None:
-    strict = [schema for schema in SCHEMAS if dialects.for_openai(schema)[1]]
-    fit = [schema for schema in SCHEMAS if dialects.for_anthropic(schema) is not None]
+    strict = [schema for schema in SCHEMAS if schema_dialects.for_openai(schema)[1]]
+    fit = [schema for schema in SCHEMAS if schema_dialects.for_anthropic(schema) is not None]
     assert len(SCHEMAS) - len(strict) == 1  # of dict[str, int]
     assert len(SCHEMAS) - len(fit) == 4  # and those that refer to themselves
 

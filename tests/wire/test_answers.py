@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flowpool.errors import CallError
 from flowpool.values import HttpResponse, Reply
 from flowpool.wire import WIRES
-from flowpool.wire.faults import MESSAGE_CAP, retry_after
+from flowpool.wire.error_body import MESSAGE_CAP, retry_after
 
 NAMES = st.sampled_from(
     [

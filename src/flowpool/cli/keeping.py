@@ -8,10 +8,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from flowpool.engine.keeper import fingerprint_of
-from flowpool.engine.plan import Plan
+from flowpool.checkpoint.checkpoint import fingerprint_of
 from flowpool.errors import InvalidInput
-from flowpool.pipeline import Pipeline
+from flowpool.pipeline.spec import Pipeline
+from flowpool.plan import Plan
 from flowpool.store.lock import holder_of
 from flowpool.store.reading import Reader
 from flowpool.values import Status

@@ -15,7 +15,7 @@ def schema() -> int:
     """
     import json
 
-    from flowpool.pipeline_schema import pipeline_schema
+    from flowpool.pipeline.json_schema import pipeline_schema
 
     click.echo(json.dumps(pipeline_schema(), indent=2))
     return 0

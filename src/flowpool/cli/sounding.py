@@ -11,20 +11,21 @@ from math import inf
 import msgspec
 from msgspec import Struct
 
-from flowpool import any_llm, prices
-from flowpool.engine.bucket import Cost
-from flowpool.engine.limiter import Learned, Limiter
-from flowpool.errors import CallError, Signal
+from flowpool import prices
+from flowpool.errors import CallError, Verdict
+from flowpool.http.transport import shared
+from flowpool.integrations import any_llm_transport
+from flowpool.limits.demand import Demand
+from flowpool.limits.limiter import Learned, Limiter
+from flowpool.limits.sharing import open_sharing
 from flowpool.model import Model, check_times
-from flowpool.sharing import open_sharing
-from flowpool.transport import shared
 from flowpool.values import (
     NO_USAGE,
     Call,
     Endpoint,
     HttpRequest,
+    LimitReading,
     Message,
-    Reading,
     Text,
     Timeouts,
     Transport,
@@ -47,7 +48,7 @@ class Sounding(Struct):
     asked: int = 0
     seconds: list[float] = []
     usage: Usage = NO_USAGE
-    readings: dict[str, Reading] = {}
+    readings: dict[str, LimitReading] = {}
     limits: dict[str, float] = {}  # learned, a minute
     failure: CallError | None = None
 
@@ -65,7 +66,7 @@ def sound(name: str, provider: str | None, base_url: str | None, calls: int, tim
     if (
         found.failure is not None
         and not found.seconds
-        and found.failure.signal is not Signal.THROTTLE
+        and found.failure.verdict is not Verdict.THROTTLE
     ):
         raise found.failure
     print("\n".join(_report(model, found)))
@@ -78,7 +79,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> 
     wire, limiter, found = WIRES[endpoint.wire], Limiter(), Sounding()
     now = asyncio.get_running_loop().time
     timeouts = Timeouts(min(10.0, timeout), timeout, timeout)
-    transport: Transport = any_llm.shared() if endpoint.wire == "any-llm" else shared()
+    transport: Transport = any_llm_transport.shared() if endpoint.wire == "any-llm" else shared()
     for _ in range(calls):
         if found.asked:
             await asyncio.sleep(BETWEEN)
@@ -100,7 +101,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> 
         usage = result.usage  # of an answer that was cut off too: nobody reads it
         found.usage += usage
         found.seconds.append(now() - sent.at)
-        used = Cost(usage.input_tokens, usage.output_tokens)
+        used = Demand(usage.input_tokens, usage.output_tokens)
         limiter.answered(sent, now(), readings, used)
     found.limits = limiter.limits()
     return found
@@ -182,7 +183,7 @@ def _table(found: Sounding) -> list[str]:
     ]
 
 
-def _a_minute(reading: Reading, learned: float) -> str:
+def _a_minute(reading: LimitReading, learned: float) -> str:
     """What the limiter makes of the headers, unless what was taken refills at quite another rate."""
     taken = reading.limit - reading.remaining
     found = [learned] if learned < inf else []

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flowpool.chain import DEFAULT_KEY
+from flowpool.checkpoint.checkpoint import pick_run
 from flowpool.cli.report import say
 from flowpool.data.layout import OUTPUT
 from flowpool.data.rows import Rows, read_again
 from flowpool.data.writers import WriteOptions, open_writer
 from flowpool.encoding import decode
-from flowpool.engine.keeper import pick_run
 from flowpool.errors import InvalidInput
 from flowpool.results import Record
 from flowpool.store.reading import Reader

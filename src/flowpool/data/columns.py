@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flowpool.data.plain import as_text, typed
+from flowpool.data.cells import as_text, typed
 
 _log = logging.getLogger("flowpool.data")
 _WHOLE = {"_attempts", "_input_tokens", "_output_tokens", "_index"}

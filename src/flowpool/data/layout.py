@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from flowpool.data.plain import typed
+from flowpool.data.cells import typed
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:

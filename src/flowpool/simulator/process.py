@@ -154,11 +154,11 @@ async def _serve(
     child: bool,
 ) -> None:
     from flowpool.simulator.pages import read_pages
-    from flowpool.simulator.provider import Provider
+    from flowpool.simulator.provider import SimulatedProvider
     from flowpool.simulator.server import serve
 
     pages = read_pages(pages_dir) if pages_dir is not None else None
-    provider = Provider(profile, seed)
+    provider = SimulatedProvider(profile, seed)
     server = await serve(provider, host, port, pages, page_latency=page_latency)
     over = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ from flowpool.errors import InvalidInput
 from flowpool.simulator import model
 from flowpool.simulator.directives import NOTHING, Directive, find_directive
 from flowpool.simulator.ledger import Ledger, digest_of
-from flowpool.simulator.limits import Limiter, LimitState, Refusal
+from flowpool.simulator.limits import LimitState, ProviderLimits, Refusal
 from flowpool.simulator.played_world import PlayedWorld, message_of, page_of
 from flowpool.simulator.profile import PROFILES, Profile
 from flowpool.simulator.spoiled import spoiled
@@ -56,7 +56,7 @@ class SimRequest(Struct, frozen=True):
     key: str = "none"
 
 
-class Answer(Struct, frozen=True):
+class ServedAnswer(Struct, frozen=True):
     """The model's answer and the tokens it is billed for."""
 
     text: str
@@ -77,7 +77,7 @@ class Failure(Struct, frozen=True):
     page: str = ""
 
 
-class Plan(Struct, eq=False):
+class ReplyPlan(Struct, eq=False):
     """What becomes of one request. `due` is when its first byte leaves, inf while that isn't known:
     it waits for a slot, or will never be answered. The body takes `spread` seconds more. `call`: what a
     world admitted and is told of when it is over.
@@ -87,7 +87,7 @@ class Plan(Struct, eq=False):
     request: SimRequest
     digest: str
     received: float
-    outcome: Answer | Failure
+    outcome: ServedAnswer | Failure
     connection: Connection = "open"
     shape: Shape = "whole"
     service: float = 0.0
@@ -109,10 +109,10 @@ def tokens_of(text: str) -> int:
     return -(-len(text) // 4)
 
 
-class Provider:
+class SimulatedProvider:
     """A provider's state: limits, slots, queue, faults and ledger.
 
-    `receive` takes a request and returns its `Plan`. Whoever plays the plan must end it: by
+    `receive` takes a request and returns its `ReplyPlan`. Whoever plays the plan must end it: by
     `finished` when it was played to its end, by `abandoned` when the client went away before. Both
     return the plans that got a slot by it and have their `due` now. All times are seconds on the
     caller's clock.
@@ -137,11 +137,11 @@ class Provider:
             self.profile = self.profile.replace(headers=self.played.style)
         self.ledger = Ledger()
         self._random = Random(self.seed)
-        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._limiters: dict[tuple[str, str], ProviderLimits] = {}
         self._opened: float | None = None
         self._tickets = 0
-        self._open: dict[int, Plan] = {}
-        self._queue: OrderedDict[int, Plan] = OrderedDict()
+        self._open: dict[int, ReplyPlan] = {}
+        self._queue: OrderedDict[int, ReplyPlan] = OrderedDict()
         self._busy = 0
         self._played: dict[str, int] = {}
 
@@ -161,7 +161,7 @@ class Provider:
         """Calls that wait for a slot."""
         return len(self._queue)
 
-    def receive(self, now: float, request: SimRequest) -> Plan:
+    def receive(self, now: float, request: SimRequest) -> ReplyPlan:
         """Decides what becomes of a request that arrives `now`."""
         if self._opened is None:
             self._opened = now
@@ -182,18 +182,18 @@ class Provider:
             self._queue[plan.ticket] = plan
         return plan
 
-    def finished(self, now: float, ticket: int) -> list[Plan]:
+    def finished(self, now: float, ticket: int) -> list[ReplyPlan]:
         """The plan was played to its end; returns the plans that start now."""
         plan = self._open.pop(ticket, None)
         if plan is None:
             return []
-        if isinstance(plan.outcome, Answer) and plan.connection != "reset":
+        if isinstance(plan.outcome, ServedAnswer) and plan.connection != "reset":
             self._charge(now, plan, plan.outcome)
         self.ledger.closed(now, _outcome_name(plan))
         self._tell_world(now, plan)
         return self._release(now, plan)
 
-    def abandoned(self, now: float, ticket: int) -> list[Plan]:
+    def abandoned(self, now: float, ticket: int) -> list[ReplyPlan]:
         """The client went away before the end; returns the plans that start now."""
         plan = self._open.pop(ticket, None)
         if plan is None:
@@ -204,7 +204,9 @@ class Provider:
         self._tell_world(now, plan)
         return self._release(now, plan)
 
-    def _decide(self, now: float, request: SimRequest, digest: str, limiter: Limiter) -> Plan:
+    def _decide(
+        self, now: float, request: SimRequest, digest: str, limiter: ProviderLimits
+    ) -> ReplyPlan:
         profile = self.profile
         if self._is_out(now):
             return self._faulty(now, request, digest, profile.outage, NOTHING)
@@ -227,12 +229,12 @@ class Provider:
             fault = "503"
         return self._faulty(now, request, digest, fault, directive)
 
-    def _limiter(self, now: float, request: SimRequest) -> Limiter:
+    def _limiter(self, now: float, request: SimRequest) -> ProviderLimits:
         """The limits that this request's key has for its model."""
         owner = request.key, request.model
         limiter = self._limiters.get(owner)
         if limiter is None:
-            limiter = self._limiters[owner] = Limiter(self.profile, now)
+            limiter = self._limiters[owner] = ProviderLimits(self.profile, now)
         return limiter
 
     def _is_out(self, now: float) -> bool:
@@ -262,14 +264,14 @@ class Provider:
 
     def _faulty(
         self, now: float, request: SimRequest, digest: str, fault: str, directive: Directive
-    ) -> Plan:
+    ) -> ReplyPlan:
         """The plan for a request that is admitted, and shows `fault` unless that is empty."""
         if fault:
             self.ledger.faults[fault] += 1
         if fault == "quota" or fault.isdecimal():
             return self._failed(now, request, digest, self._error(fault, directive))
         answer = self._answer(request, directive, fault)
-        plan = Plan(self._tickets, request, digest, now, answer)
+        plan = ReplyPlan(self._tickets, request, digest, now, answer)
         plan.service = self.profile.latency.sample(self._random, answer.output_tokens)
         if directive.latency is not None:
             plan.service = directive.latency
@@ -289,7 +291,7 @@ class Provider:
         digest: str,
         directive: Directive,
         played: PlayedWorld,
-    ) -> Plan:
+    ) -> ReplyPlan:
         """The plan for a request whose fate a world decides."""
         answer = self._answer(request, directive, "")
         offered, call = played.offer(
@@ -301,20 +303,20 @@ class Provider:
             dimension = offered.dimension or ""
             failure = Failure(offered.status, message_of(offered), kind, dimension, offered.retry_after,
                               page_of(offered))  # fmt: skip
-            plan = Plan(self._tickets, request, digest, now, failure)
+            plan = ReplyPlan(self._tickets, request, digest, now, failure)
             plan.service = offered.after / played.speed
         else:
-            plan = Plan(self._tickets, request, digest, now, answer, call=call)
+            plan = ReplyPlan(self._tickets, request, digest, now, answer, call=call)
             plan.service = offered.latency / played.speed
         plan.limits = offered.headers
         return plan
 
-    def _tell_world(self, now: float, plan: Plan) -> None:
+    def _tell_world(self, now: float, plan: ReplyPlan) -> None:
         if self.played is not None and plan.call is not None:
             self.played.ended(now, plan.call)
 
-    def _failed(self, now: float, request: SimRequest, digest: str, failure: Failure) -> Plan:
-        plan = Plan(self._tickets, request, digest, now, failure)
+    def _failed(self, now: float, request: SimRequest, digest: str, failure: Failure) -> ReplyPlan:
+        plan = ReplyPlan(self._tickets, request, digest, now, failure)
         plan.service = self.profile.error_latency
         return plan
 
@@ -338,7 +340,7 @@ class Provider:
             wait = float(math.ceil(refusal.wait))
         return Failure(429, message, "rate", refusal.dimension, wait)
 
-    def _answer(self, request: SimRequest, directive: Directive, fault: str) -> Answer:
+    def _answer(self, request: SimRequest, directive: Directive, fault: str) -> ServedAnswer:
         finish: Finish = _FINISHES.get(fault, "stop")
         plays = directive.plays(request.model, request.answers)
         if directive.say is not None and plays:
@@ -359,25 +361,25 @@ class Provider:
             text = text[: max(1, len(text) // 2)]
         elif request.max_tokens is not None and tokens_of(text) > request.max_tokens:
             text, finish = text[: request.max_tokens * 4], "length"
-        return Answer(text, finish, tokens_of(request.text), tokens_of(text))
+        return ServedAnswer(text, finish, tokens_of(request.text), tokens_of(text))
 
-    def _start(self, now: float, plan: Plan) -> None:
+    def _start(self, now: float, plan: ReplyPlan) -> None:
         self._busy += 1
         plan.holds_slot = True
         plan.started = now
-        if isinstance(plan.outcome, Answer):
+        if isinstance(plan.outcome, ServedAnswer):
             answer = plan.outcome
             self.ledger.work(plan.request.model, answer.input_tokens, answer.output_tokens)
         plan.due = math.inf if plan.connection == "stall" else now + plan.service
 
-    def _charge(self, now: float, plan: Plan, answer: Answer) -> None:
+    def _charge(self, now: float, plan: ReplyPlan, answer: ServedAnswer) -> None:
         self._limiter(now, plan.request).produced(now, answer.output_tokens)
         if plan.connection == "cut":
             self.ledger.cut += 1
         elif plan.shape == "whole":
             self.ledger.answer(now, plan.digest, answer.input_tokens, answer.output_tokens)
 
-    def _release(self, now: float, plan: Plan) -> list[Plan]:
+    def _release(self, now: float, plan: ReplyPlan) -> list[ReplyPlan]:
         if not plan.holds_slot:
             return []
         self._busy -= 1
@@ -391,7 +393,7 @@ class Provider:
         return started
 
 
-def _outcome_name(plan: Plan) -> str:
+def _outcome_name(plan: ReplyPlan) -> str:
     if plan.connection in ("reset", "cut"):
         return plan.connection
     return str(plan.outcome.status) if isinstance(plan.outcome, Failure) else "200"

@@ -333,7 +333,7 @@ def as_tool(obj: Any) -> Tool:
     """The tool that `obj` is or can be.
 
     Takes a `Tool` or its class, a plain or async function, a `functools.partial`, a callable object, or
-    another framework's object (`flowpool.foreign`). Raises `InvalidInput` for anything else.
+    another framework's object (`flowpool.integrations`). Raises `InvalidInput` for anything else.
 
         as_tool(str.title).run(**as_tool(str.title).bind({"self": "ada"}))  # 'Ada'
     """
@@ -344,9 +344,9 @@ def as_tool(obj: Any) -> Tool:
     if isinstance(obj, functools.partial) and isinstance(obj.func, Tool) and not obj.args:
         return obj.func.with_options(**obj.keywords)
     if not inspect.isroutine(obj) and not inspect.isclass(obj):
-        from flowpool import foreign  # whose tools are made of this module's
+        from flowpool import integrations
 
-        if (made := foreign.wrap(obj)) is not None:
+        if (made := integrations.wrap(obj)) is not None:
             return made
     if callable(obj):
         return FunctionTool(obj)

@@ -23,14 +23,14 @@ from flowpool.errors import (
     Overloaded,
     RateLimited,
     ServerError,
-    Signal,
     TransportError,
+    Verdict,
 )
+from flowpool.http.transport import HttpTransport
 from flowpool.per_loop import PerLoop
 from flowpool.tools.addresses import is_public
 from flowpool.tools.base import tool
 from flowpool.tools.decoding import decode, is_text, title_of
-from flowpool.transport import HttpTransport
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -223,7 +223,7 @@ def _raise_plain(error: TransportError, url: str, max_bytes: int) -> NoReturn:
 
 def _quiet(error: CallError) -> CallError:
     """The error as one host's own: it says nothing of the other hosts that share the lane."""
-    error.signal = Signal.NONE
+    error.verdict = Verdict.NONE
     return error
 
 

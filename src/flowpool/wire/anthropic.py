@@ -26,8 +26,8 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import dialects, formats, replies, requests
-from flowpool.wire.failures import embedded, failure
+from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.classify import embedded, failure
 
 DEFAULT_MAX_TOKENS = 4096  # the API demands a number
 _VERSION = ("anthropic-version", "2023-06-01")
@@ -62,8 +62,8 @@ _TOOLS = frozenset({"tool_use", "pause_turn"})
 
 @lru_cache(maxsize=1024)
 def _target(endpoint: Endpoint) -> tuple[str, Headers]:
-    url = requests.join(requests.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
-    return url, requests.headers_for(endpoint, _VERSION)
+    url = request_parts.join(request_parts.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
+    return url, request_parts.headers_for(endpoint, _VERSION)
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -78,17 +78,17 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
         "messages": [_message(message) for message in call.messages if message.role != "system"],
     }
     if not body["messages"]:
-        requests.need_user_message(call)
+        request_parts.need_user_message(call)
     if call.options:
-        requests.add_options(body, call, _NAMES)
+        request_parts.add_options(body, call, _NAMES)
         body.pop("seed", None)
         if "stop_sequences" in body:
-            body["stop_sequences"] = requests.as_list(body["stop_sequences"])
+            body["stop_sequences"] = request_parts.as_list(body["stop_sequences"])
     instruction = _add_format(body, call.model, call.output) if call.output is not None else ""
-    system = requests.system_parts(call, instruction)
+    system = request_parts.system_parts(call, instruction)
     if system:
         body.setdefault("system", _texts(system))
-    return HttpRequest("POST", url, headers, requests.encode(body, call))
+    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
 
 
 def _texts(texts: list[str]) -> str | list[dict[str, str]]:
@@ -117,25 +117,29 @@ def _part(part: Part) -> dict[str, Any]:
     if part.media_type == "application/pdf" or part.media_type.startswith("text/"):
         block = {"type": "document", "source": _source(part)}
         return block | {"title": part.name} if part.name else block
-    raise requests.unsupported(part, "anthropic", "use an image, a PDF or text")
+    raise request_parts.unsupported(part, "anthropic", "use an image, a PDF or text")
 
 
 def _source(media: Media) -> dict[str, str]:
     if media.url:
         return {"type": "url", "url": media.url}
     if media.media_type.startswith("text/"):
-        return {"type": "text", "media_type": "text/plain", "data": requests.inline_text(media)}
+        return {
+            "type": "text",
+            "media_type": "text/plain",
+            "data": request_parts.inline_text(media),
+        }
     return {"type": "base64", "media_type": media.media_type, "data": media.data}
 
 
 def _add_format(body: dict[str, Any], model: str, output: OutputFormat) -> str:
     """Asks for the output's format; returns what has to be said in words, or nothing."""
-    schema = formats.schema_of(output)
+    schema = json_in_words.schema_of(output)
     if schema is None or output.form == "words":
-        return formats.in_words(schema)
-    fitted = None if model.startswith(_TOOL_ONLY) else dialects.for_anthropic(schema)
+        return json_in_words.in_words(schema)
+    fitted = None if model.startswith(_TOOL_ONLY) else schema_dialects.for_anthropic(schema)
     if fitted is None:
-        whole = rebuilt(schema, dialects.closed)
+        whole = rebuilt(schema, schema_dialects.closed)
         answer = {"name": _ANSWER_TOOL, "description": "Gives the answer.", "input_schema": whole}
         body["tools"] = [*body.get("tools", ()), answer]
         body["tool_choice"] = {"type": "tool", "name": _ANSWER_TOOL}
@@ -156,24 +160,24 @@ class _Block(Struct):
     input: Raw = Raw(b"")
 
 
-class _Usage(Struct):
+class _MessagesUsage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
 
 
-class _Answer(Struct):
+class _MessagesAnswer(Struct):
     content: list[_Block] | None = None
     stop_reason: str | None = None
-    usage: _Usage | None = None
+    usage: _MessagesUsage | None = None
     model: str | None = None
     id: str | None = None
     error: Any = None
 
 
-_decoder = json.Decoder(_Answer, strict=False)
-_NO_USAGE = _Usage()
+_decoder = json.Decoder(_MessagesAnswer, strict=False)
+_NO_USAGE = _MessagesUsage()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -215,7 +219,7 @@ def _given_answer(blocks: list[_Block]) -> str:
     return ""
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _MessagesUsage) -> Usage:
     written = usage.cache_creation_input_tokens or 0
     read = usage.cache_read_input_tokens or 0
     sent = (usage.input_tokens or 0) + written + read

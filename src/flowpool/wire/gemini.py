@@ -25,8 +25,8 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import dialects, formats, replies, requests
-from flowpool.wire.failures import embedded, failure
+from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.classify import embedded, failure
 
 _VERSION = "/v1beta"
 _CONFIG = {
@@ -62,9 +62,9 @@ _STOPPED: dict[str, tuple[type[CallError], str]] = {
 @lru_cache(maxsize=1024)
 def _target(endpoint: Endpoint, model: str) -> tuple[str, Headers]:
     path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
-    base_url = requests.unversioned(endpoint.base_url, _VERSION)
-    url = requests.join(base_url, f"{_VERSION}/{requests.quoted(path)}:generateContent")
-    return url, requests.headers_for(endpoint)
+    base_url = request_parts.unversioned(endpoint.base_url, _VERSION)
+    url = request_parts.join(base_url, f"{_VERSION}/{request_parts.quoted(path)}:generateContent")
+    return url, request_parts.headers_for(endpoint)
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -77,17 +77,17 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
         "contents": [_message(message) for message in call.messages if message.role != "system"],
     }
     if not body["contents"]:
-        requests.need_user_message(call)
+        request_parts.need_user_message(call)
     config: dict[str, Any] = {}
     if call.options:
         _add_options(body, config, call)
     instruction = _add_format(config, call.output) if call.output is not None else ""
     if config:
         body["generationConfig"] = {**config, **body.get("generationConfig", {})}
-    system = requests.system_parts(call, instruction)
+    system = request_parts.system_parts(call, instruction)
     if system:
         body.setdefault("systemInstruction", {"parts": [{"text": text} for text in system]})
-    return HttpRequest("POST", url, headers, requests.encode(body, call))
+    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
 
 
 def _add_options(body: dict[str, Any], config: dict[str, Any], call: Call) -> None:
@@ -95,7 +95,7 @@ def _add_options(body: dict[str, Any], config: dict[str, Any], call: Call) -> No
         if value is None:
             continue
         if name in _CONFIG:
-            config[_CONFIG[name]] = requests.as_list(value) if name == "stop" else value
+            config[_CONFIG[name]] = request_parts.as_list(value) if name == "stop" else value
         else:
             body[name] = value
 
@@ -119,12 +119,12 @@ def _media(media: Media) -> dict[str, Any]:
 
 def _add_format(config: dict[str, Any], output: OutputFormat) -> str:
     """Asks for the output's format; returns what has to be said in words, or nothing."""
-    schema = formats.schema_of(output)
+    schema = json_in_words.schema_of(output)
     if output.form == "words":
-        return formats.in_words(schema)
+        return json_in_words.in_words(schema)
     config["responseMimeType"] = "application/json"
     if schema is not None:
-        config["responseJsonSchema"] = dialects.for_gemini(schema)
+        config["responseJsonSchema"] = schema_dialects.for_gemini(schema)
     return ""
 
 
@@ -137,12 +137,12 @@ class _Piece(Struct):
     functionCall: Any = None  # noqa: N815
 
 
-class _Content(Struct):
+class _GeminiContent(Struct):
     parts: list[_Piece] | None = None
 
 
 class _Candidate(Struct, rename="camel"):
-    content: _Content | None = None
+    content: _GeminiContent | None = None
     finish_reason: str | None = None
     finish_message: str | None = None
 
@@ -151,7 +151,7 @@ class _Feedback(Struct, rename="camel"):
     block_reason: str | None = None
 
 
-class _Usage(Struct, rename="camel"):
+class _GeminiUsage(Struct, rename="camel"):
     prompt_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
@@ -159,17 +159,17 @@ class _Usage(Struct, rename="camel"):
     thoughts_token_count: int | None = None
 
 
-class _Answer(Struct, rename="camel"):
+class _GeminiAnswer(Struct, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
-    usage_metadata: _Usage | None = None
+    usage_metadata: _GeminiUsage | None = None
     model_version: str | None = None
     response_id: str | None = None
     error: Any = None
 
 
-_decoder = json.Decoder(_Answer, strict=False)
-_NO_USAGE = _Usage()
+_decoder = json.Decoder(_GeminiAnswer, strict=False)
+_NO_USAGE = _GeminiUsage()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -202,7 +202,7 @@ def _said(pieces: list[_Piece]) -> str:
     return "".join(piece.text or "" for piece in pieces if not piece.thought)
 
 
-def _without_candidates(answer: _Answer, usage: Usage, response: HttpResponse) -> CallError:
+def _without_candidates(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> CallError:
     if answer.prompt_feedback is not None and answer.prompt_feedback.block_reason:
         why = f"the provider blocked the prompt: {answer.prompt_feedback.block_reason}"
         return replies.failed(Blocked, why, response, usage)
@@ -211,7 +211,7 @@ def _without_candidates(answer: _Answer, usage: Usage, response: HttpResponse) -
     return replies.failed(EmptyReply, "the answer has no candidates", response, usage)
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _GeminiUsage) -> Usage:
     thought = usage.thoughts_token_count or 0
     return Usage(
         (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0),

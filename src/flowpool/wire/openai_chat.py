@@ -27,8 +27,8 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import dialects, formats, replies, requests
-from flowpool.wire.failures import embedded, failure
+from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.classify import embedded, failure
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 _TOOLS = frozenset({"tool_calls", "function_call"})
@@ -54,10 +54,10 @@ class _Target(Struct, frozen=True):
 
 @lru_cache(maxsize=1024)
 def _target(endpoint: Endpoint) -> _Target:
-    row = requests.row_of(endpoint)
+    row = request_parts.row_of(endpoint)
     return _Target(
-        requests.join(endpoint.base_url, "/chat/completions"),
-        requests.headers_for(endpoint),
+        request_parts.join(endpoint.base_url, "/chat/completions"),
+        request_parts.headers_for(endpoint),
         {"max_tokens": row.max_tokens_name},
         row,
     )
@@ -71,10 +71,10 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
         "messages": [_message(message, target.row) for message in call.messages],
     }
     if call.options:
-        requests.add_options(body, call, target.names)
+        request_parts.add_options(body, call, target.names)
     if call.output is not None:
         _add_format(body, call, call.output, target.row)
-    return HttpRequest("POST", target.url, target.headers, requests.encode(body, call))
+    return HttpRequest("POST", target.url, target.headers, request_parts.encode(body, call))
 
 
 def _message(message: Message, row: Provider) -> dict[str, Any]:
@@ -93,40 +93,40 @@ def _part(part: Part, row: Provider) -> dict[str, Any]:
         return {"type": "text", "text": part.text}
     kind = part.media_type
     if kind.startswith("image/"):
-        url = part.url or requests.data_url(part)
+        url = part.url or request_parts.data_url(part)
         return {"type": "image_url", "image_url": {"url": url}}
     if kind == "application/pdf":
         return _document(part, row)
     if kind in _AUDIO and part.data:
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": _AUDIO[kind]}}
     if kind.startswith("text/") and part.data:
-        return {"type": "text", "text": requests.inline_text(part)}
-    raise requests.unsupported(part, "openai-chat", "use an image, a PDF, wav or mp3, or text")
+        return {"type": "text", "text": request_parts.inline_text(part)}
+    raise request_parts.unsupported(part, "openai-chat", "use an image, a PDF, wav or mp3, or text")
 
 
 def _document(media: Media, row: Provider) -> dict[str, Any]:
     if row.documents == "document_url":
-        return {"type": "document_url", "document_url": media.url or requests.data_url(media)}
+        return {"type": "document_url", "document_url": media.url or request_parts.data_url(media)}
     if media.url and row.documents != "file_url":
         fix = 'pass its base64 data, or use provider="openai-responses"'
-        raise requests.unsupported(media, "openai-chat", fix)
-    data = media.url or requests.data_url(media)
+        raise request_parts.unsupported(media, "openai-chat", fix)
+    data = media.url or request_parts.data_url(media)
     name = media.name or "document.pdf"
     return {"type": "file", "file": {"filename": name, "file_data": data}}
 
 
 def _add_format(body: dict[str, Any], call: Call, output: OutputFormat, row: Provider) -> None:
-    schema = formats.schema_of(output)
+    schema = json_in_words.schema_of(output)
     native = output.form == "native"
     if schema is not None and native and row.json_mode != "object":
-        fitted, strict = dialects.for_openai(schema)
+        fitted, strict = schema_dialects.for_openai(schema)
         wanted = {"name": output.name, "schema": fitted, "strict": strict}
         body["response_format"] = {"type": "json_schema", "json_schema": wanted}
         return
     if native and row.json_mode != "schema-only":
         body["response_format"] = {"type": "json_object"}
-    if schema is not None or not formats.says_json(call):
-        body["messages"].insert(0, {"role": "system", "content": formats.in_words(schema)})
+    if schema is not None or not json_in_words.says_json(call):
+        body["messages"].insert(0, {"role": "system", "content": json_in_words.in_words(schema)})
 
 
 # Answers.
@@ -148,21 +148,21 @@ class _Choice(Struct):
     error: Any = None
 
 
-class _InputDetails(Struct):
+class _ChatInputDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
-class _OutputDetails(Struct):
+class _ChatOutputDetails(Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _ChatUsage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
+    prompt_tokens_details: _ChatInputDetails | None = None
+    completion_tokens_details: _ChatOutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
     cached_tokens: int | None = None  # Moonshot
     reasoning_tokens: int | None = None  # Perplexity
@@ -170,7 +170,7 @@ class _Usage(Struct):
 
 class _Completion(Struct):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: _ChatUsage | None = None
     model: str | None = None
     id: str | None = None
     error: Any = None
@@ -178,7 +178,7 @@ class _Completion(Struct):
 
 _decoder = json.Decoder(_Completion, strict=False)
 _NOTHING_SAID = _Said()
-_NO_USAGE = _Usage()
+_NO_USAGE = _ChatUsage()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -226,7 +226,7 @@ def _stopped(
     return None
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _ChatUsage) -> Usage:
     sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
     cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
     written = 0

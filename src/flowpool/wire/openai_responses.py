@@ -25,8 +25,8 @@ from flowpool.values import (
     Text,
     Usage,
 )
-from flowpool.wire import dialects, formats, replies, requests
-from flowpool.wire.failures import embedded, failure
+from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.classify import embedded, failure
 
 _NAMES = {"max_tokens": "max_output_tokens"}
 _INCOMPLETE: dict[str, tuple[type[CallError], str]] = {
@@ -41,8 +41,8 @@ _INCOMPLETE: dict[str, tuple[type[CallError], str]] = {
 
 @lru_cache(maxsize=1024)
 def _target(endpoint: Endpoint) -> tuple[str, Headers]:
-    url = requests.join(endpoint.base_url, "/responses")
-    return url, requests.headers_for(endpoint)
+    url = request_parts.join(endpoint.base_url, "/responses")
+    return url, request_parts.headers_for(endpoint)
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -56,13 +56,13 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
         "input": [_message(message) for message in call.messages],
     }
     if call.options:
-        requests.add_options(body, call, _NAMES)
+        request_parts.add_options(body, call, _NAMES)
         body.pop("seed", None)
         if "stop" in body:
             raise InvalidInput('openai-responses has no stop: remove it, or use provider="openai".')
     if call.output is not None:
         _add_format(body, call, call.output)
-    return HttpRequest("POST", url, headers, requests.encode(body, call))
+    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -87,33 +87,33 @@ def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "input_text", "text": part.text}
     if part.media_type.startswith("image/"):
-        url = part.url or requests.data_url(part)
+        url = part.url or request_parts.data_url(part)
         return {"type": "input_image", "image_url": url, "detail": "auto"}
     if part.media_type == "application/pdf":
         return _document(part)
     if part.media_type.startswith("text/") and part.data:
-        return {"type": "input_text", "text": requests.inline_text(part)}
-    raise requests.unsupported(part, "openai-responses", "use an image, a PDF or text")
+        return {"type": "input_text", "text": request_parts.inline_text(part)}
+    raise request_parts.unsupported(part, "openai-responses", "use an image, a PDF or text")
 
 
 def _document(media: Media) -> dict[str, Any]:
     if media.url:
         return {"type": "input_file", "file_url": media.url}
     name = media.name or "document.pdf"
-    return {"type": "input_file", "filename": name, "file_data": requests.data_url(media)}
+    return {"type": "input_file", "filename": name, "file_data": request_parts.data_url(media)}
 
 
 def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
-    schema = formats.schema_of(output)
+    schema = json_in_words.schema_of(output)
     wanted: dict[str, Any] = {"type": "json_object"}
     if output.form == "words":
-        body["input"].insert(0, {"role": "system", "content": formats.in_words(schema)})
+        body["input"].insert(0, {"role": "system", "content": json_in_words.in_words(schema)})
         return
     if schema is not None:
-        fitted, strict = dialects.for_openai(schema)
+        fitted, strict = schema_dialects.for_openai(schema)
         wanted = {"type": "json_schema", "name": output.name, "schema": fitted, "strict": strict}
-    elif not formats.says_json(call):
-        body["input"].insert(0, {"role": "system", "content": formats.PLAIN_JSON})
+    elif not json_in_words.says_json(call):
+        body["input"].insert(0, {"role": "system", "content": json_in_words.PLAIN_JSON})
     given = body.get("text")
     body["text"] = {**given, "format": wanted} if isinstance(given, dict) else {"format": wanted}
 
@@ -121,7 +121,7 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
 # Answers.
 
 
-class _Content(Struct):
+class _ResponsesContent(Struct):
     type: str = ""
     text: str | None = None
     refusal: str | None = None
@@ -129,43 +129,43 @@ class _Content(Struct):
 
 class _Item(Struct):
     type: str = ""
-    content: list[_Content] | None = None
+    content: list[_ResponsesContent] | None = None
 
 
 class _Why(Struct):
     reason: str | None = None
 
 
-class _InputDetails(Struct):
+class _ResponsesInputDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
-class _OutputDetails(Struct):
+class _ResponsesOutputDetails(Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _ResponsesUsage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
+    input_tokens_details: _ResponsesInputDetails | None = None
+    output_tokens_details: _ResponsesOutputDetails | None = None
 
 
 class _Response(Struct):
     status: str | None = None
     output: list[_Item] | None = None
     incomplete_details: _Why | None = None
-    usage: _Usage | None = None
+    usage: _ResponsesUsage | None = None
     model: str | None = None
     id: str | None = None
     error: Any = None
 
 
 _decoder = json.Decoder(_Response, strict=False)
-_NO_USAGE = _Usage()
-_NO_INPUT_DETAILS = _InputDetails()
-_NO_OUTPUT_DETAILS = _OutputDetails()
+_NO_USAGE = _ResponsesUsage()
+_NO_INPUT_DETAILS = _ResponsesInputDetails()
+_NO_OUTPUT_DETAILS = _ResponsesOutputDetails()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -213,7 +213,7 @@ def _unfinished(answer: _Response, text: str, usage: Usage, response: HttpRespon
     return replies.failed(InvalidReply, why, response, usage, text)
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _ResponsesUsage) -> Usage:
     sent = usage.input_tokens_details or _NO_INPUT_DETAILS
     made = usage.output_tokens_details or _NO_OUTPUT_DETAILS
     return Usage(

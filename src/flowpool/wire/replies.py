@@ -12,7 +12,7 @@ import msgspec
 
 from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply
 from flowpool.values import NO_USAGE, HttpResponse, Reply, Usage
-from flowpool.wire.faults import one_line, request_id, words_of
+from flowpool.wire.error_body import one_line, request_id, words_of
 
 T = TypeVar("T")
 

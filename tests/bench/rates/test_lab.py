@@ -13,7 +13,7 @@ from bench.rates.lab import TIMEOUT, Lab
 from bench.rates.policy import Cost, Refusal
 
 from flowpool.simulator.worlds import draw_scene
-from flowpool.values import Reading, Usage
+from flowpool.values import LimitReading, Usage
 
 FIXED = "latency=0.2 sigma=0"
 
@@ -27,7 +27,7 @@ class Recorder:
         self.busy = 0
         self.sent: list[tuple[float, int, Cost]] = []
         self.usages: list[Usage] = []
-        self.readings: list[tuple[Reading, ...]] = []
+        self.readings: list[tuple[LimitReading, ...]] = []
         self.refusals: list[tuple[float, Refusal, int]] = []
 
     def try_send(self, now: float, cost: Cost, attempt: int) -> object | None:

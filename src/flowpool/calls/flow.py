@@ -1,0 +1,75 @@
+"""One item's way through the runner, and the calls that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from flowpool.chain import Step
+from flowpool.results import CallCost
+from flowpool.values import NO_USAGE, Attempt, Prices, Usage
+
+
+class Log(Protocol):
+    """Where a flow's steps and attempts are written down, and what it has of them from before."""
+
+    def recall(self, step: str, call: bytes) -> Any:
+        """The output that this call had before, or `MISSING`."""
+
+    def remember(self, step: str, call: bytes, output: bytes) -> None:
+        """The step was answered; its output as JSON."""
+
+    def attempted(self, attempt: Attempt) -> None:
+        """A request ended, one way or the other."""
+
+
+MISSING: Any = object()
+
+
+class Flow:
+    """What one item's way through the runner has cost so far, and the slot that it holds."""
+
+    __slots__ = (
+        *("attempts", "bills", "branches", "history", "holds_slot", "log", "model", "usage"),
+    )
+
+    def __init__(self) -> None:
+        self.branches = 1
+        self.holds_slot = True
+        self.attempts = 0
+        self.usage = NO_USAGE
+        self.model = ""
+        self.bills: tuple[CallCost, ...] = ()
+        self.history: list[dict[str, Any]] | None = None
+        self.log: Log | None = None
+
+    def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
+        """A call to the model used this; `prices` are those that somebody told of it."""
+        if self.usage is NO_USAGE and prices is None:  # one call, which is what most items need
+            self.model, self.usage = model, usage
+            return
+        if not self.bills and self.usage is not NO_USAGE:
+            self.bills = (CallCost(self.model, self.usage),)
+        self.bills = (*self.bills, CallCost(model, usage, prices))
+        self.model, self.usage = model, self.usage + usage
+
+
+class Rank:
+    """What goes first where calls queue: the lower. A chain's later steps have ranks below 0."""
+
+    NEW = 0.0
+    BEGUN = -1e9  # a call of which an attempt was made: what was begun is finished first
+
+
+class StepCall:
+    """One step of one item, on its way: what is called, with what, for which flow, and how urgently."""
+
+    __slots__ = ("flow", "rank", "step", "variables")
+
+    def __init__(
+        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float = Rank.NEW
+    ) -> None:
+        self.step = step
+        self.variables = variables
+        self.flow = flow
+        self.rank = rank

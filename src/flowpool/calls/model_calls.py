@@ -1,0 +1,350 @@
+"""How a skill's call is made: through its model's lane, as many attempts as `decide` says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, assert_never
+
+from flowpool.calls.attachments import AttachmentReader
+from flowpool.calls.budget import NOTHING, Amount, Reservation
+from flowpool.calls.budget_queue import BudgetQueue
+from flowpool.calls.cost_bound import bound_of
+from flowpool.calls.decide import AskInWords, Attempts, GiveUp, Send, Wait, setting, worth_trying
+from flowpool.calls.flow import Rank, StepCall
+from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
+from flowpool.calls.route import (
+    Conversation,
+    ModelRoute,
+    Outcome,
+    RequestBuilder,
+    attempt_of,
+    without_key,
+)
+from flowpool.calls.worst_case import is_free
+from flowpool.chain import Step
+from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportError
+from flowpool.limits.lane import Admitted
+from flowpool.limits.lanes import CallLane, Lanes
+from flowpool.logs import in_short, log
+from flowpool.model import Model
+from flowpool.settings import Settings
+from flowpool.skill import Skill
+from flowpool.structured import TEXT
+from flowpool.values import NO_USAGE, Call, Endpoint, Message, Reply, Text, Timeouts, Transport
+from flowpool.wire import WIRES
+from flowpool.wire.json_in_words import refuses_format
+from flowpool.wire.limits import read_limits
+
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import CallSpan, Tracer
+
+DEFAULT_TIMEOUT = 600.0
+# Seconds for a connection: one that takes longer won't come, whatever time the answer may take.
+CONNECT_TIMEOUT = 10.0
+
+
+class ModelCalls:
+    """The models of a run's steps, and the calls made to them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lanes: Lanes,
+        waiter: RetryWaiter,
+        transport: Transport,
+        environ: Mapping[str, str],
+        budget: BudgetQueue | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._settings = settings
+        self._lanes = lanes
+        self._waiter = waiter
+        self._transport = transport
+        self._environ = environ
+        self._budget = budget
+        self._tracer = tracer
+        self._reply = self._attempts if tracer is None else self._traced
+        self._loop = asyncio.get_running_loop()
+        self._routes: dict[Step, tuple[tuple[ModelRoute, ...], ...]] = {}
+        self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
+        self._attachments = AttachmentReader()
+        self._with_files: set[Step] = set()
+
+    def prepare(self, step: Step, skill: Skill, step_path: str) -> None:
+        """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
+        if skill.attachments:
+            self._attachments.prepare(skill)
+            self._with_files.add(step)
+        self._routes[step] = tuple(
+            tuple(self._route(step, skill, model, step_path) for model in choice.models)
+            for choice in skill.choices
+        )
+
+    def close(self) -> None:
+        self._attachments.close()
+
+    async def ask(self, call: StepCall) -> Any:
+        """The output of a step that is a skill."""
+        skill = call.step.runner
+        assert isinstance(skill, Skill)
+        variables = call.variables
+        if skill.variables:
+            variables = {**skill.variables, **variables}
+        parts = [message.render(variables) for message in skill.messages]
+        if call.step not in self._with_files:
+            return await self._converse(call, skill, parts)
+        async with self._attachments.read(parts) as read:
+            return await self._converse(call, skill, read)
+
+    async def _converse(self, call: StepCall, skill: Skill, parts: Sequence[Any]) -> Any:
+        """The conversation up to the skill's output, `parts` being what each of its messages says."""
+        said: list[Message] = []
+        last = len(parts) - 1
+        for at, message in enumerate(skill.messages):
+            if message.parts is not None:
+                said.append(Message(message.role, parts[at]))
+            elif at < last:
+                text = await self._ask_models(call, Conversation(tuple(said), TEXT))
+                said.append(Message("assistant", (Text(text),)))
+        conversation = Conversation(tuple(said), skill.answer, skill.output_retries)
+        return await self._ask_models(call, conversation)
+
+    async def _ask_models(self, call: StepCall, conversation: Conversation) -> Any:
+        """The output by the first of the step's models that gives one."""
+        *first, last = self._routes[call.step]
+        for routes in first:
+            if worth_trying(routes, self._loop.time()):
+                try:
+                    return await self._until_it_fits(call, routes, conversation, has_fallback=True)
+                except CallError:
+                    pass  # the next model is there for this
+        return await self._until_it_fits(call, last, conversation, has_fallback=False)
+
+    async def _until_it_fits(
+        self,
+        call: StepCall,
+        routes: tuple[ModelRoute, ...],
+        conversation: Conversation,
+        *,
+        has_fallback: bool,
+    ) -> Any:
+        """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
+        for _ in range(conversation.retries):
+            reply = await self._reply(call, routes, conversation, has_fallback)
+            try:
+                return conversation.answer.read(reply.text)
+            except InvalidOutput as error:
+                conversation = conversation.after(reply, error)
+                call.rank = Rank.BEGUN
+        reply = await self._reply(call, routes, conversation, has_fallback)
+        return conversation.answer.read(reply.text)
+
+    async def _traced(
+        self,
+        call: StepCall,
+        routes: tuple[ModelRoute, ...],
+        conversation: Conversation,
+        has_fallback: bool,
+    ) -> Reply:
+        """A reply by one of the routes, with its span."""
+        assert self._tracer is not None
+        now = self._loop.time
+        is_json = conversation.answer.format is not None
+        span = self._tracer.call(routes[0].target, conversation.said, is_json, now())
+        try:
+            reply = await self._attempts(call, routes, conversation, has_fallback, span)
+        except BaseException as error:
+            span.failed(error, now())
+            raise
+        span.answered(reply, now())
+        return reply
+
+    async def _attempts(
+        self,
+        call: StepCall,
+        routes: tuple[ModelRoute, ...],
+        conversation: Conversation,
+        has_fallback: bool,
+        span: CallSpan | None = None,
+    ) -> Reply:
+        """A reply by one of the routes: asks for a turn, sends, and does what `decide` says."""
+        now = self._loop.time
+        attempts = Attempts(routes, has_fallback=has_fallback)
+        requests = RequestBuilder(conversation, self._in_words)
+        while True:
+            route, admitted, reserved = await self._enter(call, attempts, requests)
+            attempts.sent(admitted.at)
+            if span is not None:
+                span.sent(route.target, admitted.at)
+            sent = requests.of(route)
+            outcome = await self._send(call, route, requests, admitted, reserved)
+            failure = outcome.result
+            if type(failure) is Reply:
+                return failure
+            assert isinstance(failure, CallError)
+            if span is not None:
+                span.failed_attempt(failure)
+            call.rank = Rank.BEGUN
+            no_format = refuses_format(failure, sent.output)
+            follows = attempts.failed(
+                route, failure, now(), self._waiter.draw(), refuses_format=no_format
+            )
+            match follows:
+                case AskInWords():
+                    self._ask_in_words(requests, route, failure)
+                case Wait():
+                    if not await self._waiter.wait(call.flow, follows, route.lane):
+                        raise failure
+                case GiveUp():
+                    if failure.retryable:
+                        failures = max(1, attempts.failures)
+                        log.info("given up after %d failures: %s", failures, in_short(failure))
+                    raise failure
+                case Send():
+                    pass
+                case _:
+                    assert_never(follows)
+
+    async def _enter(
+        self, call: StepCall, attempts: Attempts[ModelRoute], requests: RequestBuilder
+    ) -> tuple[ModelRoute, Admitted, Reservation | None]:
+        """The route whose lane lets the call in, with what the budget set aside for it."""
+        routes = attempts.usable
+        reserved = None
+        if self._budget is not None:
+            worst = [(route, requests.worst(route)) for route in routes]
+            chosen, reserved = await self._budget.reserve_any(worst, call.rank)
+            routes = tuple(chosen)
+        try:
+            bids = requests.bids(routes)
+            turn = self._lanes.enter_now(bids)
+            if turn is None:
+                turn = await self._lanes.enter(bids, call.rank, has_fallback=attempts.has_fallback)
+            route = next(route for route in routes if route.lane is turn.lane)
+        except BaseException:
+            if self._budget is not None and reserved is not None:
+                self._budget.release(reserved)
+            raise
+        return route, turn.admitted, reserved
+
+    async def _send(
+        self,
+        call: StepCall,
+        route: ModelRoute,
+        requests: RequestBuilder,
+        admitted: Admitted,
+        reserved: Reservation | None,
+    ) -> Outcome:
+        """One attempt, told to all who keep books: the budget, the item's log, the lane and the flow."""
+        flow, now = call.flow, self._loop.time
+        flow.attempts += 1
+        try:
+            outcome = await _exchange(route, requests)
+        except BaseException:
+            lost = NOTHING
+            if self._budget is not None and reserved is not None:
+                self._budget.keep(reserved)
+                lost = reserved.worst
+            if flow.log is not None:
+                cut = NotFinished("cut off")
+                flow.log.attempted(attempt_of(route, admitted.at, now(), cut, lost))
+            self._lanes.left(route.lane, admitted)
+            raise
+        result = outcome.result
+        lost = NOTHING
+        if self._budget is not None and reserved is not None:
+            lost = _settle(self._budget, reserved, route, outcome)
+        if flow.log is not None:
+            flow.log.attempted(attempt_of(route, admitted.at, now(), result, lost))
+        if type(result) is Reply:
+            flow.bill(route.name, result.usage, route.prices)
+            self._waiter.answered()
+            self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
+        elif isinstance(result, CallError):
+            self._lanes.failed(route.lane, admitted, result, outcome.readings)
+            if result.usage is not NO_USAGE:
+                flow.bill(route.name, result.usage, route.prices)
+        return outcome
+
+    def _ask_in_words(self, requests: RequestBuilder, route: ModelRoute, error: CallError) -> None:
+        if requests.ask_in_words(route):
+            log.warning(
+                "%s: refuses the output's format and is asked in words (%s)",
+                *(route.lane.name, in_short(error)),
+            )
+
+    def _route(self, step: Step, skill: Skill, model: Model, step_path: str) -> ModelRoute:
+        of_step = partial(setting, step=step, pool=self._settings, skill=skill, model=model)
+        endpoint = model.endpoint(self._environ)
+        timeout = of_step("timeout", DEFAULT_TIMEOUT)
+        policy = RetryPolicy(int(of_step("retries", DEFAULT_RETRIES)))
+        if skill.retry_delay is not None:
+            policy = RetryPolicy(policy.retries, base=skill.retry_delay)
+        lane = self._lanes.open_model(endpoint, model.model, step, of_step("limits", None))
+        options = {**model.options, **skill.options}
+        bound = target = None
+        if self._budget is not None:
+            bound = bound_of(model, endpoint.wire, options, self._budget.budget)
+        if self._tracer is not None:
+            target = self._tracer.target(model.provider, model.model, endpoint, options)
+        route = ModelRoute(
+            model.model,
+            model.provider,
+            endpoint,
+            WIRES[endpoint.wire],
+            self._transport if endpoint.wire != "any-llm" else _any_llm(model, endpoint),
+            lane,
+            options,
+            Timeouts(connect=min(CONNECT_TIMEOUT, timeout), read=timeout, total=timeout),
+            policy,
+            endpoint.key.reveal().encode(),
+            f"{model.provider}/{model.model}",
+            id(skill),
+            step_path,
+            model.prices,
+            bound,
+            target,
+        )
+        if self._budget is not None:
+            turns = takewhile(lambda message: message.parts is not None, skill.messages)
+            shortest = Conversation(tuple(message.shortest() for message in turns), TEXT)
+            self._budget.may_cost(RequestBuilder(shortest, self._in_words).worst(route))
+        return route
+
+
+async def _exchange(route: ModelRoute, requests: RequestBuilder) -> Outcome:
+    """Sends the route's request, and reads what comes back."""
+    request = requests.of(route).request
+    try:
+        response = without_key(await route.transport.send(request, route.timeouts), route.key)
+    except TransportError as error:
+        return Outcome(error)
+    return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
+
+
+def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
+    """What carries calls to the any-llm package; raises `InvalidInput` for what is missing."""
+    from flowpool.integrations import any_llm_transport
+
+    transport = any_llm_transport.shared()
+    transport.open(WIRES[endpoint.wire].build(Call(model.model, (), {}), endpoint))
+    return transport
+
+
+def _settle(
+    budget: BudgetQueue, reserved: Reservation, route: ModelRoute, outcome: Outcome
+) -> Amount:
+    """What is reserved for an attempt becomes what it used; returns what stays set aside, as nobody knows."""
+    usage = outcome.result.usage
+    assert route.bound is not None
+    if usage.input_tokens or usage.output_tokens:
+        budget.settle(reserved, route.bound.used(usage))
+    elif isinstance(outcome.result, CallError) and is_free(outcome.result, outcome.status):
+        budget.release(reserved)
+    else:
+        budget.keep(reserved)
+        return reserved.worst
+    return NOTHING

@@ -1,0 +1,188 @@
+"""What a model's call is made of: its route, the conversation, the request that was built, and how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from flowpool.calls.budget import PER_DOLLAR, Amount
+from flowpool.calls.cost_bound import CostBound
+from flowpool.calls.retry import RetryPolicy
+from flowpool.errors import CallError, InvalidOutput
+from flowpool.limits.lanes import Bid, CallLane
+from flowpool.structured import Answer
+from flowpool.values import (
+    NO_USAGE,
+    Attempt,
+    Call,
+    Endpoint,
+    HttpRequest,
+    HttpResponse,
+    LimitReading,
+    Media,
+    Message,
+    OutputFormat,
+    Prices,
+    Reply,
+    Text,
+    Timeouts,
+    Transport,
+)
+from flowpool.wire import Wire
+
+# Characters of the shortest key that is taken for a real one, and so for a secret: shorter ones are placeholders
+# such as "any", which may well be a word of an answer.
+SHORTEST_KEY = 8
+# Characters that a picture or document is taken for until answers tell: about 1,000 tokens.
+MEDIA_SIZE = 4_000
+
+
+class ModelRoute(Struct, frozen=True, eq=False):
+    """A model as one step calls it: where, in what words, through which lane."""
+
+    model: str
+    provider: str
+    endpoint: Endpoint
+    wire: Wire
+    transport: Transport
+    lane: CallLane
+    options: Mapping[str, Any]
+    timeouts: Timeouts
+    policy: RetryPolicy
+    key: bytes
+    name: str  # provider/model
+    template: int  # which prompt: calls of one are alike in tokens
+    step_path: str  # the step, as records call it
+    prices: Prices | None  # as the user gave them, where the price list isn't to be asked
+    bound: CostBound | None = None  # where the run has a ceiling
+    target: Any = None  # how spans name it, where the run is traced
+
+    def __repr__(self) -> str:
+        return f"ModelRoute({self.name})"  # the key stays out of sight
+
+
+class Conversation(Struct, frozen=True):
+    """What is asked: the conversation so far, and what the answer must be."""
+
+    said: tuple[Message, ...]
+    answer: Answer
+    retries: int = 0  # how often an answer that doesn't fit is asked for again
+
+    def after(self, reply: Reply, error: InvalidOutput) -> Conversation:
+        """The same asked again, with what was wrong."""
+        wrong = Message("assistant", (Text(reply.text),))
+        correction = Message("user", (Text(self.answer.correction(error)),))
+        return replace(self, said=(*self.said, wrong, correction))
+
+
+class BuiltRequest(NamedTuple):
+    """A route's request, and how it asks for the answer's format."""
+
+    request: HttpRequest
+    output: OutputFormat | None
+    size: int  # characters of text that it is like in tokens
+
+
+class RequestBuilder:
+    """A conversation's requests, each built when its route is first taken.
+
+    in_words: the lanes that take no schema and are asked in words; whoever finds another adds it.
+    """
+
+    __slots__ = ("_built", "_in_words", "conversation")
+
+    def __init__(self, conversation: Conversation, in_words: set[CallLane]) -> None:
+        self.conversation = conversation
+        self._in_words = in_words
+        self._built: dict[ModelRoute, BuiltRequest] = {}
+
+    def of(self, route: ModelRoute) -> BuiltRequest:
+        """The route's request."""
+        built = self._built.get(route)
+        if built is None:
+            built = self._built[route] = self._build(route)
+        return built
+
+    def ask_in_words(self, route: ModelRoute) -> bool:
+        """From now on asks the route's lane in words; whether that is news."""
+        self._built.pop(route, None)
+        is_news = route.lane not in self._in_words
+        self._in_words.add(route.lane)
+        return is_news
+
+    def bids(self, routes: tuple[ModelRoute, ...]) -> list[Bid]:
+        """What the call would take from each route's lane, by the size of the first one's request."""
+        size = self.of(routes[0]).size
+        bids = []
+        for route in routes:
+            limiter = route.lane.limiter
+            assert limiter is not None
+            most = route.options.get("max_tokens")
+            bids.append((route.lane, limiter.estimate(route.template, size, most)))
+        return bids
+
+    def worst(self, route: ModelRoute) -> Amount:
+        """The most that the call may cost on this route."""
+        assert route.bound is not None
+        return route.bound.of(self.of(route).request.body, self.conversation.said)
+
+    def _build(self, route: ModelRoute) -> BuiltRequest:
+        output = self.conversation.answer.format
+        if output is not None and route.lane in self._in_words:
+            output = replace(output, form="words")
+        call = Call(route.model, self.conversation.said, route.options, output)
+        request = route.wire.build(call, route.endpoint)
+        return BuiltRequest(request, output, size_of(request.body, self.conversation.said))
+
+
+class Outcome(NamedTuple):
+    """What an attempt gave: a reply or why not, and what its headers say of the limits."""
+
+    result: Reply | CallError
+    readings: tuple[LimitReading, ...] = ()
+    status: int | None = None  # of a failure's HTTP answer, if there was one
+
+
+def attempt_of(
+    route: ModelRoute, started: float, ended: float, result: Reply | Exception, lost: Amount
+) -> Attempt:
+    """How an attempt went, to be written down."""
+    answered = result if isinstance(result, (Reply, CallError)) else None
+    return Attempt(
+        route.step_path,
+        route.name,
+        started,
+        ended - started,
+        200 if isinstance(result, Reply) else getattr(result, "status", None),
+        None if isinstance(result, Reply) else type(result).__name__,
+        answered.usage if answered else NO_USAGE,
+        answered.request_id if answered else "",
+        route.prices,
+        lost.cost / PER_DOLLAR,
+        lost.tokens,
+    )
+
+
+def size_of(body: bytes, said: tuple[Message, ...]) -> int:
+    """A request's size as that of a text with as many tokens, about: a picture's bytes are no words."""
+    size = len(body)
+    for message in said:
+        for part in message.parts:
+            if type(part) is Media:
+                size += MEDIA_SIZE - len(part.data)
+    return size
+
+
+def without_key(response: HttpResponse, key: bytes) -> HttpResponse:
+    """The response without the key, which some providers repeat in their error messages."""
+    if len(key) < SHORTEST_KEY:
+        return response
+    headers, body = response.headers, response.body
+    if response.status != 200 and any(key.decode() in value for value in headers.values()):
+        headers = {name: value.replace(key.decode(), "***") for name, value in headers.items()}
+    elif key not in body:
+        return response
+    return HttpResponse(response.status, headers, body.replace(key, b"***"))

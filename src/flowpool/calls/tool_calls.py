@@ -1,0 +1,269 @@
+"""How a tool's or function's step is made: through its lane, on the loop, in a thread or in a worker process.
+
+What follows an attempt is `decide`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Mapping
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from flowpool.calls.decide import Attempts, Wait, setting
+from flowpool.calls.flow import Flow, Rank, StepCall
+from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
+from flowpool.chain import Step
+from flowpool.errors import (
+    AttemptTimeout,
+    CallError,
+    FlowpoolError,
+    InvalidInput,
+    StepFailed,
+    StepTimeout,
+)
+from flowpool.integrations import ForeignAnswer, ForeignTool
+from flowpool.integrations.failures import recognised
+from flowpool.limits.demand import Demand
+from flowpool.limits.lane import FREE, Admitted
+from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
+from flowpool.settings import Settings
+from flowpool.threads import DaemonThreads
+from flowpool.tools.base import Tool
+from flowpool.values import NO_USAGE, Attempt
+
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import Tracer
+
+# Calls at once of a function that says no width: coroutines cost little; threads are what a machine has room for.
+ASYNC_WIDTH, THREAD_WIDTH = 100, 32
+
+
+class ToolRoute(Struct, frozen=True, eq=False):
+    """A tool as one step calls it."""
+
+    tool: Tool
+    lane: CallLane
+    timeout: float | None
+    policy: RetryPolicy
+    step_path: str  # the step, as records call it
+
+    def demand(self, arguments: Mapping[str, Any]) -> Demand:
+        """What a call will take of the lane's limits: by its texts, and what calls before it took."""
+        if self.lane.limiter is None:
+            return FREE
+        size = sum(len(value) for value in arguments.values() if isinstance(value, str))
+        return self.lane.limiter.estimate(self.tool.name, size, None)
+
+
+class ToolCalls:
+    """The tools of a run's steps, and where their functions run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        lanes: Lanes,
+        waiter: RetryWaiter,
+        tracer: Tracer | None = None,
+        *,
+        is_single: bool,
+    ) -> None:
+        self._settings = settings
+        self._tracer = tracer
+        self._is_single = is_single
+        self._lanes = lanes
+        self._waiter = waiter
+        self._loop = asyncio.get_running_loop()
+        self._threads: DaemonThreads | None = None
+        self._routes: dict[Step, ToolRoute] = {}
+
+    def close(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=False)
+
+    async def use(self, call: StepCall) -> Any:
+        """The output of a step that is a tool."""
+        if self._tracer is None:
+            return await self._use(call)
+        flow, runner = call.flow, call.step.runner
+        attempts, usage = flow.attempts, flow.usage
+        is_function = not isinstance(runner, ForeignTool)
+        with self._tracer.step(runner.name, is_function=is_function) as tell:
+            try:
+                return await self._use(call)
+            finally:
+                tell(flow.attempts - attempts, flow.usage - usage)
+
+    async def _use(self, call: StepCall) -> Any:
+        route = self._routes[call.step]
+        arguments = route.tool.bind(call.variables, call.step.defaults)
+        attempts = Attempts((route,))
+        while True:
+            admitted = await self._enter(route.lane, route.demand(arguments), call.rank)
+            attempts.sent(admitted.at)
+            call.flow.attempts += 1
+            try:
+                return await self._noted_attempt(route, arguments, admitted, call.flow)
+            except Exception as error:
+                if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
+                    raise
+                failure = error
+            call.rank = Rank.BEGUN
+            follows = attempts.failed(route, failure, self._loop.time(), self._waiter.draw())
+            if isinstance(follows, Wait) and await self._waiter.wait(
+                call.flow, follows, route.lane
+            ):
+                continue
+            if isinstance(failure, CallError):
+                raise failure
+            raise StepFailed(route.tool.name, failure) from failure
+
+    async def _enter(self, lane: CallLane, demand: Demand, rank: float) -> Admitted:
+        if lane.broken is None:
+            admitted = lane.try_enter(self._loop.time(), demand)
+            if admitted is not None:
+                return admitted
+        return (await self._lanes.enter(((lane, demand),), rank)).admitted
+
+    async def _noted_attempt(
+        self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
+    ) -> Any:
+        """One call's output; its failure is written down."""
+        try:
+            return await self._attempt(route, arguments, admitted, flow)
+        except Exception as error:
+            if flow.log is not None:
+                status = error.status if isinstance(error, CallError) else None
+                seconds = self._loop.time() - admitted.at
+                kind = type(error).__name__
+                flow.log.attempted(Attempt(route.step_path, "", admitted.at, seconds, status, kind))
+            raise
+
+    async def _attempt(
+        self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
+    ) -> Any:
+        """One call's output; tells the lane how it ended."""
+        tool, lane = route.tool, route.lane
+        is_foreign = isinstance(tool, ForeignTool)
+        try:
+            output = await self._run_tool(route, arguments)
+            answer = tool.answer(output) if isinstance(tool, ForeignTool) else ForeignAnswer(output)
+        except CallError:  # a tool's own: it speaks of some host, not of this lane
+            self._lanes.left(lane, admitted)
+            raise
+        except StepTimeout as error:
+            if not is_foreign:
+                self._lanes.left(lane, admitted)
+                raise
+            failure: CallError = AttemptTimeout(str(error))
+            self._lanes.failed(lane, admitted, failure, ())
+            raise failure from None
+        except Exception as error:
+            found = recognised(error, of_sdks_only=not is_foreign)
+            if found is None:
+                self._lanes.left(lane, admitted)
+                raise
+            self._lanes.failed(lane, admitted, found, ())
+            raise found from error
+        except BaseException:
+            self._lanes.left(lane, admitted)
+            raise
+        self._lanes.answered(lane, admitted, answer.usage, ())
+        if is_foreign:
+            self._waiter.answered()
+        if answer.usage is not NO_USAGE:
+            flow.bill(answer.model, answer.usage, None)
+        if flow.log is not None:
+            seconds, usage = self._loop.time() - admitted.at, answer.usage
+            note = Attempt(route.step_path, answer.model, admitted.at, seconds, None, usage=usage)
+            flow.log.attempted(note)
+        return answer.output
+
+    async def _run_tool(self, route: ToolRoute, arguments: dict[str, Any]) -> Any:
+        name = route.tool.name
+        limit = asyncio.timeout(route.timeout)
+        try:
+            async with limit:
+                return await self._body(route.tool, arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StepTimeout(
+                f"{name}: no result within {route.timeout:g} s (raise the step's timeout)"
+            ) from None
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
+            # The function's own, unless somebody cancelled this flow or pressed Ctrl-C.
+            if isinstance(error, KeyboardInterrupt):
+                is_ours = threading.current_thread() is threading.main_thread()
+            else:
+                is_ours = _is_cancelled()
+            if is_ours:
+                raise
+            raise StepFailed(name, error) from error
+        except SystemExit as error:
+            raise StepFailed(name, error) from error
+
+    async def _body(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+        if tool.prepare is not None:
+            arguments = await tool.prepare(arguments)
+        if tool.mode == "async":
+            return await tool.fn(**arguments)
+        if tool.mode == "process" and tool.dotted is not None:
+            from flowpool import workers
+
+            return await workers.shared().run(tool.dotted, arguments)
+        if self._threads is None:
+            self._threads = DaemonThreads("flowpool-step")
+        call = partial(copy_context().run, _call, tool, arguments)
+        output = await self._loop.run_in_executor(self._threads, call)
+        # A plain function may well give what another, async one gave it.
+        return await output if inspect.isawaitable(output) else output
+
+    def prepare(self, step: Step, tool: Tool, step_path: str) -> None:
+        """Finds the step's lane and settings."""
+        settings = self._settings
+        of_step = partial(setting, step=step, pool=settings, skill=tool)
+        policy = RetryPolicy(
+            int(of_step("retries", DEFAULT_RETRIES)), of_exceptions=int(of_step("retries", 0))
+        )
+        if isinstance(tool, ForeignTool):
+            if settings.max_cost is not None or settings.max_tokens_total is not None:
+                raise InvalidInput(
+                    f"{tool.name} calls models by itself, so max_cost and max_tokens_total can't be kept: "
+                    "use a Skill, or leave them out."
+                )
+            most = AUTO_CEILING if tool.mode == "async" else THREAD_WIDTH
+            lane = self._lanes.open_foreign(tool, tool.name, step, most)
+        else:
+            # A pool's limits speak of models; of a function where that is all it runs.
+            limits = settings.limits if self._is_single else None
+            lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
+        timeout = of_step("timeout", 0.0) or None
+        self._routes[step] = ToolRoute(tool, lane, timeout, policy, step_path)
+
+    def _width(self, tool: Tool) -> int:
+        if tool.max_flows is not None:
+            return tool.max_flows
+        if tool.mode == "process":
+            from flowpool import workers
+
+            return workers.default_size()
+        return self._settings.max_flows or (ASYNC_WIDTH if tool.mode == "async" else THREAD_WIDTH)
+
+
+def _call(tool: Tool, arguments: dict[str, Any]) -> Any:
+    """In a thread: the function's result. What no future can carry comes as a `StepFailed`."""
+    try:
+        return tool.fn(**arguments)
+    except (StopIteration, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
+        raise StepFailed(tool.name, error) from error
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,206 @@
+"""A pool's store: which of its runs is the pool's, opened for each run, and looked into in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.journal import Journal, JournalOptions, Key
+from flowpool.checkpoint.output_codec import restored
+from flowpool.data.rows import Rows, read_again
+from flowpool.encoding import CantEncode, decode, digest, encode
+from flowpool.errors import InvalidInput, StoreRefused
+from flowpool.logs import log
+from flowpool.pipeline import build
+from flowpool.plan import Plan
+from flowpool.results import Record
+from flowpool.settings import Settings
+from flowpool.store.file import open_store
+from flowpool.store.reading import Reader
+from flowpool.store.rows import RunInfo
+from flowpool.values import Limits, Status
+
+_SETTINGS = (
+    "max_flows",
+    "timeout",
+    "retries",
+    "limits",
+    "deadline",
+    "on_error",
+    "dedupe",
+    "max_cost",
+    "max_tokens_total",
+)
+
+
+class StoredItems:
+    """The items that a run of a store has, in their order: read anew each time they are asked for."""
+
+    def __init__(self, path: Path, run: int) -> None:
+        self.path = path
+        self.run = run
+
+    def __iter__(self) -> Iterator[Any]:
+        with Reader(self.path) as reader:
+            yield from reader.variables(self.run)
+
+
+class Checkpoint:
+    """Where a pool's run is kept.
+
+    loaded: the run's number in the store, where the pool was loaded from there; else its name and definition tell.
+    """
+
+    def __init__(
+        self, path: str | Path, runner: Any, name: str, key: Key | None, loaded: int | None = None
+    ) -> None:
+        if not isinstance(path, (str, Path)) or not str(path):
+            raise InvalidInput(f"store={path!r}: name a file, such as 'run.db'.")
+        if key is not None and not isinstance(key, str) and not callable(key):
+            raise InvalidInput(f"key={key!r}: use a variable's name, or a function of the item.")
+        self.path = Path(path)
+        self._runner = runner
+        self._name = name
+        self._key = key
+        self._loaded = self._run = loaded
+        self.is_whole = True  # whether the pool's items are all that the run has
+
+    @contextmanager
+    def open(
+        self,
+        plan: Plan,
+        items: Any,
+        shared: Mapping[str, Any],
+        settings: Settings,
+        *,
+        retry_failed: bool,
+    ) -> Iterator[Journal]:
+        """The journal of a run that begins. Raises `StoreRefused` when the store can't be used."""
+        in_memory = isinstance(items, Sequence) and not isinstance(items, str)
+        options = JournalOptions(
+            self._runner,
+            items=items if in_memory else None,
+            key=self._key,
+            in_order=isinstance(items, StoredItems),
+            retry_failed=retry_failed,
+            is_whole=self.is_whole,
+            keeps_steps=not plan.is_single or settings.dedupe,
+        )
+        steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
+        with open_store(self.path) as store:
+            if self._loaded is None:
+                whole = fingerprint_of(plan, shared)
+                ended = self._ended(items, shared, settings, steps)
+                log.info("%s: kept in the store %s", self._name, self.path)
+                info = store.begin_run(self._name, whole, ended, time.time())
+                self._run = info.id
+            assert self._run is not None
+            with store.at_work(self._run), Reader(self.path) as reader:
+                runs = reader.runs()
+                info = next(run for run in runs if run.id == self._run)
+                prior = _prior(info, runs) if options.keeps_steps else None
+                yield Journal(store, reader, info, prior, options)
+
+    def records(self) -> list[Record]:
+        """What the store has of the run; nothing before its first."""
+        if self._run is None or not self.path.exists():
+            return []
+        with Reader(self.path) as reader:
+            return [
+                structs.replace(record, output=restored(self._runner, record.output))
+                if record.status is Status.DONE
+                else record
+                for record in reader.records(self._run)
+            ]
+
+    def counts(self) -> list[int]:
+        """How many of the run's items the store has by status."""
+        if self._run is None:
+            return [0] * len(Status)
+        with Reader(self.path) as reader:
+            return list(reader.counts(self._run).values())
+
+    def _ended(
+        self, items: Any, shared: Mapping[str, Any], settings: Settings, steps: list[str]
+    ) -> dict[str, Any]:
+        """What is written down of the run itself, so that the store alone can go on with it."""
+        text, obstacle = None, None
+        try:
+            text = encode(build.describe(self._runner)).decode()
+        except InvalidInput as error:
+            obstacle = str(error)
+        source = None
+        if isinstance(items, Rows) and items.description is not None:
+            source = encode(items.description).decode()
+        # How a run is traced is each process's own affair.
+        ended = msgspec.to_builtins(structs.replace(settings, tracing=None))
+        kept = {"variables": dict(shared), **ended}
+        return {
+            "definition": text,
+            "obstacle": obstacle,
+            "source": source,
+            "settings": encode(kept).decode(),
+            "steps": " ".join(steps),
+        }
+
+
+def pick_run(path: str | Path, name: str | None) -> RunInfo:
+    """The run of this name in a store, or its only one; raises `InvalidInput` that lists them otherwise."""
+    with Reader(path) as reader:
+        runs = reader.runs()
+    if not runs:
+        raise StoreRefused(f"{path}: no runs in it.")
+    chosen = [run for run in runs if name in (None, run.name, str(run.id))]
+    if len(chosen) == 1:
+        return chosen[0]
+    listed = ", ".join(f"{run.id} ({run.name})" for run in runs)
+    if not chosen:
+        raise InvalidInput(f"{path}: no run {name!r}: it has {listed}.")
+    raise InvalidInput(f"{path} holds several runs: name one of {listed} by its number.")
+
+
+def restored_runner(path: str | Path, run: RunInfo, *, trusted: bool) -> Any:
+    """A run's runner by its definition in the store; raises `InvalidInput` where it has none."""
+    if run.definition is None:
+        raise InvalidInput(f"{path}: {run.obstacle} Pass it: Pool.load({str(path)!r}, runner).")
+    try:
+        return build.build(decode(run.definition.encode()), trusted=trusted)
+    except InvalidInput as error:
+        raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
+
+
+def restored_items(path: str | Path, run: RunInfo) -> Any:
+    """A run's items: what they were read from, or what the store has of them."""
+    if run.source is not None and not run.complete:
+        return read_again(run.source)
+    return StoredItems(Path(path), run.id)
+
+
+def restored_settings(run: RunInfo) -> dict[str, Any]:
+    """What a run's pool was told, as arguments of `Pool`."""
+    ended = {name: run.settings[name] for name in _SETTINGS if run.settings.get(name) is not None}
+    if "limits" in ended:
+        ended["limits"] = msgspec.convert(ended["limits"], Limits)
+    return ended
+
+
+def fingerprint_of(plan: Plan, shared: Mapping[str, Any]) -> bytes:
+    """What tells a pool's run from others of its name; raises `InvalidInput`."""
+    try:
+        return digest(fingerprint.of_plan(plan), dict(shared))
+    except CantEncode as error:
+        raise InvalidInput(f"run(variables=...): {error} can't be kept in a store.") from None
+
+
+def _prior(run: RunInfo, runs: list[RunInfo]) -> RunInfo | None:
+    """The run whose steps may be of use: one with steps in common, its namesakes and the latest first."""
+    steps = set(run.steps)
+    others = [one for one in runs if one.id != run.id and steps.intersection(one.steps)]
+    return min(others, key=lambda one: one.name != run.name, default=None)

@@ -1,0 +1,164 @@
+"""Files that are added to: every record whole, and one that was cut mended before more is added."""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import msgspec
+
+from flowpool.data.compression import GZIP, PACKED, open_to_read, unpacking_errors, zstd
+from flowpool.errors import InvalidInput
+
+_CHUNK = 1 << 20
+_FLUSH_EVERY = 1.0  # seconds that a packed file may keep its rows to itself
+
+
+class ByteSink(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes) -> None:
+        """All of it, or `OSError` and none of it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_to_append(path: Path) -> ByteSink:
+    """The file, packed as its ending says. Raises `InvalidInput` if it can't be written."""
+    ending = path.suffix.lower()
+    plain = PlainSink(path)
+    return PackedSink(plain, ending) if ending in PACKED else plain
+
+
+class PlainSink:
+    """A file that is written through to the system. What was written in part when it failed is taken back."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise InvalidInput(f"{path}: can't be written: {error.strerror}.") from None
+
+    def write(self, data: bytes) -> None:
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file, data[written:] if written else data)
+        except OSError:
+            if written:
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class PackedSink:
+    """A member of gzip or a frame of Zstandard, added to the file; what it holds back is written each second."""
+
+    def __init__(
+        self, sink: ByteSink, ending: str, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sink = sink
+        self._now = now
+        self._flushed = now()
+        if ending == GZIP:
+            self._packer: Any = zlib.compressobj(wbits=31)
+            self._flush_mode = zlib.Z_SYNC_FLUSH
+        else:
+            self._packer = zstd().ZstdCompressor()
+            self._flush_mode = self._packer.FLUSH_BLOCK
+
+    def write(self, data: bytes) -> None:
+        packed: bytes = self._packer.compress(data)
+        if (now := self._now()) - self._flushed >= _FLUSH_EVERY:
+            self._flushed = now
+            packed += self._packer.flush(self._flush_mode)
+        if packed:
+            self._sink.write(packed)
+
+    def close(self) -> None:
+        try:
+            self._sink.write(self._packer.flush())
+        finally:
+            self._sink.close()
+
+
+def mend(path: Path, quoted: bool) -> int:
+    """Cuts a torn record off the end of a file, and says how many whole ones it has, a header included.
+
+    quoted: a line end within double quotes ends no record, as in CSV.
+    """
+    if not path.exists():
+        return 0
+    with open_to_read(path) as file:
+        records, end, is_whole = _whole(file, quoted)
+    if is_whole:
+        return records
+    if path.suffix.lower() in PACKED:
+        replaced(path, lambda sink: _copy(path, end, sink))
+        return records
+    with path.open("rb+") as file:
+        file.seek(end)
+        if not quoted and _is_object(file.read()):  # whole, and only its line end is missing
+            file.write(b"\n")
+            return records + 1
+        file.truncate(end)
+    return records
+
+
+def replaced(path: Path, fill: Callable[[ByteSink], None]) -> None:
+    """Has `fill` write the file anew, and puts it in the old one's place once it is whole."""
+    beside = path.with_name(f".{path.name}.new{path.suffix}")
+    beside.unlink(missing_ok=True)
+    sink = open_to_append(beside)
+    try:
+        fill(sink)
+        sink.close()
+        os.replace(beside, path)
+    finally:
+        sink_closed(sink)
+        beside.unlink(missing_ok=True)
+
+
+def sink_closed(sink: ByteSink) -> None:
+    """Closes a sink that may have been closed."""
+    inner = sink._sink if isinstance(sink, PackedSink) else sink
+    inner.close()
+
+
+def _whole(file: BinaryIO, quoted: bool) -> tuple[int, int, bool]:
+    """How many whole records the file has, where the last of them ends, and whether that is its end."""
+    records = end = at = quotes = 0
+    try:
+        while line := file.readline(_CHUNK):
+            at += len(line)
+            if quoted:
+                quotes += line.count(b'"')
+            if line.endswith(b"\n") and quotes % 2 == 0:
+                end = at
+                records += 1
+    except unpacking_errors():
+        return records, end, False
+    return records, end, at == end
+
+
+def _copy(path: Path, end: int, sink: ByteSink) -> None:
+    with open_to_read(path) as file:
+        while end > 0 and (line := file.readline(min(_CHUNK, end))):
+            sink.write(line)
+            end -= len(line)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,308 @@
+"""One HTTP/1.1 connection: bytes in, answers out, one exchange at a time, its clock included.
+
+Must not know how connections are made, pooled or repeated. Nothing here puts a header or body into a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from flowpool.errors import (
+    AttemptTimeout,
+    BodyCut,
+    BodyTooLarge,
+    ConnectionReset,
+    ProtocolError,
+    ReadTimeout,
+    TransportError,
+)
+from flowpool.http import body as bodies
+from flowpool.values import HttpResponse, Timeouts
+
+_MAX_HEAD = 256 * 1024  # bytes of an answer's status line and headers
+_STALE_WITHIN = 1.0  # seconds after the request: a reused connection that ends so soon was dead
+
+
+class StaleConnection(ConnectionReset):
+    """A reused connection ended before a byte of the answer: the server had closed it while it was idle."""
+
+
+class Exchange:
+    """One request on its way. A class of its own so that no traceback's locals show headers or body."""
+
+    __slots__ = ("deadline", "head_only", "payload", "timeouts")
+
+    def __init__(
+        self, payload: bytes, head_only: bool, timeouts: Timeouts, deadline: float
+    ) -> None:
+        self.payload = payload
+        self.head_only = head_only
+        self.timeouts = timeouts
+        self.deadline = deadline
+
+
+class Owner(Protocol):
+    """Who is told what becomes of a connection."""
+
+    def freed(self, connection: Connection) -> None:
+        """The connection can carry another exchange."""
+
+    def lost(self, connection: Connection) -> None:
+        """The connection is going or gone; may be told twice."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection to the server called `name`; idle after `idle_seconds`, it closes itself.
+
+    `answer` is the future of the exchange under way; `reused` says whether it has ever been free; `closing`
+    turns true when it can't be used any more, `gone` when its socket is closed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        owner: Owner,
+        name: str,
+        max_body: int,
+        idle_seconds: float,
+    ) -> None:
+        self.name = name
+        self.answer: asyncio.Future[HttpResponse] | None = None
+        self.reused = False
+        self.closing = self.gone = False
+        self._loop = loop
+        self._owner = owner
+        self._max_body = max_body
+        self._idle_seconds = idle_seconds
+        self._transport: asyncio.Transport | None = None
+        self._parser = HttpResponseParser(self)
+        self._tick: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
+        self._began = self._active = 0.0
+        self._deadline = self._read = 0.0
+        self._head_only = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._status = 0
+        self._head_size = 0
+        self._size = 0
+        self._headers: dict[str, str] = {}
+        self._chunks: list[bytes] = []
+        self._in_body = False
+        self._complete = False
+        self._keep_alive = False
+        self._surplus = False
+
+    def __repr__(self) -> str:
+        state = "closing" if self.closing else "busy" if self.answer else "idle"
+        return f"<Connection {self.name} {state}>"
+
+    # What the owner does.
+
+    def begin(self, exchange: Exchange) -> asyncio.Future[HttpResponse]:
+        """Sends a request; the future gets its answer or a `TransportError`."""
+        loop = self._loop
+        self.answer = answer = loop.create_future()
+        self._began = self._active = now = loop.time()
+        self._deadline = exchange.deadline
+        self._read = exchange.timeouts.read
+        self._head_only = exchange.head_only
+        due = min(self._deadline, now + self._read)
+        if due < self._tick_at:
+            self._tick_in(due - now)
+        assert self._transport is not None
+        self._transport.write(exchange.payload)
+        return answer
+
+    def abort(self) -> None:
+        """Closes at once, whatever is under way."""
+        self.closing = True
+        self._owner.lost(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def fail(self, error: TransportError) -> None:
+        """Closes, and tells the exchange under way why."""
+        answer, self.answer = self.answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+        self.abort()
+
+    # What the event loop tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._active = self._loop.time()
+        self._tick_in(self._idle_seconds)
+
+    def data_received(self, data: bytes) -> None:
+        if self.answer is None:
+            self.abort()  # nothing was asked, so it can't be trusted to answer the next request
+            return
+        self._active = self._loop.time()
+        if not self._in_body:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self._refuse("switched protocols unasked")
+        except HttpParserError as error:
+            self._surplus = True
+            if not self._complete:
+                self._refuse(f"sent something that isn't HTTP/1.1: {error}")
+        if self._size > self._max_body:
+            self.fail(self._too_large())
+        elif self._complete:
+            self._finish()
+        elif self._head_size > _MAX_HEAD and not self._in_body:
+            self._refuse(f"sent headers longer than {_MAX_HEAD // 1024} KiB")
+
+    def eof_received(self) -> None:
+        headers = self._headers
+        chunked = headers.get("transfer-encoding", "").lower().endswith("chunked")
+        if self._in_body and not chunked and "content-length" not in headers:
+            self._finish()  # an answer without a length ends with the connection
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.closing = self.gone = True
+        if self._tick is not None:
+            self._tick.cancel()
+        self._owner.lost(self)
+        self._transport = self._tick = None
+        answer, self.answer = self.answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(self._cut())
+        del self._parser  # it refers back to this object
+
+    def _cut(self) -> TransportError:
+        if self._head_size:
+            where = "in the middle of the answer" if self._in_body else "in the answer's headers"
+            return BodyCut(f"{self.name} closed the connection {where}")
+        kind = ConnectionReset
+        if self.reused and self._loop.time() - self._began <= _STALE_WITHIN:
+            kind = StaleConnection
+        return kind(f"{self.name} closed the connection without an answer")
+
+    # What the parser tells. After the answer's end, whatever comes is surplus.
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:  # trailers
+            return
+        key = name.decode("latin-1").lower()
+        text = value.decode("latin-1").rstrip(" \t")
+        headers = self._headers
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+
+    def on_headers_complete(self) -> None:
+        if self._complete:
+            return
+        self._status = status = self._parser.get_status_code()
+        if status >= 200:
+            self._in_body = True
+            if self._head_only:
+                self._complete = True
+                self._keep_alive = self._parser.should_keep_alive()
+
+    def on_body(self, chunk: bytes) -> None:
+        if self._complete:
+            self._surplus = True
+            return
+        self._size += len(chunk)
+        if self._size <= self._max_body:
+            self._chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        if self._in_body:
+            if not self._complete:
+                self._complete = True
+                self._keep_alive = self._parser.should_keep_alive()
+        else:  # 1xx: the answer is yet to come
+            self._headers = {}
+
+    # Ends of an exchange.
+
+    def _finish(self) -> None:
+        assert self._transport is not None
+        answer, self.answer = self.answer, None
+        free = (
+            self._keep_alive
+            and not self._surplus
+            and not self.closing
+            and not self._transport.get_write_buffer_size()  # else it answered before it was asked all
+        )
+        if answer is not None and not answer.done():
+            try:
+                answer.set_result(self._response())
+            except TransportError as error:
+                answer.set_exception(error)
+                free = False
+        if not free:
+            self.abort()
+            return
+        if self._head_only:
+            self._parser = HttpResponseParser(self)  # the old one waits for a body
+        self._reset()
+        self.reused = True
+        self._owner.freed(self)
+
+    def _response(self) -> HttpResponse:
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        headers = self._headers
+        if body and "content-encoding" in headers:
+            body = self._decoded(body, headers.pop("content-encoding"))
+            headers.pop("content-length", None)
+        return HttpResponse(self._status, headers, body)
+
+    def _decoded(self, body: bytes, encoding: str) -> bytes:
+        try:
+            return bodies.decode(body, encoding, self._max_body)
+        except bodies.TooLong:
+            raise self._too_large() from None
+        except bodies.Incomplete:
+            raise BodyCut(f"the compressed answer of {self.name} ends too early") from None
+        except bodies.Unreadable as error:
+            raise ProtocolError(f"the answer of {self.name} can't be read: {error}") from None
+
+    def _refuse(self, what: str) -> None:
+        self.fail(ProtocolError(f"{self.name} {what}"))
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(
+            f"the answer of {self.name} is longer than {self._max_body} bytes",
+            fix="ask for less, or raise max_body",
+        )
+
+    # The clock. One timer that is set anew only when it would ring too late: a call costs none.
+
+    def _tick_in(self, seconds: float) -> None:
+        if self._tick is not None:
+            self._tick.cancel()
+        seconds = max(seconds, 0.001)
+        self._tick_at = self._loop.time() + seconds
+        self._tick = self._loop.call_later(seconds, self._on_tick)
+
+    def _on_tick(self) -> None:
+        now = self._loop.time()
+        if self.closing:
+            return
+        if self.answer is None:
+            due = self._active + self._idle_seconds
+        else:
+            due = min(self._deadline, self._active + self._read)
+        if now < due:
+            self._tick_in(min(due - now, self._idle_seconds))
+        elif self.answer is None:
+            self.abort()
+        elif now >= self._deadline:
+            self.fail(AttemptTimeout(f"{self.name} took longer than the attempt's timeout"))
+        else:
+            self.fail(ReadTimeout(f"{self.name} sent nothing for {self._read:g} s"))

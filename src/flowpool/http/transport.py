@@ -1,0 +1,218 @@
+"""Sends HTTP requests over real sockets: HTTP/1.1, keep-alive, one connection for each call in flight.
+
+HTTP/1.1 on purpose: HTTP/2 puts all calls on one connection and so caps them at the server's stream limit.
+Must not know models, lanes or retries beyond one: a call that met a connection closed while idle is sent anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from flowpool.errors import ConnectionReset, InvalidInput
+from flowpool.http.connecting import Dialer, Resolve, Way
+from flowpool.http.connection import Connection, Exchange, StaleConnection
+from flowpool.http.connections import OriginPool
+from flowpool.http.proxies import proxy_for
+from flowpool.http.request import encode_head, end_head, parse_url
+from flowpool.per_loop import PerLoop
+from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
+
+if TYPE_CHECKING:
+    import ssl
+
+_MOST_ROUTES = 1024
+
+
+class _Route(NamedTuple):
+    """What requests of one method, URL and headers have in common."""
+
+    pool: OriginPool
+    head: bytes
+    headers: Headers  # kept so that its id stays its own
+
+    def __repr__(self) -> str:
+        return f"_Route({self.pool.name})"
+
+
+class HttpTransport:
+    """Carries requests over the network. Belongs to the event loop that it is first used on.
+
+    allow_address: told each IP address before it is connected to; False refuses it. Default: all are allowed.
+    max_body: most bytes of an answer, as received and decompressed. Default 64 MiB.
+    environ: where HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and
+    REQUESTS_CA_BUNDLE are looked up. Default: the process's.
+    ca_file: a PEM file of further certificate authorities to trust.
+    idle_seconds: a connection that no call used for so long is closed. Default 15.
+    resolve: an async function `(host, port) -> addresses` in place of the system's resolver.
+
+        async def main():
+            transport = HttpTransport()
+            try:
+                request = HttpRequest("GET", "http://localhost:8000/health", ())
+                print((await transport.send(request, Timeouts(total=30))).status)
+            finally:
+                await transport.aclose()
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_address: Callable[[str], bool] | None = None,
+        max_body: int = 64 * 1024 * 1024,
+        environ: Mapping[str, str] | None = None,
+        ca_file: str | None = None,
+        idle_seconds: float = 15.0,
+        resolve: Resolve | None = None,
+    ) -> None:
+        if max_body < 1:
+            raise InvalidInput(f"max_body={max_body}: use 1 byte or more")
+        if idle_seconds <= 0:
+            raise InvalidInput(f"idle_seconds={idle_seconds}: use more than 0")
+        self._allow_address = allow_address
+        self._max_body = max_body
+        self._environ = os.environ if environ is None else environ
+        self._ca_file = ca_file
+        self._idle_seconds = idle_seconds
+        self._resolve = resolve
+        self._tls: ssl.SSLContext | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._dialer: Dialer | None = None
+        self._routes: dict[tuple[str, str, int], _Route] = {}
+        self._pools: dict[Way, OriginPool] = {}
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<HttpTransport {list(self._pools.values())}>"
+
+    async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
+        """The answer to `request`, whatever its status; redirects are answers too.
+
+        `timeouts` are seconds: `connect` until there is a connection, `read` between two pieces of the answer,
+        `total` for all. A request goes out a second time only if a kept connection turns out, within a second
+        and before any byte of an answer, to have been closed by the server while it was idle.
+
+        Raises `InvalidInput` for a request that can't be sent, else a `TransportError`: `ConnectFailed`,
+        `CertificateRefused`, `AddressRefused`, `ConnectTimeout`, `ReadTimeout`, `AttemptTimeout`,
+        `ConnectionReset`, `BodyCut`, `BodyTooLarge` or `ProtocolError`. When it is cancelled or fails, its
+        connection is closed at once.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._bind(loop)
+        route = self._routes.get((request.method, request.url, id(request.headers)))
+        if route is None:
+            route = self._add_route(request)
+        pool = route.pool
+        exchange = Exchange(
+            end_head(request.method, route.head, request.body),
+            request.method == "HEAD",
+            timeouts,
+            loop.time() + timeouts.total,
+        )
+        del request, route  # they hold keys, and tracebacks can show locals
+        try:
+            return await _exchange(pool, exchange)
+        except StaleConnection:
+            pool.drop_free()  # what was idle longer is most likely dead too
+        return await _exchange(pool, exchange, fresh=True)
+
+    async def aclose(self) -> None:
+        """Closes every connection; calls under way fail. The transport can't be used afterwards."""
+        self._closed = True
+        live = self._loop is not None and not self._loop.is_closed()
+        pools = list(self._pools.values()) if live else []
+        self._forget()
+        for pool in pools:
+            await pool.aclose()
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._closed:
+            raise RuntimeError("the transport is closed: make a new one")
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("the transport belongs to another event loop: make one for each")
+        self._forget()
+        self._loop = loop
+        self._dialer = Dialer(
+            loop, self._context, self._drop_free, self._allow_address, self._resolve
+        )
+
+    def _forget(self) -> None:
+        if self._dialer is not None and self._loop is not None and not self._loop.is_closed():
+            self._dialer.close()
+        self._routes.clear()
+        self._pools.clear()
+        self._loop = self._dialer = None
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            from flowpool.http.tls import make_context
+
+            self._tls = make_context(self._ca_file, self._environ)
+        return self._tls
+
+    def _drop_free(self) -> None:
+        for pool in self._pools.values():
+            pool.drop_free()
+
+    def _add_route(self, request: HttpRequest) -> _Route:
+        if len(self._routes) >= _MOST_ROUTES:
+            self._routes.clear()
+            self._pools = {way: pool for way, pool in self._pools.items() if not pool.unused}
+        target = parse_url(request.url)
+        way = Way(target.origin, proxy_for(target.origin, self._environ))
+        relayed = way.proxy is not None and target.origin.scheme == "http"
+        head = encode_head(
+            request.method,
+            target,
+            request.headers,
+            proxy_authorization=way.proxy.authorization if way.proxy and relayed else None,
+        )
+        pool = self._pools.get(way)
+        if pool is None:
+            pool = self._pools[way] = self._new_pool(way)
+        route = _Route(pool, head, request.headers)
+        self._routes[request.method, request.url, id(request.headers)] = route
+        return route
+
+    def _new_pool(self, way: Way) -> OriginPool:
+        loop, dialer = self._loop, self._dialer
+        assert loop is not None
+        assert dialer is not None
+        name = way.origin.name
+
+        async def dial(pool: OriginPool) -> Connection:
+            def make() -> Connection:
+                return Connection(loop, pool, name, self._max_body, self._idle_seconds)
+
+            return await dialer.dial(way, make)
+
+        return OriginPool(loop, name, dial)
+
+
+async def _exchange(pool: OriginPool, exchange: Exchange, *, fresh: bool = False) -> HttpResponse:
+    connection = None if fresh else pool.take()
+    while connection is None or connection.closing:
+        if connection is not None and not connection.reused:
+            raise ConnectionReset(f"{pool.name} closed the connection without an answer")
+        connection = await pool.wait(exchange.timeouts, exchange.deadline, fresh=fresh)
+    answer = connection.begin(exchange)
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        if connection.answer is answer:
+            connection.abort()
+        raise
+
+
+_SHARED: PerLoop[HttpTransport] = PerLoop(HttpTransport)
+
+
+def shared() -> HttpTransport:
+    """The running event loop's transport, made at the first call and closed when the loop shuts down.
+
+    Raises `RuntimeError` outside a running loop.
+    """
+    return _SHARED.get()

@@ -1,0 +1,301 @@
+"""A lane: where calls queue because they share a limit. Decides who may go; awaits nothing."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from math import inf
+from typing import Generic, TypeVar, cast
+
+from msgspec import Struct
+
+from flowpool.errors import CallError, Verdict
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.demand import Demand
+from flowpool.limits.header_bucket import MEASURES
+from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.limiter import Admission, Limiter
+from flowpool.limits.rate_meter import RateMeter
+from flowpool.limits.window import Window
+from flowpool.values import NO_USAGE, LimitReading, Limits, Usage
+
+T = TypeVar("T")
+FREE = Demand()
+# The limiter's names, and those that people read.
+DIMENSIONS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input": "input_tokens",
+    "output": "output_tokens",
+}
+
+
+class Admitted(Struct, frozen=True):
+    """A call in flight: when it entered, as which of those in flight, and what the limiter took for it."""
+
+    at: float
+    ahead: int
+    sent: Admission | None
+
+
+class Lane(Generic[T]):
+    """Calls in flight up to a window and within a limiter's rates; the rest wait, nearest their item's end first.
+
+    A caller asks `try_enter`; refused, it leaves a ticket with `wait_for`, and `admit` says whose turn it is.
+    Each call that entered must end in `leave`, `answered` or `failed`. A lane breaks when several calls in a row
+    say that none can succeed (wrong key, no credit): `broken` is then how every further call fails, and nothing
+    is sent.
+    """
+
+    __slots__ = ("_arrivals", "_error", "_hopeless", "_meter", "_refusal", "_waiting", "breaker", "in_flight",
+                 "latency", "limiter", "name", "throttles", "told", "window")  # fmt: skip
+
+    HOPELESS_IN_A_ROW = 3
+    RECENT = 0.1  # the last answer's weight in `latency`
+
+    def __init__(
+        self,
+        name: str,
+        window: Window,
+        limiter: Limiter | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.name = name
+        self.window = window
+        self.limiter = limiter
+        self.breaker = breaker
+        self.in_flight = 0
+        self.latency = 0.0  # seconds that answers take, lately; 0 before the first
+        self.throttles = 0
+        self._refusal: CallError | None = None
+        self._waiting: list[tuple[float, int, Demand, T]] = []
+        self._arrivals = 0
+        self._hopeless = 0
+        self._error: CallError | None = None
+        self._meter = RateMeter(len(DIMENSIONS))
+        self.told: Limits | None = None  # for people to see: the limiter and the window keep to it
+
+    def __repr__(self) -> str:
+        state = "broken" if self.broken else f"{self.in_flight}/{self.window.size} in flight"
+        return f"<Lane {self.name}: {state}, {len(self._waiting)} waiting>"
+
+    @property
+    def broken(self) -> CallError | None:
+        """How every further call fails, or None while some may succeed."""
+        if self._refusal is not None:
+            return self._refusal
+        return self.breaker.dead if self.breaker is not None else None
+
+    @property
+    def is_well(self) -> bool:
+        """Whether calls go and are answered, as far as is known."""
+        return self.broken is None and not (self.breaker is not None and self.breaker.is_open)
+
+    def is_free(self, now: float) -> bool:
+        """Whether a call would go at once."""
+        return not self._waiting and self.broken is None and self._has_room(now, FREE)
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether it heeds refusals: lets nobody in after a 429 before it is time."""
+        return self.limiter is not None
+
+    def retry_wait(self, error: CallError, throttles: int, uniform: float) -> float:
+        """Seconds that a call which was refused `throttles` times waits by itself before it queues again."""
+        return 0.0
+
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
+    def try_enter(self, now: float, cost: Demand = FREE) -> Admitted | None:
+        """Enters if a call may go now and nobody waits before it."""
+        if self._waiting or not self._has_room(now, cost):
+            return None
+        return self._enter(now, cost)
+
+    def wait_for(self, ticket: T, rank: float, cost: Demand = FREE) -> None:
+        """Queues `ticket`; a lower rank goes first, the same rank in order of arrival."""
+        self._arrivals += 1
+        heapq.heappush(self._waiting, (rank, self._arrivals, cost, ticket))
+
+    def admit(self, now: float, is_gone: Callable[[T], bool]) -> tuple[T, Admitted] | None:
+        """The ticket whose turn has come, which is in flight from here on. Tickets that are gone are dropped."""
+        waiting = self._waiting
+        while waiting and is_gone(waiting[0][3]):
+            heapq.heappop(waiting)
+        if not waiting:
+            return None
+        _, _, cost, ticket = waiting[0]
+        if not self._has_room(now, cost) and self.broken is None:
+            return None
+        heapq.heappop(waiting)
+        return ticket, self._enter(now, cost)
+
+    def next_turn(self, now: float) -> float | None:
+        """When `admit` should be asked again though no call ends before, or None."""
+        if not self._waiting:
+            return None
+        if self.breaker is not None and self.breaker.is_open:
+            return self.breaker.next_probe(now)
+        if self.in_flight >= self.window.size or self.limiter is None:
+            return None
+        return now + self.limiter.wait(self._waiting[0][2], now)
+
+    def leave(self, entered: Admitted, now: float) -> None:
+        """A call ended that says nothing of the provider: cancelled, or a tool's."""
+        self.in_flight -= 1
+        if self.limiter is not None and entered.sent is not None:
+            self.limiter.failed(entered.sent, now)
+
+    def answered(
+        self,
+        entered: Admitted,
+        now: float,
+        usage: Usage = NO_USAGE,
+        readings: tuple[LimitReading, ...] = (),
+    ) -> None:
+        """A call ended with an answer, whose headers told of the limits what `readings` say."""
+        latency = now - entered.at
+        self.latency += self.RECENT * (latency - self.latency) if self.latency else latency
+        self.window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
+        self.in_flight -= 1
+        self._hopeless = 0
+        if self.breaker is not None:
+            self.breaker.answered(entered.at)
+        if self.limiter is not None and entered.sent is not None:
+            self.limiter.answered(entered.sent, now, readings, _used(usage))
+
+    def failed(
+        self,
+        entered: Admitted,
+        error: CallError,
+        now: float,
+        readings: tuple[LimitReading, ...] = (),
+    ) -> None:
+        """A call ended with `error`."""
+        self.in_flight -= 1
+        self._error = error
+        if error.verdict is Verdict.THROTTLE:
+            self.throttles += 1
+            self.window.throttled(entered.at, now)
+        elif error.verdict is Verdict.HOPELESS:
+            self._hopeless += 1
+            if self._hopeless >= self.HOPELESS_IN_A_ROW:
+                self._refusal = error
+        elif error.verdict is Verdict.NONE and error.status is not None:
+            self._hopeless = 0  # the provider looked at the call itself
+        if self.breaker is not None:
+            if error.verdict is Verdict.OUTAGE:
+                self.breaker.failed(error, now, self.in_flight)
+            else:
+                self.breaker.answered(entered.at)
+        self._tell_limiter(entered, error, now, readings)
+
+    def keep_asking(self, now: float) -> None:
+        """Where the provider answered nobody for so long that the lane was given up, it is probed on."""
+        if self.breaker is not None:
+            self.breaker.keep_asking(now)
+
+    def blames(self, own_failures: int) -> bool:
+        """Whether an outage just told of is its call's own failure, which has failed so many times now."""
+        return self.breaker is None or self.breaker.blames(own_failures)
+
+    def rations_retries(self) -> bool:
+        """Whether so many calls fail that retries could make it worse."""
+        return self.breaker is not None and self.breaker.rations_retries
+
+    def look(self, now: float, idle: Bound) -> LaneView:
+        """How the lane stands. `idle`: why nothing waits, where nothing does."""
+        limits, used = self._limits(now)
+        bound = self._bound(now, idle)
+        fill = self.in_flight / self.window.size
+        of_rates = bound in (*limits, "limits", "paused", "learning", "")
+        shares = [used[name] / limit for name, limit in (limits | _told(self.told)).items()]
+        error = self.broken or self._error
+        return LaneView(
+            self.name,
+            bound,
+            limits,
+            used,
+            self.told,
+            max(shares) if shares and of_rates else fill,
+            self.in_flight,
+            self.window.size,
+            self.queued,
+            self.throttles,
+            f"{type(error).__name__}: {error}" if error is not None else "",
+            self.breaker.time_left(now) if self.breaker is not None else None,
+        )
+
+    def _bound(self, now: float, idle: Bound) -> Bound:
+        if self.broken is not None:
+            return "broken"
+        if self.breaker is not None and self.breaker.is_open:
+            return "outage"
+        if self.in_flight >= self.window.size:
+            return self.window.bound
+        if not self._waiting:
+            return idle
+        if self.limiter is None:
+            return ""
+        bound = self.limiter.bound(now)
+        return cast(Bound, DIMENSIONS.get(bound, bound))
+
+    def _limits(self, now: float) -> tuple[dict[str, float], dict[str, float]]:
+        """What was learned and what is used of it, in units a minute."""
+        if self.limiter is None:
+            return {}, {}
+        rates = dict(zip(DIMENSIONS, self._meter.rates(now), strict=True))
+        for name, gauge in self.limiter.gauges.items():
+            rates[name] = rates.get(name, 0.0) * gauge.factor
+        learned = self.limiter.limits()
+        limits = {
+            DIMENSIONS[name]: learned[name] for name in DIMENSIONS if learned.get(name, inf) < inf
+        }
+        return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
+
+    def _tell_limiter(
+        self, entered: Admitted, error: CallError, now: float, readings: tuple[LimitReading, ...]
+    ) -> None:
+        if self.limiter is None or entered.sent is None:
+            return
+        if error.verdict is Verdict.THROTTLE:
+            self.limiter.throttled(entered.sent, now, error.retry_after, readings)
+        elif error.usage is not NO_USAGE or error.verdict is Verdict.NONE:
+            self.limiter.answered(entered.sent, now, readings, _used(error.usage))  # it was let in
+        else:
+            self.limiter.failed(entered.sent, now)
+
+    def _enter(self, now: float, cost: Demand) -> Admitted:
+        self.in_flight += 1
+        if self.breaker is not None:
+            self.breaker.entered(now)
+        sent = None
+        if self.limiter is not None:
+            sent = self.limiter.sent(cost, now)
+            self._meter.add(now, 1.0, MEASURES["tokens"](cost), cost.input, cost.output)
+        return Admitted(now, self.in_flight, sent)
+
+    def _has_room(self, now: float, cost: Demand) -> bool:
+        if self.in_flight >= self.window.size:
+            return False
+        if self.breaker is not None and self.breaker.is_open and not self.breaker.may_enter(now):
+            return False
+        return self.limiter is None or self.limiter.wait(cost, now) <= 0.0
+
+
+def _told(limits: Limits | None) -> dict[str, float]:
+    if limits is None:
+        return {}
+    told = {
+        "requests": limits.rpm,
+        "tokens": limits.tpm,
+        "input_tokens": limits.input_tpm,
+        "output_tokens": limits.output_tpm,
+    }
+    return {name: limit for name, limit in told.items() if limit is not None}
+
+
+def _used(usage: Usage) -> Demand:
+    return Demand(usage.input_tokens, usage.output_tokens)

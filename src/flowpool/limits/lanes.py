@@ -1,0 +1,241 @@
+"""The lanes of a run, and the waiting at them: what a lane decides without a loop is awaited here."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from flowpool.chain import Step
+from flowpool.errors import CallError
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.demand import Demand, tightest
+from flowpool.limits.lane import Admitted, Lane
+from flowpool.limits.lane_view import Bound
+from flowpool.limits.limiter import Limiter
+from flowpool.limits.sharing.run_shares import RunShares
+from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
+from flowpool.logs import in_short, log
+from flowpool.settings import Settings
+from flowpool.values import Endpoint, LimitReading, Limits, Usage
+
+AUTO_START, AUTO_CEILING = 16, 1000
+
+
+class Turn(NamedTuple):
+    """Whose lane let a waiting call in."""
+
+    lane: CallLane
+    admitted: Admitted
+
+
+Ticket = asyncio.Future[Turn]
+CallLane = Lane[Ticket]
+Bid = tuple[CallLane, Demand]  # a lane that would do, and what the call would take from it
+
+
+class Lanes:
+    """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool."""
+
+    def __init__(self, settings: Settings, shares: RunShares) -> None:
+        self._settings = settings
+        self._shares = shares
+        self._lanes: dict[object, CallLane] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[CallLane, asyncio.TimerHandle] = {}
+        self._models: dict[CallLane, tuple[Endpoint, str]] = {}
+        self._told: dict[object, tuple[int, Limits]] = {}
+        self._may_leave: dict[Ticket, list[CallLane]] = {}  # those that wait and have a fallback
+
+    def all(self) -> list[CallLane]:
+        return list(self._lanes.values())
+
+    def begin(self) -> None:
+        """All lanes are open: takes a member for each at the limit that others may share."""
+        for lane, (endpoint, model) in self._models.items():
+            assert lane.limiter is not None
+            self._shares.take(lane.limiter, endpoint, model, partial(self._ask_again, lane))
+
+    def close(self) -> None:
+        self._shares.close()
+        for lane in self._lanes.values():
+            known = lane.limiter.limits() if lane.limiter is not None else {}
+            if known:
+                told = ", ".join(f"{rate:,.0f} {what}" for what, rate in known.items())
+                log.info("%s: learned of its limits: %s a minute", lane.name, told)
+        for timer in self._timers.values():
+            timer.cancel()
+
+    def open_model(
+        self, endpoint: Endpoint, model: str, step: Step, limits: Limits | None
+    ) -> CallLane:
+        """The lane of a model at an endpoint. Steps that share one keep to the tightest of what was told of it."""
+        key = (endpoint.base_url, endpoint.key, model)
+        lane = self._open_provider(key, f"{endpoint.provider}/{model}", step, AUTO_CEILING, limits)
+        self._models[lane] = endpoint, model
+        return lane
+
+    def open_foreign(self, key: object, name: str, step: Step, most: int) -> CallLane:
+        """The lane of another framework's object, whose provider isn't known: `most` calls wide at most."""
+        return self._open_provider(key, name, step, most, self._settings.limits)
+
+    def open_tool(
+        self, key: object, name: str, step: Step, width: int, limits: Limits | None = None
+    ) -> CallLane:
+        """The lane of a tool, `width` calls wide unless a step that uses it says otherwise."""
+        ceiling, limits = self._tighten(key, step, step.max_flows or width, limits or Limits())
+        lane = self._lane(key, name, FixedWindow(ceiling))
+        if limits != Limits():
+            lane.limiter = Limiter(eager=True, limits=limits)
+            lane.told = limits
+        return lane
+
+    def _open_provider(
+        self, key: object, name: str, step: Step, most: int, limits: Limits | None
+    ) -> CallLane:
+        told = step.max_flows or self._settings.max_flows
+        ceiling, limits = self._tighten(key, step, told or most, limits or Limits())
+        bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
+        # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
+        window: Window
+        window = FixedWindow(ceiling, bound) if told else AdaptiveWindow(AUTO_START, ceiling, bound)
+        lane = self._lane(key, name, window)
+        lane.limiter = Limiter(eager=told is not None, limits=limits)
+        lane.breaker = Breaker()
+        lane.told = limits if limits != Limits() else None
+        return lane
+
+    def _tighten(self, key: object, step: Step, width: int, limits: Limits) -> tuple[int, Limits]:
+        ceiling = min(n for n in (limits.concurrent, step.max_flows, width) if n is not None)
+        if key in self._told:
+            known, known_limits = self._told[key]
+            ceiling, limits = min(known, ceiling), tightest(known_limits, limits)
+        self._told[key] = ceiling, limits
+        return ceiling, limits
+
+    def _lane(self, key: object, name: str, window: Window) -> CallLane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = Lane(name, window)
+        lane.window = window
+        return lane
+
+    def enter_now(self, wants: Sequence[Bid]) -> Turn | None:
+        """A turn in the lane that promises the quickest answer of those that have room, if any has."""
+        now = self._loop.time()
+        for lane, cost in sorted(wants, key=_promise) if len(wants) > 1 else wants:
+            if lane.broken is None and (entered := lane.try_enter(now, cost)) is not None:
+                return Turn(lane, entered)
+        return None
+
+    async def enter(self, wants: Sequence[Bid], rank: float, *, has_fallback: bool = False) -> Turn:
+        """Waits for a turn in any of the lanes; raises the last one's failure when all are broken.
+
+        has_fallback: raises, too, when nobody is answered in any of them: the call may go elsewhere.
+        """
+        while True:
+            usable = [want for want in wants if want[0].broken is None]
+            if not usable:
+                raise _again(wants[-1][0].broken)
+            if len(usable) < len(wants) and any(lane.is_well for lane, _ in usable):
+                for lane, _ in wants:
+                    lane.keep_asking(self._loop.time())
+            turn = await self._wait(usable, rank, has_fallback)
+            if turn.lane.broken is None:
+                return turn
+            turn.lane.leave(turn.admitted, self._loop.time())
+
+    async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Turn:
+        ticket: Ticket = self._loop.create_future()
+        for lane, cost in wants:
+            lane.wait_for(ticket, rank, cost)
+        if has_fallback:
+            self._may_leave[ticket] = [lane for lane, _ in wants]
+        for lane, _ in wants:
+            self._pump(lane)
+        try:
+            return await ticket
+        except asyncio.CancelledError:
+            if ticket.done() and not ticket.cancelled():
+                turn = ticket.result()
+                self.left(turn.lane, turn.admitted)  # its turn came in the same moment
+            raise
+        finally:
+            self._may_leave.pop(ticket, None)
+
+    def _let_go(self, error: CallError) -> None:
+        """Those leave that may go elsewhere, and wait at none but ill lanes."""
+        for ticket, lanes in list(self._may_leave.items()):
+            if not ticket.done() and not any(lane.is_well for lane in lanes):
+                ticket.set_exception(_again(error))
+
+    def _ask_again(self, lane: CallLane) -> None:
+        if lane.queued:
+            self._pump(lane)
+
+    def _pump(self, lane: CallLane) -> None:
+        """Tells those whose turn has come, and asks again when the lane says."""
+        now = self._loop.time()
+        while (admitted := lane.admit(now, asyncio.Future.done)) is not None:
+            ticket, entered = admitted
+            ticket.set_result(Turn(lane, entered))
+        timer = self._timers.pop(lane, None)
+        if timer is not None:
+            timer.cancel()
+        turn = lane.next_turn(now)
+        if turn is not None:
+            # uvloop's time has steps of a millisecond: an earlier moment would be asked for again and again.
+            turn = max(turn, now + 0.001)
+            self._timers[lane] = self._loop.call_at(turn, self._pump, lane)
+
+    def left(self, lane: CallLane, entered: Admitted) -> None:
+        lane.leave(entered, self._loop.time())
+        if lane.queued:
+            self._pump(lane)
+
+    def answered(
+        self, lane: CallLane, entered: Admitted, usage: Usage, readings: tuple[LimitReading, ...]
+    ) -> None:
+        lane.answered(entered, self._loop.time(), usage, readings)
+        if lane.queued:
+            self._pump(lane)
+
+    def failed(
+        self,
+        lane: CallLane,
+        entered: Admitted,
+        error: CallError,
+        readings: tuple[LimitReading, ...],
+    ) -> None:
+        was = _ill(lane)
+        lane.failed(entered, error, self._loop.time(), readings)
+        if (ill := _ill(lane)) != was and ill:
+            log.warning("%s: %s (%s)", lane.name, ill, in_short(error))
+            self._let_go(error)
+        if lane.queued:
+            self._pump(lane)
+
+
+def _promise(want: Bid) -> float:
+    """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
+    lane, _ = want
+    return lane.latency * (1.0 + lane.in_flight / lane.window.size)
+
+
+def _ill(lane: CallLane) -> str:
+    """What keeps every call of the lane from succeeding, if anything does."""
+    if lane.broken is not None:
+        return "no call can succeed, the others fail at once"
+    if lane.breaker is not None and lane.breaker.is_open:
+        return "it answers nobody, and is probed until it does"
+    return ""
+
+
+def _again(error: CallError | None) -> CallError:
+    """The lane's failure for another call: without the notes that speak of an earlier item."""
+    assert error is not None
+    again = copy.copy(error)
+    again.__dict__.pop("__notes__", None)
+    return again

@@ -1,1 +1,0 @@
-"""HTTP/1.1 over sockets, in parts. `flowpool.transport` is the face; nothing else imports from here."""

@@ -1,0 +1,1 @@
+"""Files that describe what is run, and the runs themselves, as plain data."""

@@ -1,0 +1,1 @@
+"""Items in, records out: the only room that schedules."""

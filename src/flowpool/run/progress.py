@@ -1,0 +1,173 @@
+"""How a run stands, for those who watch: what its ended items add up to, and all of it at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+
+from msgspec import Struct
+
+from flowpool import prices
+from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.rate_meter import RateMeter
+from flowpool.results import Record
+from flowpool.values import NO_USAGE, Prices, Status, Usage
+
+
+class ModelSpend(Struct):
+    """What the calls of one model (`provider/model`) used: how many they are, and their tokens.
+
+    prices: what somebody told of the model's.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    prices: Prices | None = None
+
+    def add(self, usage: Usage) -> None:
+        self.calls += 1
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_input_tokens += usage.cached_input_tokens
+        self.cache_write_tokens += usage.cache_write_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(*(getattr(self, name) for name in Usage.__struct_fields__))
+
+
+class Progress:
+    """Told of each record as it comes; readable from any thread."""
+
+    __slots__ = ("_began", "_ended", "_recent", "_spent", "failure")
+
+    BELIEF = 10.0  # items: what the run's whole course counts for beside the last seconds
+
+    def __init__(self, now: float) -> None:
+        self._began = now
+        self._ended = 0
+        self._recent = RateMeter(1)
+        self._spent: dict[str, ModelSpend] = {}
+        self.failure: Record | None = None  # the last
+
+    def add(self, record: Record, now: float) -> None:
+        if record.bills:
+            for bill in record.bills:
+                self._add_call(bill.model, bill.usage, bill.prices)
+        elif record.usage is not NO_USAGE:
+            spent = self._spent.get(record.model)
+            if spent is not None:
+                spent.add(record.usage)
+            else:
+                self._add_call(record.model, record.usage, None)
+        if record.status is Status.FAILED:
+            self.failure = record
+        if record.status is not Status.CANCELLED:
+            self._ended += 1
+            self._recent.add(now, 1.0)
+
+    def _add_call(self, model: str, usage: Usage, prices: Prices | None) -> None:
+        spent = self._spent.get(model)
+        if spent is None:
+            spent = self._spent[model] = ModelSpend(prices=prices)
+        spent.add(usage)
+
+    def spent(self) -> dict[str, ModelSpend]:
+        """What the ended items used, by `provider/model`, as it is now."""
+        return {model: copy(spent) for model, spent in list(self._spent.items())}
+
+    def rate(self, now: float) -> float:
+        """Items a second: of the last seconds, and of the whole run as long as few came in those."""
+        if not self._ended:
+            return 0.0
+        overall = self._ended / max(1e-3, now - self._began)
+        [recent] = self._recent.rates(now)
+        seen = recent * RateMeter.SPAN
+        return (seen + self.BELIEF) / (RateMeter.SPAN + self.BELIEF / overall)
+
+
+class Snapshot(Struct, frozen=True):
+    """How a run stands: counts of items, seconds, and what it costs.
+
+    total: None for a source of unknown length.
+    running, done, failed, cancelled: items.
+    elapsed: seconds since the run began.
+    rate: items that end in a second, over the last ten seconds or so.
+    lanes: how each lane stands.
+    spent: what the ended items used, by `provider/model`.
+    failure: the record of the item that failed last, or None.
+
+    >>> Snapshot(total=100, done=40, rate=2.0).eta
+    30.0
+    """
+
+    total: int | None
+    running: int = 0
+    done: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    elapsed: float = 0.0
+    rate: float = 0.0
+    lanes: tuple[LaneView, ...] = ()
+    spent: Mapping[str, ModelSpend] = {}
+    failure: Record | None = None
+
+    @property
+    def ended(self) -> int:
+        """Items that are done, failed or cancelled."""
+        return self.done + self.failed + self.cancelled
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds left at this rate; None where that can't be known."""
+        if self.total is None or self.rate <= 0.0:
+            return None
+        return max(0, self.total - self.ended) / self.rate
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens that the ended items used."""
+        total = NO_USAGE
+        for spent in self.spent.values():
+            total += spent.usage
+        return total
+
+    @property
+    def cost(self) -> float | None:
+        """About what the ended items cost, in dollars by the price list; None where it has no price for any.
+
+        The first look imports the price list (about 0.3 s).
+        """
+        known = [
+            cost for name, spent in self.spent.items() if (cost := _cost(name, spent)) is not None
+        ]
+        return sum(known) if known else None
+
+    @property
+    def expected_cost(self) -> float | None:
+        """About what all items will have cost at the end, if the rest is like what has ended."""
+        cost, ended = self.cost, self.done + self.failed
+        if cost is None or self.total is None or not ended:
+            return None
+        return cost * max(1.0, (self.total - self.cancelled) / ended)
+
+    @property
+    def lane(self) -> LaneView | None:
+        """The lane that the run waits for: the one with the longest queue, else the fullest."""
+        return max(self.lanes, key=lambda lane: (lane.queued, lane.utilisation), default=None)
+
+    @property
+    def bound(self) -> Bound:
+        """What limits the run now: the `bound` of that lane."""
+        return self.lane.bound if self.lane is not None else ""
+
+
+def _cost(name: str, spent: ModelSpend) -> float | None:
+    provider, _, model = name.partition("/")
+    rates = prices.told(spent.prices) if spent.prices else prices.rates(provider, model)
+    return None if rates is None else rates.cost(spent.usage, spent.calls)

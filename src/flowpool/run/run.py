@@ -1,0 +1,440 @@
+"""One run: items become flows, flows go through the plan's steps, records come out. The part that awaits.
+
+Workers carry flows, one at a time each, so that there are as many coroutines as items in progress. A flow
+that waits for a retry gives its slot to another worker and takes one back before it goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from flowpool.calls.budget import Budget
+from flowpool.calls.budget_queue import BudgetQueue
+from flowpool.calls.flow import Flow
+from flowpool.calls.model_calls import ModelCalls
+from flowpool.calls.retry import RetryWaiter
+from flowpool.calls.tool_calls import ToolCalls
+from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
+from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
+from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.lanes import CallLane, Lanes
+from flowpool.limits.sharing.run_shares import RunShares
+from flowpool.plan import ItemCheck, Plan
+from flowpool.results import Record
+from flowpool.run.deadline import Deadline
+from flowpool.run.environment import Environment
+from flowpool.run.progress import Progress
+from flowpool.run.sink import Sink
+from flowpool.run.slots import Slots
+from flowpool.run.source import Source
+from flowpool.run.steps import Steps
+from flowpool.settings import Settings
+from flowpool.tracing import open_tracer
+from flowpool.values import Status
+
+if TYPE_CHECKING:
+    from flowpool.tracing.spans import Tracer
+
+LOOK_TIMEOUT = 1.0  # seconds that another thread waits for a busy loop
+YIELD_EVERY = 500  # items met in the journal before others have their turn
+
+
+class Run:
+    """The execution of a plan over a source, once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        source: Source,
+        shared: Mapping[str, Any],
+        settings: Settings,
+        sink: Sink,
+        counts: list[int],
+        *,
+        keep_history: bool = False,
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._shared = {**plan.variables, **shared}
+        self._check = ItemCheck(plan, self._shared)
+        self._settings = settings
+        self._sink = sink
+        self._counts = counts
+        self._keep_history = keep_history
+        self.budget: Budget | None = None  # what may be spent
+        self._deadline: Deadline | None = None
+        self._workers: set[asyncio.Task[None]] = set()
+        self._slots = Slots(self._size, self._fill)
+        self._waiting = 0  # workers that wait for an item
+        self._ended: asyncio.Future[None] | None = None
+        self._is_over = False
+        self._stopping = False
+        self._exhausted = False
+        self._crash: BaseException | None = None
+        self._journal: Journal | None = None
+        self._met = 0  # items whose end was in the journal
+        self.reason = ""
+        self.retries_failed = False  # items that failed in an earlier run are tried again
+        self.lanes: list[CallLane] = []
+        self._looks: tuple[LaneView, ...] = ()
+        self.progress = Progress(0.0)
+        self._tracer: Tracer | None = None
+        self._caller = copy_context()
+
+    async def execute(
+        self,
+        environment: Environment,
+        journal: Journal | None = None,
+        going_on: SourcePass | None = None,
+    ) -> None:
+        """Runs until every item has ended, and writes down in `journal` what becomes of them.
+
+        going_on: the reading of the source's items that this run goes on with.
+
+        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended,
+        `StoreFailed` when the journal can't be written any more, or a bug.
+        """
+        self._journal = journal
+        self._tracer = open_tracer(self._settings.tracing, environment.environ, self._caller)
+        if self._tracer is None:
+            await self._run(environment, going_on)
+            return
+        with self._tracer.run(self._plan.name, self._counts):
+            await self._run(environment, going_on)
+
+    def close(self) -> None:
+        """Tells the sink that no more records will come; also of a run that could not begin."""
+        self._sink.end()
+
+    async def _run(self, environment: Environment, going_on: SourcePass | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = self._loop.create_future()
+        self.progress = Progress(self._loop.time())
+        waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
+        lanes = Lanes(self._settings, RunShares(environment.sharing))
+        budget_queue = None
+        if self.budget is not None:
+            endless = self._source.length is None
+            budget_queue = BudgetQueue(self.budget, self.stop, gives_up=endless)
+        model_calls = ModelCalls(
+            self._settings,
+            lanes,
+            waiter,
+            environment.transport,
+            environment.environ,
+            budget_queue,
+            self._tracer,
+        )
+        tool_calls = ToolCalls(
+            self._settings, lanes, waiter, self._tracer, is_single=self._plan.is_single
+        )
+        self._source.open()
+        was_cut = False
+        try:
+            self._steps = Steps(self._plan, model_calls, tool_calls, self._slots)
+            await self._open_journal(going_on)
+            lanes.begin()
+            self.lanes = lanes.all()
+            if (limit := self._settings.deadline) is not None:
+                self._deadline = Deadline(limit, self.cancel)
+            self._fill()
+            self._end_if_done()
+            await self._ended
+        except asyncio.CancelledError:
+            was_cut = True
+            self.cancel("the run was cancelled")
+            raise
+        finally:
+            try:
+                if self._workers:
+                    await asyncio.wait(self._workers)
+                if self._deadline is not None:
+                    self._deadline.close()
+                await self._source.close(was_cut)
+                if self._journal is not None:
+                    await self._journal.close(self.reason)
+            finally:
+                self._looks = self._look()
+                self._is_over = True
+                lanes.close()
+                tool_calls.close()
+                model_calls.close()
+        if self._crash is not None:
+            raise self._crash
+
+    async def _open_journal(self, going_on: SourcePass | None) -> None:
+        """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
+        journal = self._journal
+        dedupe = self._settings.dedupe
+        if dedupe or (journal is not None and not self._plan.is_single):
+            self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
+        if journal is not None:
+            journal.attach(self._tell, self._lost_store, self.go_on, going_on or SourcePass())
+            await journal.register()
+
+    def _lost_store(self, error: Exception) -> None:
+        self._crash = self._crash or error
+        self.cancel(f"the store failed: {error}")
+
+    @property
+    def accumulated(self) -> dict[str, Any]:
+        """All variables of the last item, where history is kept."""
+        return self._steps.accumulated
+
+    # Control, from the loop's thread; also before `execute`
+
+    def stop(self, reason: str) -> None:
+        """Starts no more items; those in progress go on to their end."""
+        if self._is_over:  # the order came late: the source may be another run's by now
+            return
+        self._stopping = True
+        self.reason = self.reason or reason
+        self._source.release()
+        self._end_if_done()
+
+    def cancel(self, reason: str) -> None:
+        """Ends the run now; calls in flight are cut and their connections closed."""
+        self.stop(reason)
+        for worker in self._workers:
+            worker.cancel()
+
+    def go_on(self) -> None:
+        """The sink has room again."""
+        self._fill()
+        self._end_if_done()
+
+    # Looking
+
+    def look(self) -> tuple[LaneView, ...]:
+        """How the lanes stand, or stood at the end. From any thread."""
+        if self._ended is None or self._is_over:
+            return self._looks
+        if _running_loop() is self._loop:
+            return self._look()
+        answer: Future[tuple[LaneView, ...]] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: answer.set_result(self._look()))
+            self._looks = answer.result(LOOK_TIMEOUT)
+        except (RuntimeError, TimeoutError):  # the loop is closed by now, or busy: as it was before
+            pass
+        return self._looks
+
+    def _look(self) -> tuple[LaneView, ...]:
+        # Deciding is for the loop's thread alone, and a look asks the lanes what they would decide.
+        idle: Bound = "items"
+        if self._sink.is_full:
+            idle = "reader"
+        elif self._settings.max_flows and self._slots.taken >= self._settings.max_flows:
+            idle = "max_flows"
+        now = self._loop.time()
+        return tuple(lane.look(now, idle) for lane in self.lanes)
+
+    # Workers
+
+    def _size(self) -> int:
+        """How many items may be in progress now: just above what fills the lanes."""
+        if self._settings.max_flows is not None:
+            return self._settings.max_flows
+        filled = sum(lane.window.size for lane in self.lanes)
+        return filled + filled // 8 + 1
+
+    def _fill(self) -> None:
+        """Gives free slots to flows that come back from a wait, then to new ones."""
+        slots = self._slots
+        if slots.wanted:
+            slots.serve()
+        if self._stopping or self._exhausted or self._is_full:
+            return
+        size = self._size()
+        # Flows that wait for a retry hold no slot, but must not pile up without end either.
+        room = min(size - slots.taken - self._waiting, 5 * size - len(self._workers))
+        if (left := self._source.left) is not None:
+            room = min(room, left)
+        for _ in range(room):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        self._slots.taken += 1
+        worker = self._loop.create_task(self._work())
+        self._workers.add(worker)
+        worker.add_done_callback(self._worker_ended)
+
+    def _worker_ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self._slots.taken -= 1
+        if not worker.cancelled() and (error := worker.exception()) is not None:
+            self._crash = self._crash or error
+            self.cancel("a bug ended the run")
+        self._fill()
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._workers or self._ended is None or self._ended.done():
+            return
+        if self._stopping or self._exhausted or not self._is_full:
+            self._ended.set_result(None)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether records wait to be written or taken, and no more items should begin."""
+        return self._sink.is_full or (self._journal is not None and self._journal.is_full)
+
+    async def _work(self) -> None:
+        source, slots = self._source, self._slots
+        carry = self._carry if self._tracer is None else self._carry_traced
+        while not self._stopping and not self._is_full:
+            if self._deadline is not None and self._deadline.ends():
+                break
+            try:
+                entry = source.take() if not source.waits else await self._await_item()
+            except Exception as error:
+                self._crash = self._crash or error
+                self.stop(f"reading the items failed: {error}")
+                break
+            if entry is None:
+                self._exhausted = self._exhausted or not self._stopping
+                break
+            if self._stopping:
+                source.put_back([entry])
+                break
+            log = None
+            if self._journal is not None:
+                known = self._find_or_begin(self._journal, *entry)
+                if isinstance(known, Record):
+                    self._met += 1
+                    if self._met % YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+                    continue
+                log = known
+            await carry(*entry, log)
+            size = self._size()
+            if slots.taken > size or slots.wanted:
+                break
+            if slots.taken < size and not self._exhausted:
+                self._fill()
+
+    async def _await_item(self) -> tuple[int, Any] | None:
+        """The next item of a source that waits. Meanwhile the slot is free for those who come back."""
+        coming = Flow()
+        self._waiting += 1
+        self._slots.yield_(coming)
+        entry = None
+        try:
+            entry = await self._source.take_later()
+            if entry is not None:
+                await self._slots.resume(coming)
+        except asyncio.CancelledError:
+            if entry is not None:
+                self._source.put_back([entry])
+            raise
+        finally:
+            self._waiting -= 1
+            self._slots.retake(coming)
+        return entry
+
+    async def _wait(self, flow: Flow, seconds: float) -> None:
+        """Lets a flow wait without holding its slot among those in progress."""
+        self._slots.park(flow)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            flow.branches += 1
+        await self._slots.resume(flow)
+
+    # Flows
+
+    def _find_or_begin(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
+        """The item's part of the journal; or its record, of which is told, where it has one."""
+        if not isinstance(item, Mapping):
+            return None  # it fails as it would without a journal
+        known: ItemLog | Record
+        try:
+            known = journal.find_or_begin(index, item)
+        except InvalidItem as error:
+            known = Record(index, item, Status.FAILED, error=error)
+        if isinstance(known, Record):
+            self._counts[Status.RUNNING] += 1
+            self._tell(known)
+        return known
+
+    def _tell(self, record: Record) -> None:
+        """An item has ended, for all to know."""
+        self._counts[Status.RUNNING] -= 1
+        self._counts[record.status] += 1
+        self._sink.put(record)
+
+    async def _carry_traced(self, index: int, item: Any, log: ItemLog | None) -> Record:
+        assert self._tracer is not None
+        with self._tracer.item(index) as tell:
+            record = await self._carry(index, item, log)
+            if record.error is not None:
+                tell(record.error)
+        return record
+
+    async def _carry(self, index: int, item: Any, log: ItemLog | None) -> Record:
+        """One item from its start to its record."""
+        self._counts[Status.RUNNING] += 1
+        flow = Flow()
+        flow.log = log
+        if self._keep_history:
+            flow.history = []
+        started = self._loop.time()
+        output: Any = None
+        error: Exception | None = None
+        status = Status.DONE
+        try:
+            if problem := self._check.problem(item, index):
+                position = self._source.position()
+                raise InvalidItem(f"{position}: {problem}" if position else problem)
+            variables = {**self._shared, **item} if self._shared else item
+            output = await self._steps.carry(variables, flow)
+        except asyncio.CancelledError:
+            status = Status.CANCELLED
+            error = NotFinished(self.reason or "cancelled")
+            raise
+        except BudgetSpent as refusal:
+            status, error = Status.CANCELLED, refusal
+        except FlowpoolError as failure:
+            status, error = Status.FAILED, failure
+        except BaseException as bug:
+            status = Status.CANCELLED
+            error = NotFinished(f"a bug ended the run: {bug!r}")
+            raise
+        finally:
+            if not flow.holds_slot:
+                self._slots.retake(flow)
+            ended = self._loop.time()
+            record = Record(
+                index,
+                item,
+                status,
+                output,
+                error,
+                started,
+                ended - started,
+                flow.attempts,
+                flow.usage,
+                flow.model,
+                flow.history,
+                flow.bills,
+            )
+            self.progress.add(record, ended)
+            if log is None or self._journal is None:
+                self._tell(record)
+            else:
+                self._journal.ended(log, record)
+        if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
+            end = self.cancel if self._settings.on_error == "raise" else self.stop
+            end(f"items[{index}] failed")
+        return record
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

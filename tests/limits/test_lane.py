@@ -1,0 +1,143 @@
+"""Who may go: a lane's queue, its window, its rates and what breaks it. No loop runs here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowpool.errors import AuthFailed, BadRequest, RateLimited, ServerError
+from flowpool.limits.breaker import Breaker
+from flowpool.limits.demand import tightest
+from flowpool.limits.lane import Admitted, Lane
+from flowpool.limits.limiter import Limiter
+from flowpool.limits.window import FixedWindow
+from flowpool.values import Limits
+
+
+def lane_of(width: int = 2, **limits: Any) -> Lane[str]:
+    """A lane of a fixed width, whose limiter knows no more than it is told."""
+    return Lane("lane", FixedWindow(width), Limiter(eager=True, limits=Limits(**limits)), Breaker())
+
+
+def nobody(ticket: str) -> bool:
+    return False
+
+
+def enter(lane: Lane[str], now: float = 0.0) -> Admitted:
+    entered = lane.try_enter(now)
+    assert entered is not None
+    return entered
+
+
+def admitted(lane: Lane[str], now: float = 0.0) -> list[str]:
+    """Everybody who is let in now."""
+    tickets = []
+    while (turn := lane.admit(now, nobody)) is not None:
+        tickets.append(turn[0])
+    return tickets
+
+
+def test_calls_enter_up_to_the_window_and_the_rest_queue() -> None:
+    lane = lane_of(2)
+    first, _ = enter(lane), enter(lane)
+    assert lane.try_enter(0.0) is None
+    lane.wait_for("c", 0.0)
+    assert admitted(lane) == []
+    lane.answered(first, 1.0)
+    assert admitted(lane, 1.0) == ["c"]
+    assert (lane.in_flight, lane.queued) == (2, 0)
+
+
+def test_nobody_overtakes_the_queue() -> None:
+    lane = lane_of(1)
+    entered = enter(lane)
+    lane.wait_for("first", 0.0)
+    lane.leave(entered, 0.0)
+    assert lane.try_enter(0.0) is None
+    assert admitted(lane) == ["first"]
+
+
+def test_a_lower_rank_goes_first_and_the_same_in_order_of_arrival() -> None:
+    lane = lane_of(10)
+    for ticket, rank in (("a", 0.0), ("b", -1.0), ("c", -2.0), ("d", -1.0)):
+        lane.wait_for(ticket, rank)
+    assert admitted(lane) == ["c", "b", "d", "a"]
+
+
+def test_tickets_that_are_gone_are_dropped_and_take_nothing() -> None:
+    lane = lane_of(1, rpm=60)
+    for ticket in ("gone", "there"):
+        lane.wait_for(ticket, 0.0)
+    turn = lane.admit(0.0, lambda ticket: ticket == "gone")
+    assert turn is not None
+    assert turn[0] == "there"
+    assert lane.in_flight == 1
+
+
+def test_a_pause_holds_everybody_until_its_end() -> None:
+    lane = lane_of(2)
+    lane.failed(enter(lane), RateLimited("slow", retry_after=5.0), 1.0)
+    assert lane.try_enter(5.9) is None
+    lane.wait_for("a", 0.0)
+    turn = lane.next_turn(1.0) or 0.0
+    assert turn == pytest.approx(6.0, abs=0.2)
+    assert admitted(lane, turn) == ["a"]
+
+
+def test_hopeless_failures_in_a_row_break_it_and_let_all_go_to_hear_of_it() -> None:
+    lane = lane_of(3)
+    calls = [enter(lane) for _ in range(3)]
+    for n in range(5):
+        lane.wait_for(str(n), 0.0)
+    for call in calls[:2]:
+        lane.failed(call, AuthFailed("no"), 1.0)
+        assert lane.broken is None
+    lane.failed(calls[2], AuthFailed("no"), 1.0)
+    assert isinstance(lane.broken, AuthFailed)
+    assert len(admitted(lane, 1.0)) == 5
+    assert "broken" in repr(lane)
+
+
+def test_an_answer_or_a_refused_call_starts_the_count_again() -> None:
+    lane = lane_of(100)
+    for answers in (True, False):
+        for _ in range(2):
+            lane.failed(enter(lane), AuthFailed("no"), 1.0)
+        if answers:
+            lane.answered(enter(lane), 1.0)
+        else:
+            lane.failed(enter(lane), BadRequest("no", status=400), 1.0)
+    for _ in range(2):
+        lane.failed(enter(lane), AuthFailed("no"), 1.0)
+    assert lane.broken is None
+
+
+def test_an_outage_teaches_no_limit() -> None:
+    lane = lane_of(5)
+    lane.failed(enter(lane), ServerError("ill", retry_after=60.0), 1.0)
+    assert lane.try_enter(1.0) is not None
+
+
+def test_a_dead_provider_is_probed_and_then_given_up() -> None:
+    lane = lane_of(50)
+    for _ in range(20):
+        lane.failed(enter(lane), ServerError("ill"), 1.0)
+    lane.wait_for("a", 0.0)
+    assert admitted(lane, 1.0) == []
+    now, probes = 1.0, 0
+    while lane.broken is None:
+        now = lane.next_turn(now) or now
+        turn = lane.admit(now, nobody)
+        if turn is not None and lane.broken is None:
+            lane.failed(turn[1], ServerError("ill"), now)
+            lane.wait_for("a", 0.0)
+            probes += 1
+    assert 300 <= now <= 340
+    assert probes < 25
+    assert "not answered" in str(lane.broken)
+
+
+def test_the_tightest_of_two_limits_is_told_for_each() -> None:
+    one, other = Limits(rpm=10, concurrent=5), Limits(rpm=20, tpm=7)
+    assert tightest(one, other) == Limits(rpm=10, tpm=7, concurrent=5)

@@ -1,0 +1,128 @@
+"""A rate is measured between two refusals, whatever the provider's bucket holds. Plain calls, no loop."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowpool.limits.pacer import Pacer
+
+
+class Bucket:
+    """A provider's bucket, and a client that sends whenever the pacer lets it."""
+
+    def __init__(self, rate: float, depth: float) -> None:
+        self.rate = rate
+        self.depth = depth
+        self.level = max(1.0, rate * depth)
+        self.at = 0.0
+        self.sent = self.refused = 0
+        self.pacer: Pacer | None = None
+
+    def takes(self, now: float) -> bool:
+        full = max(1.0, self.rate * self.depth)
+        self.level = min(full, self.level + self.rate * (now - self.at))
+        self.at = now
+        if self.level < 1.0 - 1e-9:
+            return False
+        self.level -= 1.0
+        return True
+
+    def start(self, speed: float) -> float:
+        """Sends at `speed` until the first refusal; a pacer goes on from there."""
+        now = 0.0
+        while self.takes(now):
+            self.sent += 1
+            now += 1.0 / speed
+        opening = (float(self.sent), now)
+        self.sent += 1
+        self.refused += 1
+        self.pacer = Pacer.at_first_429(1.0, self.sent, now, now, opening)
+        return now
+
+    def run(self, now: float, until: float) -> float:
+        pacer = self.pacer
+        assert pacer is not None
+        while now < until:
+            now += max(1e-4, pacer.wait(1.0, now))
+            pacer.sent(1.0, self.sent, now)
+            self.sent += 1
+            if not self.takes(now):
+                self.refused += 1
+                pacer.refused(1.0, now, self.sent, now)
+        return now
+
+
+@pytest.mark.parametrize("rate", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("depth", [1.0, 10.0, 60.0])
+def test_the_rate_is_found_within_three_percent(rate: float, depth: float) -> None:
+    bucket = Bucket(rate, depth)
+    now = bucket.start(4.0 * rate + 8.0)
+    bucket.run(now, now + max(60.0, 120.0 / rate))
+    assert bucket.pacer is not None
+    assert bucket.pacer.rate == pytest.approx(rate, rel=0.035)
+    assert not bucket.pacer.is_searching
+
+
+@pytest.mark.parametrize("depth", [1.0, 10.0])
+def test_a_limit_that_fell_is_kept_to_and_one_that_rose_is_found_again(depth: float) -> None:
+    bucket = Bucket(20.0, depth)
+    now = bucket.run(bucket.start(60.0), 60.0)
+    for rate, within in ((10.0, 20.0), (20.0, 60.0)):
+        bucket.rate = rate
+        now = bucket.run(now, now + within)
+        sent, refused = bucket.sent, bucket.refused
+        now = bucket.run(now, now + 60.0)
+        admitted = bucket.sent - sent - (bucket.refused - refused)
+        assert admitted >= 0.95 * rate * 60.0
+
+
+def test_a_rate_that_is_sure_is_held_and_refusals_are_rare() -> None:
+    bucket = Bucket(10.0, 1.0)
+    now = bucket.run(bucket.start(48.0), 120.0)
+    sent, refused = bucket.sent, bucket.refused
+    bucket.run(now, 720.0)
+    assert bucket.refused - refused <= 0.005 * (bucket.sent - sent)
+
+
+def test_two_refusals_with_nothing_between_say_that_less_than_a_call_was_refilled() -> None:
+    pacer = Pacer(8.0, 1.0, 10.0, 0.0, 0.02)
+    pacer.sent(1.0, 10.0, 1.0)
+    pacer.refused(1.0, 1.0, 11.0, 1.02)
+    assert pacer.rate == pytest.approx(1.0)
+    assert pacer.wait(1.0, 1.02) >= 1.0
+
+
+def test_calls_sent_before_a_refusal_was_known_say_nothing_new() -> None:
+    pacer = Pacer(8.0, 1.0, 10.0, 0.0, 0.5)
+    pacer.refused(1.0, 0.2, 12.0, 0.6)
+    assert pacer.rate == 8.0
+
+
+def test_a_told_rate_is_followed_and_left_from_where_it_stood() -> None:
+    pacer = Pacer(8.0, 1.0, 10.0, 0.0, 0.0)
+    pacer.follow(20.0)
+    assert (pacer.pace, pacer.follows) == (20.0, True)
+    pacer.lead(50.0, 5.0)
+    assert not pacer.follows
+    assert pacer.pace == pytest.approx(20.0, rel=0.02)
+
+
+def test_another_share_changes_the_pace_and_not_what_was_measured() -> None:
+    whole, half = (Bucket(20.0, 10.0) for _ in range(2))
+    for bucket in (whole, half):
+        bucket.run(bucket.start(60.0), 60.0)
+    assert whole.pacer is not None
+    assert half.pacer is not None
+    half.pacer.rescale(0.5, half.sent)
+    assert half.pacer.pace == pytest.approx(0.5 * whole.pacer.pace)
+
+
+def test_another_runs_refusal_ends_the_tooth_too() -> None:
+    bucket = Bucket(20.0, 10.0)
+    now = bucket.run(bucket.start(60.0), 120.0)
+    pacer = bucket.pacer
+    assert pacer is not None
+    before = pacer.rate
+    pacer.heard(now, now + 0.2)
+    assert pacer.rate == pytest.approx(before, rel=0.1)
+    assert pacer.wait(1.0, now + 0.2) > 1.0 / before  # it rests

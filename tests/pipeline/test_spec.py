@@ -1,0 +1,120 @@
+"""Pipelines as files: what they say, what is refused with its line, and the schema that editors check them by."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from flowpool import Chain, Skill
+from flowpool.cli.starting import _BODIES, start
+from flowpool.errors import InvalidInput
+from flowpool.pipeline import build
+from flowpool.pipeline.json_schema import pipeline_schema
+from flowpool.pipeline.spec import Input, Output, RunOptions
+from flowpool.values import Limits
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
+WHOLE = """\
+input:
+  path: rows.csv
+  limit: 10-20
+output: out.csv
+run:
+  max_flows: 5
+  limits: {rpm: 100}
+  store: run.db
+skill:
+  model: gpt-5-mini
+  prompt: "Hi {text}"
+  output: {choices: [a, b]}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "pipeline.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_pipeline_is_a_runner_with_input_output_and_terms(tmp_path: Path) -> None:
+    found = build.read_pipeline(written(tmp_path, WHOLE))
+    assert isinstance(found.runner, Skill)
+    assert found.input == Input(path=str(tmp_path / "rows.csv"), limit="10-20")
+    assert found.output == Output(path=str(tmp_path / "out.csv"))
+    assert found.run == RunOptions(
+        max_flows=5, limits=Limits(rpm=100), store=str(tmp_path / "run.db")
+    )
+
+
+def test_a_runners_file_is_a_pipeline_that_says_no_more(tmp_path: Path) -> None:
+    text = "model: gpt-5-mini\nprompt: Hi\noutput: {choices: [a, b]}\n"
+    found = build.read_pipeline(written(tmp_path, text))
+    assert (found.input, found.output, found.run) == (Input(), Output(), RunOptions())
+    chain = build.read_pipeline(EXAMPLES[0]).runner
+    assert isinstance(chain, Chain)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("limit: 10-20", "limit: 20-10", "line 1: input: limit 20-10: write 10 for"),
+        ("limit: 10-20", "limits: 1", "line 3: input: 'limits' is not known: use path, sql"),
+        ("max_flows: 5", "max_flows: [5]", "line 6: run.max_flows: Expected"),
+        ("rpm: 100", "rpm: -1", "line 7: run.limits: Limits(rpm=-1.0): use a number above 0"),
+        ("output: out.csv", "output: {format: xml}", "line 4: output.format: Invalid enum value"),
+        ("model: gpt-5-mini", "modl: gpt-5-mini", "line 10: skill: 'modl' is not known"),
+        ("choices: [a, b]", "choices: a", "line 9: skill: output: choices is a list"),
+        ("skill:", "skil:", "line 9: skil: no skill, steps, chain, tool or function in it"),
+        ("input:", "inputs:", "line 1: the file: 'inputs' is not known"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    path = written(tmp_path, WHOLE.replace(old, new))
+    with pytest.raises(InvalidInput, match=re.escape(f"pipeline.yaml, {words}")):
+        build.read_pipeline(path)
+
+
+@pytest.mark.parametrize("line", ["input: rows.csv", "output: {path: o.csv}", "run: {retries: 1}"])
+def test_beside_a_bare_skill_they_are_refused_with_the_fix(tmp_path: Path, line: str) -> None:
+    path = written(tmp_path, f"model: gpt-5-mini\nprompt: Hi\n{line}\n")
+    with pytest.raises(InvalidInput, match=r"line 3: .* put model, prompt .* under `skill:`"):
+        build.read_pipeline(path)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_fits_the_schema(path: Path) -> None:
+    jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
+
+
+@pytest.mark.parametrize("task", _BODIES)
+def test_what_init_writes_fits_the_schema_and_is_read(
+    tmp_path: Path, task: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    assert start(str(path), task, "gpt-5-mini", force=False) == 0
+    assert "--dry-run" in capsys.readouterr().err
+    jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
+    found = build.read_pipeline(path)
+    assert found.input.path is not None
+    assert Path(found.input.path).is_file()
+    assert found.run.max_cost == 5
+    with pytest.raises(InvalidInput, match="exists"):
+        start(str(path), task, "gpt-5-mini", force=False)
+
+
+def test_the_schema_refuses_what_reading_refuses() -> None:
+    schema = pipeline_schema()
+    for bad in (
+        {"skill": {"model": "gpt-5"}, "input": {"pth": "rows.csv"}},
+        {"steps": [{"tool": "fetch", "kye": "page"}]},
+        {"steps": [{"tool": "fetch", "function": "a:b"}]},
+        {"skill": {"prompt": "Hi"}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)

@@ -1,0 +1,87 @@
+"""What a runner needs of an item, told before anything is paid."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import pytest
+
+from flowpool import Chain, Model, Skill
+from flowpool.chain import as_runner
+from flowpool.errors import InvalidInput
+from flowpool.plan import ItemCheck, Plan
+
+
+class Page(TypedDict):
+    title: str
+    html: str
+
+
+def page(url: str) -> Page:
+    return {"title": url, "html": ""}
+
+
+def anything(url: str) -> dict[str, Any]:
+    return {}
+
+
+def text_of(url: str) -> str:
+    return url
+
+
+def skill(prompt: str, **settings: Any) -> Skill:
+    return Skill(Model("m", base_url="http://sim.test/v1"), prompt=prompt, **settings)
+
+
+def lacking(runner: Any, *names: str) -> str | None:
+    found = Plan(as_runner(runner)).lacks(names)
+    return found[1] if found else None
+
+
+def test_a_prompts_names_must_come_from_somewhere() -> None:
+    assert lacking(skill("{a} {b}"), "a") == "b"
+    assert lacking(skill("{a} {b}"), "a", "b") is None
+    assert lacking(skill("{a} {b}", variables={"b": "x"}), "a") is None
+    assert lacking(Chain([skill("{a} {b}")], {"b": "x"}), "a") is None
+
+
+def test_a_steps_output_and_map_count() -> None:
+    assert lacking(Chain([(text_of, "said"), skill("{said}")]), "url") is None
+    assert lacking(Chain([(text_of, "said", {"url": "link"}), skill("{said}")]), "link") is None
+    assert lacking(Chain([(text_of, "said", {"url": "link"})]), "url") == "link"
+    assert lacking(Chain([(text_of, "said"), skill("{other}")]), "url") == "other"
+
+
+def test_a_typed_dict_tells_what_it_adds_and_a_plain_dict_does_not() -> None:
+    assert lacking(Chain([(page, "page"), skill("{title}")]), "url") is None
+    assert lacking(Chain([(page, "page"), skill("{author}")]), "url") == "author"
+    assert lacking(Chain([(anything, "page"), skill("{author}")]), "url") is None
+
+
+def test_steps_side_by_side_see_what_came_before_them_only() -> None:
+    both = [(text_of, "a"), (skill("{a}"), "b")]
+    assert lacking(Chain([both]), "url") == "a"
+    assert lacking(Chain([both[:1], both[1]]), "url") is None
+
+
+def test_an_options_default_counts() -> None:
+    def cut(text: str, length: int) -> str:
+        return text[:length]
+
+    assert lacking(Chain([(cut, "x")]), "text") == "length"
+    assert lacking(Chain([(cut, "x", {}, {"length": 3})]), "text") is None
+
+
+def test_an_item_is_refused_in_one_line_with_the_fix() -> None:
+    check = ItemCheck(Plan(as_runner(skill("{text}"))), ["shared"])
+    check.check({"text": 1}, 0)
+    with pytest.raises(InvalidInput) as caught:
+        check.check({"body": 1}, 4)
+    assert str(caught.value) == (
+        "items[4] has no 'text', which 'skill' needs (it has: body, shared): "
+        "add it to the item, or pass it in run(variables=...)."
+    )
+    with pytest.raises(InvalidInput, match=r"items\[2\] is 'word', not a dict.*\{'text': 'word'\}"):
+        check.check("word", 2)
+    with pytest.raises(InvalidInput, match="variable names are text"):
+        check.check({3: "x"}, 0)
