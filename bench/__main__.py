@@ -1,6 +1,7 @@
 """`python -m bench [NAME ...]`: runs the benches and prints the table that stands in the README.
 
 `python -m bench rates [--quick | --seeds 200] [--figure FILE.svg]` plays every kind of limit in virtual time first.
+`python -m bench servers [NAME ...]` measures against real servers, those that are installed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.rates.command import main as rates_table
+from bench.servers.command import main as servers_table
 from bench.store import store
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
@@ -201,6 +203,9 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
 
 
 def main(*names: str) -> None:
+    if names[:1] == ("servers",):
+        servers_table(*names[1:])
+        return
     if names[:1] == ("rates",):
         rates_table(*names[1:])
         names = ("rates",)
