@@ -35,6 +35,7 @@ class Job(msgspec.Struct):
     timeout: float = 60.0  # of one attempt
     deadline: float = 60.0  # of the whole run
     model: str = "bench"
+    key: str = "bench-key"  # the servers are our own: a key made up for the run
     options: dict[str, Any] = {}
     latencies: bool = False  # whether each call's time is wanted
     prompt: str = "Say in one sentence what number"
@@ -69,7 +70,7 @@ def pool(job: Job) -> dict[str, float]:
     """flowpool with nothing configured but `max_flows`."""
     from flowpool import Model, Pool, Skill
 
-    model = Model(job.model, job.options, base_url=job.url + "/v1", api_key="bench-key",
+    model = Model(job.model, job.options, base_url=job.url + "/v1", api_key=job.key,
                   provider="openai")  # fmt: skip
     recorder = Recorder()
     made = Pool(
@@ -100,7 +101,7 @@ def plain(job: Job) -> dict[str, float]:
     import aiohttp
 
     endpoint = job.url + "/v1/chat/completions"
-    headers = {"authorization": "Bearer bench-key"}
+    headers = {"authorization": f"Bearer {job.key}"}
     spans: list[tuple[float, float]] = []
     flows = 100 if job.flows == "auto" else job.flows
 

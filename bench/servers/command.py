@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from bench.common import print_table
 from bench.servers.engines import LlamaCpp, Vllm
+from bench.servers.gateways import Aimock, LiteLlm
 from bench.servers.measuring import RealServer, Settings
 from bench.servers.process import ServerError
 from bench.servers.proxies import Haproxy, Nginx
 from bench.servers.sockets import Sockets
 
 SERVERS: dict[str, RealServer] = {
-    server.name: server for server in (Sockets(), Nginx(), Haproxy(), LlamaCpp(), Vllm())
+    server.name: server
+    for server in (Sockets(), Nginx(), Haproxy(), LlamaCpp(), Vllm(), Aimock(), LiteLlm())
 }
 
 
@@ -47,4 +50,10 @@ def main(*words: str) -> None:
             absent.append(f"{name} could not be measured: {error}")
     if rows:
         print_table(rows)
+        # Figures of a machine that does other things too are worth little: say so.
+        print(f"\nMedians of {settings.runs}. Load of {os.cpu_count()} cores: {_load()}.")
     print(*absent, sep="\n")
+
+
+def _load() -> str:
+    return f"{os.getloadavg()[1]:.1f}" if hasattr(os, "getloadavg") else "unknown"

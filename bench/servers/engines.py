@@ -56,7 +56,7 @@ class Engine(ABC):
         python = self._folder(settings) / "bin" / "python"
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flowpool-bench-"))
-            command = [python, *self.command(port, folder)]
+            command = [str(python), *self.command(port, folder)]
             yield stack.enter_context(Process(command, port, lifetime=3600)).url
 
     def _folder(self, settings: Settings) -> Path:

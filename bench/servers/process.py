@@ -112,9 +112,13 @@ class Process:
             time.sleep(0.1)
         raise ServerError(f"{self._command[0]} doesn't listen yet: {self._last_words()}")
 
+    def printed(self) -> str:
+        """What it has printed until now."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), size, 0).decode(errors="replace")
+
     def _last_words(self) -> str:
-        self._output.seek(0)
-        return self._output.read().decode(errors="replace")[-2000:]
+        return self.printed()[-2000:]
 
     def _end(self) -> None:
         if self._process is None or self._process.poll() is not None:
