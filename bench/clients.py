@@ -129,12 +129,12 @@ class _Recorder:
 def _busy(url: str, count: int, flows: int) -> dict[str, float]:
     """The share of `flows` slots that had a call in flight, from the start until the last 100 items."""
     from flowpool import Pool
-    from flowpool.run.environment import World
+    from flowpool.run.environment import Environment
 
     items = [{"text": f"{i} {TEXT}"} for i in range(count)]
     recorder = _Recorder()
-    world = World(recorder, os.environ, Random(0))
-    pool = Pool(_skill(url), items, max_flows=flows, progress=False, world=world)
+    environment = Environment(recorder, os.environ, Random(0))
+    pool = Pool(_skill(url), items, max_flows=flows, progress=False, environment=environment)
     start = time.perf_counter()
     assert not pool.run().failed
     wall = time.perf_counter() - start

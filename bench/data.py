@@ -73,12 +73,12 @@ def prepare(path: Path, count: int) -> None:
 def run(kind: str, path: Path, count: int) -> dict[str, float]:
     """The figures of a run over the file into another one; over nothing but the pool for the kind "pool"."""
     from flowpool import Model, Pool, Skill
-    from flowpool.run.environment import World
+    from flowpool.run.environment import Environment
 
     model = Model("bench", base_url="http://bench.test/v1", api_key="bench-key")
     skill = Skill(model, prompt="Summarise in one sentence:\n\n{text}")
-    world = World(Instant(), os.environ, Random(0))
-    settings: dict[str, Any] = {"max_flows": 64, "progress": False, "world": world}
+    environment = Environment(Instant(), os.environ, Random(0))
+    settings: dict[str, Any] = {"max_flows": 64, "progress": False, "environment": environment}
 
     rows = list(items(count)) if kind == "pool" else []
 

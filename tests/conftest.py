@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flowpool import Model, Pool, Skill
-from flowpool.pool import World
-from flowpool.simulator import Fixed, Profile, Provider, SimTransport, run_virtual
+from flowpool.pool import Environment
+from flowpool.simulator import Fixed, Profile, SimTransport, SimulatedProvider, run_virtual
 
 # Tests share no limit with the user's own runs, and leave nothing in the user's cache.
 os.environ["FLOWPOOL_SHARE"] = "off"
@@ -23,9 +23,9 @@ class Simulation:
 
     def __init__(self, profile: Profile | None = None, *, seed: int = 0, **changes: Any) -> None:
         changes.setdefault("latency", Fixed(1.0))
-        self.provider = Provider((profile or Profile()).replace(**changes), seed)
+        self.provider = SimulatedProvider((profile or Profile()).replace(**changes), seed)
         self.ledger = self.provider.ledger
-        self.world = World(SimTransport(self.provider), {}, Random(seed))
+        self.environment = Environment(SimTransport(self.provider), {}, Random(seed))
         self.pools: list[Pool] = []
         self.seconds = 0.0
 
@@ -38,7 +38,9 @@ class Simulation:
     def pool(self, runner: Any = None, items: Any = 1, **settings: Any) -> Pool:
         if isinstance(items, int):
             items = [{"text": f"item {n}"} for n in range(items)]
-        pool = Pool(runner or self.skill(), items, world=self.world, progress=False, **settings)
+        pool = Pool(
+            runner or self.skill(), items, environment=self.environment, progress=False, **settings
+        )
         self.pools.append(pool)
         return pool
 

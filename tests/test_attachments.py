@@ -13,11 +13,11 @@ import pytest
 
 from flowpool import Chain, File, Image, Model, Pool, Skill
 from flowpool.attachments import MAX_BYTES, Attachment, type_of
-from flowpool.calls import files
+from flowpool.calls import attachments as reader
 from flowpool.calls.route import MEDIA_SIZE, size_of
 from flowpool.errors import InvalidInput, InvalidItem
-from flowpool.pool import World
-from flowpool.simulator import Provider, SimTransport, run_virtual
+from flowpool.pool import Environment
+from flowpool.simulator import SimTransport, SimulatedProvider, run_virtual
 from flowpool.values import HttpRequest, HttpResponse, Media, Message, Status, Text, Timeouts
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
@@ -33,7 +33,7 @@ class Asked(SimTransport):
     """The simulator, with the bodies that it was sent."""
 
     def __init__(self) -> None:
-        super().__init__(Provider())
+        super().__init__(SimulatedProvider())
         self.bodies: list[dict[str, Any]] = []
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
@@ -43,8 +43,8 @@ class Asked(SimTransport):
 
 def run(skill: Any, items: Any, **settings: Any) -> tuple[Pool, list[dict[str, Any]]]:
     transport = Asked()
-    world = World(transport, {}, Random(0))
-    pool = Pool(skill, items, world=world, progress=False, **settings)
+    environment = Environment(transport, {}, Random(0))
+    pool = Pool(skill, items, environment=environment, progress=False, **settings)
     run_virtual(pool.arun())
     return pool, transport.bodies
 
@@ -208,7 +208,7 @@ def test_the_type_is_told_by_the_bytes_then_by_the_ending(
 def test_a_missing_file_of_the_prompt_is_refused_before_any_call(tmp_path: Path) -> None:
     skill = Skill(model(), prompt=["See", Image(tmp_path / "no.png")], name="look")
     transport = Asked()
-    pool = Pool(skill, [{}] * 3, world=World(transport, {}, Random(0)), progress=False)
+    pool = Pool(skill, [{}] * 3, environment=Environment(transport, {}, Random(0)), progress=False)
     with pytest.raises(InvalidInput, match=r"'look': image .*no\.png: no such file\."):
         run_virtual(pool.arun())
     assert not transport.bodies
@@ -271,11 +271,11 @@ def test_files_are_read_in_threads_and_the_prompts_own_once(
     (tmp_path / "b.png").write_bytes(PNG)
     read: list[tuple[str, str]] = []
 
-    def spy(attachment: Attachment, really: Any = files.read) -> Media:
+    def spy(attachment: Attachment, really: Any = reader.read_file) -> Media:
         read.append((attachment.source.name, threading.current_thread().name))
         return really(attachment)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(files, "read", spy)
+    monkeypatch.setattr(reader, "read_file", spy)
     skill = Skill(model(), prompt=["Same?", Image(photo), Image("{photo}")])
     pool, bodies = run(skill, [{"photo": tmp_path / "b.png"} for _ in range(20)])
     assert pool.status[Status.DONE] == len(bodies) == 20

@@ -11,13 +11,15 @@ import pytest
 from flowpool import Chain, Pool, Skill, tool
 from flowpool.errors import InvalidInput, InvalidItem, StepFailed, StepTimeout
 from flowpool.pool import DONE, FAILED, arun_one
-from flowpool.run.environment import World
-from flowpool.simulator import Provider, SimTransport, run_virtual
+from flowpool.run.environment import Environment
+from flowpool.simulator import SimTransport, SimulatedProvider, run_virtual
 
 
 def through(chain: Chain, variables: dict | None = None, on_step_error: Any = None) -> Any:
-    world = World(SimTransport(Provider()), {"OPENAI_API_KEY": "key-canary"}, Random(0))
-    return run_virtual(arun_one(chain, variables, on_step_error, world))
+    environment = Environment(
+        SimTransport(SimulatedProvider()), {"OPENAI_API_KEY": "key-canary"}, Random(0)
+    )
+    return run_virtual(arun_one(chain, variables, on_step_error, environment))
 
 
 async def page(url: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from flowpool import Chain, Limits, Model, Pool, Prices, Skill, read
 from flowpool.errors import InvalidInput
 from flowpool.estimate import forecast, least_seconds, spread
-from flowpool.results import Billed, Record
+from flowpool.results import CallCost, Record
 from flowpool.values import Status, Usage
 
 PRICED = Model("qwen3", base_url="http://127.0.0.1:9/v1", prices=Prices(input=10, output=100))
@@ -17,7 +17,7 @@ PRICED = Model("qwen3", base_url="http://127.0.0.1:9/v1", prices=Prices(input=10
 
 def record(seconds: float, tokens: int) -> Record:
     usage = Usage(tokens, 0)
-    bill = Billed("vllm/qwen3", usage, Prices(input=1_000_000, output=0))
+    bill = CallCost("vllm/qwen3", usage, Prices(input=1_000_000, output=0))
     return Record(0, {}, Status.DONE, duration=seconds, usage=usage, bills=(bill,))
 
 

@@ -18,8 +18,8 @@ from flowpool.errors import (
     ServerError,
 )
 from flowpool.pool import arun_one
-from flowpool.run.environment import World
-from flowpool.simulator import PROFILES, Provider, SimTransport, run_virtual
+from flowpool.run.environment import Environment
+from flowpool.simulator import PROFILES, SimTransport, SimulatedProvider, run_virtual
 from flowpool.values import HttpRequest, HttpResponse, Media, Timeouts
 
 
@@ -45,8 +45,8 @@ class Scripted:
 
 
 def ask(skill: Skill, variables: dict | None = None, transport: Any = None) -> Any:
-    world = World(transport or Scripted(), {"OPENAI_API_KEY": "key-canary"}, Random(0))
-    return run_virtual(arun_one(skill, variables, world=world))
+    environment = Environment(transport or Scripted(), {"OPENAI_API_KEY": "key-canary"}, Random(0))
+    return run_virtual(arun_one(skill, variables, environment=environment))
 
 
 def messages(skill: Skill, variables: dict | None = None) -> list[dict[str, Any]]:
@@ -161,7 +161,7 @@ def test_a_schema_is_sent_and_the_answer_is_a_dict() -> None:
     schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
     output = {"modalities": ["text"], "format": {"type": "json_schema", "schema": schema}}
     skill = Skill("gpt-5-mini", prompt="Where? {text}", output=output)
-    simulator = SimTransport(Provider())
+    simulator = SimTransport(SimulatedProvider())
     answer = ask(skill, {"text": "Paris is a city."}, simulator)
     assert list(answer) == ["city"]
 
@@ -178,18 +178,18 @@ def test_text_is_the_output_otherwise(output: Any) -> None:
 
 def test_fallback_models_answer_in_order() -> None:
     skill = Skill(["gpt-5", "gpt-5-mini"], prompt="[[sim: refuse model=gpt-5]] Hello there.")
-    assert ask(skill, None, SimTransport(Provider())) == "Hello there."
+    assert ask(skill, None, SimTransport(SimulatedProvider())) == "Hello there."
 
 
 def test_the_last_models_failure_is_the_skills() -> None:
     skill = Skill(["gpt-5", "gpt-5-mini"], prompt="[[sim: 400]] Hello there.")
     with pytest.raises(BadRequest):
-        ask(skill, None, SimTransport(Provider()))
+        ask(skill, None, SimTransport(SimulatedProvider()))
 
 
 @pytest.mark.parametrize("given", [{"retries": 2}, {"max_retries": 2}])
 def test_retries_by_either_name_are_attempts_after_the_first(given: dict[str, Any]) -> None:
-    provider = Provider()
+    provider = SimulatedProvider()
     skill = Skill("gpt-5-mini", prompt="[[sim: 500]] Hello.", **given)
     with pytest.raises(ServerError):
         ask(skill, None, SimTransport(provider))
@@ -211,7 +211,7 @@ def test_run_takes_retries_for_one_call_and_leaves_the_skill() -> None:
 def test_without_retries_a_throttle_is_the_answer() -> None:
     skill = Skill("gpt-5-mini", prompt="[[sim: 429]] Hello.", max_retries=0)
     with pytest.raises(RateLimited):
-        ask(skill, None, SimTransport(Provider(PROFILES["free"])))
+        ask(skill, None, SimTransport(SimulatedProvider(PROFILES["free"])))
 
 
 def test_the_timeout_is_for_one_attempt() -> None:
@@ -299,7 +299,7 @@ def test_a_missing_key_is_refused_before_any_call() -> None:
     pool = Pool(
         Skill("gpt-5-mini", prompt="{text}"),
         [{"text": "x"}],
-        world=World(transport, {}, Random(0)),
+        environment=Environment(transport, {}, Random(0)),
     )
     with pytest.raises(InvalidInput, match="openai needs a key: set OPENAI_API_KEY"):
         run_virtual(pool.arun())

@@ -1,7 +1,7 @@
 """Plays lanes against the simulator's limits, event by event: minutes of calls in a fraction of a second.
 
 No loop and no sockets: what an engine awaits is here a heap of moments. The parts that decide (Lane, Limiter,
-Window, Breaker, Seat) are the real ones.
+Window, Breaker, Member) are the real ones.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from msgspec import Struct
 
 from bench.rates.case import Case
 from flowpool.calls.retry import RetryBudget, RetryPolicy
-from flowpool.errors import CallError, RateLimited, ServerError, Signal
+from flowpool.errors import CallError, RateLimited, ServerError, Verdict
 from flowpool.limits.breaker import Breaker
-from flowpool.limits.lane import Entered, Lane
+from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lanes import AUTO_CEILING, AUTO_START
 from flowpool.limits.limiter import Limiter
 from flowpool.limits.sharing import Sharing
-from flowpool.limits.sharing.seats import TICK, Place
+from flowpool.limits.sharing.run_shares import TICK, SharedLimit
 from flowpool.limits.window import AdaptiveWindow, FixedWindow
-from flowpool.simulator.limits import Limiter as Meters
-from flowpool.simulator.limits import Meter, Refusal
-from flowpool.values import Reading, Usage
+from flowpool.simulator.limits import ProviderLimit, Refusal
+from flowpool.simulator.limits import ProviderLimits as Meters
+from flowpool.values import LimitReading, Usage
 
 TRANSIT = 0.002  # seconds to the provider, on average and exponentially spread
 TIMER = 0.001  # seconds: a loop's timers have no finer steps
@@ -113,21 +113,22 @@ class Provider:
         passed = now - self.start
         return any(t.share == 1.0 and t.start <= passed < t.end for t in self.case.troubles)
 
-    def readings(self, received: float) -> list[tuple[Meter, float, float]]:
+    def readings(self, received: float) -> list[tuple[ProviderLimit, float, float]]:
         return [(meter, *meter.state()[2:]) for meter in self.meters.meters]
 
     def tell(
-        self, states: list[tuple[Meter, float, float]], received: float, now: float
-    ) -> tuple[Reading, ...]:
+        self, states: list[tuple[ProviderLimit, float, float]], received: float, now: float
+    ) -> tuple[LimitReading, ...]:
         """What the headers say, as the wire's reader hands it on."""
         flavour = self.profile.headers
         if flavour == "openai":
             return tuple(
-                Reading(m.dimension, m.limit, left, round(reset, 3)) for m, left, reset in states
+                LimitReading(m.dimension, m.limit, left, round(reset, 3))
+                for m, left, reset in states
             )
         if flavour == "anthropic":
             return tuple(
-                Reading(
+                LimitReading(
                     DIMENSIONS.get(m.dimension, m.dimension),
                     m.limit,
                     left if m.dimension == "requests" else round(left, -3),
@@ -137,7 +138,7 @@ class Provider:
                 for m, left, reset in states
             )
         if flavour == "mistral":
-            return tuple(Reading(m.dimension, m.limit, left) for m, left, _ in states)
+            return tuple(LimitReading(m.dimension, m.limit, left) for m, left, _ in states)
         return ()
 
     def retry_after(self, refusal: Refusal) -> float | None:
@@ -150,9 +151,11 @@ class Provider:
 
 
 class Client:
-    """One run: a lane, and its seat among the others'."""
+    """One run: a lane, and its member among the others'."""
 
-    def __init__(self, case: Case, max_flows: int | None, place: Callable[[Limiter], Place] | None):
+    def __init__(
+        self, case: Case, max_flows: int | None, place: Callable[[Limiter], SharedLimit] | None
+    ):
         ceiling = max_flows or AUTO_CEILING
         window = FixedWindow(ceiling) if max_flows else AdaptiveWindow(AUTO_START, ceiling)
         self.limiter = Limiter(eager=max_flows is not None)
@@ -195,7 +198,7 @@ class Lab:
         clients = []
         for _ in range(self.case.processes):
             client = Client(
-                self.case, max_flows, lambda limiter: Place(limiter, "lab", sharing, self.now)
+                self.case, max_flows, lambda limiter: SharedLimit(limiter, "lab", sharing, self.now)
             )
             clients.append(client)
             self.at(self.now + TICK * self.random.random(), self.tick, client)
@@ -272,7 +275,7 @@ class Lab:
         cost = client.limiter.estimate("lab", 4 * item.input + BODY, self.case.work.max_tokens)
         client.lane.wait_for(item, rank, cost)
 
-    def send(self, client: Client, item: Item, entered: Entered) -> None:
+    def send(self, client: Client, item: Item, entered: Admitted) -> None:
         outcome = self.outcome
         outcome.sent += 1
         item.sent += 1
@@ -286,7 +289,7 @@ class Lab:
 
     # The provider's side.
 
-    def arrive(self, client: Client, item: Item, entered: Entered) -> None:
+    def arrive(self, client: Client, item: Item, entered: Admitted) -> None:
         provider, now = self.provider, self.now
         profile = provider.profile
         status = provider.trouble(now)
@@ -314,7 +317,7 @@ class Lab:
         else:
             provider.queue.append((now, (client, item, entered, states, now)))
 
-    def serve(self, client: Client, item: Item, entered: Entered, states: Any, at: float) -> None:
+    def serve(self, client: Client, item: Item, entered: Admitted, states: Any, at: float) -> None:
         latency = self.provider.profile.latency.sample(self.random, item.output)
         self.at(self.now + latency, self.answer, client, item, entered, states, at)
 
@@ -329,7 +332,7 @@ class Lab:
                 units = max(max_tokens or 0.0, units)
             self.outcome.taken[name][second] += units
 
-    def answer(self, client: Client, item: Item, entered: Entered, states: Any, at: float) -> None:
+    def answer(self, client: Client, item: Item, entered: Admitted, states: Any, at: float) -> None:
         provider, outcome, now = self.provider, self.outcome, self.now
         provider.meters.produced(now, item.output)
         if not provider.meters.reserved:
@@ -347,7 +350,7 @@ class Lab:
         self.answered(client, item, entered, states, at)
 
     def answered(
-        self, client: Client, item: Item, entered: Entered, states: Any, at: float
+        self, client: Client, item: Item, entered: Admitted, states: Any, at: float
     ) -> None:
         provider, now = self.provider, self.now
         client.budget.answered()
@@ -356,17 +359,23 @@ class Lab:
         self.pump(client)
 
     def fail(
-        self, client: Client, item: Item, entered: Entered, error: CallError, states: Any, at: float
+        self,
+        client: Client,
+        item: Item,
+        entered: Admitted,
+        error: CallError,
+        states: Any,
+        at: float,
     ) -> None:
         lane, now = client.lane, self.now
         lane.failed(entered, error, now, self.provider.tell(states, at, now))
-        if error.signal is Signal.OUTAGE:
+        if error.verdict is Verdict.OUTAGE:
             item.failures += lane.blames(item.failures + 1)
         self.retry(client, item, error)
         self.pump(client)
 
     def retry(self, client: Client, item: Item, error: CallError) -> None:
-        if error.signal is Signal.THROTTLE:
+        if error.verdict is Verdict.THROTTLE:
             self.wait(client, item, FIRST)
             return
         wait = self.policy.wait(error, item.failures, self.now - item.began, self.random.random())
@@ -445,15 +454,21 @@ class FixedLab(Lab):
     def go_on(self, client: Client) -> None:
         if self.left > 0:
             self.left -= 1
-            self.send(client, self.draw(), Entered(self.now, 0, None))
+            self.send(client, self.draw(), Admitted(self.now, 0, None))
 
     def answered(
-        self, client: Client, item: Item, entered: Entered, states: Any, at: float
+        self, client: Client, item: Item, entered: Admitted, states: Any, at: float
     ) -> None:
         self.go_on(client)
 
     def fail(
-        self, client: Client, item: Item, entered: Entered, error: CallError, states: Any, at: float
+        self,
+        client: Client,
+        item: Item,
+        entered: Admitted,
+        error: CallError,
+        states: Any,
+        at: float,
     ) -> None:
         item.failures += 1
         backoff = min(self.LONGEST, self.FIRST * 2.0 ** min(item.failures - 1, 10))
@@ -461,7 +476,7 @@ class FixedLab(Lab):
         self.at(self.now + max(error.retry_after or 0.0, backoff), self.again, client, item)
 
     def again(self, client: Client, item: Item) -> None:
-        self.send(client, item, Entered(self.now, 0, None))
+        self.send(client, item, Admitted(self.now, 0, None))
 
 
 def play(case: Case, seed: int, flows: int | None = None) -> Outcome:

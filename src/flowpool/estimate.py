@@ -31,7 +31,7 @@ DRAWS = 1000  # of the bootstrap
 SURE = 0.9  # of the interval: 9 times in 10 what comes is within it
 
 
-class Step(Struct, frozen=True):
+class StepEstimate(Struct, frozen=True):
     """What one skill's calls take on average: tokens of a prompt, and dollars a call.
 
     most_output: tokens of the longest answer, None where nothing bounds it. is_whole: False where a step before it
@@ -57,7 +57,7 @@ class Estimate(Struct, frozen=True):
 
     items: int | None
     prompts: list[str]
-    steps: list[Step]
+    steps: list[StepEstimate]
     seconds: float | None
 
     @property
@@ -90,7 +90,7 @@ class Estimate(Struct, frozen=True):
         return math.fsum(known) * self.items
 
 
-class Span(Struct, frozen=True):
+class Spread90(Struct, frozen=True):
     """What is expected, and between what it is nine times in ten."""
 
     expected: float
@@ -101,9 +101,9 @@ class Span(Struct, frozen=True):
 class Forecast(Struct, frozen=True):
     """All items by some of them: dollars (None where no price is known), tokens, and seconds at a pace."""
 
-    cost: Span | None
-    tokens: Span
-    seconds: Span | None
+    cost: Spread90 | None
+    tokens: Spread90
+    seconds: Spread90 | None
 
 
 def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
@@ -176,7 +176,7 @@ def forecast(
         ]
         took = [record.duration for record in warm]
         span = spread(took, total / at_once)
-        pace = Span(max(span.expected, floor), max(span.low, floor), max(span.high, floor))
+        pace = Spread90(max(span.expected, floor), max(span.low, floor), max(span.high, floor))
     return Forecast(
         spread([cost or 0.0 for cost in costs], total) if known else None,
         spread(tokens, total),
@@ -184,7 +184,7 @@ def forecast(
     )
 
 
-def spread(values: Sequence[float], times: float, seed: int = 0) -> Span:
+def spread(values: Sequence[float], times: float, seed: int = 0) -> Spread90:
     """`times` the mean of `values`, with the interval that a bootstrap gives.
 
     >>> spread([2.0, 2.0, 2.0], 10)
@@ -198,7 +198,7 @@ def spread(values: Sequence[float], times: float, seed: int = 0) -> Span:
     wider = math.sqrt(count / (count - 1)) if count > 1 else 1.0
     edge = round((1 - SURE) / 2 * DRAWS)
     low, high = means[edge], means[DRAWS - 1 - edge]
-    return Span(
+    return Spread90(
         mean * times,
         max(0.0, mean - (mean - low) * wider) * times,
         (mean + (high - mean) * wider) * times,
@@ -216,7 +216,7 @@ def _seen(step: Any, item: Mapping[str, Any], shared: Mapping[str, Any]) -> dict
     return seen
 
 
-def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> Step:
+def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> StepEstimate:
     skill: Skill = step.runner
     prompts = [rendered(skill, _seen(step, item, shared)) for item in items]
     characters = math.fsum(len(text) for text, _ in prompts) / max(1, len(prompts))
@@ -226,7 +226,7 @@ def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, An
     wire = providers.PROVIDERS[model.provider].wire
     most = most_output({**model.options, **skill.options}, wire)
     rates = prices.told(model.prices) if model.prices else prices.rates(model.provider, model.model)
-    return Step(
+    return StepEstimate(
         skill.name,
         f"{model.provider}/{model.model}",
         tokens,

@@ -8,10 +8,9 @@ from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from flowpool.calls.budget import Bill as Bill
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import (
-    Keeper,
+    Checkpoint,
     pick_run,
     restored_items,
     restored_runner,
@@ -25,13 +24,12 @@ from flowpool.estimate import estimate
 from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
-from flowpool.run.environment import World as World
-from flowpool.run.session import Course
-from flowpool.run.single import arun_one as arun_one
-from flowpool.run.single import run_one as run_one
-from flowpool.run.sink import Keep
-from flowpool.run.snapshot import Snapshot as Snapshot
-from flowpool.run.stream import Stream
+from flowpool.run.environment import Environment as Environment
+from flowpool.run.progress import Snapshot as Snapshot
+from flowpool.run.session import Session
+from flowpool.run.session import arun_one as arun_one
+from flowpool.run.session import run_one as run_one
+from flowpool.run.sink import Keep, Stream
 from flowpool.settings import OnError as OnError
 from flowpool.settings import checked
 from flowpool.tracing import Tracing
@@ -40,7 +38,7 @@ from flowpool.values import Limits, Status
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 
 
-class Pool(Course):
+class Pool(Session):
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -101,7 +99,7 @@ class Pool(Course):
         max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
         tracing: bool | Tracing | None = None,
-        world: World | None = None,
+        environment: Environment | None = None,
     ) -> None:
         settings = checked(
             max_flows,
@@ -120,12 +118,12 @@ class Pool(Course):
         self.description = description or ""
         self.on_error: OnError = on_error
         self.max_flows = max_flows
-        keeper = None if store is None else Keeper(store, runner, self.name, key)
+        checkpoint = None if store is None else Checkpoint(store, runner, self.name, key)
         rows = None
         if not isinstance(items, AsyncIterable) or columns or limit is not None:
             rows = as_rows(items, columns, limit)
         chosen = rows if columns or limit is not None else items
-        super().__init__(runner, chosen, rows, settings, keeper, progress, world)
+        super().__init__(runner, chosen, rows, settings, checkpoint, progress, environment)
 
     @classmethod
     def load(
@@ -135,7 +133,7 @@ class Pool(Course):
         *,
         run: str | None = None,
         trusted: bool = False,
-        world: World | None = None,
+        environment: Environment | None = None,
         **changes: Any,
     ) -> Pool:
         """The pool whose run is in a store, as it stands: `results`, `status`, `resume()`, `retry()`.
@@ -151,10 +149,12 @@ class Pool(Course):
         if runner is None:
             runner = restored_runner(path, info, trusted=trusted)
         settings = {**restored_settings(info), **changes}
-        pool = cls(runner, restored_items(path, info), name=info.name, world=world, **settings)
-        pool._keeper = Keeper(path, pool.runner, info.name, None, info.id)
+        pool = cls(
+            runner, restored_items(path, info), name=info.name, environment=environment, **settings
+        )
+        pool._checkpoint = Checkpoint(path, pool.runner, info.name, None, info.id)
         pool._given = info.settings.get("variables") or {}
-        pool._counts[:] = pool._keeper.counts()
+        pool._counts[:] = pool._checkpoint.counts()
         return pool
 
     def __repr__(self) -> str:
@@ -306,7 +306,7 @@ class Pool(Course):
         Nothing that has ended is asked for again; failed items stay failed until `retry()`. Raises `InvalidInput`
         for a pool without a store: there `retry()` goes on.
         """
-        if self._keeper is None:
+        if self._checkpoint is None:
             raise InvalidInput(
                 "resume() goes on with a stored run: make the pool with store='run.db'."
             )
@@ -380,13 +380,13 @@ class Pool(Course):
         counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
         if run is None:
             return Snapshot(self._source.length, *counts)
-        tally = run.tally
+        progress = run.progress
         return Snapshot(
             self._source.length,
             *counts,
             now - self._started,
-            tally.rate(now),
+            progress.rate(now),
             run.look(),
-            tally.spent(),
-            tally.failure,
+            progress.spent(),
+            progress.failure,
         )

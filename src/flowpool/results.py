@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flowpool.data.writers import WriteOptions
 
 
-class Billed(Struct, frozen=True):
+class CallCost(Struct, frozen=True):
     """What one call used: of `provider/model`, at the prices that somebody told of it or the list's."""
 
     model: str
@@ -63,14 +63,14 @@ class Record(Struct, frozen=True):
     usage: Usage = NO_USAGE
     model: str = ""
     steps: list[dict[str, Any]] | None = None
-    bills: tuple[Billed, ...] = ()
+    bills: tuple[CallCost, ...] = ()
 
     @property
-    def calls(self) -> tuple[Billed, ...]:
+    def calls(self) -> tuple[CallCost, ...]:
         """What each of the item's calls used, failed ones included where the provider told."""
         if self.bills or not self.model:
             return self.bills
-        return (Billed(self.model, self.usage),)
+        return (CallCost(self.model, self.usage),)
 
     @property
     def cost(self) -> float | None:
@@ -115,7 +115,7 @@ class Results(list[Any]):
         records: Iterable[Record],
         rows: Rows | None = None,
         output: str = OUTPUT,
-        earlier: Iterable[Billed] = (),
+        earlier: Iterable[CallCost] = (),
     ) -> None:
         self.records = list(records)
         self.earlier = tuple(earlier)
@@ -139,13 +139,13 @@ class Results(list[Any]):
     @property
     def usage(self) -> Usage:
         """Tokens used by all items, failed attempts included where the provider reports them."""
-        used: tuple[Billed | Record, ...] = (*self.earlier, *self.records)
+        used: tuple[CallCost | Record, ...] = (*self.earlier, *self.records)
         return reduce(add, (one.usage for one in used), NO_USAGE)
 
     @property
     def cost(self) -> float | None:
         """Dollars of all items whose model has a known price; None when none has."""
-        bills: tuple[Billed | Record, ...] = (*self.earlier, *self.records)
+        bills: tuple[CallCost | Record, ...] = (*self.earlier, *self.records)
         return known_sum(bill.cost for bill in bills)
 
     def frame(self, *, meta: Choice = False, output: str | None = None) -> Any:

@@ -84,11 +84,6 @@ def with_ceiling(told: Settings, max_cost: Any, max_tokens_total: Any) -> Settin
     )
 
 
-def first_told(*values: float | None) -> float:
-    """The first value that isn't None; the last one is the default."""
-    return next(value for value in values if value is not None)
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -263,7 +263,7 @@ class Prices(Struct, frozen=True, kw_only=True):
                 raise InvalidInput(f"Prices({name}={value!r}): use dollars, 0 or more.")
 
 
-class Reading(Struct, frozen=True):
+class LimitReading(Struct, frozen=True):
     """One dimension's limit headers on an answer.
 
     reset: seconds until the bucket is full again, None if the provider doesn't say. coarse: `reset` is in

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from flowpool.calls.attachments import Room
+from flowpool.calls.attachments import ByteBudget
 from flowpool.simulator import run_virtual
 
 
 def test_no_more_is_held_than_there_is_room_for_and_in_turn() -> None:
     async def main() -> None:
-        room, order, most = Room(10), list[str](), 0
+        room, order, most = ByteBudget(10), list[str](), 0
 
         async def hold(name: str, size: int) -> None:
             nonlocal most
@@ -34,7 +34,7 @@ def test_no_more_is_held_than_there_is_room_for_and_in_turn() -> None:
 
 def test_a_cancelled_wait_for_room_gives_back_what_it_got() -> None:
     async def main() -> None:
-        room = Room(10)
+        room = ByteBudget(10)
         held = await room.take(10)
         waiting = asyncio.create_task(room.take(4))
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flowpool.calls.budget import PER_DOLLAR, Amount, Bill, Budget, Reservation
+from flowpool.calls.budget import PER_DOLLAR, Amount, Budget, Reservation, Spend
 
 
 def dollars(amount: float) -> Amount:
@@ -44,7 +44,7 @@ def test_both_ceilings_are_kept() -> None:
 def test_a_call_whose_billing_is_unknown_counts_as_its_worst_case_and_shows_as_such() -> None:
     budget = Budget(max_cost=1.0)
     budget.keep(reserved(budget, dollars(0.6)))
-    assert budget.spent == Bill(0.0, 0, 0.6, 1)
+    assert budget.spent == Spend(0.0, 0, 0.6, 1)
     assert budget.can_never_afford(dollars(0.5))
     assert "another $0.6 and 1 tokens may be" in budget.refusal(dollars(0.5))
 
@@ -59,7 +59,7 @@ def test_a_call_that_waits_for_others_can_still_fit_and_one_larger_than_the_rest
 
 
 def test_what_earlier_runs_spent_counts() -> None:
-    spent = Bill(0.4, 50, 0.3, 20)
+    spent = Spend(0.4, 50, 0.3, 20)
     budget = Budget(1.0, 100, spent)
     assert budget.spent == spent
     assert budget.can_never_afford(dollars(0.31))

@@ -12,15 +12,15 @@ import pytest
 
 from flowpool import Model, Pool, Skill, Spread
 from flowpool.errors import AuthFailed, ServerError
-from flowpool.pool import World
+from flowpool.pool import Environment
 from flowpool.results import Results
 from flowpool.simulator import (
     PROFILES,
     Fixed,
     Lognormal,
     Profile,
-    Provider,
     SimTransport,
+    SimulatedProvider,
     run_virtual,
 )
 from flowpool.values import HttpRequest, HttpResponse, Timeouts
@@ -30,7 +30,9 @@ class Hosts:
     """A transport to several providers, by the request's host."""
 
     def __init__(self, profiles: dict[str, Profile], seed: int = 0) -> None:
-        self.providers = {name: Provider(profile, seed) for name, profile in profiles.items()}
+        self.providers = {
+            name: SimulatedProvider(profile, seed) for name, profile in profiles.items()
+        }
         self._transports = {name: SimTransport(one) for name, one in self.providers.items()}
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
@@ -56,8 +58,8 @@ class Ran:
         models = [Model(f"m-{host}", base_url=f"http://{host}/v1") for host in profiles]
         skill = Skill(Spread(models), prompt=prompt)
         rows = [{"text": f"{n} some words to read"} for n in range(items)]
-        world = World(hosts, {}, Random(seed))
-        self.pool = Pool(skill, rows, progress=False, world=world, **settings)
+        environment = Environment(hosts, {}, Random(seed))
+        self.pool = Pool(skill, rows, progress=False, environment=environment, **settings)
         self.seconds = 0.0
         self.books = {host: provider.ledger for host, provider in hosts.providers.items()}
         self.results: Results = run_virtual(self._run())

@@ -14,7 +14,7 @@ import pytest
 from flowpool.demo import demo, jobs
 from flowpool.demo.corpus import pages
 from flowpool.demo.report import comparison
-from flowpool.demo.screen import Screen, columns, shortened
+from flowpool.demo.screen import DemoScreen, columns, shortened
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import Origin
 from flowpool.simulator import Fixed, SimServer
@@ -178,7 +178,7 @@ def test_the_comparison_divides_what_was_measured(capsys: pytest.CaptureFixture[
         jobs.Timed("job", 10, jobs.TENS, 2.0),
         jobs.Timed("job", 10, jobs.POOL, 0.5),
     ]
-    comparison(Screen(), timed)
+    comparison(DemoScreen(), timed)
     lines = capsys.readouterr().out.splitlines()
     assert [" ".join(line.split()) for line in lines[2:]] == [
         "job, ten at a time 8.00 s 2.00 s 4.0 x",

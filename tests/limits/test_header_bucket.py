@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from flowpool.limits.header_bucket import Gauge
-from flowpool.values import Reading
+from flowpool.limits.header_bucket import HeaderBucket
+from flowpool.values import LimitReading
 
 
-def played(rate: float, capacity: float, limit: float, *, coarse: bool = False) -> Gauge:
+def played(rate: float, capacity: float, limit: float, *, coarse: bool = False) -> HeaderBucket:
     """A gauge that saw a minute of readings of a bucket, sending as it lets."""
-    random, gauge = Random(3), Gauge("requests")
+    random, gauge = Random(3), HeaderBucket("requests")
     level, at, now, total = capacity, 0.0, 0.37, 0
     gaps = 0.5 / rate
     while now < 60.0:
@@ -28,7 +28,7 @@ def played(rate: float, capacity: float, limit: float, *, coarse: bool = False) 
         reset = (capacity - level) / rate
         answered = now + 0.02
         told = math.ceil(now + reset) - math.floor(answered) if coarse else round(reset, 3)
-        reading = Reading("requests", limit, math.floor(level), max(0.0, told), coarse)
+        reading = LimitReading("requests", limit, math.floor(level), max(0.0, told), coarse)
         gauge.read(reading, now, (total, total), total, 1.0, answered)
         now = answered
     return gauge
@@ -48,12 +48,12 @@ def test_whole_second_resets_are_no_more_exact_than_they_are() -> None:
 
 
 def test_a_changed_limit_header_is_learned_anew_at_once() -> None:
-    gauge = Gauge("requests")
+    gauge = HeaderBucket("requests")
     for limit, reset in ((600.0, 0.1), (300.0, 0.2)):
-        reading = Reading("requests", limit, limit - 1, reset)
+        reading = LimitReading("requests", limit, limit - 1, reset)
         gauge.read(reading, 1000.0 - limit, (1, 1), 1, 1.0, 1000.1 - limit)
         assert gauge.rate == pytest.approx(limit / 60.0, rel=0.2)
 
 
 def test_nothing_is_held_back_before_a_reading() -> None:
-    assert Gauge("tokens").wait(1e9, 0.0) == 0.0
+    assert HeaderBucket("tokens").wait(1e9, 0.0) == 0.0

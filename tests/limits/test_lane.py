@@ -9,7 +9,7 @@ import pytest
 from flowpool.errors import AuthFailed, BadRequest, RateLimited, ServerError
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import tightest
-from flowpool.limits.lane import Entered, Lane
+from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.limiter import Limiter
 from flowpool.limits.window import FixedWindow
 from flowpool.values import Limits
@@ -24,7 +24,7 @@ def nobody(ticket: str) -> bool:
     return False
 
 
-def enter(lane: Lane[str], now: float = 0.0) -> Entered:
+def enter(lane: Lane[str], now: float = 0.0) -> Admitted:
     entered = lane.try_enter(now)
     assert entered is not None
     return entered

@@ -6,14 +6,14 @@ from random import Random
 
 import pytest
 
-from flowpool.limits.demand import Cost
-from flowpool.limits.limiter import Limiter, Sent
-from flowpool.values import Limits, Reading
+from flowpool.limits.demand import Demand
+from flowpool.limits.limiter import Admission, Limiter
+from flowpool.values import LimitReading, Limits
 
-CALL = Cost(100.0, 20.0)
+CALL = Demand(100.0, 20.0)
 
 
-def send(limiter: Limiter, now: float, cost: Cost = CALL) -> Sent:
+def send(limiter: Limiter, now: float, cost: Demand = CALL) -> Admission:
     assert limiter.wait(cost, now) == 0.0
     return limiter.sent(cost, now)
 
@@ -63,7 +63,7 @@ def test_a_ceiling_that_was_told_is_kept_in_every_minute() -> None:
 
 def test_headers_explain_a_429_and_no_pacer_is_needed() -> None:
     limiter = Limiter()
-    empty = (Reading("requests", 50, 0, 1.0),)
+    empty = (LimitReading("requests", 50, 0, 1.0),)
     for n in range(3):
         limiter.throttled(limiter.sent(CALL, float(n)), n + 0.02, 0.02, empty)
     assert not limiter.pacers
@@ -72,7 +72,7 @@ def test_headers_explain_a_429_and_no_pacer_is_needed() -> None:
 def test_one_429_after_many_calls_is_an_event_and_a_second_soon_after_a_limit() -> None:
     limiter = Limiter()
     for n in range(200):
-        limiter.answered(limiter.sent(CALL, 0.1 * n), 0.1 * n + 0.05, (), Cost(100.0, 20.0))
+        limiter.answered(limiter.sent(CALL, 0.1 * n), 0.1 * n + 0.05, (), Demand(100.0, 20.0))
     limiter.throttled(limiter.sent(CALL, 21.0), 21.02, None, ())
     assert not limiter.pacers
     limiter.throttled(limiter.sent(CALL, 22.0), 22.02, None, ())
@@ -85,12 +85,12 @@ def test_refused_calls_that_are_large_say_that_tokens_are_limited() -> None:
         random, limiter = Random(1), Limiter()
         for n in range(400):
             tokens = 10.0 * 10 ** (2.0 * random.random())
-            cost = Cost(tokens, 10.0)
+            cost = Demand(tokens, 10.0)
             sent = limiter.sent(cost, float(n))
             if tokens > 700.0 if is_by_size else n % 20 == 5:
                 limiter.throttled(sent, n + 0.02, None, ())
             else:
-                limiter.answered(sent, n + 0.3, (), Cost(tokens, 10.0))
+                limiter.answered(sent, n + 0.3, (), Demand(tokens, 10.0))
         assert list(limiter.pacers) == [dimension]
 
 

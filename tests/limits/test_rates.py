@@ -9,19 +9,28 @@ from typing import Any
 import pytest
 
 from flowpool import Limits, Model, Pool, Skill
-from flowpool.run.environment import World
-from flowpool.simulator import PROFILES, Lognormal, Profile, Provider, SimTransport, run_virtual
+from flowpool.run.environment import Environment
+from flowpool.simulator import (
+    PROFILES,
+    Lognormal,
+    Profile,
+    SimTransport,
+    SimulatedProvider,
+    run_virtual,
+)
 
 LATENCY = Lognormal(0.3, 0.3)
 
 
-def played(profile: Profile, items: int, seed: int, **settings: Any) -> tuple[float, Provider]:
+def played(
+    profile: Profile, items: int, seed: int, **settings: Any
+) -> tuple[float, SimulatedProvider]:
     """Seconds that an unconfigured pool takes over so many items, and the provider with its books."""
-    provider = Provider(profile.replace(latency=LATENCY, answer_chars=80), seed)
-    world = World(SimTransport(provider), {}, Random(seed))
+    provider = SimulatedProvider(profile.replace(latency=LATENCY, answer_chars=80), seed)
+    environment = Environment(SimTransport(provider), {}, Random(seed))
     skill = Skill(Model("m", base_url="http://sim.test/v1"), prompt="{text}")
     rows = [{"text": f"{n} some words to read"} for n in range(items)]
-    pool = Pool(skill, rows, progress=False, world=world, **settings)
+    pool = Pool(skill, rows, progress=False, environment=environment, **settings)
 
     async def timed() -> float:
         loop = asyncio.get_running_loop()
@@ -82,12 +91,12 @@ def test_a_limit_that_was_told_is_never_exceeded() -> None:
 
 
 def test_one_429_is_an_event_and_slows_nobody_for_long() -> None:
-    provider = Provider(PROFILES["free"].replace(latency=LATENCY), 0)
-    world = World(SimTransport(provider), {}, Random(0))
+    provider = SimulatedProvider(PROFILES["free"].replace(latency=LATENCY), 0)
+    environment = Environment(SimTransport(provider), {}, Random(0))
     skill = Skill(Model("m", base_url="http://sim.test/v1"), prompt="{text}")
     rows = [{"text": f"{n} words"} for n in range(200)]
     rows[40] = {"text": "[[sim: 429 times=1]] 40"}
-    pool = Pool(skill, rows, progress=False, world=world)
+    pool = Pool(skill, rows, progress=False, environment=environment)
 
     async def timed() -> float:
         await pool.arun()

@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 from flowpool import Chain, Skill
 from flowpool.cli.starting import _BODIES, start
 from flowpool.errors import InvalidInput
-from flowpool.pipeline import build, json_schema
-from flowpool.pipeline.spec import Input, Output, Terms
+from flowpool.pipeline import build
+from flowpool.pipeline.json_schema import pipeline_schema
+from flowpool.pipeline.spec import Input, Output, RunOptions
 from flowpool.values import Limits
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
@@ -44,13 +45,15 @@ def test_a_pipeline_is_a_runner_with_input_output_and_terms(tmp_path: Path) -> N
     assert isinstance(found.runner, Skill)
     assert found.input == Input(path=str(tmp_path / "rows.csv"), limit="10-20")
     assert found.output == Output(path=str(tmp_path / "out.csv"))
-    assert found.run == Terms(max_flows=5, limits=Limits(rpm=100), store=str(tmp_path / "run.db"))
+    assert found.run == RunOptions(
+        max_flows=5, limits=Limits(rpm=100), store=str(tmp_path / "run.db")
+    )
 
 
 def test_a_runners_file_is_a_pipeline_that_says_no_more(tmp_path: Path) -> None:
     text = "model: gpt-5-mini\nprompt: Hi\noutput: {choices: [a, b]}\n"
     found = build.read_pipeline(written(tmp_path, text))
-    assert (found.input, found.output, found.run) == (Input(), Output(), Terms())
+    assert (found.input, found.output, found.run) == (Input(), Output(), RunOptions())
     chain = build.read_pipeline(EXAMPLES[0]).runner
     assert isinstance(chain, Chain)
 

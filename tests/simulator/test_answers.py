@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flowpool.simulator import Profile, Provider, SimRequest
+from flowpool.simulator import Profile, SimRequest, SimulatedProvider
 from flowpool.simulator.answers import go_duration, limit_headers, models_body, render
 from flowpool.simulator.limits import LimitState
 
@@ -15,7 +15,7 @@ WIRES = ("chat", "responses", "messages", "gemini")
 
 
 def answer(wire: Any, text: str = "Hello there", profile: Any = None, **fields: Any) -> Any:
-    provider = Provider(profile or Profile())
+    provider = SimulatedProvider(profile or Profile())
     plan = provider.receive(0.0, SimRequest(wire, "m", text=text, user=text, **fields))
     rendered = render(plan, provider.profile.headers, 0.0, EPOCH)
     return rendered, dict(rendered.headers)

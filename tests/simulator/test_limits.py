@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowpool.simulator import Profile
-from flowpool.simulator.limits import Bucket, Limiter
+from flowpool.simulator.limits import Bucket, ProviderLimits
 
 
 def test_a_bucket_refills_at_its_rate_and_no_further_than_full() -> None:
@@ -28,7 +28,7 @@ def test_a_bucket_says_how_long_until_it_can_pay() -> None:
 
 
 def test_a_refused_request_takes_nothing_from_any_bucket() -> None:
-    limiter = Limiter(Profile(rpm=60, input_tpm=600), now=0.0)
+    limiter = ProviderLimits(Profile(rpm=60, input_tpm=600), now=0.0)
     assert limiter.admit(0.0, 500, None) is None
     refusal = limiter.admit(0.0, 200, None)
     assert refusal is not None
@@ -38,7 +38,7 @@ def test_a_refused_request_takes_nothing_from_any_bucket() -> None:
 
 
 def test_a_header_that_means_capacity_shows_the_bucket() -> None:
-    limiter = Limiter(Profile(rpm=600, depth=10), now=0.0)
+    limiter = ProviderLimits(Profile(rpm=600, depth=10), now=0.0)
     limiter.admit(0.0, 0, None)
     (state,) = limiter.states()
     assert (state.limit, state.remaining) == (100, 99)
@@ -46,14 +46,14 @@ def test_a_header_that_means_capacity_shows_the_bucket() -> None:
 
 
 def test_a_header_that_means_a_rate_shows_a_small_bucket_under_a_large_limit() -> None:
-    limiter = Limiter(Profile(rpm=3000, depth=1, meaning="rate"), now=0.0)
+    limiter = ProviderLimits(Profile(rpm=3000, depth=1, meaning="rate"), now=0.0)
     limiter.admit(0.0, 0, None)
     (state,) = limiter.states()
     assert (state.limit, state.remaining) == (3000, 49)
 
 
 def test_a_hidden_window_refuses_while_thousands_remain() -> None:
-    limiter = Limiter(Profile(rpm=6000, meaning="hidden", hidden_window=1), now=0.0)
+    limiter = ProviderLimits(Profile(rpm=6000, meaning="hidden", hidden_window=1), now=0.0)
     admitted = sum(limiter.admit(0.0, 0, None) is None for _ in range(200))
     (state,) = limiter.states()
     assert admitted == 100
@@ -62,7 +62,7 @@ def test_a_hidden_window_refuses_while_thousands_remain() -> None:
 
 
 def test_a_header_of_the_day_hides_the_minutes_bucket() -> None:
-    limiter = Limiter(Profile(rpm=60, rpd=8640, depth=10), now=0.0)
+    limiter = ProviderLimits(Profile(rpm=60, rpd=8640, depth=10), now=0.0)
     admitted = sum(limiter.admit(0.0, 0, None) is None for _ in range(50))
     (state,) = limiter.states()
     assert admitted == 10
@@ -71,7 +71,7 @@ def test_a_header_of_the_day_hides_the_minutes_bucket() -> None:
 
 
 def test_reserved_tokens_are_the_larger_of_max_tokens_and_the_estimate() -> None:
-    limiter = Limiter(Profile(tpm=6000, charges="reserved"), now=0.0)
+    limiter = ProviderLimits(Profile(tpm=6000, charges="reserved"), now=0.0)
     limiter.admit(0.0, 100, 1000)
     limiter.admit(0.0, 500, 20)
     assert limiter.states()[0].remaining == 6000 - 1000 - 500
@@ -80,7 +80,7 @@ def test_reserved_tokens_are_the_larger_of_max_tokens_and_the_estimate() -> None
 
 
 def test_produced_tokens_overdraw_the_output_bucket_and_then_refuse() -> None:
-    limiter = Limiter(Profile(output_tpm=600), now=0.0)
+    limiter = ProviderLimits(Profile(output_tpm=600), now=0.0)
     assert limiter.admit(0.0, 10, 50_000) is None
     limiter.produced(0.0, 700)
     refusal = limiter.admit(0.0, 10, None)
@@ -96,7 +96,7 @@ def test_produced_tokens_overdraw_the_output_bucket_and_then_refuse() -> None:
     gaps=st.lists(st.floats(0, 5), min_size=1, max_size=200),
 )
 def test_no_window_admits_more_than_its_bucket_and_refill(rpm, depth, gaps) -> None:
-    limiter = Limiter(Profile(rpm=rpm, depth=depth), now=0.0)
+    limiter = ProviderLimits(Profile(rpm=rpm, depth=depth), now=0.0)
     capacity = max(1.0, rpm / 60 * depth)
     now, admitted = 0.0, 0
     for gap in gaps:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from flowpool.simulator import Fixed, PerToken, Profile, Provider, SimRequest
-from flowpool.simulator.provider import Answer, Failure
+from flowpool.simulator import Fixed, PerToken, Profile, SimRequest, SimulatedProvider
+from flowpool.simulator.provider import Failure, ServedAnswer
 
 
 def ask(text: str = "Hello there", **fields: Any) -> Any:
@@ -14,7 +14,7 @@ def ask(text: str = "Hello there", **fields: Any) -> Any:
 
 
 def provider(seed: int = 0, **fields: Any) -> Any:
-    return Provider(Profile(**fields), seed)
+    return SimulatedProvider(Profile(**fields), seed)
 
 
 def play(model: Any, now: Any, text: str = "Hello there", **fields: Any) -> Any:
@@ -25,7 +25,7 @@ def play(model: Any, now: Any, text: str = "Hello there", **fields: Any) -> Any:
 
 def test_an_answer_is_due_after_the_latency() -> None:
     plan = provider(latency=Fixed(1.5)).receive(10.0, ask())
-    assert isinstance(plan.outcome, Answer)
+    assert isinstance(plan.outcome, ServedAnswer)
     assert plan.due == 11.5
 
 
@@ -85,7 +85,7 @@ def test_over_the_limit_is_a_429_that_says_when_to_return() -> None:
     assert isinstance(outcome, Failure)
     assert (outcome.status, outcome.kind, outcome.retry_after) == (429, "rate", 1.0)
     assert model.ledger.throttled == 1
-    assert isinstance(play(model, 1.0).outcome, Answer)
+    assert isinstance(play(model, 1.0).outcome, ServedAnswer)
 
 
 def test_each_key_and_model_has_limits_of_its_own() -> None:
@@ -131,7 +131,7 @@ def test_a_planted_failure_may_be_one_models_only() -> None:
     model = provider()
     assert play(model, 0.0, text).outcome.status == 500
     other = model.receive(0.0, SimRequest("chat", "gpt-other", text=text, user=text))
-    assert isinstance(other.outcome, Answer)
+    assert isinstance(other.outcome, ServedAnswer)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503, 529])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from flowpool.simulator import PROFILES, Profile, Provider, SimServer, serve
+from flowpool.simulator import PROFILES, Profile, SimServer, SimulatedProvider, serve
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
@@ -233,7 +233,7 @@ def test_a_reset_cuts_off_calls_under_way(sim) -> None:
 
 def test_serve_runs_on_the_callers_loop_and_closes_cleanly() -> None:
     async def main() -> Any:
-        provider = Provider(Profile(), seed=1)
+        provider = SimulatedProvider(Profile(), seed=1)
         server = await serve(provider)
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(post("Hello"))

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from flowpool import errors
-from flowpool.simulator import PROFILES, Fixed, Profile, Provider, SimTransport, run_virtual
+from flowpool.simulator import (
+    PROFILES,
+    Fixed,
+    Profile,
+    SimTransport,
+    SimulatedProvider,
+    run_virtual,
+)
 from flowpool.values import HttpRequest, Timeouts
 
 KEY = (("authorization", "Bearer key-canary"),)
@@ -35,7 +42,7 @@ def failure_of(text: str, provider: Any = None, **timeouts: Any) -> Any:
     """The error that one request ends with, and when."""
 
     async def main() -> Any:
-        transport = SimTransport(provider or Provider())
+        transport = SimTransport(provider or SimulatedProvider())
         with pytest.raises(errors.TransportError) as caught:
             await transport.send(request(text), Timeouts(**timeouts))
         return type(caught.value), asyncio.get_running_loop().time()
@@ -44,7 +51,7 @@ def failure_of(text: str, provider: Any = None, **timeouts: Any) -> Any:
 
 
 def test_an_answer_comes_after_the_latency_with_headers_in_lower_case() -> None:
-    provider = Provider(PROFILES["openai"].replace(latency=Fixed(2.0)))
+    provider = SimulatedProvider(PROFILES["openai"].replace(latency=Fixed(2.0)))
     response, when = send(provider)
     assert (response.status, when) == (200, 2.0)
     assert response.headers["x-ratelimit-remaining-requests"] == "4999"
@@ -65,14 +72,14 @@ def test_silence_ends_by_the_timeout_that_comes_first() -> None:
 
 
 def test_a_trickle_outlasts_the_read_timeout_but_not_the_total_one() -> None:
-    assert send(Provider(), "[[sim: slow=50]]", read=10)[1] == 50.0
+    assert send(SimulatedProvider(), "[[sim: slow=50]]", read=10)[1] == 50.0
     assert failure_of("[[sim: slow=50]]", read=10, total=30) == (errors.AttemptTimeout, 30.0)
     assert failure_of("[[sim: slow=500]]", read=10, total=600) == (errors.ReadTimeout, 10.0)
 
 
 def test_the_wait_in_the_queue_counts_towards_the_timeout() -> None:
     async def main() -> Any:
-        provider = Provider(Profile(slots=1, latency=Fixed(10)))
+        provider = SimulatedProvider(Profile(slots=1, latency=Fixed(10)))
         transport = SimTransport(provider)
         first = asyncio.create_task(transport.send(request("first"), Timeouts()))
         await asyncio.sleep(0)
@@ -87,7 +94,7 @@ def test_the_wait_in_the_queue_counts_towards_the_timeout() -> None:
 
 def test_a_cancelled_call_frees_its_slot_for_the_next() -> None:
     async def main() -> Any:
-        provider = Provider(Profile(slots=1, latency=Fixed(10)))
+        provider = SimulatedProvider(Profile(slots=1, latency=Fixed(10)))
         transport = SimTransport(provider)
         first = asyncio.create_task(transport.send(request("first"), Timeouts()))
         second = asyncio.create_task(transport.send(request("second"), Timeouts()))
@@ -101,7 +108,7 @@ def test_a_cancelled_call_frees_its_slot_for_the_next() -> None:
 
 def test_a_cancelled_call_in_the_queue_leaves_it() -> None:
     async def main() -> Any:
-        provider = Provider(Profile(slots=1, latency=Fixed(10)))
+        provider = SimulatedProvider(Profile(slots=1, latency=Fixed(10)))
         transport = SimTransport(provider)
         tasks = [asyncio.create_task(transport.send(request(f"{n}"), Timeouts())) for n in range(3)]
         await asyncio.sleep(3)
@@ -134,7 +141,7 @@ def test_pages_come_after_their_latency() -> None:
 
 
 def test_slots_are_kept_busy_and_the_books_add_up() -> None:
-    provider = Provider(Profile(slots=16, latency=Fixed(1.0)), seed=2)
+    provider = SimulatedProvider(Profile(slots=16, latency=Fixed(1.0)), seed=2)
 
     async def main() -> Any:
         transport = SimTransport(provider)
@@ -149,7 +156,9 @@ def test_slots_are_kept_busy_and_the_books_add_up() -> None:
 
 def test_the_same_seed_gives_the_same_run() -> None:
     def play(seed: int) -> Any:
-        provider = Provider(PROFILES["openai"].replace(faults={"500": 0.1, "cut": 0.1}), seed)
+        provider = SimulatedProvider(
+            PROFILES["openai"].replace(faults={"500": 0.1, "cut": 0.1}), seed
+        )
 
         async def main() -> Any:
             transport = SimTransport(provider)

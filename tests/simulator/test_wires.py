@@ -6,23 +6,23 @@ from typing import Any
 import pytest
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator.wires import Route, find_route, fingerprint, parse
+from flowpool.simulator.wires import ServedPath, find_route, fingerprint, parse
 
 
 def read(wire: Any, body: Any, **route: Any) -> Any:
-    return parse(Route(wire, **route), json.dumps(body).encode())
+    return parse(ServedPath(wire, **route), json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
     ("path", "route"),
     [
-        ("/v1/chat/completions", Route("chat")),
-        ("/openai/v1/chat/completions?api-version=preview", Route("chat")),
-        ("/v1/responses", Route("responses")),
-        ("/v1/messages", Route("messages")),
-        ("/v1beta/models/gemini-sim:generateContent", Route("gemini", "gemini-sim")),
-        ("/v1beta/models/gemini-sim%3AgenerateContent", Route("gemini", "gemini-sim")),
-        ("/v1/models/m:streamGenerateContent?alt=sse", Route("gemini", "m", stream=True)),
+        ("/v1/chat/completions", ServedPath("chat")),
+        ("/openai/v1/chat/completions?api-version=preview", ServedPath("chat")),
+        ("/v1/responses", ServedPath("responses")),
+        ("/v1/messages", ServedPath("messages")),
+        ("/v1beta/models/gemini-sim:generateContent", ServedPath("gemini", "gemini-sim")),
+        ("/v1beta/models/gemini-sim%3AgenerateContent", ServedPath("gemini", "gemini-sim")),
+        ("/v1/models/m:streamGenerateContent?alt=sse", ServedPath("gemini", "m", stream=True)),
         ("/v1/models", None),
         ("/v1beta/models/m:countTokens", None),
         ("/", None),
@@ -114,11 +114,11 @@ def test_every_wire_carries_the_same_question() -> None:
 
 def test_a_body_that_cannot_be_read_says_where() -> None:
     with pytest.raises(InvalidInput, match="messages"):
-        parse(Route("chat"), b'{"model": "m"}')
+        parse(ServedPath("chat"), b'{"model": "m"}')
     with pytest.raises(InvalidInput, match="can't be read"):
-        parse(Route("messages"), b"not json")
+        parse(ServedPath("messages"), b"not json")
     with pytest.raises(InvalidInput, match="no messages"):
-        parse(Route("chat"), b'{"model": "m", "messages": []}')
+        parse(ServedPath("chat"), b'{"model": "m", "messages": []}')
 
 
 def test_a_keys_fingerprint_is_the_same_in_every_header_and_hides_it() -> None:

@@ -21,13 +21,13 @@ import msgspec
 from flowpool import Chain, Model, Pool, Skill, Spread, Status
 from flowpool import prices as price_list
 from flowpool.errors import FlowpoolError
-from flowpool.pool import World
+from flowpool.pool import Environment
 from flowpool.simulator import (
     Fixed,
     Lognormal,
     Profile,
-    Provider,
     SimTransport,
+    SimulatedProvider,
     run_virtual,
 )
 from flowpool.simulator.profile import FAULTS
@@ -44,7 +44,7 @@ _CALL = re.compile(rb"say=(out\d+ item \d+)")
 class Watching(SimTransport):
     """Counts how often each call was asked for."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: SimulatedProvider) -> None:
         super().__init__(provider)
         self.asked: Counter[str] = Counter()
 
@@ -70,7 +70,7 @@ class Course:
             rpm=random.choice((None, None, 600)),
             retry_after=random.choice((None, 0.3)),
         )
-        self.provider = Provider(profile, random.randrange(10**6))
+        self.provider = SimulatedProvider(profile, random.randrange(10**6))
         self.transport = Watching(self.provider)
         self.count = random.randint(1, 20)
         self.runner_seed = random.random()
@@ -94,7 +94,7 @@ class Course:
         self._read_store()
 
     def _pool(self, **told: Any) -> Pool:
-        world = World(self.transport, {}, Random(self.random.random()))
+        environment = Environment(self.transport, {}, Random(self.random.random()))
         runner = _Runners(Random(self.runner_seed)).runner()
         return Pool(
             runner,
@@ -104,7 +104,7 @@ class Course:
             max_cost=self.ceiling,
             max_tokens_total=self.tokens,
             progress=False,
-            world=world,
+            environment=environment,
             **told,
         )
 

@@ -10,8 +10,8 @@ from tests.soak.nursery import say
 
 from flowpool import Chain, Model, Pool, Skill
 from flowpool.errors import FlowpoolError
-from flowpool.pool import World
-from flowpool.simulator import Fixed, Profile, Provider, SimTransport
+from flowpool.pool import Environment
+from flowpool.simulator import Fixed, Profile, SimTransport, SimulatedProvider
 
 FIRST = "[[sim: say=one {text}]] First: {text}"
 SECOND = "[[sim: say=two {text}]] Second: {text}, after {one}"
@@ -70,13 +70,13 @@ def work_in_memory(job: dict[str, Any]) -> None:
         file.CHECKPOINT = job["checkpoint"]
     from tests.soak import shim
 
-    provider = Provider(Profile(latency=Fixed(0.002)))
+    provider = SimulatedProvider(Profile(latency=Fixed(0.002)))
     if "shim" in job:
         shim.arm(job["shim"])
 
     async def main() -> None:
-        world = World(SimTransport(provider), {}, Random(0))
-        async for record in pool_of(job, world=world).astream():
+        environment = Environment(SimTransport(provider), {}, Random(0))
+        async for record in pool_of(job, environment=environment).astream():
             say(index=record.index, status=int(record.status), output=record.output)
 
     try:

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flowpool.store.claims import Claims
+from flowpool.store.claims import ItemMatcher
 from flowpool.store.reading import Known
 
 
@@ -28,7 +28,7 @@ class Rows:
 def claimed(stored: str, items: str) -> tuple[list[int | None], Rows]:
     """The row that each item claims."""
     rows = Rows(stored)
-    claims = Claims(1, len(stored))
+    claims = ItemMatcher(1, len(stored))
     found = [claims.claim(letter.encode(), rows) for letter in items]
     return [None if known is None else known.id for known in found], rows
 
@@ -65,20 +65,20 @@ def test_items_of_the_same_content_stay_as_many_as_they_are() -> None:
 
 
 def test_without_a_hash_the_rows_come_in_their_order() -> None:
-    claims, rows = Claims(1, 3), Rows("abc")
+    claims, rows = ItemMatcher(1, 3), Rows("abc")
     taken = [claims.claim(None, rows) for _ in range(4)]
     assert [row and row.id for row in taken] == [1, 2, 3, None]
 
 
 def test_rows_written_after_the_pass_began_are_nobodys() -> None:
-    claims, rows = Claims(1, 2), Rows("aba")
+    claims, rows = ItemMatcher(1, 2), Rows("aba")
     assert [claims.claim(h, rows) for h in (b"a", b"b", b"a")][2] is None
 
 
 @pytest.mark.parametrize("leap", [1, 3, 1000])
 @pytest.mark.parametrize("seed", range(20))
 def test_any_order_claims_every_row_once(seed: int, leap: int, monkeypatch) -> None:
-    monkeypatch.setattr(Claims, "LEAP", leap)
+    monkeypatch.setattr(ItemMatcher, "LEAP", leap)
     random = Random(seed)
     stored = "".join(random.choices("abcdef", k=40))
     items = list(stored + "xyz")

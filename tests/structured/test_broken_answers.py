@@ -13,7 +13,7 @@ from tests.conftest import Simulation
 
 from flowpool import Model
 from flowpool.errors import Blocked, InvalidOutput, Refused, Truncated
-from flowpool.simulator.provider import Plan, SimRequest
+from flowpool.simulator.provider import ReplyPlan, SimRequest
 from flowpool.simulator.spoiled import SPOILS
 from flowpool.values import Status
 
@@ -180,7 +180,7 @@ def test_the_conversation_goes_on_with_the_bad_answer_and_what_is_wrong(simulate
     asked: list[SimRequest] = []
     receive = sim.provider.receive
 
-    def note(now: float, request: SimRequest) -> Plan:
+    def note(now: float, request: SimRequest) -> ReplyPlan:
         asked.append(request)
         return receive(now, request)
 

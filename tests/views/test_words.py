@@ -10,7 +10,7 @@ from flowpool.errors import BadRequest
 from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
 from flowpool.results import Record
-from flowpool.run.progress import Spent
+from flowpool.run.progress import ModelSpend
 from flowpool.values import Limits, Status
 from flowpool.views.words import about, clock, dollars, duration, lane_words, tell, tell_end
 
@@ -33,7 +33,7 @@ def lane(bound: Any, **changes: Any) -> LaneView:
 
 
 FAILED = Record(17, {}, Status.FAILED, error=BadRequest("too\n long"))
-SPENT = {"openai/gpt-4o-mini": Spent(4000, 4_000_000, 400_000)}
+SPENT = {"openai/gpt-4o-mini": ModelSpend(4000, 4_000_000, 400_000)}
 GOING = Snapshot(10_000, 64, 4000, 3, 0, 82.0, 48.9, (lane("requests"),), SPENT, FAILED)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowpool.values import Reading
+from flowpool.values import LimitReading
 from flowpool.wire.limits import read_limits
 
 
@@ -26,8 +26,8 @@ def test_openai_headers_give_requests_and_tokens_with_their_reset() -> None:
         limit_tokens="2000000", remaining_tokens="1999000", reset_tokens="1m6.5s",
     )  # fmt: skip
     assert read_limits(headers) == (
-        Reading("requests", 5000, 4999, near(0.012)),
-        Reading("tokens", 2_000_000, 1_999_000, near(66.5)),
+        LimitReading("requests", 5000, 4999, near(0.012)),
+        LimitReading("tokens", 2_000_000, 1_999_000, near(66.5)),
     )
 
 
@@ -56,14 +56,14 @@ def test_anthropic_resets_are_whole_seconds_from_the_answers_own_date() -> None:
         "anthropic-ratelimit-output-tokens-reset": "2026-11-22T09:59:00Z",
     }
     assert read_limits(headers) == (
-        Reading("requests", 50, 49, 2.0, True),
-        Reading("output", 8000, 7000, 0.0, True),
+        LimitReading("requests", 50, 49, 2.0, True),
+        LimitReading("output", 8000, 7000, 0.0, True),
     )
 
 
 def test_mistral_tells_what_remains_but_not_until_when() -> None:
     headers = {"x-ratelimit-limit-req-minute": "60", "x-ratelimit-remaining-req-minute": "12"}
-    assert read_limits(headers) == (Reading("requests", 60, 12),)
+    assert read_limits(headers) == (LimitReading("requests", 60, 12),)
 
 
 def test_no_limit_headers_give_no_reading() -> None:

@@ -23,7 +23,7 @@ class Amount(NamedTuple):
 NOTHING = Amount(0, 0)
 
 
-class Bill(Struct, frozen=True):
+class Spend(Struct, frozen=True):
     """What a run has spent: dollars, and tokens of input and output together.
 
     cost, tokens: of the calls whose usage the provider told. unknown_cost, unknown_tokens: the most that those
@@ -83,7 +83,7 @@ class Budget:
         self,
         max_cost: float | None = None,
         max_tokens: int | None = None,
-        spent: Bill = Bill(),  # noqa: B008
+        spent: Spend = Spend(),  # noqa: B008
     ) -> None:
         self.max_cost = math.inf if max_cost is None else parts(max_cost)
         self.max_tokens = math.inf if max_tokens is None else max_tokens
@@ -100,9 +100,9 @@ class Budget:
         return self.max_cost != math.inf
 
     @property
-    def spent(self) -> Bill:
+    def spent(self) -> Spend:
         """What is spent so far, without what is in flight."""
-        return Bill(
+        return Spend(
             self._cost / PER_DOLLAR,
             self._tokens,
             self._kept_cost / PER_DOLLAR,

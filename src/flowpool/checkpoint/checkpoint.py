@@ -12,7 +12,7 @@ import msgspec
 from msgspec import structs
 
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.journal import Journal, Key, Terms
+from flowpool.checkpoint.journal import Journal, JournalOptions, Key
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
@@ -52,7 +52,7 @@ class StoredItems:
             yield from reader.variables(self.run)
 
 
-class Keeper:
+class Checkpoint:
     """Where a pool's run is kept.
 
     loaded: the run's number in the store, where the pool was loaded from there; else its name and definition tell.
@@ -84,7 +84,7 @@ class Keeper:
     ) -> Iterator[Journal]:
         """The journal of a run that begins. Raises `StoreRefused` when the store can't be used."""
         in_memory = isinstance(items, Sequence) and not isinstance(items, str)
-        terms = Terms(
+        options = JournalOptions(
             self._runner,
             items=items if in_memory else None,
             key=self._key,
@@ -93,20 +93,20 @@ class Keeper:
             is_whole=self.is_whole,
             keeps_steps=not plan.is_single or settings.dedupe,
         )
-        steps = [fingerprint.hex() for _, fingerprint in fingerprint.of_steps(plan)]
+        steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
         with open_store(self.path) as store:
             if self._loaded is None:
-                fingerprint = fingerprint_of(plan, shared)
-                told = self._told(items, shared, settings, steps)
+                whole = fingerprint_of(plan, shared)
+                ended = self._ended(items, shared, settings, steps)
                 log.info("%s: kept in the store %s", self._name, self.path)
-                info = store.begin_run(self._name, fingerprint, told, time.time())
+                info = store.begin_run(self._name, whole, ended, time.time())
                 self._run = info.id
             assert self._run is not None
             with store.at_work(self._run), Reader(self.path) as reader:
                 runs = reader.runs()
                 info = next(run for run in runs if run.id == self._run)
-                prior = _prior(info, runs) if terms.keeps_steps else None
-                yield Journal(store, reader, info, prior, terms)
+                prior = _prior(info, runs) if options.keeps_steps else None
+                yield Journal(store, reader, info, prior, options)
 
     def records(self) -> list[Record]:
         """What the store has of the run; nothing before its first."""
@@ -127,7 +127,7 @@ class Keeper:
         with Reader(self.path) as reader:
             return list(reader.counts(self._run).values())
 
-    def _told(
+    def _ended(
         self, items: Any, shared: Mapping[str, Any], settings: Settings, steps: list[str]
     ) -> dict[str, Any]:
         """What is written down of the run itself, so that the store alone can go on with it."""
@@ -140,8 +140,8 @@ class Keeper:
         if isinstance(items, Rows) and items.description is not None:
             source = encode(items.description).decode()
         # How a run is traced is each process's own affair.
-        told = msgspec.to_builtins(structs.replace(settings, tracing=None))
-        kept = {"variables": dict(shared), **told}
+        ended = msgspec.to_builtins(structs.replace(settings, tracing=None))
+        kept = {"variables": dict(shared), **ended}
         return {
             "definition": text,
             "obstacle": obstacle,
@@ -185,10 +185,10 @@ def restored_items(path: str | Path, run: RunInfo) -> Any:
 
 def restored_settings(run: RunInfo) -> dict[str, Any]:
     """What a run's pool was told, as arguments of `Pool`."""
-    told = {name: run.settings[name] for name in _SETTINGS if run.settings.get(name) is not None}
-    if "limits" in told:
-        told["limits"] = msgspec.convert(told["limits"], Limits)
-    return told
+    ended = {name: run.settings[name] for name in _SETTINGS if run.settings.get(name) is not None}
+    if "limits" in ended:
+        ended["limits"] = msgspec.convert(ended["limits"], Limits)
+    return ended
 
 
 def fingerprint_of(plan: Plan, shared: Mapping[str, Any]) -> bytes:

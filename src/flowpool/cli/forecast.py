@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from flowpool.cli.keeping import Keeping
-from flowpool.cli.report import Tally, progress_of, say
+from flowpool.cli.report import RunReport, progress_of, say
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
-from flowpool.estimate import Span, Step, estimate, forecast, least_seconds
-from flowpool.pipeline.spec import Pipeline, Terms
+from flowpool.estimate import Spread90, StepEstimate, estimate, forecast, least_seconds
+from flowpool.pipeline.spec import Pipeline, RunOptions
 from flowpool.plan import Plan
 from flowpool.pool import Pool
 from flowpool.results import Record
@@ -25,7 +25,7 @@ from flowpool.views.words import dollars, duration
 _LONGEST_PROMPT = 600
 
 
-def show_plan(plan: Plan, rows: Rows, terms: Terms) -> int:
+def show_plan(plan: Plan, rows: Rows, terms: RunOptions) -> int:
     """Prints what a run would ask and take; asks nothing itself."""
     if rows.once:
         raise InvalidInput(
@@ -54,14 +54,14 @@ def show_plan(plan: Plan, rows: Rows, terms: Terms) -> int:
 _NO_LIMITS = "unknown: no limits are set (--rpm, --tpm); `--pilot 20` measures a few rows"
 
 
-def _of_step(step: Step, items: int | None) -> str:
+def _of_step(step: StepEstimate, items: int | None) -> str:
     count = "" if items is None else f"{items:,} to "
     part = "" if step.is_whole else " (without what steps before it bring)"
     most = "any length" if step.most_output is None else f"at most {step.most_output:,} tokens"
     return f"{count}{step.model}: about {step.input_tokens:,.0f} tokens of input each{part}, answers of {most}"
 
 
-def _cost(low: float | None, high: float | None, steps: Sequence[Step]) -> str:
+def _cost(low: float | None, high: float | None, steps: Sequence[StepEstimate]) -> str:
     if low is None:
         return "unknown: no price is known for the model"
     if all(step.is_whole for step in steps) and high is not None:
@@ -84,10 +84,12 @@ def fly_pilot(
     some = rows.sampled(size, pipeline.input.seed)
     progress = progress_of(False, mixed=False)
     pool = Pool(runner, some, store=kept.path, progress=progress, **pipeline.run.pool())
-    assert pool._keeper is not None
-    pool._keeper.is_whole = False  # the run's other items are still to come
+    assert pool._checkpoint is not None
+    pool._checkpoint.is_whole = False  # the run's other items are still to come
     seen = _Seen()
-    code = carry_out(pool, seen, Tally(some.length, kept.path), ordered=False, retry_failed=False)
+    code = carry_out(
+        pool, seen, RunReport(some.length, kept.path), ordered=False, retry_failed=False
+    )
     if code > 1:
         return code
     if not seen.done:
@@ -119,7 +121,7 @@ class _Seen(Nowhere):
             self.done.append(record)
 
 
-def _told(pool: Pool, done: Sequence[Record], total: int, terms: Terms) -> list[str]:
+def _told(pool: Pool, done: Sequence[Record], total: int, terms: RunOptions) -> list[str]:
     lanes = [lane for lane in pool.lanes if lane.window]
     most = terms.max_flows if isinstance(terms.max_flows, int) else inf
     at_once = min([most, *(float(lane.window) for lane in lanes)])
@@ -140,7 +142,7 @@ def _told(pool: Pool, done: Sequence[Record], total: int, terms: Terms) -> list[
     return lines
 
 
-def _range(span: Span, words: Any) -> str:
+def _range(span: Spread90, words: Any) -> str:
     if span.low == span.high:
         return str(words(span.expected))
     return f"{words(span.expected)} ({words(span.low)} to {words(span.high)})"

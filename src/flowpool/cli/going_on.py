@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flowpool.checkpoint.checkpoint import pick_run
-from flowpool.cli.report import Tally, progress_of, say
+from flowpool.cli.report import RunReport, progress_of, say
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.cli.wishes import flows
 from flowpool.errors import InvalidInput
@@ -44,7 +44,7 @@ def go_on(
             f"{store} has only the items that were handed over before the run ended: its script has the rest. "
             "These are gone on with; run the script again for the others."
         )
-    tally = Tally(None, Path(store))
+    tally = RunReport(None, Path(store))
     code = carry_out(pool, Nowhere(), tally, ordered=False, retry_failed=retry_failed)
     if not quiet:
         say(f"Take the results out: flowpool export {shlex.quote(store)} results.csv")

@@ -12,7 +12,7 @@ from typing import Any
 from flowpool.chain import as_runner
 from flowpool.cli.asking import runner_of
 from flowpool.cli.keeping import Keeping, keeping
-from flowpool.cli.report import Tally, progress_of, say
+from flowpool.cli.report import RunReport, progress_of, say
 from flowpool.cli.running import carry_out
 from flowpool.cli.wishes import with_options
 from flowpool.data.rows import Rows, read
@@ -61,7 +61,7 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
         code = fly_pilot(options["pilot"], options["yes"], runner, rows, pipeline, kept)
         if code is not None:
             return code
-    tally = Tally(rows.length, kept.path)
+    tally = RunReport(rows.length, kept.path)
     ordered = pipeline.output.ordered
     if ordered is None:
         ordered = pipeline.output.path != STDOUT
@@ -144,7 +144,7 @@ def _writer(pool: Pool, told: Output, kept: Keeping) -> Writer:
         ) from None
 
 
-def _say_how_to_go_on(kept: Keeping, tally: Tally) -> None:
+def _say_how_to_go_on(kept: Keeping, tally: RunReport) -> None:
     if not kept.path or not kept.path.exists():
         return
     more = " with --retry-errors to try the failed rows again" if tally.only_failed else ""

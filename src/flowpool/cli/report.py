@@ -20,7 +20,7 @@ EVERY = 10.0
 _LONGEST_FAILURE = 300
 
 
-class Tally:
+class RunReport:
     """Counts of the records so far. `total`: how many items there are, where that is known."""
 
     def __init__(self, total: int | None, store: Path | None = None) -> None:

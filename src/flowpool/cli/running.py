@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Protocol
 
-from flowpool.cli.report import Tally, say
+from flowpool.cli.report import RunReport, say
 from flowpool.cli.signals import Interrupts
 from flowpool.errors import FlowpoolError, InvalidInput
 from flowpool.pool import Pool
@@ -18,7 +18,7 @@ SOME_FAILED = 1
 BROKEN_PIPE = 141
 
 
-class Target(Protocol):
+class RecordWriter(Protocol):
     """Where records go: a writer, or nowhere."""
 
     path: str
@@ -42,7 +42,9 @@ class Nowhere:
         pass
 
 
-def carry_out(pool: Pool, target: Target, tally: Tally, ordered: bool, retry_failed: bool) -> int:
+def carry_out(
+    pool: Pool, target: RecordWriter, tally: RunReport, ordered: bool, retry_failed: bool
+) -> int:
     """Runs the pool and tells how it went; returns the exit code. Raises `InvalidInput` for what can't work."""
     started = time.monotonic()
     with Interrupts(pool.stop, pool.cancel) as interrupts:
@@ -63,7 +65,7 @@ def carry_out(pool: Pool, target: Target, tally: Tally, ordered: bool, retry_fai
 
 
 def _write_records(
-    pool: Pool, target: Target, tally: Tally, ordered: bool, retry_failed: bool
+    pool: Pool, target: RecordWriter, tally: RunReport, ordered: bool, retry_failed: bool
 ) -> Exception | None:
     """Writes records until the run ends. Returns what ended it before its time, if that can be told in a line."""
     records = pool.stream(ordered=ordered, retry_failed=retry_failed)

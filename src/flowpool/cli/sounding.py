@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from flowpool import prices
-from flowpool.errors import CallError, Signal
+from flowpool.errors import CallError, Verdict
 from flowpool.http.transport import shared
 from flowpool.integrations import any_llm_transport
-from flowpool.limits.demand import Cost
+from flowpool.limits.demand import Demand
 from flowpool.limits.limiter import Learned, Limiter
 from flowpool.limits.sharing import open_sharing
 from flowpool.model import Model, check_times
@@ -24,8 +24,8 @@ from flowpool.values import (
     Call,
     Endpoint,
     HttpRequest,
+    LimitReading,
     Message,
-    Reading,
     Text,
     Timeouts,
     Transport,
@@ -48,7 +48,7 @@ class Sounding(Struct):
     asked: int = 0
     seconds: list[float] = []
     usage: Usage = NO_USAGE
-    readings: dict[str, Reading] = {}
+    readings: dict[str, LimitReading] = {}
     limits: dict[str, float] = {}  # learned, a minute
     failure: CallError | None = None
 
@@ -66,7 +66,7 @@ def sound(name: str, provider: str | None, base_url: str | None, calls: int, tim
     if (
         found.failure is not None
         and not found.seconds
-        and found.failure.signal is not Signal.THROTTLE
+        and found.failure.verdict is not Verdict.THROTTLE
     ):
         raise found.failure
     print("\n".join(_report(model, found)))
@@ -101,7 +101,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> 
         usage = result.usage  # of an answer that was cut off too: nobody reads it
         found.usage += usage
         found.seconds.append(now() - sent.at)
-        used = Cost(usage.input_tokens, usage.output_tokens)
+        used = Demand(usage.input_tokens, usage.output_tokens)
         limiter.answered(sent, now(), readings, used)
     found.limits = limiter.limits()
     return found
@@ -183,7 +183,7 @@ def _table(found: Sounding) -> list[str]:
     ]
 
 
-def _a_minute(reading: Reading, learned: float) -> str:
+def _a_minute(reading: LimitReading, learned: float) -> str:
     """What the limiter makes of the headers, unless what was taken refills at quite another rate."""
     taken = reading.limit - reading.remaining
     found = [learned] if learned < inf else []

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from flowpool.errors import InvalidInput
-from flowpool.pipeline.spec import Input, Output, Pipeline, Terms, changed
+from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions, changed
 from flowpool.values import Limits
 
-P = TypeVar("P", Input, Output, Terms)
+P = TypeVar("P", Input, Output, RunOptions)
 
 
 def with_options(pipeline: Pipeline, options: Mapping[str, Any]) -> Pipeline:
@@ -49,7 +49,7 @@ def _output(base: Output, options: Mapping[str, Any]) -> Output:
     return _checked(changed(base, told))
 
 
-def _terms(base: Terms, options: Mapping[str, Any]) -> Terms:
+def _terms(base: RunOptions, options: Mapping[str, Any]) -> RunOptions:
     told = {
         **_told(options, "max_cost", "max_tokens_total", "deadline", "timeout", "retries"),
         "on_error": options["on_error"],

@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 _FLUSH_EVERY = 1.0  # seconds that a packed file may keep its rows to itself
 
 
-class Sink(Protocol):
+class ByteSink(Protocol):
     """Where bytes go."""
 
     def write(self, data: bytes) -> None:
@@ -28,7 +28,7 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-def open_to_append(path: Path) -> Sink:
+def open_to_append(path: Path) -> ByteSink:
     """The file, packed as its ending says. Raises `InvalidInput` if it can't be written."""
     ending = path.suffix.lower()
     plain = PlainSink(path)
@@ -63,7 +63,9 @@ class PlainSink:
 class PackedSink:
     """A member of gzip or a frame of Zstandard, added to the file; what it holds back is written each second."""
 
-    def __init__(self, sink: Sink, ending: str, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, sink: ByteSink, ending: str, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._sink = sink
         self._now = now
         self._flushed = now()
@@ -112,7 +114,7 @@ def mend(path: Path, quoted: bool) -> int:
     return records
 
 
-def replaced(path: Path, fill: Callable[[Sink], None]) -> None:
+def replaced(path: Path, fill: Callable[[ByteSink], None]) -> None:
     """Has `fill` write the file anew, and puts it in the old one's place once it is whole."""
     beside = path.with_name(f".{path.name}.new{path.suffix}")
     beside.unlink(missing_ok=True)
@@ -126,7 +128,7 @@ def replaced(path: Path, fill: Callable[[Sink], None]) -> None:
         beside.unlink(missing_ok=True)
 
 
-def sink_closed(sink: Sink) -> None:
+def sink_closed(sink: ByteSink) -> None:
     """Closes a sink that may have been closed."""
     inner = sink._sink if isinstance(sink, PackedSink) else sink
     inner.close()
@@ -148,7 +150,7 @@ def _whole(file: BinaryIO, quoted: bool) -> tuple[int, int, bool]:
     return records, end, at == end
 
 
-def _copy(path: Path, end: int, sink: Sink) -> None:
+def _copy(path: Path, end: int, sink: ByteSink) -> None:
     with open_to_read(path) as file:
         while end > 0 and (line := file.readline(min(_CHUNK, end))):
             sink.write(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flowpool.data.files import check_file
-from flowpool.data.reading import Reading, Table
+from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
 BATCH = 256  # rows made into Python objects at once
@@ -40,7 +40,7 @@ class ParquetFile(Table):
     def schema(self) -> Any:
         return self._schema
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         with self._open() as file:
             yield from batch_rows(
                 file.iter_batches(batch_size=BATCH, use_threads=False), self.name, reading
@@ -76,7 +76,7 @@ class ArrowTable(Table):
     def schema(self) -> Any:
         return self._schema
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         source = self._source
         batches: Iterable[Any]
         if self.frame is not None:
@@ -105,7 +105,7 @@ class ArrowStream(Table):
     def schema(self) -> Any:
         return self._schema
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         from pyarrow import RecordBatchReader
 
         with RecordBatchReader.from_stream(self._source) as stream:
@@ -122,7 +122,7 @@ def checked_names(name: str, columns: Iterable[Any]) -> tuple[str, ...]:
     return names
 
 
-def batch_rows(batches: Iterable[Any], name: str, reading: Reading) -> Iterator[dict[str, Any]]:
+def batch_rows(batches: Iterable[Any], name: str, reading: RowCursor) -> Iterator[dict[str, Any]]:
     """The rows of record batches as dicts. A row that can't be made one is bad on its own."""
     reading.name, reading.unit, reading.number = name, "row", 0
     coming = iter(batches)
@@ -139,7 +139,7 @@ def batch_rows(batches: Iterable[Any], name: str, reading: Reading) -> Iterator[
             yield from _piece_rows(convert(batch.slice(start, BATCH)), reading)
 
 
-def _piece_rows(piece: Any, reading: Reading) -> Iterator[dict[str, Any]]:
+def _piece_rows(piece: Any, reading: RowCursor) -> Iterator[dict[str, Any]]:
     before = reading.number
     try:
         rows = piece.to_pylist()

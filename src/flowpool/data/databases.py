@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowpool.data.files import check_file
-from flowpool.data.reading import Reading, Table
+from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
 SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
@@ -55,7 +55,7 @@ class SqliteQuery(Table):
                 raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
             self.columns = _unique(self.name, [column[0] for column in cursor.description])
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         names = self.columns
         assert names is not None
         broken = False
@@ -107,7 +107,7 @@ class DuckQuery(Table):
                 raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
             self.columns = _unique(self.name, relation.columns)
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         names = self.columns
         assert names is not None
         with self._connect() as database:
@@ -128,7 +128,7 @@ class DuckQuery(Table):
             raise InvalidInput(f"{self.name}: can't be opened: {_line(error)}.") from None
 
 
-def _fetched(result: Any, name: str, reading: Reading) -> list[Any]:
+def _fetched(result: Any, name: str, reading: RowCursor) -> list[Any]:
     try:
         rows: list[Any] = result.fetchmany(_BATCH)
         return rows

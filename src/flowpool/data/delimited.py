@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from flowpool.data.lines import BOM, LONGEST
-from flowpool.data.reading import Reading
+from flowpool.data.reading import RowCursor
 from flowpool.errors import InvalidInput
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -19,7 +19,7 @@ def header(stream: BinaryIO, name: str, delimiter: str) -> tuple[str, ...]:
     return tuple(_header(*_opened(stream, delimiter), name))
 
 
-def delimited(stream: BinaryIO, reading: Reading, delimiter: str) -> Iterator[dict[str, str]]:
+def delimited(stream: BinaryIO, reading: RowCursor, delimiter: str) -> Iterator[dict[str, str]]:
     """Each record under the names in the first one; every cell is text. A record is named by its first line."""
     lines, records = _opened(stream, delimiter)
     names = _header(lines, records, reading.name)

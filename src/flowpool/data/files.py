@@ -16,10 +16,10 @@ from flowpool.data.compression import (
 )
 from flowpool.data.delimited import delimited, header
 from flowpool.data.lines import jsonl, plain_lines
-from flowpool.data.reading import Reading, Table
+from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
-Reader = Callable[[BinaryIO, Reading], Iterator[dict[str, Any]]]
+Reader = Callable[[BinaryIO, RowCursor], Iterator[dict[str, Any]]]
 STDIN = "-"
 TEXT_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
@@ -58,7 +58,7 @@ class TextFile(Table):
             names: tuple[str, ...] = self._whole(lambda: header(stream, self.name, delimiter))
             return names
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         reading.name, reading.unit, reading.number = self.name, self.unit, 0
         with open_to_read(self.path) as stream:
             rows = _READERS[self._kind](stream, reading)
@@ -87,7 +87,7 @@ class Stdin(Table):
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         reading.name, reading.unit = self.name, self.unit
         return _READERS[self._kind](sys.stdin.buffer, reading)
 

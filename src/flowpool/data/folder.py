@@ -19,7 +19,7 @@ from typing import Any
 
 from flowpool import workers
 from flowpool.data.lines import LONGEST
-from flowpool.data.reading import Reading, Table
+from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import FlowpoolError, InvalidInput
 from flowpool.tools.decoding import decode, is_text
 from flowpool.tools.documents import kind_of
@@ -47,7 +47,7 @@ class Documents(Table):
         if extra is not None and find_spec("markitdown") is None:
             raise InvalidInput(f"{extra}: to read PDF and DOCX: pip install 'flowpool[documents]'")
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         coming: deque[tuple[Path, Future[str]]] = deque()
         with closing(_Converter()) as converter:
             for path in self._paths:
@@ -109,7 +109,7 @@ def _content(path: Path, converter: _Converter) -> Future[str]:
     return done
 
 
-def _row(path: Path, content: Future[str], reading: Reading) -> Iterator[dict[str, str]]:
+def _row(path: Path, content: Future[str], reading: RowCursor) -> Iterator[dict[str, str]]:
     reading.name = str(path)
     try:
         text = content.result()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from flowpool.data.arrow import ArrowStream, ArrowTable, checked_names
-from flowpool.data.reading import Reading, Table
+from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
 _BATCH = 256
@@ -57,7 +57,7 @@ class PolarsFrame(Table):
     def schema(self) -> Any:
         return _arrow_schema(lambda pa: self.frame.head(0).to_arrow().schema)
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return _counted(self.frame.iter_rows(named=True, buffer_size=_BATCH), reading)
 
 
@@ -77,7 +77,7 @@ class PolarsLazyFrame(Table):
     def schema(self) -> Any:
         return _arrow_schema(lambda pa: self._schema.to_frame().to_arrow().schema)
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return _counted(self._all(), reading)
 
     def _all(self) -> Iterator[Any]:
@@ -106,7 +106,7 @@ class PandasFrame(Table):
             lambda pa: pa.Schema.from_pandas(self.frame.head(0), preserve_index=False)
         )
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return _counted(self._all(), reading)
 
     def _all(self) -> Iterator[Any]:
@@ -146,7 +146,7 @@ class DuckRelation(Table):
         empty = self._relation.limit(0)
         return _arrow_schema(lambda pa: pa.RecordBatchReader.from_stream(empty).schema)
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return _counted(self._all(), reading)
 
     def _all(self) -> Iterator[Any]:
@@ -182,7 +182,7 @@ class HuggingFace(Table):
         features = self._dataset.features
         return None if features is None else features.arrow_schema
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return _counted(iter(self._dataset), reading)
 
 
@@ -198,7 +198,7 @@ class Items(Table):
         self.length = len(items) if isinstance(items, Sized) else None
         self.waits = not isinstance(items, _IN_MEMORY)
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return iter(self._items)
 
 
@@ -215,7 +215,7 @@ def _arrow_schema(schema: Callable[[Any], Any]) -> Any:
     return pa.schema(fields)
 
 
-def _counted(rows: Iterable[Any], reading: Reading) -> Iterator[Any]:
+def _counted(rows: Iterable[Any], reading: RowCursor) -> Iterator[Any]:
     for number, row in enumerate(rows, 1):
         reading.number = number
         yield row

@@ -7,13 +7,13 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from flowpool.data.reading import Reading
+from flowpool.data.reading import RowCursor
 
 LONGEST = 64 * 1024 * 1024  # bytes; a longer line is refused rather than kept
 BOM = b"\xef\xbb\xbf"
 
 
-def jsonl(stream: BinaryIO, reading: Reading) -> Iterator[dict[str, Any]]:
+def jsonl(stream: BinaryIO, reading: RowCursor) -> Iterator[dict[str, Any]]:
     """An object a line; blank lines are passed over."""
     decode = msgspec.json.Decoder().decode
     for line in _lines(stream, reading):
@@ -31,7 +31,7 @@ def jsonl(stream: BinaryIO, reading: Reading) -> Iterator[dict[str, Any]]:
             reading.bad(f'{kind}, not an object such as {{"text": "..."}}.')
 
 
-def plain_lines(stream: BinaryIO, reading: Reading) -> Iterator[dict[str, str]]:
+def plain_lines(stream: BinaryIO, reading: RowCursor) -> Iterator[dict[str, str]]:
     """Each line that isn't blank, as the variable `line`, without the blanks around it."""
     for line in _lines(stream, reading):
         try:
@@ -43,7 +43,7 @@ def plain_lines(stream: BinaryIO, reading: Reading) -> Iterator[dict[str, str]]:
             yield {"line": text}
 
 
-def _lines(stream: BinaryIO, reading: Reading) -> Iterator[bytes]:
+def _lines(stream: BinaryIO, reading: RowCursor) -> Iterator[bytes]:
     """The lines, counted in `reading`; one that is too long is bad and passed over."""
     read = stream.readline
     number = 0

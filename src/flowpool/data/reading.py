@@ -13,7 +13,7 @@ FIRST_KEPT = 5
 _log = logging.getLogger("flowpool.data")
 
 
-class Reading:
+class RowCursor:
     """Is told by a reader where it is. A bad row raises `InvalidInput`, or is counted where `skip` says so.
 
     `name` and `unit` ("line" or "row") and `number` (1 is the first) say where the row at hand stands;
@@ -71,7 +71,7 @@ class Table:
     frame: Any = None
     library = ""
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         """The rows one by one. Raises `InvalidInput` for a source that breaks; bad rows go to `reading`."""
         raise NotImplementedError
 

@@ -19,7 +19,7 @@ from flowpool.data.files import (
     check_file,
     format_of,
 )
-from flowpool.data.reading import Reading, Table
+from flowpool.data.reading import RowCursor, Table
 from flowpool.data.selection import ALL, Selection, selection
 from flowpool.errors import InvalidInput
 
@@ -53,7 +53,7 @@ class Rows:
         self._skip = skip_bad_rows
         self._counted: int | None = None
         self.description = description
-        self._reading = Reading(table.name, skip_bad_rows, table.unit)
+        self._reading = RowCursor(table.name, skip_bad_rows, table.unit)
         self._opened = False
         self.name = table.name
         self._positions: array[int] | None = None  # of the rows that were read, in their frame
@@ -62,7 +62,7 @@ class Rows:
         if self._opened and self._table.once:
             raise InvalidInput(f"{self.name} can be read once only: pass a list, or open it anew.")
         self._opened = True
-        self._reading = Reading(self._table.name, self._skip, self._table.unit)
+        self._reading = RowCursor(self._table.name, self._skip, self._table.unit)
         rows = self._table.rows(self._reading)
         if not self._wanted.is_all:
             self._positions = None if self._table.frame is None else array("q")
@@ -140,7 +140,7 @@ class Rows:
         if (
             self._positions is None or len(self._positions) < count
         ):  # a run that was cut, or never began
-            found, reading = array("q"), Reading(self.name, skip=True)
+            found, reading = array("q"), RowCursor(self.name, skip=True)
             for _ in islice(self._wanted.of(self._table.rows(reading), reading, found), count):
                 pass
             self._positions = found
@@ -356,7 +356,7 @@ class SomeOf(Table):
         self._rows = rows
         self._seed = seed
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         return selection(None, None, self.length, self._seed, None).of(
             iter(self._rows), reading, None
         )
@@ -373,6 +373,6 @@ class Several(Table):
             sum(one for one in lengths if one is not None) if None not in lengths else None
         )
 
-    def rows(self, reading: Reading) -> Iterator[Any]:
+    def rows(self, reading: RowCursor) -> Iterator[Any]:
         for table in self._tables:
             yield from table.rows(reading)

@@ -11,7 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from flowpool.data.filter import Condition, condition
-from flowpool.data.reading import Reading
+from flowpool.data.reading import RowCursor
 from flowpool.errors import InvalidInput
 
 Numbered = tuple[int, Any]
@@ -53,7 +53,7 @@ class Selection(Struct, frozen=True):
         return tuple(name for name in kept if name is not None)
 
     def of(
-        self, rows: Iterator[Any], reading: Reading, positions: array[int] | None
+        self, rows: Iterator[Any], reading: RowCursor, positions: array[int] | None
     ) -> Iterator[Any]:
         """The wanted ones of `rows`; where each stood is added to `positions`."""
         numbered: Iterator[Numbered] = enumerate(rows)
@@ -73,7 +73,7 @@ class Selection(Struct, frozen=True):
                 rows.close()
 
     def _matching(
-        self, numbered: Iterable[Numbered], where: Condition, reading: Reading
+        self, numbered: Iterable[Numbered], where: Condition, reading: RowCursor
     ) -> Iterator[Numbered]:
         for pair in numbered:
             try:
@@ -86,7 +86,7 @@ class Selection(Struct, frozen=True):
                 if holds:
                     yield pair
 
-    def _renamed(self, numbered: Iterable[Numbered], reading: Reading) -> Iterator[Numbered]:
+    def _renamed(self, numbered: Iterable[Numbered], reading: RowCursor) -> Iterator[Numbered]:
         names, taken = self.names, set(self.names.values())
         for position, row in numbered:
             lacking = [name for name in names if name not in row]

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from flowpool.data.append import Sink, mend, open_to_append, replaced, sink_closed
+from flowpool.data.append import ByteSink, mend, open_to_append, replaced, sink_closed
 from flowpool.data.cells import as_text, encoded
 from flowpool.data.compression import open_to_read
 from flowpool.data.delimited import delimited, header
 from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
 from flowpool.data.layout import OUTPUT, Choice, Layout
-from flowpool.data.reading import Reading
+from flowpool.data.reading import RowCursor
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Writer:
 class JsonlWriter(Writer):
     """A line of JSON a record."""
 
-    def __init__(self, path: str, layout: Layout, target: Target) -> None:
+    def __init__(self, path: str, layout: Layout, target: OutputFile) -> None:
         super().__init__(path, layout)
         self._target = target
         self.rows = target.mend(quoted=False)
@@ -85,7 +85,7 @@ class DelimitedWriter(Writer):
     """
 
     def __init__(
-        self, path: str, layout: Layout, target: Target, delimiter: str, spreadsheet_safe: bool
+        self, path: str, layout: Layout, target: OutputFile, delimiter: str, spreadsheet_safe: bool
     ) -> None:
         super().__init__(path, layout)
         self._target = target
@@ -152,7 +152,7 @@ class DelimitedWriter(Writer):
             )
         old, self._columns = self._columns, self._columns + new
 
-        def fill(sink: Sink) -> None:
+        def fill(sink: ByteSink) -> None:
             more = [""] * len(new)
             sink.write(self._line(self._columns).encode("utf-8", "backslashreplace"))
             for row in self._existing_rows():
@@ -168,7 +168,7 @@ class DelimitedWriter(Writer):
     def _existing_rows(self) -> Iterator[dict[str, str]]:
         assert self._target.path is not None
         with open_to_read(self._target.path) as file:
-            yield from delimited(file, Reading(self.path), self._delimiter)
+            yield from delimited(file, RowCursor(self.path), self._delimiter)
 
 
 class _Echo:
@@ -178,13 +178,13 @@ class _Echo:
         return line
 
 
-class Target:
+class OutputFile:
     """The file of a writer, or standard output. It is touched by the first row, not before."""
 
     def __init__(self, path: Path | None, append: bool) -> None:
         self.path = path
         self._append = append
-        self._sink: Sink | None = None
+        self._sink: ByteSink | None = None
 
     def mend(self, quoted: bool) -> int:
         """Whole records that the file has and keeps."""
@@ -211,7 +211,7 @@ class Target:
                 sink_closed(sink)
             self._append = True
 
-    def _open(self) -> Sink:
+    def _open(self) -> ByteSink:
         if self.path is None:
             return _Stdout()
         sink = open_to_append(self.path)
@@ -276,7 +276,7 @@ def open_writer(
     )
     if kind == "parquet":
         return _parquet_writer(file, layout, rows, options)
-    target = Target(file, options.get("append", False))
+    target = OutputFile(file, options.get("append", False))
     if kind == "jsonl":
         return JsonlWriter(str(path), layout, target)
     if kind in _DELIMITERS:

@@ -15,7 +15,7 @@ from flowpool.chain import Chain
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
-from flowpool.demo.screen import WIDTH, Screen, columns, shortened
+from flowpool.demo.screen import WIDTH, DemoScreen, columns, shortened
 from flowpool.model import Model
 from flowpool.pool import DONE, Pool
 from flowpool.results import Results
@@ -62,7 +62,7 @@ class Books:
 class Stage:
     """What all parts of the demo need: the screen, the provider's books, and what was timed so far."""
 
-    def __init__(self, screen: Screen, books: Books) -> None:
+    def __init__(self, screen: DemoScreen, books: Books) -> None:
         self.screen = screen
         self.books = books
         self.timed: list[Timed] = []
@@ -102,7 +102,7 @@ def run_demo(output: Path, pages: int, seed: int, scale: float = SCALE) -> int:
     """
     target = results_file(output)
     pages = min(pages, len(corpus.pages()))
-    screen = Screen()
+    screen = DemoScreen()
     jobs.bypass_proxies(os.environ)
     with tempfile.TemporaryDirectory(prefix="flowpool-demo-") as folder:
         jobs.write_pages(Path(folder))
@@ -123,7 +123,7 @@ def run_demo(output: Path, pages: int, seed: int, scale: float = SCALE) -> int:
     return 0
 
 
-def _introduce(screen: Screen, url: str, scale: float) -> None:
+def _introduce(screen: DemoScreen, url: str, scale: float) -> None:
     screen.line("flowpool demo: the same work, one item after another and pooled\n")
     screen.say(
         f"The provider is flowpool-sim: a process of its own at {url}, which serves real documents and an "

@@ -15,7 +15,7 @@ from flowpool.chain import Chain
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
-from flowpool.demo.screen import WIDTH, Screen, columns, shortened
+from flowpool.demo.screen import WIDTH, DemoScreen, columns, shortened
 from flowpool.errors import FlowpoolError
 from flowpool.model import Model
 from flowpool.results import Results
@@ -39,7 +39,7 @@ def run_live_demo(name: str, output: Path, pages: int) -> int:
     model.endpoint(os.environ)  # refuses now, in one line, what lacks a key
     target = results_file(output)
     pages = min(pages, len(corpus.pages()))
-    screen = Screen()
+    screen = DemoScreen()
     jobs.bypass_proxies(os.environ)
     with tempfile.TemporaryDirectory(prefix="flowpool-demo-") as folder:
         jobs.write_pages(Path(folder))
@@ -55,7 +55,7 @@ def run_live_demo(name: str, output: Path, pages: int) -> int:
 class _Live:
     """One run of the live demo, and what it has used so far."""
 
-    def __init__(self, screen: Screen, model: Model) -> None:
+    def __init__(self, screen: DemoScreen, model: Model) -> None:
         self._screen = screen
         self._model = model
         self._usage = NO_USAGE

@@ -10,13 +10,13 @@ import msgspec
 
 from flowpool.demo import corpus
 from flowpool.demo.jobs import LOOP, POOL, Item, Timed
-from flowpool.demo.screen import Screen
+from flowpool.demo.screen import DemoScreen
 from flowpool.errors import InvalidInput
 
 RESULTS = "results.jsonl"
 
 
-def comparison(screen: Screen, timed: Sequence[Timed]) -> None:
+def comparison(screen: DemoScreen, timed: Sequence[Timed]) -> None:
     """The table of all jobs: seconds one by one and pooled, and how many times faster that was."""
     loops = {one.job: one.seconds for one in timed if one.way == LOOP}
     rows = []

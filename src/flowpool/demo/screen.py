@@ -10,7 +10,7 @@ from contextlib import contextmanager
 WIDTH = 79
 
 
-class Screen:
+class DemoScreen:
     """Prints to standard output; plain text unless that is a terminal."""
 
     def __init__(self) -> None:

@@ -41,7 +41,7 @@ class Origin(NamedTuple):
         return f"{bracketed(self.host)}:{self.port}"
 
 
-class Target(NamedTuple):
+class RequestTarget(NamedTuple):
     """A URL taken apart: `path` includes the query; `authorization` is that of `user:password@`."""
 
     origin: Origin
@@ -53,7 +53,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def parse_url(url: str) -> Target:
+def parse_url(url: str) -> RequestTarget:
     """The parts of an http(s) URL. Raises `InvalidInput`; the message never shows user or password."""
     if _BAD_IN_URL.search(url):
         raise InvalidInput("the URL holds a line break or control character: remove it")
@@ -71,7 +71,7 @@ def parse_url(url: str) -> Target:
     path = quote(parts.path or "/", safe=_KEEP_IN_PATH)
     if parts.query:
         path += "?" + quote(parts.query, safe=_KEEP_IN_PATH)
-    return Target(Origin(parts.scheme, host, port), path, basic_auth(parts))
+    return RequestTarget(Origin(parts.scheme, host, port), path, basic_auth(parts))
 
 
 def ascii_host(host: str) -> str:
@@ -96,7 +96,7 @@ def basic_auth(parts: SplitResult) -> str:
 
 
 def encode_head(
-    method: str, target: Target, headers: Headers, *, proxy_authorization: str | None = None
+    method: str, target: RequestTarget, headers: Headers, *, proxy_authorization: str | None = None
 ) -> bytes:
     """Everything of a request before its content-length, ready to be reused.
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from flowpool.integrations.base import Answer, ForeignTool
+from flowpool.integrations.base import ForeignAnswer, ForeignTool
 
-__all__ = ["Answer", "ForeignTool", "wrap"]
+__all__ = ["ForeignAnswer", "ForeignTool", "wrap"]
 
 # The package that a class comes from: the module here that knows its objects.
 _ADAPTERS = {

@@ -14,7 +14,7 @@ from flowpool.tools.schema import docstring_of, is_async, only_keywords, signatu
 from flowpool.values import NO_USAGE, Usage
 
 
-class Answer(Struct, frozen=True):
+class ForeignAnswer(Struct, frozen=True):
     """What an object's method gave: its output in plain form, the tokens it counted, the model if there was one."""
 
     output: Any
@@ -80,9 +80,9 @@ class ForeignTool(Tool):
             return [name for name in self._required if name not in there]
         return [] if self.takes in there or len(there) == 1 else [self.takes]
 
-    def answer(self, output: Any) -> Answer:
+    def answer(self, output: Any) -> ForeignAnswer:
         """What the method gave, in plain form; frameworks say here where their answers keep it."""
-        return output if isinstance(output, Answer) else Answer(output)
+        return output if isinstance(output, ForeignAnswer) else ForeignAnswer(output)
 
     def shown(self) -> list[Any]:
         """What the object shows of itself, by which a store tells it from another or from what it was before."""

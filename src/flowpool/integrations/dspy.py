@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flowpool.integrations.base import Answer, ForeignTool, openai_usage, priced
+from flowpool.integrations.base import ForeignAnswer, ForeignTool, openai_usage, priced
 from flowpool.tools.schema import has_kwargs, signature_of
 from flowpool.values import NO_USAGE
 
@@ -45,15 +45,15 @@ class DSPy(ForeignTool):
     def shown(self) -> list[Any]:
         return [*super().shown(), repr(self._target.dump_state())]
 
-    def answer(self, output: Any) -> Answer:
+    def answer(self, output: Any) -> ForeignAnswer:
         import dspy
 
         if not isinstance(output, dspy.Prediction):
-            return Answer(output)
+            return ForeignAnswer(output)
         used = output.get_lm_usage() or {}
         usage = sum((openai_usage(each) for each in used.values()), NO_USAGE)
         model = priced(next(iter(used))) if len(used) == 1 else ""
-        return Answer(dict(output.items()), usage, model)
+        return ForeignAnswer(dict(output.items()), usage, model)
 
 
 def _inputs(module: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from flowpool.integrations.base import Answer, ForeignTool, count, priced
+from flowpool.integrations.base import ForeignAnswer, ForeignTool, count, priced
 from flowpool.values import NO_USAGE, Usage
 
 
@@ -32,7 +32,7 @@ class LangChain(ForeignTool):
             needs=() if takes else _needs(runnable),
         )
 
-    async def _invoke(self, /, **variables: Any) -> Answer:
+    async def _invoke(self, /, **variables: Any) -> ForeignAnswer:
         from langchain_core.callbacks import UsageMetadataCallbackHandler
 
         counter = UsageMetadataCallbackHandler()
@@ -43,7 +43,7 @@ class LangChain(ForeignTool):
             used = {"": output.usage_metadata}  # a model without a name of its own
         usage = sum((_usage(each) for each in used.values()), NO_USAGE)
         model = priced(next(iter(used))) if len(used) == 1 else ""
-        return Answer(_plain(output), usage, model)
+        return ForeignAnswer(_plain(output), usage, model)
 
 
 def _takes_text(runnable: Any) -> bool:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from flowpool.integrations.base import Answer, ForeignTool, openai_usage, priced, refuse
+from flowpool.integrations.base import ForeignAnswer, ForeignTool, openai_usage, priced, refuse
 from flowpool.values import NO_USAGE, Usage
 
 # The raw answers of the LLM calls that one item makes, told by LlamaIndex's events.
@@ -69,7 +69,7 @@ class LlamaIndex(ForeignTool):
         super().__init__(target, call, takes=takes)
         self.mode = "async"
 
-    async def _invoke(self, /, **variables: Any) -> Answer:
+    async def _invoke(self, /, **variables: Any) -> ForeignAnswer:
         _listen()
         seen: list[Any] = []
         token = _seen.set(seen)
@@ -79,7 +79,9 @@ class LlamaIndex(ForeignTool):
             _seen.reset(token)
         usage = sum((_usage(answer) for answer in seen), NO_USAGE)
         models = {getattr(answer.raw, "model", None) for answer in seen}
-        return Answer(_plain(output), usage, priced(models.pop()) if len(models) == 1 else "")
+        return ForeignAnswer(
+            _plain(output), usage, priced(models.pop()) if len(models) == 1 else ""
+        )
 
 
 @cache

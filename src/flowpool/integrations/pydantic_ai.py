@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from flowpool.integrations.base import Answer, ForeignTool, count, priced
+from flowpool.integrations.base import ForeignAnswer, ForeignTool, count, priced
 from flowpool.values import Usage
 
 
@@ -26,7 +26,7 @@ class PydanticAI(ForeignTool):
         prompts = ("_instructions", "_system_prompts")  # which its repr leaves out
         return [*super().shown(), *(repr(getattr(self._target, name, None)) for name in prompts)]
 
-    def answer(self, output: Any) -> Answer:
+    def answer(self, output: Any) -> ForeignAnswer:
         used = output.usage
         used = used() if inspect.ismethod(used) else used  # as it was before it was a property
         usage = Usage(
@@ -38,4 +38,4 @@ class PydanticAI(ForeignTool):
         )
         last = getattr(output, "response", None)
         model = priced(getattr(last, "model_name", None), getattr(last, "provider_name", None))
-        return Answer(output.output, usage, model)
+        return ForeignAnswer(output.output, usage, model)

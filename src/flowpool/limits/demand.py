@@ -10,7 +10,7 @@ from msgspec import Struct
 from flowpool.values import Limits
 
 
-class Cost(Struct, frozen=True):
+class Demand(Struct, frozen=True):
     """What a call takes from its lane's limits, in tokens."""
 
     input: float = 0.0
@@ -32,14 +32,14 @@ class Estimates:
     def __init__(self) -> None:
         self._learned: dict[Hashable, tuple[float, float]] = {}  # tokens a byte, output tokens
 
-    def estimate(self, key: Hashable, size: int, max_tokens: float | None) -> Cost:
+    def estimate(self, key: Hashable, size: int, max_tokens: float | None) -> Demand:
         """The cost of a call of `size` bytes; calls of one `key` (model and template) are alike."""
         ratio, output = self._learned.get(key) or (self.TOKENS_PER_BYTE, self.OUTPUT)
         if max_tokens is not None and max_tokens < output:
             output = max_tokens
-        return Cost(size * ratio, output, max_tokens or 0.0, key, size)
+        return Demand(size * ratio, output, max_tokens or 0.0, key, size)
 
-    def learn(self, cost: Cost, used: Cost) -> None:
+    def learn(self, cost: Demand, used: Demand) -> None:
         known = self._learned.get(cost.key)
         ratio, output = known or (self.TOKENS_PER_BYTE, self.OUTPUT)
         weight = self.LEARN if known else 0.5
@@ -56,12 +56,12 @@ class Ceilings:
     __slots__ = ("_buckets",)
 
     def __init__(self, limits: Limits) -> None:
-        told: tuple[tuple[float | None, Callable[[Cost], float]], ...] = (
+        told: tuple[tuple[float | None, Callable[[Demand], float]], ...] = (
             (limits.tpm, lambda cost: cost.input + cost.output),
             (limits.input_tpm, lambda cost: cost.input),
             (limits.output_tpm, lambda cost: cost.output),
         )
-        self._buckets: list[tuple[MinuteBucket, Callable[[Cost], float]]] = [
+        self._buckets: list[tuple[MinuteBucket, Callable[[Demand], float]]] = [
             (MinuteBucket(limit, limit / 60.0), measure)
             for limit, measure in told
             if limit is not None
@@ -69,15 +69,15 @@ class Ceilings:
         if limits.rpm is not None:
             self._buckets.append((MinuteBucket(limits.rpm, 1.0), lambda cost: 1.0))
 
-    def wait(self, cost: Cost, now: float) -> float:
+    def wait(self, cost: Demand, now: float) -> float:
         """Seconds until a call of this cost may go; 0 for now."""
         return max((bucket.wait(of(cost), now) for bucket, of in self._buckets), default=0.0)
 
-    def take(self, cost: Cost) -> None:
+    def take(self, cost: Demand) -> None:
         for bucket, of in self._buckets:
             bucket.take(of(cost))
 
-    def settle(self, cost: Cost, used: Cost) -> None:
+    def settle(self, cost: Demand, used: Demand) -> None:
         """Puts right what was estimated."""
         for bucket, of in self._buckets:
             bucket.settle(of(used) - of(cost))

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf, log
 
-from flowpool.limits.demand import Cost
-from flowpool.values import Reading
+from flowpool.limits.demand import Demand
+from flowpool.values import LimitReading
 
 
-def produced(cost: Cost) -> float:
+def produced(cost: Demand) -> float:
     """What a call takes from a bucket of tokens where only what is really produced counts."""
     return cost.input + cost.output
 
 
-MEASURES: dict[str, Callable[[Cost], float]] = {
+MEASURES: dict[str, Callable[[Demand], float]] = {
     "requests": lambda cost: 1.0,
     # The usual rule: what may be produced is reserved, if the call says how much that is.
     "tokens": lambda cost: max(cost.reserved, cost.input) if cost.reserved else produced(cost),
@@ -31,7 +31,7 @@ MEASURES: dict[str, Callable[[Cost], float]] = {
 Totals = tuple[float, float]  # units sent, as reserved and as produced
 
 
-class Span:
+class Interval:
     """Bounds of a number, narrowed by each observation. `misses`: how often observations contradict, lately."""
 
     __slots__ = ("high", "low", "misses")
@@ -54,7 +54,7 @@ class Span:
         return 0.5 * (self.low + self.high) if self.high < inf else self.low
 
 
-class Gauge:
+class HeaderBucket:
     """The bucket as it must stand now: the freshest reading, plus the refill, minus what was sent since."""
 
     __slots__ = (
@@ -97,7 +97,7 @@ class Gauge:
         self._reads = 0
         self._slack = self.SLACK
         self._blur = 0.0  # what rounding leaves open
-        self._as_size, self._as_minute = Span(), Span()
+        self._as_size, self._as_minute = Interval(), Interval()
         # Lately lost by the readings, and taken by our estimates: what was reserved, and what was produced.
         self._lost = self._took = self._took_plain = 0.0
         self._before: tuple[float, float, float, float] | None = (
@@ -155,7 +155,13 @@ class Gauge:
             self._wary = min(self.MOST_WARY, self._wary + self.WARY)
 
     def read(
-        self, reading: Reading, sent: float, before: Totals, total: float, cost: float, now: float
+        self,
+        reading: LimitReading,
+        sent: float,
+        before: Totals,
+        total: float,
+        cost: float,
+        now: float,
     ) -> None:
         """Learns from the headers of the answer to a call sent at `sent`.
 
@@ -182,7 +188,7 @@ class Gauge:
 
     def _forget(self) -> None:
         self.rate = self.capacity = 0.0
-        self._as_size, self._as_minute = Span(), Span()
+        self._as_size, self._as_minute = Interval(), Interval()
         self._before = None
 
     def _refill(self, now: float) -> None:
@@ -191,7 +197,7 @@ class Gauge:
         self._level = min(full, self._level + self.net * max(0.0, now - self._at))
         self._at = now
 
-    def _learn(self, reading: Reading, cost: float, took: float) -> None:
+    def _learn(self, reading: LimitReading, cost: float, took: float) -> None:
         minute = reading.limit / 60.0
         in_thousands = reading.coarse and self.dimension != "requests"
         self._blur = 500.0 if in_thousands else 0.0
@@ -214,7 +220,7 @@ class Gauge:
         self._as_minute.narrow(size_low, size_high if minute * latest >= charge else -inf)
         self._choose(reading, minute)
 
-    def _choose(self, reading: Reading, minute: float) -> None:
+    def _choose(self, reading: LimitReading, minute: float) -> None:
         size, per_minute = self._as_size, self._as_minute
         if (per_minute.misses > self.TRUST and size.misses < per_minute.misses) or (
             per_minute.misses > 0.0 and size.misses == 0.0
@@ -225,7 +231,7 @@ class Gauge:
             known = per_minute.misses < self.TRUST
             self.capacity = min(reading.limit, max(1.0, per_minute.low)) if known else reading.limit
 
-    def _compare(self, reading: Reading, sent: float, before: Totals, cost: float) -> None:
+    def _compare(self, reading: LimitReading, sent: float, before: Totals, cost: float) -> None:
         """What the bucket lost since the last reading, against what we took from it."""
         level = reading.remaining
         if reading.reset is not None and not reading.coarse:

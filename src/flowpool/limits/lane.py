@@ -9,18 +9,18 @@ from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
 
-from flowpool.errors import CallError, Signal
+from flowpool.errors import CallError, Verdict
 from flowpool.limits.breaker import Breaker
-from flowpool.limits.demand import Cost
+from flowpool.limits.demand import Demand
 from flowpool.limits.header_bucket import MEASURES
 from flowpool.limits.lane_view import Bound, LaneView
-from flowpool.limits.limiter import Limiter, Sent
-from flowpool.limits.rate_meter import Meter
+from flowpool.limits.limiter import Admission, Limiter
+from flowpool.limits.rate_meter import RateMeter
 from flowpool.limits.window import Window
-from flowpool.values import NO_USAGE, Limits, Reading, Usage
+from flowpool.values import NO_USAGE, LimitReading, Limits, Usage
 
 T = TypeVar("T")
-FREE = Cost()
+FREE = Demand()
 # The limiter's names, and those that people read.
 DIMENSIONS = {
     "requests": "requests",
@@ -30,12 +30,12 @@ DIMENSIONS = {
 }
 
 
-class Entered(Struct, frozen=True):
+class Admitted(Struct, frozen=True):
     """A call in flight: when it entered, as which of those in flight, and what the limiter took for it."""
 
     at: float
     ahead: int
-    sent: Sent | None
+    sent: Admission | None
 
 
 class Lane(Generic[T]):
@@ -68,11 +68,11 @@ class Lane(Generic[T]):
         self.latency = 0.0  # seconds that answers take, lately; 0 before the first
         self.throttles = 0
         self._refusal: CallError | None = None
-        self._waiting: list[tuple[float, int, Cost, T]] = []
+        self._waiting: list[tuple[float, int, Demand, T]] = []
         self._arrivals = 0
         self._hopeless = 0
         self._error: CallError | None = None
-        self._meter = Meter(len(DIMENSIONS))
+        self._meter = RateMeter(len(DIMENSIONS))
         self.told: Limits | None = None  # for people to see: the limiter and the window keep to it
 
     def __repr__(self) -> str:
@@ -96,21 +96,30 @@ class Lane(Generic[T]):
         return not self._waiting and self.broken is None and self._has_room(now, FREE)
 
     @property
+    def is_paced(self) -> bool:
+        """Whether it heeds refusals: lets nobody in after a 429 before it is time."""
+        return self.limiter is not None
+
+    def retry_wait(self, error: CallError, throttles: int, uniform: float) -> float:
+        """Seconds that a call which was refused `throttles` times waits by itself before it queues again."""
+        return 0.0
+
+    @property
     def queued(self) -> int:
         return len(self._waiting)
 
-    def try_enter(self, now: float, cost: Cost = FREE) -> Entered | None:
+    def try_enter(self, now: float, cost: Demand = FREE) -> Admitted | None:
         """Enters if a call may go now and nobody waits before it."""
         if self._waiting or not self._has_room(now, cost):
             return None
         return self._enter(now, cost)
 
-    def wait_for(self, ticket: T, rank: float, cost: Cost = FREE) -> None:
+    def wait_for(self, ticket: T, rank: float, cost: Demand = FREE) -> None:
         """Queues `ticket`; a lower rank goes first, the same rank in order of arrival."""
         self._arrivals += 1
         heapq.heappush(self._waiting, (rank, self._arrivals, cost, ticket))
 
-    def admit(self, now: float, is_gone: Callable[[T], bool]) -> tuple[T, Entered] | None:
+    def admit(self, now: float, is_gone: Callable[[T], bool]) -> tuple[T, Admitted] | None:
         """The ticket whose turn has come, which is in flight from here on. Tickets that are gone are dropped."""
         waiting = self._waiting
         while waiting and is_gone(waiting[0][3]):
@@ -133,7 +142,7 @@ class Lane(Generic[T]):
             return None
         return now + self.limiter.wait(self._waiting[0][2], now)
 
-    def leave(self, entered: Entered, now: float) -> None:
+    def leave(self, entered: Admitted, now: float) -> None:
         """A call ended that says nothing of the provider: cancelled, or a tool's."""
         self.in_flight -= 1
         if self.limiter is not None and entered.sent is not None:
@@ -141,10 +150,10 @@ class Lane(Generic[T]):
 
     def answered(
         self,
-        entered: Entered,
+        entered: Admitted,
         now: float,
         usage: Usage = NO_USAGE,
-        readings: tuple[Reading, ...] = (),
+        readings: tuple[LimitReading, ...] = (),
     ) -> None:
         """A call ended with an answer, whose headers told of the limits what `readings` say."""
         latency = now - entered.at
@@ -158,22 +167,26 @@ class Lane(Generic[T]):
             self.limiter.answered(entered.sent, now, readings, _used(usage))
 
     def failed(
-        self, entered: Entered, error: CallError, now: float, readings: tuple[Reading, ...] = ()
+        self,
+        entered: Admitted,
+        error: CallError,
+        now: float,
+        readings: tuple[LimitReading, ...] = (),
     ) -> None:
         """A call ended with `error`."""
         self.in_flight -= 1
         self._error = error
-        if error.signal is Signal.THROTTLE:
+        if error.verdict is Verdict.THROTTLE:
             self.throttles += 1
             self.window.throttled(entered.at, now)
-        elif error.signal is Signal.HOPELESS:
+        elif error.verdict is Verdict.HOPELESS:
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
                 self._refusal = error
-        elif error.signal is Signal.NONE and error.status is not None:
+        elif error.verdict is Verdict.NONE and error.status is not None:
             self._hopeless = 0  # the provider looked at the call itself
         if self.breaker is not None:
-            if error.signal is Signal.OUTAGE:
+            if error.verdict is Verdict.OUTAGE:
                 self.breaker.failed(error, now, self.in_flight)
             else:
                 self.breaker.answered(entered.at)
@@ -243,18 +256,18 @@ class Lane(Generic[T]):
         return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
 
     def _tell_limiter(
-        self, entered: Entered, error: CallError, now: float, readings: tuple[Reading, ...]
+        self, entered: Admitted, error: CallError, now: float, readings: tuple[LimitReading, ...]
     ) -> None:
         if self.limiter is None or entered.sent is None:
             return
-        if error.signal is Signal.THROTTLE:
+        if error.verdict is Verdict.THROTTLE:
             self.limiter.throttled(entered.sent, now, error.retry_after, readings)
-        elif error.usage is not NO_USAGE or error.signal is Signal.NONE:
+        elif error.usage is not NO_USAGE or error.verdict is Verdict.NONE:
             self.limiter.answered(entered.sent, now, readings, _used(error.usage))  # it was let in
         else:
             self.limiter.failed(entered.sent, now)
 
-    def _enter(self, now: float, cost: Cost) -> Entered:
+    def _enter(self, now: float, cost: Demand) -> Admitted:
         self.in_flight += 1
         if self.breaker is not None:
             self.breaker.entered(now)
@@ -262,9 +275,9 @@ class Lane(Generic[T]):
         if self.limiter is not None:
             sent = self.limiter.sent(cost, now)
             self._meter.add(now, 1.0, MEASURES["tokens"](cost), cost.input, cost.output)
-        return Entered(now, self.in_flight, sent)
+        return Admitted(now, self.in_flight, sent)
 
-    def _has_room(self, now: float, cost: Cost) -> bool:
+    def _has_room(self, now: float, cost: Demand) -> bool:
         if self.in_flight >= self.window.size:
             return False
         if self.breaker is not None and self.breaker.is_open and not self.breaker.may_enter(now):
@@ -284,5 +297,5 @@ def _told(limits: Limits | None) -> dict[str, float]:
     return {name: limit for name, limit in told.items() if limit is not None}
 
 
-def _used(usage: Usage) -> Cost:
-    return Cost(usage.input_tokens, usage.output_tokens)
+def _used(usage: Usage) -> Demand:
+    return Demand(usage.input_tokens, usage.output_tokens)

@@ -11,15 +11,15 @@ from typing import NamedTuple
 from flowpool.chain import Step
 from flowpool.errors import CallError
 from flowpool.limits.breaker import Breaker
-from flowpool.limits.demand import Cost, tightest
-from flowpool.limits.lane import Entered, Lane
+from flowpool.limits.demand import Demand, tightest
+from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lane_view import Bound
 from flowpool.limits.limiter import Limiter
-from flowpool.limits.sharing.seats import Seats
+from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
 from flowpool.settings import Settings
-from flowpool.values import Endpoint, Limits, Reading, Usage
+from flowpool.values import Endpoint, LimitReading, Limits, Usage
 
 AUTO_START, AUTO_CEILING = 16, 1000
 
@@ -28,37 +28,38 @@ class Turn(NamedTuple):
     """Whose lane let a waiting call in."""
 
     lane: CallLane
-    entered: Entered
+    admitted: Admitted
 
 
 Ticket = asyncio.Future[Turn]
 CallLane = Lane[Ticket]
-Want = tuple[CallLane, Cost]  # a lane that would do, and what the call would take from it
+Bid = tuple[CallLane, Demand]  # a lane that would do, and what the call would take from it
 
 
 class Lanes:
     """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool."""
 
-    def __init__(self, settings: Settings, seats: Seats) -> None:
+    def __init__(self, settings: Settings, shares: RunShares) -> None:
         self._settings = settings
-        self._seats = seats
+        self._shares = shares
         self._lanes: dict[object, CallLane] = {}
         self._loop = asyncio.get_running_loop()
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
         self._models: dict[CallLane, tuple[Endpoint, str]] = {}
         self._told: dict[object, tuple[int, Limits]] = {}
+        self._may_leave: dict[Ticket, list[CallLane]] = {}  # those that wait and have a fallback
 
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
 
     def begin(self) -> None:
-        """All lanes are open: takes a seat for each at the limit that others may share."""
+        """All lanes are open: takes a member for each at the limit that others may share."""
         for lane, (endpoint, model) in self._models.items():
             assert lane.limiter is not None
-            self._seats.take(lane.limiter, endpoint, model, partial(self._ask_again, lane))
+            self._shares.take(lane.limiter, endpoint, model, partial(self._ask_again, lane))
 
     def close(self) -> None:
-        self._seats.close()
+        self._shares.close()
         for lane in self._lanes.values():
             known = lane.limiter.limits() if lane.limiter is not None else {}
             if known:
@@ -121,7 +122,7 @@ class Lanes:
         lane.window = window
         return lane
 
-    def enter_now(self, wants: Sequence[Want]) -> Turn | None:
+    def enter_now(self, wants: Sequence[Bid]) -> Turn | None:
         """A turn in the lane that promises the quickest answer of those that have room, if any has."""
         now = self._loop.time()
         for lane, cost in sorted(wants, key=_promise) if len(wants) > 1 else wants:
@@ -129,8 +130,11 @@ class Lanes:
                 return Turn(lane, entered)
         return None
 
-    async def enter(self, wants: Sequence[Want], rank: float) -> Turn:
-        """Waits for a turn in any of the lanes; raises the last one's failure when all are broken."""
+    async def enter(self, wants: Sequence[Bid], rank: float, *, has_fallback: bool = False) -> Turn:
+        """Waits for a turn in any of the lanes; raises the last one's failure when all are broken.
+
+        has_fallback: raises, too, when nobody is answered in any of them: the call may go elsewhere.
+        """
         while True:
             usable = [want for want in wants if want[0].broken is None]
             if not usable:
@@ -138,15 +142,17 @@ class Lanes:
             if len(usable) < len(wants) and any(lane.is_well for lane, _ in usable):
                 for lane, _ in wants:
                     lane.keep_asking(self._loop.time())
-            turn = await self._wait(usable, rank)
+            turn = await self._wait(usable, rank, has_fallback)
             if turn.lane.broken is None:
                 return turn
-            turn.lane.leave(turn.entered, self._loop.time())
+            turn.lane.leave(turn.admitted, self._loop.time())
 
-    async def _wait(self, wants: Sequence[Want], rank: float) -> Turn:
+    async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Turn:
         ticket: Ticket = self._loop.create_future()
         for lane, cost in wants:
             lane.wait_for(ticket, rank, cost)
+        if has_fallback:
+            self._may_leave[ticket] = [lane for lane, _ in wants]
         for lane, _ in wants:
             self._pump(lane)
         try:
@@ -154,8 +160,16 @@ class Lanes:
         except asyncio.CancelledError:
             if ticket.done() and not ticket.cancelled():
                 turn = ticket.result()
-                self.left(turn.lane, turn.entered)  # its turn came in the same moment
+                self.left(turn.lane, turn.admitted)  # its turn came in the same moment
             raise
+        finally:
+            self._may_leave.pop(ticket, None)
+
+    def _let_go(self, error: CallError) -> None:
+        """Those leave that may go elsewhere, and wait at none but ill lanes."""
+        for ticket, lanes in list(self._may_leave.items()):
+            if not ticket.done() and not any(lane.is_well for lane in lanes):
+                ticket.set_exception(_again(error))
 
     def _ask_again(self, lane: CallLane) -> None:
         if lane.queued:
@@ -176,30 +190,35 @@ class Lanes:
             turn = max(turn, now + 0.001)
             self._timers[lane] = self._loop.call_at(turn, self._pump, lane)
 
-    def left(self, lane: CallLane, entered: Entered) -> None:
+    def left(self, lane: CallLane, entered: Admitted) -> None:
         lane.leave(entered, self._loop.time())
         if lane.queued:
             self._pump(lane)
 
     def answered(
-        self, lane: CallLane, entered: Entered, usage: Usage, readings: tuple[Reading, ...]
+        self, lane: CallLane, entered: Admitted, usage: Usage, readings: tuple[LimitReading, ...]
     ) -> None:
         lane.answered(entered, self._loop.time(), usage, readings)
         if lane.queued:
             self._pump(lane)
 
     def failed(
-        self, lane: CallLane, entered: Entered, error: CallError, readings: tuple[Reading, ...]
+        self,
+        lane: CallLane,
+        entered: Admitted,
+        error: CallError,
+        readings: tuple[LimitReading, ...],
     ) -> None:
         was = _ill(lane)
         lane.failed(entered, error, self._loop.time(), readings)
         if (ill := _ill(lane)) != was and ill:
             log.warning("%s: %s (%s)", lane.name, ill, in_short(error))
+            self._let_go(error)
         if lane.queued:
             self._pump(lane)
 
 
-def _promise(want: Want) -> float:
+def _promise(want: Bid) -> float:
     """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
     lane, _ = want
     return lane.latency * (1.0 + lane.in_flight / lane.window.size)

@@ -12,21 +12,21 @@ from math import inf, log, log2
 
 from msgspec import Struct
 
-from flowpool.limits.demand import Ceilings, Cost, Estimates
-from flowpool.limits.header_bucket import MEASURES, Gauge
+from flowpool.limits.demand import Ceilings, Demand, Estimates
+from flowpool.limits.header_bucket import MEASURES, HeaderBucket
 from flowpool.limits.pacer import Pacer
-from flowpool.values import Limits, Reading
+from flowpool.values import LimitReading, Limits
 
 Totals = tuple[float, float, float, float, float]
 INDEX = {"requests": 0, "tokens": 1, "input": 2, "output": 3}
 FINISHED = 4  # output tokens of calls that ended
 
 
-class Sent(Struct, frozen=True):
+class Admission(Struct, frozen=True):
     """A call on its way, as the limiter needs to know it again. `totals`: what had been sent with it in all."""
 
     at: float
-    cost: Cost
+    cost: Demand
     totals: Totals
 
 
@@ -105,15 +105,15 @@ class Limiter:
         self._totals = [0.0] * 5
         self._paused_until = -inf
         self._last_cut = self._last_refused = -inf
-        self._last_cost = Cost()
-        self._alone: Sent | None = (
+        self._last_cost = Demand()
+        self._alone: Admission | None = (
             None  # the first of the 429s that no header explains, without those by chance
         )
         self._lean = 0.0  # how much more probable, from the refused calls' sizes, it is that tokens are limited
         self._share = 1.0
-        self.gauges: dict[str, Gauge] = {}
+        self.gauges: dict[str, HeaderBucket] = {}
         self.pacers: dict[str, Pacer] = {}
-        self._gauges: tuple[Gauge, ...] = ()
+        self._gauges: tuple[HeaderBucket, ...] = ()
         self._pacers: tuple[tuple[str, Pacer], ...] = ()
         self.throttles = 0
 
@@ -167,11 +167,11 @@ class Limiter:
         if pacer is not None and not self._gauges:
             pacer.heard(refused, now)
 
-    def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Cost:
+    def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Demand:
         """What a call will take, learned from calls of the same `key` (model and template)."""
         return self._estimates.estimate(key, input_bytes, max_tokens)
 
-    def wait(self, cost: Cost, now: float) -> float:
+    def wait(self, cost: Demand, now: float) -> float:
         """Seconds until a call of this cost may go; 0 for now."""
         wait = self._paused_until - now
         if self._ramp and self._next - now > max(wait, self.QUANTUM) and self._first is not None:
@@ -188,7 +188,7 @@ class Limiter:
             wait = max(wait, self._ceilings.wait(cost, now))
         return wait if wait > 1e-9 else 0.0
 
-    def sent(self, cost: Cost, now: float) -> Sent:
+    def sent(self, cost: Demand, now: float) -> Admission:
         if self._first is None:
             self._first = now
         if self._ramp and not (self._eager and self._totals[0] < self.EAGER_BURST):
@@ -205,9 +205,11 @@ class Limiter:
         totals[2] += cost.input
         totals[3] += cost.output
         self._last_cost = cost
-        return Sent(now, cost, (totals[0], totals[1], totals[2], totals[3], totals[4]))
+        return Admission(now, cost, (totals[0], totals[1], totals[2], totals[3], totals[4]))
 
-    def answered(self, sent: Sent, now: float, readings: Sequence[Reading], used: Cost) -> None:
+    def answered(
+        self, sent: Admission, now: float, readings: Sequence[LimitReading], used: Demand
+    ) -> None:
         """An answer came that used so many input and output tokens (0 where that isn't known)."""
         cost = sent.cost
         if used.input or used.output:
@@ -225,10 +227,10 @@ class Limiter:
 
     def throttled(
         self,
-        sent: Sent,
+        sent: Admission,
         now: float,
         retry_after: float | None,
-        readings: Sequence[Reading],
+        readings: Sequence[LimitReading],
         dimension: str | None = None,
     ) -> None:
         """A 429 came. dimension: which limit it names ("requests", "tokens", "input", "output"), if it does."""
@@ -236,7 +238,7 @@ class Limiter:
         cost = sent.cost
         self._totals[3] -= cost.output
         if self._ceilings is not None:
-            self._ceilings.settle(cost, Cost())
+            self._ceilings.settle(cost, Demand())
         told = [r for r in readings if dimension is None or r.dimension == dimension]
         explained = any(r.remaining < max(1.0, _measure(r.dimension, cost)) for r in told)
         is_news = sent.at > self._last_cut  # else it was sent before the last 429 was known
@@ -252,7 +254,7 @@ class Limiter:
         if not explained:
             self._pace(sent, now, self._which(sent.cost, dimension))
 
-    def failed(self, sent: Sent, now: float) -> None:
+    def failed(self, sent: Admission, now: float) -> None:
         """No answer came, for a reason that teaches no rate: an outage, a timeout, a cancelled call."""
         self._totals[3] -= sent.cost.output
         output = self.gauges.get("output")
@@ -307,13 +309,15 @@ class Limiter:
                 burst = known.burst * self._share if age > Pacer.DEEPEST else 0.0
                 self._add(dimension, Pacer.resumed(rate, known.call, 0.8 * burst, weight, now))
 
-    def _read(self, sent: Sent, now: float, readings: Sequence[Reading], admitted: bool) -> None:
+    def _read(
+        self, sent: Admission, now: float, readings: Sequence[LimitReading], admitted: bool
+    ) -> None:
         for reading in readings:
             if reading.limit <= 0:
                 continue
             gauge = self.gauges.get(reading.dimension)
             if gauge is None:
-                gauge = self.gauges[reading.dimension] = Gauge(reading.dimension)
+                gauge = self.gauges[reading.dimension] = HeaderBucket(reading.dimension)
                 gauge.share = self._share
                 self._gauges = tuple(self.gauges.values())
             index = INDEX.get(reading.dimension, 1)
@@ -335,7 +339,7 @@ class Limiter:
             elif pacer is not None and pacer.follows:
                 self._drop(reading.dimension)  # the limit didn't mean the rate a minute
 
-    def _which(self, cost: Cost, dimension: str | None) -> str:
+    def _which(self, cost: Demand, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
         if dimension in INDEX:
             return dimension
@@ -350,7 +354,7 @@ class Limiter:
             return "tokens" if self._lean > 0.0 else "requests"
         return next(iter(self.pacers), "tokens" if tokens > self.LARGE * calls else "requests")
 
-    def _pace(self, sent: Sent, now: float, dimension: str) -> None:
+    def _pace(self, sent: Admission, now: float, dimension: str) -> None:
         """A 429 that no header explains: a pacer finds the rate."""
         index, cost = INDEX[dimension], MEASURES[dimension](sent.cost)
         pacer = self.pacers.get(dimension)
@@ -419,5 +423,5 @@ class Limiter:
         return max(min(rate, most * known.rate), least * known.rate, self.RAMP_START)
 
 
-def _measure(dimension: str, cost: Cost) -> float:
+def _measure(dimension: str, cost: Demand) -> float:
     return MEASURES.get(dimension, MEASURES["tokens"])(cost)

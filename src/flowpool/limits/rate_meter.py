@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp
 
 
-class Meter:
+class RateMeter:
     """Rates of several kinds of units at once: what is `SPAN` seconds old counts a third of what is new.
 
     meter = Meter(2)

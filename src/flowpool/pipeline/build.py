@@ -30,7 +30,7 @@ import msgspec
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread
-from flowpool.pipeline.spec import Input, Output, Pipeline, Terms
+from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.pipeline.yaml import Misplaced, at, dumped, loaded
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
@@ -221,7 +221,7 @@ class _Builder:
             return Pipeline(self.runner(data, ""))
         told = {
             name: self._part(data.pop(name), name, kind)
-            for name, kind in (("input", Input), ("output", Output), ("run", Terms))
+            for name, kind in (("input", Input), ("output", Output), ("run", RunOptions))
             if name in data
         }
         kinds = [kind for kind in ("skill", "chain") if kind in data]
@@ -261,7 +261,7 @@ class _Builder:
         except (msgspec.ValidationError, InvalidInput) as error:
             words, _, place = str(error).partition(" - at `$")
             _refuse(f"{where}{place.strip('`')}", words.rstrip(".") + ".")
-        name = "store" if isinstance(made, Terms) else "path"
+        name = "store" if isinstance(made, RunOptions) else "path"
         path = getattr(made, name)
         if isinstance(path, str) and path != "-" and self._folder is not None:
             made = msgspec.structs.replace(made, **{name: str(self._folder / path)})

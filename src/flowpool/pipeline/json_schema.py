@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from flowpool.pipeline import build
-from flowpool.pipeline.spec import Input, Output, Terms
+from flowpool.pipeline.spec import Input, Output, RunOptions
 from flowpool.values import Limits, Prices
 
 Made = dict[str, Any]
@@ -73,7 +73,7 @@ _KINDS: dict[str, Made] = {
 def pipeline_schema() -> Made:
     """The schema of what `flowpool run` takes: a runner, or one with `input`, `output` and `run` beside it."""
     (refs, parts) = msgspec.json.schema_components(
-        [Input, Output, Terms, Limits, Prices], ref_template="#/$defs/{name}"
+        [Input, Output, RunOptions, Limits, Prices], ref_template="#/$defs/{name}"
     )
     told = {
         "input": {"anyOf": [_TEXT, refs[0]], "description": "Where the rows come from."},

@@ -62,7 +62,7 @@ class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spreadsheet_safe: bool = False
 
 
-class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RunOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a pool is told; seconds and dollars. store: a path, or False for none."""
 
     max_flows: int | Literal["auto"] = "auto"
@@ -90,7 +90,7 @@ class Pipeline(Struct, frozen=True):
     runner: Any
     input: Input = Input()
     output: Output = Output()
-    run: Terms = Terms()
+    run: RunOptions = RunOptions()
 
 
 def span(limit: int | str | None) -> int | slice | None:

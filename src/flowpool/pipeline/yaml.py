@@ -20,7 +20,7 @@ class Misplaced(InvalidInput):
         super().__init__(message)
 
 
-class Lines:
+class LineNumbers:
     """Where the parts of a file stand, counted from 1."""
 
     def __init__(self, places: Mapping[str, int]) -> None:
@@ -49,7 +49,7 @@ def dumped(data: Any) -> str:
     return text.getvalue()
 
 
-def loaded(text: str) -> tuple[Any, Lines]:
+def loaded(text: str) -> tuple[Any, LineNumbers]:
     """The data of a text, and where its parts stand; raises `Misplaced` for what is no YAML, or too much of it."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -58,7 +58,7 @@ def loaded(text: str) -> tuple[Any, Lines]:
         yaml = YAML(typ="safe", pure=True)
         _check_events(yaml.parse(text))
         places = dict(_places(yaml.compose(text), ""))
-        return yaml.load(text), Lines(places)
+        return yaml.load(text), LineNumbers(places)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = " ".join(str(getattr(error, "problem", error)).split())

@@ -13,7 +13,7 @@ from flowpool.limits.sharing import Sharing, open_sharing
 from flowpool.values import Transport
 
 
-class World(Struct):
+class Environment(Struct):
     """What a run can't decide for itself and tests set: the transport, chance and the environment."""
 
     transport: Transport
@@ -25,6 +25,6 @@ class World(Struct):
         return f"World({self.transport!r})"  # the environment holds keys
 
 
-def real_world() -> World:
+def real_environment() -> Environment:
     """The world outside of tests. Needs a running loop."""
-    return World(shared_transport(), os.environ, Random(), open_sharing(os.environ))
+    return Environment(shared_transport(), os.environ, Random(), open_sharing(os.environ))

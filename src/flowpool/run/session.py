@@ -15,21 +15,22 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from flowpool import wiring
-from flowpool.calls.budget import Bill, Budget
-from flowpool.chain import as_runner
-from flowpool.checkpoint.checkpoint import Keeper, StoredItems
-from flowpool.checkpoint.journal import Pass
+from flowpool.calls.budget import Budget, Spend
+from flowpool.chain import Chain, OnStepError, as_runner
+from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
+from flowpool.checkpoint.journal import SourcePass
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput, NotFinished
 from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
-from flowpool.results import Billed, Record, Results
-from flowpool.run.environment import World, real_world
+from flowpool.results import CallCost, Record, Results
+from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import LoopThread, loop_thread
+from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
-from flowpool.run.sink import Sink
-from flowpool.run.snapshot import Snapshot
+from flowpool.run.sink import Keep, Sink
 from flowpool.run.source import AsyncSource, Source, ThreadSource
+from flowpool.runner import Runner
 from flowpool.settings import Settings, with_ceiling
 from flowpool.values import Status
 
@@ -37,7 +38,7 @@ PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
 
 
-class Course:
+class Session:
     """A runner, its items and their outcomes so far; at most one run of them at a time."""
 
     def __init__(
@@ -46,23 +47,23 @@ class Course:
         items: Any,
         rows: Rows | None,
         settings: Settings,
-        keeper: Keeper | None,
+        checkpoint: Checkpoint | None,
         progress: bool | Callable[[Snapshot], None] | None,
-        world: World | None,
+        environment: Environment | None,
     ) -> None:
         self.runner = as_runner(runner)
         self.items = items
         self._rows = rows
         self._settings = settings
-        self._keeper = keeper
+        self._checkpoint = checkpoint
         self._plan = Plan(self.runner)
         self._source = _open(rows or items)
         self._progress = progress
-        self._world = world
+        self._environment = environment
         self._counts = [0] * len(Status)
         self._kept: dict[int, Record] = {}
-        self._earlier: list[Billed] = []
-        self._reading = Pass()
+        self._earlier: list[CallCost] = []
+        self._reading = SourcePass()
         self._lock = threading.Lock()
         self._is_running = False
         self._run: Run | None = None
@@ -75,10 +76,10 @@ class Course:
         self._reason = ""
 
     @property
-    def spent(self) -> Bill:
+    def spent(self) -> Spend:
         """What the run has spent, and may have; counted where `max_cost` or `max_tokens_total` is set."""
         budget = None if self._run is None else self._run.budget
-        return Bill() if budget is None else budget.spent
+        return Spend() if budget is None else budget.spent
 
     @property
     def results(self) -> Results:
@@ -110,8 +111,8 @@ class Course:
             self._earlier.clear()
             self._counts[:] = [0] * len(Status)
             self._variables = shared
-            self._reading = Pass()
-            run = self._new_run(sink, loop, Bill())
+            self._reading = SourcePass()
+            run = self._new_run(sink, loop, Spend())
             run.retries_failed = retry_failed
             return run
 
@@ -149,7 +150,7 @@ class Course:
             self._is_running = False
             raise
 
-    def _new_budget(self, spent: Bill) -> Budget | None:
+    def _new_budget(self, spent: Spend) -> Budget | None:
         """The budget of a run, `spent` being what earlier runs of the same items cost."""
         told = self._settings
         if told.max_cost is None and told.max_tokens_total is None:
@@ -159,7 +160,7 @@ class Course:
     def _raise_ceiling(self, max_cost: float | None, max_tokens_total: int | None) -> None:
         self._settings = with_ceiling(self._settings, max_cost, max_tokens_total)
 
-    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop, spent: Bill) -> Run:
+    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop, spent: Spend) -> Run:
         run = Run(self._plan, self._source, self._variables, self._settings, sink, self._counts)
         run.budget = self._new_budget(spent)
         sink.attach(run)
@@ -213,11 +214,11 @@ class Course:
 
     async def _execute(self, run: Run) -> None:
         try:
-            world = self._world or real_world()
-            if self._keeper is None:
-                await run.execute(world)
+            environment = self._environment or real_environment()
+            if self._checkpoint is None:
+                await run.execute(environment)
                 return
-            with self._keeper.open(
+            with self._checkpoint.open(
                 self._plan,
                 self._told_items(),
                 self._variables,
@@ -225,7 +226,7 @@ class Course:
                 retry_failed=run.retries_failed,
             ) as journal:
                 run.budget = self._new_budget(journal.spent())
-                await run.execute(world, journal, self._reading)
+                await run.execute(environment, journal, self._reading)
         finally:
             run.close()
             if run.reason:
@@ -256,8 +257,8 @@ class Course:
                 raise record.error
 
     def _records(self) -> list[Record]:
-        if self._run is None and self._keeper is not None:
-            return self._keeper.records()
+        if self._run is None and self._checkpoint is not None:
+            return self._checkpoint.records()
         records = dict(self._kept)
         if not self._is_running:
             status = CANCELLED if self._reason else PENDING
@@ -332,3 +333,48 @@ def _open_again(rows: Rows | None) -> Source:
             "(retry() runs what it still has.)"
         )
     return _open(rows)
+
+
+async def arun_one(
+    runner: Runner,
+    variables: Mapping[str, Any] | None = None,
+    on_step_error: OnStepError | None = None,
+    environment: Environment | None = None,
+) -> Any:
+    """The output of one runner for one set of variables; raises what went wrong."""
+    plan = Plan(as_runner(runner), on_step_error)
+    item = dict(variables or {})
+    ItemCheck(plan, plan.variables).check(item, 0)
+    records: dict[int, Record] = {}
+    run = Run(
+        plan,
+        Source(iter([item]), 1),
+        {},
+        Settings(),
+        Keep(records),
+        [0] * len(Status),
+        keep_history=isinstance(runner, Chain),
+    )
+    await run.execute(environment or real_environment())
+    record = records[0]
+    if isinstance(runner, Chain):
+        runner.history, runner.accumulated = record.steps or [], run.accumulated
+    if record.error is not None:
+        raise record.error
+    return record.output
+
+
+def run_one(
+    runner: Runner,
+    variables: Mapping[str, Any] | None = None,
+    on_step_error: OnStepError | None = None,
+) -> Any:
+    """`arun_one` for synchronous callers, on the loop thread."""
+    thread = loop_thread()
+    thread.refuse_itself()
+    work = thread.submit(arun_one(runner, variables, on_step_error))
+    try:
+        return work.result()
+    except KeyboardInterrupt:
+        work.cancel()
+        raise

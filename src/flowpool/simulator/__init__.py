@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         parse_faults,
         parse_latency,
     )
-    from flowpool.simulator.provider import Plan, Provider, SimRequest
+    from flowpool.simulator.provider import ReplyPlan, SimRequest, SimulatedProvider
     from flowpool.simulator.server import Server, serve
     from flowpool.simulator.transport import SimTransport
     from flowpool.simulator.virtual import Deadlock, LeakedTasks, run_virtual
@@ -36,13 +36,13 @@ __all__ = [
     "Ledger",
     "Lognormal",
     "PerToken",
-    "Plan",
     "Profile",
-    "Provider",
+    "ReplyPlan",
     "Server",
     "SimRequest",
     "SimServer",
     "SimTransport",
+    "SimulatedProvider",
     "find_profile",
     "parse_faults",
     "parse_latency",
@@ -64,7 +64,7 @@ _HOMES = {
         "parse_faults",
         "parse_latency",
     ),
-    "provider": ("Plan", "Provider", "SimRequest"),
+    "provider": ("ReplyPlan", "SimulatedProvider", "SimRequest"),
     "server": ("Server", "serve"),
     "transport": ("SimTransport",),
     "virtual": ("Deadlock", "LeakedTasks", "run_virtual"),

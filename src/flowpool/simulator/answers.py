@@ -18,7 +18,7 @@ from msgspec import Struct
 from flowpool.simulator import model, streams
 from flowpool.simulator.limits import LimitState
 from flowpool.simulator.profile import Flavour
-from flowpool.simulator.provider import Answer, Failure, Plan, Wire
+from flowpool.simulator.provider import Failure, ReplyPlan, ServedAnswer, Wire
 from flowpool.values import Headers
 
 _encode = msgspec.json.encode
@@ -32,7 +32,7 @@ class Rendered(Struct, frozen=True):
     body: bytes
 
 
-def render(plan: Plan, flavour: Flavour, now: float, epoch: float) -> Rendered:
+def render(plan: ReplyPlan, flavour: Flavour, now: float, epoch: float) -> Rendered:
     """The HTTP answer that `plan` calls for, sent `now`."""
     request, outcome = plan.request, plan.outcome
     headers = [("date", _date(int(epoch + now)))]
@@ -229,7 +229,7 @@ _ANTHROPIC_STOPS = {"length": "max_tokens", "filter": "refusal", "refusal": "ref
 _GOOGLE_FINISHES = {"length": "MAX_TOKENS", "filter": "SAFETY", "refusal": "PROHIBITED_CONTENT"}
 
 
-def _chat_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
+def _chat_body(plan: ReplyPlan, answer: ServedAnswer, created: int) -> dict[str, Any]:
     refused = answer.finish == "refusal"
     text = "" if plan.shape == "empty" else answer.text
     message = {
@@ -259,7 +259,7 @@ def _chat_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
     }
 
 
-def _responses_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
+def _responses_body(plan: ReplyPlan, answer: ServedAnswer, created: int) -> dict[str, Any]:
     whole = answer.finish in ("stop", "refusal")
     reason = "max_output_tokens" if answer.finish == "length" else "content_filter"
     part: dict[str, Any] = {"type": "output_text", "text": answer.text, "annotations": []}
@@ -296,7 +296,7 @@ def _responses_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
     }
 
 
-def _messages_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
+def _messages_body(plan: ReplyPlan, answer: ServedAnswer, created: int) -> dict[str, Any]:
     stop = _ANTHROPIC_STOPS.get(answer.finish, "end_turn")
     block: dict[str, Any] = {"type": "text", "text": answer.text}
     if plan.request.tool and answer.finish == "stop":
@@ -318,7 +318,7 @@ def _messages_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
     }
 
 
-def _tool_block(plan: Plan, answer: Answer) -> dict[str, Any]:
+def _tool_block(plan: ReplyPlan, answer: ServedAnswer) -> dict[str, Any]:
     try:
         given = msgspec.json.decode(answer.text)
     except msgspec.DecodeError:
@@ -331,7 +331,7 @@ def _tool_block(plan: Plan, answer: Answer) -> dict[str, Any]:
     }
 
 
-def _gemini_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
+def _gemini_body(plan: ReplyPlan, answer: ServedAnswer, created: int) -> dict[str, Any]:
     candidate: dict[str, Any] = {
         "content": {"role": "model", "parts": [{"text": answer.text}]},
         "finishReason": _GOOGLE_FINISHES.get(answer.finish, "STOP"),
@@ -355,7 +355,7 @@ def _gemini_body(plan: Plan, answer: Answer, created: int) -> dict[str, Any]:
     return body
 
 
-_BODIES: dict[Wire, Callable[[Plan, Answer, int], dict[str, Any]]] = {
+_BODIES: dict[Wire, Callable[[ReplyPlan, ServedAnswer, int], dict[str, Any]]] = {
     "chat": _chat_body,
     "responses": _responses_body,
     "messages": _messages_body,

@@ -48,7 +48,7 @@ class Bucket:
         return 0.0 if missing <= 1e-6 else missing / self.rate
 
 
-class Meter:
+class ProviderLimit:
     """One limit: its bucket, perhaps a hidden shorter one, and how it shows itself in headers."""
 
     __slots__ = ("bucket", "dimension", "hidden", "limit")
@@ -87,7 +87,7 @@ class Meter:
         return LimitState(self.dimension, self.limit, max(0, int(bucket.level + 1e-6)), reset)
 
 
-class Limiter:
+class ProviderLimits:
     """All limits of one provider: admits a request if each of them can pay for it."""
 
     def __init__(self, profile: Profile, now: float) -> None:
@@ -99,7 +99,7 @@ class Limiter:
             "output-tokens": profile.output_tpm,
         }
         self.meters = tuple(
-            Meter(dimension, rate, profile, now)
+            ProviderLimit(dimension, rate, profile, now)
             for dimension, rate in rates.items()
             if rate is not None
         )

@@ -154,11 +154,13 @@ async def _serve(
     child: bool,
 ) -> None:
     from flowpool.simulator.pages import read_pages
-    from flowpool.simulator.provider import Provider
+    from flowpool.simulator.provider import SimulatedProvider
     from flowpool.simulator.server import serve
 
     pages = read_pages(pages_dir) if pages_dir is not None else None
-    server = await serve(Provider(profile, seed), host, port, pages, page_latency=page_latency)
+    server = await serve(
+        SimulatedProvider(profile, seed), host, port, pages, page_latency=page_latency
+    )
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, over.set)

@@ -16,7 +16,7 @@ from flowpool.errors import InvalidInput
 from flowpool.simulator import model
 from flowpool.simulator.directives import NOTHING, Directive, find_directive
 from flowpool.simulator.ledger import Ledger, digest_of
-from flowpool.simulator.limits import Limiter, LimitState, Refusal
+from flowpool.simulator.limits import LimitState, ProviderLimits, Refusal
 from flowpool.simulator.profile import PROFILES, Profile
 from flowpool.simulator.spoiled import spoiled
 
@@ -54,7 +54,7 @@ class SimRequest(Struct, frozen=True):
     key: str = "none"
 
 
-class Answer(Struct, frozen=True):
+class ServedAnswer(Struct, frozen=True):
     """The model's answer and the tokens it is billed for."""
 
     text: str
@@ -73,7 +73,7 @@ class Failure(Struct, frozen=True):
     retry_after: float | None = None
 
 
-class Plan(Struct, eq=False):
+class ReplyPlan(Struct, eq=False):
     """What becomes of one request. `due` is when its first byte leaves, inf while that isn't known:
     it waits for a slot, or will never be answered. The body takes `spread` seconds more.
     """
@@ -82,7 +82,7 @@ class Plan(Struct, eq=False):
     request: SimRequest
     digest: str
     received: float
-    outcome: Answer | Failure
+    outcome: ServedAnswer | Failure
     connection: Connection = "open"
     shape: Shape = "whole"
     service: float = 0.0
@@ -103,10 +103,10 @@ def tokens_of(text: str) -> int:
     return -(-len(text) // 4)
 
 
-class Provider:
+class SimulatedProvider:
     """A provider's state: limits, slots, queue, faults and ledger.
 
-    `receive` takes a request and returns its `Plan`. Whoever plays the plan must end it: by
+    `receive` takes a request and returns its `ReplyPlan`. Whoever plays the plan must end it: by
     `finished` when it was played to its end, by `abandoned` when the client went away before. Both
     return the plans that got a slot by it and have their `due` now. All times are seconds on the
     caller's clock.
@@ -126,11 +126,11 @@ class Provider:
             self.profile = profile.scaled()
         self.ledger = Ledger()
         self._random = Random(self.seed)
-        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._limiters: dict[tuple[str, str], ProviderLimits] = {}
         self._opened: float | None = None
         self._tickets = 0
-        self._open: dict[int, Plan] = {}
-        self._queue: OrderedDict[int, Plan] = OrderedDict()
+        self._open: dict[int, ReplyPlan] = {}
+        self._queue: OrderedDict[int, ReplyPlan] = OrderedDict()
         self._busy = 0
         self._played: dict[str, int] = {}
 
@@ -150,7 +150,7 @@ class Provider:
         """Calls that wait for a slot."""
         return len(self._queue)
 
-    def receive(self, now: float, request: SimRequest) -> Plan:
+    def receive(self, now: float, request: SimRequest) -> ReplyPlan:
         """Decides what becomes of a request that arrives `now`."""
         if self._opened is None:
             self._opened = now
@@ -170,17 +170,17 @@ class Provider:
             self._queue[plan.ticket] = plan
         return plan
 
-    def finished(self, now: float, ticket: int) -> list[Plan]:
+    def finished(self, now: float, ticket: int) -> list[ReplyPlan]:
         """The plan was played to its end; returns the plans that start now."""
         plan = self._open.pop(ticket, None)
         if plan is None:
             return []
-        if isinstance(plan.outcome, Answer) and plan.connection != "reset":
+        if isinstance(plan.outcome, ServedAnswer) and plan.connection != "reset":
             self._charge(now, plan, plan.outcome)
         self.ledger.closed(now, _outcome_name(plan))
         return self._release(now, plan)
 
-    def abandoned(self, now: float, ticket: int) -> list[Plan]:
+    def abandoned(self, now: float, ticket: int) -> list[ReplyPlan]:
         """The client went away before the end; returns the plans that start now."""
         plan = self._open.pop(ticket, None)
         if plan is None:
@@ -190,7 +190,9 @@ class Provider:
         self.ledger.closed(now, "abandoned")
         return self._release(now, plan)
 
-    def _decide(self, now: float, request: SimRequest, digest: str, limiter: Limiter) -> Plan:
+    def _decide(
+        self, now: float, request: SimRequest, digest: str, limiter: ProviderLimits
+    ) -> ReplyPlan:
         profile = self.profile
         if self._is_out(now):
             return self._faulty(now, request, digest, profile.outage, NOTHING)
@@ -211,12 +213,12 @@ class Provider:
             fault = "503"
         return self._faulty(now, request, digest, fault, directive)
 
-    def _limiter(self, now: float, request: SimRequest) -> Limiter:
+    def _limiter(self, now: float, request: SimRequest) -> ProviderLimits:
         """The limits that this request's key has for its model."""
         owner = request.key, request.model
         limiter = self._limiters.get(owner)
         if limiter is None:
-            limiter = self._limiters[owner] = Limiter(self.profile, now)
+            limiter = self._limiters[owner] = ProviderLimits(self.profile, now)
         return limiter
 
     def _is_out(self, now: float) -> bool:
@@ -246,14 +248,14 @@ class Provider:
 
     def _faulty(
         self, now: float, request: SimRequest, digest: str, fault: str, directive: Directive
-    ) -> Plan:
+    ) -> ReplyPlan:
         """The plan for a request that is admitted, and shows `fault` unless that is empty."""
         if fault:
             self.ledger.faults[fault] += 1
         if fault == "quota" or fault.isdecimal():
             return self._failed(now, request, digest, self._error(fault, directive))
         answer = self._answer(request, directive, fault)
-        plan = Plan(self._tickets, request, digest, now, answer)
+        plan = ReplyPlan(self._tickets, request, digest, now, answer)
         plan.service = self.profile.latency.sample(self._random, answer.output_tokens)
         if directive.latency is not None:
             plan.service = directive.latency
@@ -266,8 +268,8 @@ class Provider:
             plan.service = self.profile.error_latency
         return plan
 
-    def _failed(self, now: float, request: SimRequest, digest: str, failure: Failure) -> Plan:
-        plan = Plan(self._tickets, request, digest, now, failure)
+    def _failed(self, now: float, request: SimRequest, digest: str, failure: Failure) -> ReplyPlan:
+        plan = ReplyPlan(self._tickets, request, digest, now, failure)
         plan.service = self.profile.error_latency
         return plan
 
@@ -291,7 +293,7 @@ class Provider:
             wait = float(math.ceil(refusal.wait))
         return Failure(429, message, "rate", refusal.dimension, wait)
 
-    def _answer(self, request: SimRequest, directive: Directive, fault: str) -> Answer:
+    def _answer(self, request: SimRequest, directive: Directive, fault: str) -> ServedAnswer:
         finish: Finish = _FINISHES.get(fault, "stop")
         plays = directive.plays(request.model, request.answers)
         if directive.say is not None and plays:
@@ -312,25 +314,25 @@ class Provider:
             text = text[: max(1, len(text) // 2)]
         elif request.max_tokens is not None and tokens_of(text) > request.max_tokens:
             text, finish = text[: request.max_tokens * 4], "length"
-        return Answer(text, finish, tokens_of(request.text), tokens_of(text))
+        return ServedAnswer(text, finish, tokens_of(request.text), tokens_of(text))
 
-    def _start(self, now: float, plan: Plan) -> None:
+    def _start(self, now: float, plan: ReplyPlan) -> None:
         self._busy += 1
         plan.holds_slot = True
         plan.started = now
-        if isinstance(plan.outcome, Answer):
+        if isinstance(plan.outcome, ServedAnswer):
             answer = plan.outcome
             self.ledger.work(plan.request.model, answer.input_tokens, answer.output_tokens)
         plan.due = math.inf if plan.connection == "stall" else now + plan.service
 
-    def _charge(self, now: float, plan: Plan, answer: Answer) -> None:
+    def _charge(self, now: float, plan: ReplyPlan, answer: ServedAnswer) -> None:
         self._limiter(now, plan.request).produced(now, answer.output_tokens)
         if plan.connection == "cut":
             self.ledger.cut += 1
         elif plan.shape == "whole":
             self.ledger.answer(now, plan.digest, answer.input_tokens, answer.output_tokens)
 
-    def _release(self, now: float, plan: Plan) -> list[Plan]:
+    def _release(self, now: float, plan: ReplyPlan) -> list[ReplyPlan]:
         if not plan.holds_slot:
             return []
         self._busy -= 1
@@ -344,7 +346,7 @@ class Provider:
         return started
 
 
-def _outcome_name(plan: Plan) -> str:
+def _outcome_name(plan: ReplyPlan) -> str:
     if plan.connection in ("reset", "cut"):
         return plan.connection
     return str(plan.outcome.status) if isinstance(plan.outcome, Failure) else "200"

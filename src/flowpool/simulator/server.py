@@ -1,6 +1,6 @@
 """The simulated provider on real sockets: an HTTP/1.1 server on 127.0.0.1, fast enough for benches.
 
-It plays a `Provider`'s plans; what happens to a call is decided there. Connection faults are real: a
+It plays a `SimulatedProvider`'s plans; what happens to a call is decided there. Connection faults are real: a
 reset, a body cut short, silence, a trickle.
 """
 
@@ -24,7 +24,7 @@ from flowpool.errors import InvalidInput
 from flowpool.simulator import answers, pages, wires
 from flowpool.simulator.answers import Rendered
 from flowpool.simulator.profile import Profile
-from flowpool.simulator.provider import Failure, Plan, Provider
+from flowpool.simulator.provider import Failure, ReplyPlan, SimulatedProvider
 
 BACKLOG = 4096
 _PIECES = 10
@@ -47,7 +47,9 @@ class _Incoming(NamedTuple):
 class _Site:
     """What all connections share: the provider, its clock, the pages, and who waits for a slot."""
 
-    def __init__(self, provider: Provider, pages: Mapping[str, bytes], page_latency: float) -> None:
+    def __init__(
+        self, provider: SimulatedProvider, pages: Mapping[str, bytes], page_latency: float
+    ) -> None:
         self.provider = provider
         self.pages = pages
         self.page_latency = page_latency
@@ -72,7 +74,7 @@ class _Site:
     def now(self) -> float:
         return self.loop.time() - self.zero
 
-    def start(self, plans: list[Plan]) -> None:
+    def start(self, plans: list[ReplyPlan]) -> None:
         """Sets going the calls that got a slot."""
         for plan in plans:
             connection = self.waiting.pop(plan.ticket, None)
@@ -131,7 +133,7 @@ class _Connection(asyncio.Protocol):
         self.inbox: deque[_Incoming] = deque()
         self.busy = False
         self.keep_alive = True
-        self.plan: Plan | None = None
+        self.plan: ReplyPlan | None = None
         self.timer: asyncio.TimerHandle | None = None
 
     # The socket's events.
@@ -211,7 +213,7 @@ class _Connection(asyncio.Protocol):
             missing = Failure(404, f"There is nothing at {path.partition('?')[0]}")
             self._send(answers.render_error("chat", missing))
 
-    def _call(self, route: wires.Route, incoming: _Incoming) -> None:
+    def _call(self, route: wires.ServedPath, incoming: _Incoming) -> None:
         site = self.site
         try:
             request = wires.parse(route, incoming.body, incoming.key)
@@ -227,7 +229,7 @@ class _Connection(asyncio.Protocol):
         else:
             self.schedule(plan)
 
-    def schedule(self, plan: Plan) -> None:
+    def schedule(self, plan: ReplyPlan) -> None:
         """Plays the plan when it is due; one that never is holds the line until the client leaves."""
         if plan.due != math.inf:
             self.timer = self.site.loop.call_at(self.site.zero + plan.due, self._play)
@@ -327,7 +329,7 @@ class Server:
         self.url = f"http://{self.host}:{self.port}"
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> SimulatedProvider:
         return self._site.provider
 
     async def aclose(self) -> None:
@@ -341,7 +343,7 @@ class Server:
 
 
 async def serve(
-    provider: Provider | None = None,
+    provider: SimulatedProvider | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
     pages: Mapping[str, bytes] | None = None,
@@ -356,7 +358,7 @@ async def serve(
         print(server.url)
         await server.aclose()
     """
-    site = _Site(provider or Provider(), pages or {}, page_latency)
+    site = _Site(provider or SimulatedProvider(), pages or {}, page_latency)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(partial(_Connection, site), host, port, backlog=BACKLOG)
     return Server(server, site)

@@ -16,7 +16,7 @@ from flowpool.errors import (
     TransportError,
 )
 from flowpool.simulator import answers, pages, wires
-from flowpool.simulator.provider import Failure, Plan, Provider
+from flowpool.simulator.provider import Failure, ReplyPlan, SimulatedProvider
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 # The wall time at which a loop's clock shows 0, so that dates in headers are the same in each run.
@@ -37,19 +37,19 @@ class SimTransport:
 
     def __init__(
         self,
-        provider: Provider | None = None,
+        provider: SimulatedProvider | None = None,
         *,
         pages: Mapping[str, bytes] | None = None,
         page_latency: float = 0.0,
         epoch: float = EPOCH,
     ) -> None:
-        self.provider = provider or Provider()
+        self.provider = provider or SimulatedProvider()
         self.pages = pages or {}
         self.page_latency = page_latency
         self.epoch = epoch
         self.closed = False
         self._starts: dict[int, _Waiter] = {}
-        self._routes: dict[str, tuple[str, wires.Route | None]] = {}
+        self._routes: dict[str, tuple[str, wires.ServedPath | None]] = {}
         self._keys: dict[Headers, str] = {}
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
@@ -77,7 +77,9 @@ class SimTransport:
         """Refuses further calls."""
         self.closed = True
 
-    async def _play(self, loop: asyncio.AbstractEventLoop, plan: Plan, timeouts: Timeouts) -> None:
+    async def _play(
+        self, loop: asyncio.AbstractEventLoop, plan: ReplyPlan, timeouts: Timeouts
+    ) -> None:
         """Waits until the plan's last byte is due, or raises the timeout that comes first."""
         total_at = plan.received + timeouts.total
         silent_at = min(plan.received + timeouts.read, total_at)
@@ -96,7 +98,7 @@ class SimTransport:
         await _sleep_until(loop, ready_at)
 
     async def _until_started(
-        self, loop: asyncio.AbstractEventLoop, plan: Plan, timeouts: Timeouts, silent_at: float
+        self, loop: asyncio.AbstractEventLoop, plan: ReplyPlan, timeouts: Timeouts, silent_at: float
     ) -> None:
         waiter = loop.create_future()
         self._starts[plan.ticket] = waiter
@@ -107,13 +109,13 @@ class SimTransport:
             timer.cancel()
             self._starts.pop(plan.ticket, None)
 
-    def _start(self, plans: list[Plan]) -> None:
+    def _start(self, plans: list[ReplyPlan]) -> None:
         for plan in plans:
             waiter = self._starts.pop(plan.ticket, None)
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
-    def _result(self, plan: Plan, now: float) -> HttpResponse:
+    def _result(self, plan: ReplyPlan, now: float) -> HttpResponse:
         if plan.connection == "reset":
             raise ConnectionReset("the connection closed before the answer began")
         if plan.connection == "cut":
@@ -131,7 +133,7 @@ class SimTransport:
             return _response(answers.Rendered(200, headers, answers.models_body(path)))
         return _response(answers.render_error("chat", Failure(404, f"There is nothing at {path}")))
 
-    def _route(self, url: str) -> tuple[str, wires.Route | None]:
+    def _route(self, url: str) -> tuple[str, wires.ServedPath | None]:
         known = self._routes.get(url)
         if known is None:
             path = urlsplit(url).path

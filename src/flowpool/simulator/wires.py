@@ -19,7 +19,7 @@ from flowpool.simulator.provider import SimRequest, Wire
 KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 
 
-class Route(Struct, frozen=True):
+class ServedPath(Struct, frozen=True):
     """Which wire a path speaks; Gemini's paths carry the model and whether to stream too."""
 
     wire: Wire
@@ -97,17 +97,19 @@ _messages = msgspec.json.Decoder(_MessagesBody)
 _gemini = msgspec.json.Decoder(_GeminiBody)
 
 
-def find_route(path: str) -> Route | None:
+def find_route(path: str) -> ServedPath | None:
     """The wire of a path, whatever stands before it (`/v1`, `/openai/v1`, `/v1beta`), or None."""
     path = path.partition("?")[0]
     for ending, wire in _ENDINGS:
         if path.endswith(ending):
-            return Route(wire)
+            return ServedPath(wire)
     if "%" in path:
         path = unquote(path)
     name, colon, method = path.rpartition(":")
     if colon and "/models/" in name and method in ("generateContent", "streamGenerateContent"):
-        return Route("gemini", name.rpartition("/models/")[2], method == "streamGenerateContent")
+        return ServedPath(
+            "gemini", name.rpartition("/models/")[2], method == "streamGenerateContent"
+        )
     return None
 
 
@@ -126,7 +128,7 @@ def fingerprint(headers: Iterable[tuple[str, str]]) -> str:
     return "none"
 
 
-def parse(route: Route, body: bytes, key: str = "none") -> SimRequest:
+def parse(route: ServedPath, body: bytes, key: str = "none") -> SimRequest:
     """What a request's body asks for; raises `InvalidInput` with what is wrong in it."""
     try:
         return _PARSERS[route.wire](route, body, key)
@@ -134,7 +136,7 @@ def parse(route: Route, body: bytes, key: str = "none") -> SimRequest:
         raise InvalidInput(f"The request's body can't be read: {error}") from None
 
 
-def _parse_chat(route: Route, body: bytes, key: str) -> SimRequest:
+def _parse_chat(route: ServedPath, body: bytes, key: str) -> SimRequest:
     asked = _chat.decode(body)
     said = _conversation(asked.messages)
     shape = asked.response_format or {}
@@ -151,7 +153,7 @@ def _parse_chat(route: Route, body: bytes, key: str) -> SimRequest:
     )
 
 
-def _parse_responses(route: Route, body: bytes, key: str) -> SimRequest:
+def _parse_responses(route: ServedPath, body: bytes, key: str) -> SimRequest:
     asked = _responses.decode(body)
     given = asked.input
     messages = [_Message("user", given)] if isinstance(given, str) else given
@@ -169,7 +171,7 @@ def _parse_responses(route: Route, body: bytes, key: str) -> SimRequest:
     )
 
 
-def _parse_messages(route: Route, body: bytes, key: str) -> SimRequest:
+def _parse_messages(route: ServedPath, body: bytes, key: str) -> SimRequest:
     asked = _messages.decode(body)
     said = _conversation(asked.messages, asked.system)
     schema = ((asked.output_config or {}).get("format") or {}).get("schema")
@@ -190,7 +192,7 @@ def _parse_messages(route: Route, body: bytes, key: str) -> SimRequest:
     )
 
 
-def _parse_gemini(route: Route, body: bytes, key: str) -> SimRequest:
+def _parse_gemini(route: ServedPath, body: bytes, key: str) -> SimRequest:
     asked = _gemini.decode(body)
     config = asked.generation_config
     messages = [_Message(turn.role or "user", turn.parts) for turn in asked.contents]
@@ -208,7 +210,7 @@ def _parse_gemini(route: Route, body: bytes, key: str) -> SimRequest:
     )
 
 
-_PARSERS: dict[Wire, Callable[[Route, bytes, str], SimRequest]] = {
+_PARSERS: dict[Wire, Callable[[ServedPath, bytes, str], SimRequest]] = {
     "chat": _parse_chat,
     "responses": _parse_responses,
     "messages": _parse_messages,

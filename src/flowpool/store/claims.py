@@ -13,7 +13,7 @@ from typing import Protocol
 from flowpool.store.reading import Known
 
 
-class Rows(Protocol):
+class ItemRows(Protocol):
     """A run's rows, in the order of their ids."""
 
     def items_after(self, run: int, item: int) -> list[Known]: ...
@@ -21,7 +21,7 @@ class Rows(Protocol):
     def items_like(self, run: int, hash: bytes) -> list[Known]: ...
 
 
-class Claims:
+class ItemMatcher:
     """One pass of a source over a run's rows, up to the row `last`."""
 
     LEAP = 1000  # rows that the pass may leave behind at once: farther away, a row is taken out of turn
@@ -34,7 +34,7 @@ class Claims:
         self._ahead: set[int] = set()
         self._coming: deque[Known] = deque()
 
-    def claim(self, hash: bytes | None, rows: Rows) -> Known | None:
+    def claim(self, hash: bytes | None, rows: ItemRows) -> Known | None:
         """The first row of this hash that no item has claimed, or simply the next one; None for a new item."""
         if self._at >= self._last and not self._behind:
             return None
@@ -51,7 +51,7 @@ class Claims:
                 return known
         return None
 
-    def _next(self, rows: Rows) -> Known | None:
+    def _next(self, rows: ItemRows) -> Known | None:
         """The next row in order that nobody claimed."""
         while True:
             while self._coming:

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
-from flowpool.results import Billed, Record
+from flowpool.results import CallCost, Record
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo
@@ -263,7 +263,7 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
         attempt.error,
         usage.input_tokens,
         usage.output_tokens,
-        Billed(attempt.model, usage, attempt.prices).cost if attempt.model else None,
+        CallCost(attempt.model, usage, attempt.prices).cost if attempt.model else None,
         attempt.request_id,
         attempt.unknown_cost,
         attempt.unknown_tokens,

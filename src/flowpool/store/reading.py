@@ -57,7 +57,7 @@ class Known(Struct, frozen=True, gc=False):
         )
 
 
-class Spent(Struct, frozen=True):
+class StoreSpend(Struct, frozen=True):
     """What a run's attempts used so far: dollars where prices are known, and tokens.
 
     unknown_cost, unknown_tokens: the most that those may have used whose end was not seen.
@@ -77,7 +77,7 @@ class Trouble(Struct, frozen=True):
     message: str
 
 
-class Course(Struct, frozen=True):
+class RunTiming(Struct, frozen=True):
     """What a run's attempts tell: their number, seconds since 1970 of the first and last, and items ended lately.
 
     rate: items a second over the last minute of work; 0 where nothing ended.
@@ -145,14 +145,14 @@ class Reader:
         counts[Status.PENDING] = items - sum(counts.values())
         return counts
 
-    def spent(self, run: int) -> Spent:
+    def spent(self, run: int) -> StoreSpend:
         """What the run's attempts used."""
         sums = self._one(
             "SELECT total(cost), coalesce(sum(input_tokens + output_tokens), 0), total(unknown_cost), "
             "coalesce(sum(unknown_tokens), 0) FROM attempts WHERE run = ?",
             run,
         )
-        return Spent(*sums)
+        return StoreSpend(*sums)
 
     def troubles(self, run: int) -> list[Trouble]:
         """Why items failed, by the error's type, the most frequent first."""
@@ -164,13 +164,13 @@ class Reader:
         )
         return [Trouble(error or "", count, message or "") for error, count, message, _ in rows]
 
-    def course(self, run: int) -> Course:
+    def course(self, run: int) -> RunTiming:
         """When the run was at work, and how fast."""
         began, ended, attempts = self._one(
             "SELECT min(started), max(started + seconds), count(*) FROM attempts WHERE run = ?", run
         )
         if ended is None:
-            return Course(0, None, None, 0.0)
+            return RunTiming(0, None, None, 0.0)
         since = max(began, ended - LATELY)
         (lately,) = self._one(
             "SELECT count(*) FROM results JOIN items ON items.id = item "
@@ -178,7 +178,7 @@ class Reader:
             run,
             since,
         )
-        return Course(attempts, began, ended, lately / max(1e-3, ended - since))
+        return RunTiming(attempts, began, ended, lately / max(1e-3, ended - since))
 
     def attempts(self, run: int) -> Iterator[dict[str, Any]]:
         """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""

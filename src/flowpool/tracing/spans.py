@@ -24,7 +24,7 @@ from flowpool.values import Endpoint, Message, Reply, Status, Usage
 _PORTS = {"http": 80, "https": 443}
 
 
-class Target:
+class SpanTarget:
     """A model at an endpoint as its spans name it. Made once, used by every call."""
 
     __slots__ = ("attributes", "metrics", "name")
@@ -111,10 +111,12 @@ class Tracer:
 
     def target(
         self, provider: str, model: str, endpoint: Endpoint, options: Mapping[str, object]
-    ) -> Target:
-        return Target(provider, model, endpoint, options)
+    ) -> SpanTarget:
+        return SpanTarget(provider, model, endpoint, options)
 
-    def call(self, target: Target, said: Sequence[Message], is_json: bool, now: float) -> CallSpan:
+    def call(
+        self, target: SpanTarget, said: Sequence[Message], is_json: bool, now: float
+    ) -> CallSpan:
         """The span of a call, which waits for its turn from `now` on."""
         attributes = target.attributes | {names.OUTPUT_TYPE: "json" if is_json else "text"}
         if self.content:
@@ -140,13 +142,13 @@ class Tracer:
         span.set_attribute(names.ERROR_TYPE, type(error).__name__)
         span.set_status(StatusCode.ERROR, str(error) if self.content else None)
 
-    def measure(self, target: Target, model: str, usage: Usage) -> None:
+    def measure(self, target: SpanTarget, model: str, usage: Usage) -> None:
         attributes = target.metrics | ({names.RESPONSE_MODEL: model} if model else {})
         for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):
             if tokens:
                 self._tokens.record(tokens, attributes | {names.TOKEN_TYPE: kind})
 
-    def took(self, target: Target, seconds: float, error: BaseException | None) -> None:
+    def took(self, target: SpanTarget, seconds: float, error: BaseException | None) -> None:
         attributes = target.metrics
         if error is not None:
             attributes = attributes | {names.ERROR_TYPE: type(error).__name__}
@@ -158,7 +160,7 @@ class CallSpan:
 
     __slots__ = ("_asked", "_attempts", "_sent", "_span", "_target", "_tracer")
 
-    def __init__(self, tracer: Tracer, span: Span, target: Target, now: float) -> None:
+    def __init__(self, tracer: Tracer, span: Span, target: SpanTarget, now: float) -> None:
         self._tracer = tracer
         self._span = span
         self._target = target
@@ -166,7 +168,7 @@ class CallSpan:
         self._sent: float | None = None
         self._attempts = 0
 
-    def sent(self, target: Target, now: float) -> None:
+    def sent(self, target: SpanTarget, now: float) -> None:
         """An attempt goes out."""
         self._attempts += 1
         if self._sent is None:

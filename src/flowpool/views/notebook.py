@@ -22,7 +22,7 @@ def is_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-class Output:
+class CellOutput:
     """The output of one run, under the cell that started it."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from flowpool.pool import LaneView, Snapshot
-from flowpool.views.notebook import Output, is_notebook
+from flowpool.views.notebook import CellOutput, is_notebook
 from flowpool.views.words import Telling, tell, tell_end
 
 TICK = 0.2
@@ -54,11 +54,11 @@ def showing(pool: Watched, progress: bool | Callable[[Snapshot], None] | None) -
     if callable(progress):
         view = told = _Told(pool, progress)
     elif is_notebook():
-        view = _Shown(pool, after, Output())
+        view = _Shown(pool, after, CellOutput())
     elif progress or _is_terminal():
-        from flowpool.views.terminal import Lines  # slow to import
+        from flowpool.views.terminal import TerminalLines  # slow to import
 
-        view = _Shown(pool, after, Lines())
+        view = _Shown(pool, after, TerminalLines())
     else:
         yield
         return

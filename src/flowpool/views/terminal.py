@@ -15,7 +15,7 @@ WIDEST_BAR, NARROWEST_BAR = 40, 6
 LONGEST_NAME = 28
 
 
-class Lines:
+class TerminalLines:
     """A run's lines at the foot of the terminal."""
 
     def show(self, telling: Telling) -> None:

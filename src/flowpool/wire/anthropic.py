@@ -160,24 +160,24 @@ class _Block(Struct):
     input: Raw = Raw(b"")
 
 
-class _Usage(Struct):
+class _MessagesUsage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
 
 
-class _Answer(Struct):
+class _MessagesAnswer(Struct):
     content: list[_Block] | None = None
     stop_reason: str | None = None
-    usage: _Usage | None = None
+    usage: _MessagesUsage | None = None
     model: str | None = None
     id: str | None = None
     error: Any = None
 
 
-_decoder = json.Decoder(_Answer, strict=False)
-_NO_USAGE = _Usage()
+_decoder = json.Decoder(_MessagesAnswer, strict=False)
+_NO_USAGE = _MessagesUsage()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -219,7 +219,7 @@ def _given_answer(blocks: list[_Block]) -> str:
     return ""
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _MessagesUsage) -> Usage:
     written = usage.cache_creation_input_tokens or 0
     read = usage.cache_read_input_tokens or 0
     sent = (usage.input_tokens or 0) + written + read

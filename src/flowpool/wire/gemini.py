@@ -137,12 +137,12 @@ class _Piece(Struct):
     functionCall: Any = None  # noqa: N815
 
 
-class _Content(Struct):
+class _GeminiContent(Struct):
     parts: list[_Piece] | None = None
 
 
 class _Candidate(Struct, rename="camel"):
-    content: _Content | None = None
+    content: _GeminiContent | None = None
     finish_reason: str | None = None
     finish_message: str | None = None
 
@@ -151,7 +151,7 @@ class _Feedback(Struct, rename="camel"):
     block_reason: str | None = None
 
 
-class _Usage(Struct, rename="camel"):
+class _GeminiUsage(Struct, rename="camel"):
     prompt_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
     cached_content_token_count: int | None = None
@@ -159,17 +159,17 @@ class _Usage(Struct, rename="camel"):
     thoughts_token_count: int | None = None
 
 
-class _Answer(Struct, rename="camel"):
+class _GeminiAnswer(Struct, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
-    usage_metadata: _Usage | None = None
+    usage_metadata: _GeminiUsage | None = None
     model_version: str | None = None
     response_id: str | None = None
     error: Any = None
 
 
-_decoder = json.Decoder(_Answer, strict=False)
-_NO_USAGE = _Usage()
+_decoder = json.Decoder(_GeminiAnswer, strict=False)
+_NO_USAGE = _GeminiUsage()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -202,7 +202,7 @@ def _said(pieces: list[_Piece]) -> str:
     return "".join(piece.text or "" for piece in pieces if not piece.thought)
 
 
-def _without_candidates(answer: _Answer, usage: Usage, response: HttpResponse) -> CallError:
+def _without_candidates(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> CallError:
     if answer.prompt_feedback is not None and answer.prompt_feedback.block_reason:
         why = f"the provider blocked the prompt: {answer.prompt_feedback.block_reason}"
         return replies.failed(Blocked, why, response, usage)
@@ -211,7 +211,7 @@ def _without_candidates(answer: _Answer, usage: Usage, response: HttpResponse) -
     return replies.failed(EmptyReply, "the answer has no candidates", response, usage)
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _GeminiUsage) -> Usage:
     thought = usage.thoughts_token_count or 0
     return Usage(
         (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import inf
 
-from flowpool.values import Reading
+from flowpool.values import LimitReading
 
 # Our dimension and the provider's name for it.
 _OPENAI = (("requests", "requests"), ("tokens", "tokens"))
@@ -41,7 +41,7 @@ _SECONDS = {
 }
 
 
-def read_limits(headers: Mapping[str, str]) -> tuple[Reading, ...]:
+def read_limits(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
     """A reading for each limit that the headers tell of; none for a provider that doesn't.
 
     headers: names in lower case.
@@ -55,7 +55,7 @@ def read_limits(headers: Mapping[str, str]) -> tuple[Reading, ...]:
     return ()
 
 
-def _openai(headers: Mapping[str, str]) -> tuple[Reading, ...]:
+def _openai(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
     readings = []
     for dimension, limit, remaining, reset in _OPENAI_NAMES:
         try:
@@ -63,11 +63,13 @@ def _openai(headers: Mapping[str, str]) -> tuple[Reading, ...]:
         except (KeyError, ValueError):
             continue
         if 0.0 < most < inf and left >= 0.0:
-            readings.append(Reading(dimension, most, left, _go_duration(headers.get(reset, ""))))
+            readings.append(
+                LimitReading(dimension, most, left, _go_duration(headers.get(reset, "")))
+            )
     return tuple(readings)
 
 
-def _anthropic(headers: Mapping[str, str]) -> tuple[Reading, ...]:
+def _anthropic(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
     readings = []
     now = _date(headers.get("date", ""))
     for dimension, limit, remaining, reset in _ANTHROPIC_NAMES:
@@ -78,11 +80,11 @@ def _anthropic(headers: Mapping[str, str]) -> tuple[Reading, ...]:
         if 0.0 < most < inf and left >= 0.0:
             until = _instant(headers.get(reset, ""))
             wait = max(0.0, until - now) if now is not None and until is not None else None
-            readings.append(Reading(dimension, most, left, wait, True))
+            readings.append(LimitReading(dimension, most, left, wait, True))
     return tuple(readings)
 
 
-def _mistral(headers: Mapping[str, str]) -> tuple[Reading, ...]:
+def _mistral(headers: Mapping[str, str]) -> tuple[LimitReading, ...]:
     readings = []
     for dimension, limit, remaining in _MISTRAL_NAMES:
         try:
@@ -90,7 +92,7 @@ def _mistral(headers: Mapping[str, str]) -> tuple[Reading, ...]:
         except (KeyError, ValueError):
             continue
         if 0.0 < most < inf and left >= 0.0:
-            readings.append(Reading(dimension, most, left))
+            readings.append(LimitReading(dimension, most, left))
     return tuple(readings)
 
 

@@ -148,21 +148,21 @@ class _Choice(Struct):
     error: Any = None
 
 
-class _InputDetails(Struct):
+class _ChatInputDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
-class _OutputDetails(Struct):
+class _ChatOutputDetails(Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _ChatUsage(Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
-    prompt_tokens_details: _InputDetails | None = None
-    completion_tokens_details: _OutputDetails | None = None
+    prompt_tokens_details: _ChatInputDetails | None = None
+    completion_tokens_details: _ChatOutputDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
     cached_tokens: int | None = None  # Moonshot
     reasoning_tokens: int | None = None  # Perplexity
@@ -170,7 +170,7 @@ class _Usage(Struct):
 
 class _Completion(Struct):
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: _ChatUsage | None = None
     model: str | None = None
     id: str | None = None
     error: Any = None
@@ -178,7 +178,7 @@ class _Completion(Struct):
 
 _decoder = json.Decoder(_Completion, strict=False)
 _NOTHING_SAID = _Said()
-_NO_USAGE = _Usage()
+_NO_USAGE = _ChatUsage()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -226,7 +226,7 @@ def _stopped(
     return None
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _ChatUsage) -> Usage:
     sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
     cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
     written = 0

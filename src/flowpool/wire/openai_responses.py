@@ -113,7 +113,7 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
         fitted, strict = schema_dialects.for_openai(schema)
         wanted = {"type": "json_schema", "name": output.name, "schema": fitted, "strict": strict}
     elif not json_in_words.says_json(call):
-        body["input"].insert(0, {"role": "system", "content": formats.PLAIN_JSON})
+        body["input"].insert(0, {"role": "system", "content": json_in_words.PLAIN_JSON})
     given = body.get("text")
     body["text"] = {**given, "format": wanted} if isinstance(given, dict) else {"format": wanted}
 
@@ -121,7 +121,7 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
 # Answers.
 
 
-class _Content(Struct):
+class _ResponsesContent(Struct):
     type: str = ""
     text: str | None = None
     refusal: str | None = None
@@ -129,43 +129,43 @@ class _Content(Struct):
 
 class _Item(Struct):
     type: str = ""
-    content: list[_Content] | None = None
+    content: list[_ResponsesContent] | None = None
 
 
 class _Why(Struct):
     reason: str | None = None
 
 
-class _InputDetails(Struct):
+class _ResponsesInputDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
 
-class _OutputDetails(Struct):
+class _ResponsesOutputDetails(Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(Struct):
+class _ResponsesUsage(Struct):
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
+    input_tokens_details: _ResponsesInputDetails | None = None
+    output_tokens_details: _ResponsesOutputDetails | None = None
 
 
 class _Response(Struct):
     status: str | None = None
     output: list[_Item] | None = None
     incomplete_details: _Why | None = None
-    usage: _Usage | None = None
+    usage: _ResponsesUsage | None = None
     model: str | None = None
     id: str | None = None
     error: Any = None
 
 
 _decoder = json.Decoder(_Response, strict=False)
-_NO_USAGE = _Usage()
-_NO_INPUT_DETAILS = _InputDetails()
-_NO_OUTPUT_DETAILS = _OutputDetails()
+_NO_USAGE = _ResponsesUsage()
+_NO_INPUT_DETAILS = _ResponsesInputDetails()
+_NO_OUTPUT_DETAILS = _ResponsesOutputDetails()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -213,7 +213,7 @@ def _unfinished(answer: _Response, text: str, usage: Usage, response: HttpRespon
     return replies.failed(InvalidReply, why, response, usage, text)
 
 
-def _usage(usage: _Usage) -> Usage:
+def _usage(usage: _ResponsesUsage) -> Usage:
     sent = usage.input_tokens_details or _NO_INPUT_DETAILS
     made = usage.output_tokens_details or _NO_OUTPUT_DETAILS
     return Usage(

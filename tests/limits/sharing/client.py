@@ -35,7 +35,7 @@ def main(directory: str, fingerprint: str, address: str, rate: float, demand: fl
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     connection = HTTPConnection(address)
     sharing = Sharing(Path(directory))
-    seat = sharing.join(fingerprint, time.monotonic())
+    member = sharing.join(fingerprint, time.monotonic())
     print("ready", flush=True)
     answers: list[float] = []
     shares: list[tuple[float, float]] = []
@@ -46,19 +46,19 @@ def main(directory: str, fingerprint: str, address: str, rate: float, demand: fl
         now = time.monotonic()
         if now >= tick:
             begun = time.thread_time()
-            share = seat.publish(now, demand, limit=rate, snapshot=b'{"rate": %d}' % rate)
+            share = member.publish(now, demand, limit=rate, snapshot=b'{"rate": %d}' % rate)
             cpu += time.thread_time() - begun
             shares.append((now, share))
             tick = max(tick + TICK, now)
         if now < due:
             time.sleep(max(0.0, min(due, tick) - now))
             continue
-        due = max(due, now - CATCH_UP) + 1.0 / min(demand, seat.share * rate)
+        due = max(due, now - CATCH_UP) + 1.0 / min(demand, member.share * rate)
         if call(connection) == 200:
             answers.append(time.monotonic())
         else:
             refused += 1
-    seat.leave()
+    member.leave()
     connection.close()
     print(json.dumps({"answers": answers, "shares": shares, "refused": refused, "cpu": cpu}))
 

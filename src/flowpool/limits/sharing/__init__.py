@@ -14,24 +14,24 @@ from threading import Lock
 
 from flowpool.limits.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
 from flowpool.limits.sharing.fairness import fair_shares as fair_shares
+from flowpool.limits.sharing.member import Member as Member
+from flowpool.limits.sharing.member import Peer as Peer
 from flowpool.limits.sharing.memory import Memory
-from flowpool.limits.sharing.seat import Other as Other
-from flowpool.limits.sharing.seat import Seat as Seat
-from flowpool.limits.sharing.table import FileTable, MemoryTable, Table
+from flowpool.limits.sharing.table import FileTable, MemberTable, MemoryTable
 from flowpool.values import Endpoint
 
 _FORMAT = 2
 
 
 class Sharing:
-    """Seats at limits, and a memory of them, for one user.
+    """Members at limits, and a memory of them, for one user.
 
     directory: where the files are, made when needed; None shares within this object only and remembers nothing.
 
         sharing = Sharing(tmp_path / "flowpool")
-        seat = sharing.join("0123456789abcdef", now=0.0)
-        share = seat.publish(0.2, demand=10.0)  # 1.0: nobody else is here
-        seat.leave()
+        member = sharing.join("0123456789abcdef", now=0.0)
+        share = member.publish(0.2, demand=10.0)  # 1.0: nobody else is here
+        member.leave()
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -46,24 +46,24 @@ class Sharing:
         """16 hex digits for the limit of `model` at `endpoint`; without the user's salt they tell nothing."""
         return fingerprint_of(self._salt, endpoint, model)
 
-    def join(self, fingerprint: str, now: float) -> Seat:
-        """A seat at the limit, for one run. `seat.learned(now)` has what the others know of it.
+    def join(self, fingerprint: str, now: float) -> Member:
+        """A member at the limit, for one run. `member.learned(now)` has what the others know of it.
 
-        now: monotonic seconds, as in `Seat.publish`.
+        now: monotonic seconds, as in `Member.publish`.
         """
 
-        def in_process() -> Table:
+        def in_process() -> MemberTable:
             return self._in_process.setdefault(fingerprint, MemoryTable())
 
         if self._directory is None:
-            return Seat(in_process(), in_process, now)
+            return Member(in_process(), in_process, now)
         try:
             table = FileTable(self._directory / "live", f"{boot_name()}-{fingerprint}.{_FORMAT}")
         except OSError:
-            return Seat(in_process(), in_process, now)
+            return Member(in_process(), in_process, now)
         with suppress(OSError):
             table.sweep()
-        return Seat(table, in_process, now)
+        return Member(table, in_process, now)
 
     @cached_property
     def _salt(self) -> bytes:

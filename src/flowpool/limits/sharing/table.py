@@ -18,8 +18,8 @@ from flowpool.limits.sharing.directory import make_private
 _KEPT_SECONDS = 86_400.0
 
 
-class Table(Protocol):
-    """What a seat needs of the place where it meets the others. Everything may raise `OSError`."""
+class MemberTable(Protocol):
+    """What a member needs of the place where it meets the others. Everything may raise `OSError`."""
 
     def follow(self) -> bool: ...
     def read(self, offset: int, length: int) -> bytes: ...

@@ -15,7 +15,7 @@ from flowpool.model import Model
 from flowpool.values import Message, Usage
 
 
-class Bounds(Struct, frozen=True):
+class CostBound(Struct, frozen=True):
     """How the calls of one model are counted against a budget. `rates` is None where money isn't counted."""
 
     provider: str
@@ -36,7 +36,7 @@ class Bounds(Struct, frozen=True):
         return Amount(parts(dollars), usage.input_tokens + usage.output_tokens)
 
 
-def bounds_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget) -> Bounds:
+def bound_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget) -> CostBound:
     """A model's bounds; raises `InvalidInput`, with what to do, where a call of it has none."""
     name = f"{model.provider}/{model.model}"
     ceiling = "max_cost" if budget.counts_money else "max_tokens_total"
@@ -60,4 +60,4 @@ def bounds_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budge
                 "(0 for a server of your own), or use max_tokens_total."
             )
     window = prices.context_window(model.provider, model.model)
-    return Bounds(model.provider, model.model, most, rates, window)
+    return CostBound(model.provider, model.model, most, rates, window)

@@ -1,4 +1,4 @@
-"""Seats at one limit, in a time that the tests tell."""
+"""Members at one limit, in a time that the tests tell."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from flowpool.limits.sharing import Seat, Sharing, open_sharing
-from flowpool.limits.sharing.seat import EXPIRY
+from flowpool.limits.sharing import Member, Sharing, open_sharing
+from flowpool.limits.sharing.member import EXPIRY
 from flowpool.values import Endpoint, Secret
 
 KEY = "0123456789abcdef"
@@ -22,31 +22,31 @@ SNAPSHOT = b'{"rate": 50.0}'
 
 
 class Table:
-    """Seats of one limit and a clock; seats that are here speak at every tick."""
+    """Members at one limit and a clock; members that are here speak at every tick."""
 
     def __init__(self, sharing: Sharing) -> None:
         self.sharing = sharing
         self.now = 100.0
-        self.seats: dict[Seat, tuple[float, float | None]] = {}
+        self.members: dict[Member, tuple[float, float | None]] = {}
 
-    def join(self, demand: float = inf, limit: float | None = None) -> Seat:
-        seat = self.sharing.join(KEY, self.now)
-        self.seats[seat] = (demand, limit)
-        return seat
+    def join(self, demand: float = inf, limit: float | None = None) -> Member:
+        member = self.sharing.join(KEY, self.now)
+        self.members[member] = (demand, limit)
+        return member
 
-    def run(self, seconds: float, *silent: Seat) -> None:
+    def run(self, seconds: float, *silent: Member) -> None:
         for _ in range(round(seconds / TICK)):
             self.now += TICK
-            for seat, (demand, limit) in self.seats.items():
-                if seat not in silent:
-                    seat.publish(self.now, demand, limit=limit)
+            for member, (demand, limit) in self.members.items():
+                if member not in silent:
+                    member.publish(self.now, demand, limit=limit)
 
     def shares(self) -> list[float]:
-        return [round(seat.share, 3) for seat in self.seats]
+        return [round(member.share, 3) for member in self.members]
 
     def close(self) -> None:
-        for seat in self.seats:
-            seat.leave()
+        for member in self.members:
+            member.leave()
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -73,10 +73,10 @@ def live_file(table: Table) -> Path:
 
 
 def test_a_run_alone_has_the_whole_limit(table: Table) -> None:
-    seat = table.join()
-    assert seat.share == 1.0
+    member = table.join()
+    assert member.share == 1.0
     table.run(1.0)
-    assert seat.share == 1.0
+    assert member.share == 1.0
 
 
 def test_runs_that_want_all_have_equal_shares_within_two_turns(table: Table) -> None:
@@ -95,17 +95,17 @@ def test_a_newcomer_starts_small_and_has_its_share_when_the_others_made_room(tab
 
 def test_shares_never_add_up_to_more_than_the_limit_and_a_little_at_once(table: Table) -> None:
     random = Random(7)
-    here: list[Seat] = []
+    here: list[Member] = []
     for _ in range(300):
         if here and random.random() < 0.1:
             gone = here.pop(random.randrange(len(here)))
             gone.leave()
-            del table.seats[gone]
+            del table.members[gone]
         if len(here) < 6 and random.random() < 0.1:
             here.append(table.join(random.choice([inf, 3.0, 0.0]), 10.0))
         table.run(TICK)
         # What a newcomer takes at once is a quarter of a fair share.
-        assert sum(seat.share for seat in here) <= 1.0 + 0.25 / max(1, len(here) - 1)
+        assert sum(member.share for member in here) <= 1.0 + 0.25 / max(1, len(here) - 1)
 
 
 def test_what_a_modest_run_leaves_goes_to_the_others(table: Table) -> None:
@@ -126,7 +126,7 @@ def test_a_run_that_starts_to_want_more_gets_it_within_two_turns(table: Table) -
     quiet, _ = table.join(0.0, 100.0), table.join()
     table.run(1.0)
     assert quiet.share < 0.01
-    table.seats[quiet] = (inf, 100.0)
+    table.members[quiet] = (inf, 100.0)
     table.run(TICK)
     assert quiet.share >= 0.125
     table.run(TICK)
@@ -137,7 +137,7 @@ def test_nonsense_for_a_demand_spoils_nobodys_share(table: Table) -> None:
     odd, _ = table.join(nan, 10.0), table.join()
     table.run(1.0)
     assert 0.0 < odd.share < 0.01
-    table.seats[odd] = (-5.0, 10.0)
+    table.members[odd] = (-5.0, 10.0)
     table.run(1.0)
     assert 0.0 < odd.share < 0.01
     assert sum(table.shares()) == pytest.approx(1.0, abs=0.002)
@@ -170,11 +170,11 @@ def test_a_run_that_falls_silent_loses_its_share_and_gets_it_back(table: Table) 
 
 def test_the_places_of_the_dead_are_used_again(filed: Table) -> None:
     for _ in range(300):
-        seat = filed.sharing.join(KEY, filed.now)
-        seat._table.close()  # as a crash would
+        member = filed.sharing.join(KEY, filed.now)
+        member._table.close()  # as a crash would
         filed.now += 5.0
-    seat = filed.join()
-    assert seat.share == 1.0
+    member = filed.join()
+    assert member.share == 1.0
     assert live_file(filed).stat().st_size <= 64 * 64
 
 
@@ -185,7 +185,7 @@ def test_more_runs_than_places_still_take_less_than_all(table: Table) -> None:
     table.run(TICK)
     assert 0.0 < late.share < 0.01
     table.close()
-    table.seats.clear()
+    table.members.clear()
     assert table.join().share == 1.0
 
 
@@ -206,7 +206,7 @@ def test_two_that_took_the_same_place_part_at_their_next_turns(filed: Table) -> 
 def test_a_row_of_another_clock_is_nobodys(filed: Table) -> None:
     filed.now = 1e6
     strange = filed.join()
-    del filed.seats[strange]
+    del filed.members[strange]
     filed.now = 5.0
     assert filed.join().share == 1.0
     strange.leave()
@@ -234,13 +234,13 @@ def test_threads_of_one_process_share(table: Table) -> None:
     shares: list[float] = []
 
     def run() -> None:
-        seat = table.sharing.join(KEY, 100.0)
+        member = table.sharing.join(KEY, 100.0)
         for turn in range(1, 6):
             ready.wait(5)
-            seat.publish(100.0 + turn * TICK)
-        shares.append(seat.share)
+            member.publish(100.0 + turn * TICK)
+        shares.append(member.share)
         ready.wait(5)
-        seat.leave()
+        member.leave()
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -355,12 +355,12 @@ def test_no_byte_of_a_key_stands_in_any_file(tmp_path: Path) -> None:
         "openai", "openai-chat", "http://host.test/v1", Secret("key-canary"), (("x", "canary-2"),)
     )
     fingerprint = sharing.fingerprint(endpoint, "m")
-    seat = sharing.join(fingerprint, 1.0)
-    seat.publish(1.2, snapshot=SNAPSHOT)
+    member = sharing.join(fingerprint, 1.0)
+    member.publish(1.2, snapshot=SNAPSHOT)
     sharing.memory.keep(fingerprint, SNAPSHOT, 1.0)
-    seat.leave()
+    member.leave()
     files = [path for path in directory.rglob("*") if path.is_file()]
-    assert len(files) == 3, "the salt, the seats and the memory"
+    assert len(files) == 3, "the salt, the shares and the memory"
     for path in files:
         written = path.name.encode() + path.read_bytes()
         for secret in (b"canary", b"host.test"):
@@ -386,8 +386,8 @@ def test_pools_of_one_process_open_the_same_and_can_opt_out(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [], "nothing is written before it is needed"
 
 
-def test_what_is_shown_of_a_seat_tells_its_state(table: Table) -> None:
-    seat = table.join()
-    assert repr(seat) == "<Seat: share 1.000>"
-    seat.leave()
-    assert repr(seat) == "<Seat: left>"
+def test_what_is_shown_of_a_member_tells_its_state(table: Table) -> None:
+    member = table.join()
+    assert repr(member) == "<Member: share 1.000>"
+    member.leave()
+    assert repr(member) == "<Member: left>"

@@ -1,6 +1,6 @@
-"""A run's seat at a limit that others use too: says what the run wants, and what part of the limit is its.
+"""A run's member at a limit that others use too: says what the run wants, and what part of the limit is its.
 
-A table of rows, one a seat, each written by its own run about five times a second. There are no locks: a run
+A table of rows, one a member, each written by its own run about five times a second. There are no locks: a run
 that stops writing is out after `EXPIRY` seconds, whatever became of it, and two that took the same row see it
 at their next turn and part. Must not know keys, limiters or where the table lies.
 """
@@ -19,7 +19,7 @@ from zlib import crc32
 from msgspec import Struct
 
 from flowpool.limits.sharing.fairness import grant
-from flowpool.limits.sharing.table import Table
+from flowpool.limits.sharing.table import MemberTable
 
 # Seconds without a sign of life after which a run's share is the others'. It must outlast the pauses of a busy
 # loop; a run whose loop stands still for longer sends nothing either.
@@ -39,7 +39,7 @@ _NOBODY = bytes(8)
 _CHOICE = 16  # free rows to choose from, so that runs that start together seldom choose the same
 
 
-class Other(Struct, frozen=True):
+class Peer(Struct, frozen=True):
     """Another run at the same limit.
 
     share: the fraction of the limit that it takes. wanted: the fraction that it would take if it could, inf for
@@ -74,13 +74,13 @@ class _Row(NamedTuple):
         return now - self.at > REUSE or self.at - now > EXPIRY
 
 
-class Seat:
+class Member:
     """One run's place at a limit, from `Sharing.join` until `leave()`.
 
     `share` is the fraction of the limit that is this run's now, above 0 and at most 1. Belongs to one thread.
     """
 
-    def __init__(self, table: Table, fallback: Callable[[], Table], now: float) -> None:
+    def __init__(self, table: MemberTable, fallback: Callable[[], MemberTable], now: float) -> None:
         self.share = 1.0
         self._table = table
         self._fallback = fallback
@@ -93,7 +93,7 @@ class Seat:
         self.publish(now)
 
     def __repr__(self) -> str:
-        return "<Seat: left>" if self._left else f"<Seat: share {self.share:.3f}>"
+        return "<Member: left>" if self._left else f"<Member: share {self.share:.3f}>"
 
     def publish(
         self,
@@ -113,11 +113,11 @@ class Seat:
         now: monotonic seconds, the same clock in all processes. demand: calls a second that the run would send;
         inf while calls wait for the limit, else about what it sends. used_rate: calls a second it sends.
         limit: calls a second like this run's that the whole limit allows, None while unknown. snapshot: what
-        was learned of the limit, for newcomers; None leaves what was said before. pace, refused: as in `Other`.
+        was learned of the limit, for newcomers; None leaves what was said before. pace, refused: as in `Peer`.
         Never raises for a
         file that can't be read or written: the runs of this process then share among themselves.
 
-            limiter.share = seat.publish(loop.time(), inf, 12.0, limit=50.0)
+            limiter.share = member.publish(loop.time(), inf, 12.0, limit=50.0)
         """
         if self._left:
             return self.share
@@ -130,11 +130,11 @@ class Seat:
             self._take_turn(now, wanted, used_rate, snapshot, (pace, refused))
         return self.share
 
-    def others(self, now: float) -> list[Other]:
+    def others(self, now: float) -> list[Peer]:
         """The other runs at this limit, as of the last `publish`."""
         return [_told(row, now) for row in self._alive(now)]
 
-    def leader(self, now: float) -> Other | None:
+    def leader(self, now: float) -> Peer | None:
         """Of the runs that found the limit's pace and use all they can get, the first, whom the others follow;
         None where that is this one, or there is none.
         """
@@ -214,7 +214,7 @@ class Seat:
         return rows
 
     def _find_place(self, now: float) -> int | None:
-        """This seat's place, or a free one; None when there is none, and then this run is unseen by others."""
+        """This member's place, or a free one; None when there is none, and then this run is unseen by others."""
         if self._place is not None:
             found = self._rows.get(self._place)
             if found is None or found.id == self._id:
@@ -237,8 +237,8 @@ class Seat:
         self._note, self._note_at = snapshot, now
 
 
-def _told(row: _Row, now: float) -> Other:
-    return Other(row.taken, row.wanted, row.rate, now - row.at, row.pace, row.refused)
+def _told(row: _Row, now: float) -> Peer:
+    return Peer(row.taken, row.wanted, row.rate, now - row.at, row.pace, row.refused)
 
 
 def _fraction(demand: float, limit: float | None) -> float:

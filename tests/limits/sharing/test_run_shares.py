@@ -12,23 +12,23 @@ import pytest
 from flowpool import Model, Pool, Skill
 from flowpool.limits.sharing import Sharing
 from flowpool.pool import DONE
-from flowpool.run.environment import World
-from flowpool.simulator import PROFILES, Fixed, Provider, SimTransport, run_virtual
+from flowpool.run.environment import Environment
+from flowpool.simulator import PROFILES, Fixed, SimTransport, SimulatedProvider, run_virtual
 
 LIMIT = 600  # requests a minute
 
 
-def provider(headers: str) -> Provider:
+def provider(headers: str) -> SimulatedProvider:
     limits = {"rpm": LIMIT, "tpm": None, "depth": 1.0, "meaning": "rate"}
     profile = PROFILES["openai"].replace(**limits, latency=Fixed(0.3), headers=headers)
-    return Provider(profile)
+    return SimulatedProvider(profile)
 
 
-def pool_of(at: Provider, sharing: Sharing | None, count: int, seed: int = 0) -> Pool:
+def pool_of(at: SimulatedProvider, sharing: Sharing | None, count: int, seed: int = 0) -> Pool:
     skill = Skill(Model("m", base_url="http://sim.test/v1"), prompt="{text}")
     items = [{"text": f"{seed} {n}"} for n in range(count)]
-    world = World(SimTransport(at), {}, Random(seed), sharing)
-    return Pool(skill, items, progress=False, world=world)
+    environment = Environment(SimTransport(at), {}, Random(seed), sharing)
+    return Pool(skill, items, progress=False, environment=environment)
 
 
 @pytest.mark.parametrize(("runs", "headers"), [(2, "openai"), (4, "openai"), (4, "none")])

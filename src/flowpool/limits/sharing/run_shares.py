@@ -1,4 +1,4 @@
-"""A run's seats at limits that other runs use too: it says what it needs, keeps to its share, and remembers.
+"""A run's shares at limits that other runs use too: it says what it needs, keeps to its share, and remembers.
 
 Five times a second, not once a call. Nothing here can stop a run: where no file can be written, it shares with
 the runs of its own process.
@@ -22,18 +22,18 @@ WORTH_KEEPING = 2.0  # seconds that a run must last for what it learned to be re
 _decode = msgspec.json.Decoder(dict[str, Learned]).decode
 
 
-class Place:
-    """A lane's limiter and its seat: `publish` says what it needs and sets its share."""
+class SharedLimit:
+    """A lane's limiter and its member: `publish` says what it needs and sets its share."""
 
-    __slots__ = ("_sent", "_used", "fingerprint", "limiter", "seat")
+    __slots__ = ("_sent", "_used", "fingerprint", "limiter", "member")
 
     def __init__(self, limiter: Limiter, fingerprint: str, sharing: Sharing, now: float) -> None:
         self.limiter = limiter
         self.fingerprint = fingerprint
-        self.seat = sharing.join(fingerprint, now)
+        self.member = sharing.join(fingerprint, now)
         self._sent = 0.0
         self._used = 0.0  # calls a second, lately
-        limiter.share = self.seat.share
+        limiter.share = self.member.share
 
     def publish(self, now: float) -> None:
         """Every `TICK` seconds."""
@@ -42,7 +42,7 @@ class Place:
         self._used += 0.5 * ((sent - self._sent) / TICK - self._used)
         self._sent = sent
         per_minute = limiter.limits().get("requests")
-        share = self.seat.publish(
+        share = self.member.publish(
             now,
             float("inf") if limiter.bound(now) else self._used,
             self._used,
@@ -57,39 +57,39 @@ class Place:
 
     def _agree(self, now: float) -> None:
         """Where the limit is found by 429s alone, one run looks for it, and is told of everybody's 429s."""
-        others = self.seat.others(now)
+        others = self.member.others(now)
         if not others:
             return
-        leader = self.seat.leader(now)
+        leader = self.member.leader(now)
         self.limiter.follow(leader.pace if leader is not None else None, now)
         self.limiter.heard(max(other.refused for other in others), now)
 
 
-class Seats:
-    """The seats of one run, from its start to `close`."""
+class RunShares:
+    """The shares of one run, from its start to `close`."""
 
     def __init__(self, sharing: Sharing | None) -> None:
         self._sharing = sharing
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._places: list[Place] = []
+        self._places: list[SharedLimit] = []
         self._ask_again: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def take(
         self, limiter: Limiter, endpoint: Endpoint, model: str, ask_again: Callable[[], None]
     ) -> None:
-        """Takes a seat for a lane, which begins with what is known of its limit. `ask_again` is called whenever its
+        """Joins a limit for a lane, which begins with what is known of it. `ask_again` is called whenever its
         rates may have changed, for those that wait at it were told a moment by the rates before.
         """
         if self._sharing is None:
             return
         fingerprint = self._sharing.fingerprint(endpoint, model)
         now = self._loop.time()
-        place = Place(limiter, fingerprint, self._sharing, now)
+        place = SharedLimit(limiter, fingerprint, self._sharing, now)
         self._places.append(place)
         self._ask_again.append(ask_again)
-        known, age = place.seat.learned(now), 0.0
+        known, age = place.member.learned(now), 0.0
         if known is None and (kept := self._sharing.memory.recall(fingerprint, time.time())):
             known, age = kept
         if known is not None:
@@ -104,7 +104,7 @@ class Seats:
             self._timer.cancel()
         lasted = self._loop.time() - self._began
         for place in self._places:
-            place.seat.leave()
+            place.member.leave()
             learned = place.limiter.snapshot()
             if self._sharing is not None and learned and lasted >= WORTH_KEEPING:
                 self._sharing.memory.keep(
