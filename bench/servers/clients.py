@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import sys
 import time
@@ -47,27 +46,9 @@ class Job(msgspec.Struct):
         return [f"{self.prompt} {i} is.{plant}" for i, plant in enumerate(plants)]
 
 
-class Recorder:
-    """The real transport, with the moment each call was sent and answered."""
-
-    def __init__(self) -> None:
-        self.spans: list[tuple[float, float]] = []
-
-    async def send(self, request: Any, timeouts: Any) -> Any:
-        from flowpool.http.transport import shared
-
-        sent = time.perf_counter()
-        response = await shared().send(request, timeouts)
-        if request.url.endswith("/completions") and response.status == 200:
-            self.spans.append((sent, time.perf_counter()))
-        return response
-
-    async def aclose(self) -> None:
-        pass
-
-
 def pool(job: Job) -> dict[str, float]:
     """flowpool with nothing configured but `max_flows`."""
+    from bench.recorder import Recorder
     from flowpool import Model, Pool, Skill
 
     model = Model(job.model, job.options, base_url=job.url + "/v1", api_key=job.key,
@@ -80,7 +61,7 @@ def pool(job: Job) -> dict[str, float]:
         timeout=job.timeout,
         deadline=job.deadline,
         progress=False,
-        world=_recorded(recorder) if job.latencies else None,
+        environment=recorder.environment() if job.latencies else None,
     )
     results: list[Any] = []
     figures = measure(lambda: results.append(made.run()))
@@ -88,12 +69,6 @@ def pool(job: Job) -> dict[str, float]:
     for record in failed[:1]:
         print(f"pool: {type(record.error).__name__}: {record.error}"[:300], file=sys.stderr)
     return figures | {"answered": job.count - len(failed)} | _paces(recorder.spans)
-
-
-def _recorded(recorder: Recorder) -> Any:
-    from flowpool.run.environment import World
-
-    return World(recorder, os.environ, Random(0))
 
 
 def plain(job: Job) -> dict[str, float]:

@@ -102,7 +102,7 @@ class Haproxy:
 
         ours, plain = repeat(settings, run)
         name = f"HAProxy maxconn {MOST} ({where}), {HAPROXY_CALLS} calls, {flows_in_words(flows)}"
-        # Before a door that is full, kept connections wait for idle ones to end, a second each time: no bound of ours.
+        # Before a door that is full, kept connections wait for idle ones to end, a second each time.
         within = WITHIN if where == "server" else None
         return Comparison(name, HAPROXY_CALLS, ours, plain, within, refused=REFUSED).row()
 
