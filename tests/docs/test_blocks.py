@@ -257,7 +257,7 @@ def test_blocks_share_a_namespace_may_await_and_are_held_to_their_output(
     [
         ("```python\n1 / 0\n```", "division"),
         ("```sh\nfalse\n```", "line 3"),
-        ("```sh\nflowpool rum x\n```", "No such command"),
+        ("```sh\nflowpool rum x\n```", "see flowpool --help"),
         ("```sh\npip install 'flowpool[nothing]'\n```", "nothing"),
         ("```sh\nmake nothing\n```", "make nothing"),
         ("```yaml\nmodel: gpt-5-mini\nprompt: [}\n```", "line 2"),
