@@ -3,13 +3,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PACKAGES := $(PYTHON) tools/packages.py
+# Whoever has nothing left to do takes tests from the other.
+ON_TWO_CORES := --numprocesses 2 --dist worksteal
 
 .PHONY: demo test test-frameworks newest check lock bench docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(ON_TWO_CORES)
 
 # LangChain, DSPy, LlamaIndex, pydantic-ai and any-llm: what they need is 600 MB.
 test-frameworks: .venv/frameworks/installed
@@ -18,7 +20,7 @@ test-frameworks: .venv/frameworks/installed
 # The tests with the newest release of everything, the lock left aside.
 newest:
 	$(PACKAGES) newest .venv/newest dev
-	.venv/newest/bin/pytest --numprocesses 2 --dist loadfile
+	.venv/newest/bin/pytest $(ON_TWO_CORES)
 	$(PACKAGES) newest .venv/newest-frameworks frameworks
 	.venv/newest-frameworks/bin/pytest tests/frameworks
 

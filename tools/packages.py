@@ -24,8 +24,10 @@ OLDEST_PYTHON = "3.11"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What of pyproject.toml a lock holds. What stands in the lock `keeps_to` has the same version in both, since both
-    are installed into one environment."""
+    """What of pyproject.toml a lock holds.
+
+    Packages of the lock `keeps_to` have the same version in both: the two are installed into one environment.
+    """
 
     groups: tuple[str, ...]
     project: bool = True
@@ -166,7 +168,7 @@ def configuration() -> dict[str, str]:
 def as_uv_has_it(listed: str) -> dict[str, str]:
     """uv's variables for the lines `SECTION.NAME='VALUE'` of `pip config list`.
 
-    A later section outdoes an earlier one: a file's [global], its [install], the variables, which pip calls `:env:`.
+    A later section outdoes an earlier one: a file's [global], its [install], the variables (pip's `:env:`).
     """
     lines = [line.partition("=") for line in listed.splitlines()]
     found: dict[str, str] = {}

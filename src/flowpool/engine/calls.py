@@ -169,7 +169,7 @@ class Calls:
         span.answered(reply, now())
         return reply
 
-    async def _attempts(
+    async def _attempts(  # noqa: C901
         self,
         routes: tuple[Route, ...],
         question: Question,
