@@ -128,11 +128,11 @@ def test_what_is_no_number_of_tokens_bounds_nothing(value) -> None:
     ],
 )
 def test_an_option_that_makes_the_price_unknown_is_named(options, why) -> None:
-    assert unbounded(options, prices_told=False) == why
+    assert unbounded(options, prices_known=False) == why
 
 
 def test_with_told_prices_a_dearer_tier_is_the_tellers_business() -> None:
-    assert unbounded({"service_tier": "priority", "speed": "fast"}, prices_told=True) == ""
+    assert unbounded({"service_tier": "priority", "speed": "fast"}, prices_known=True) == ""
 
 
 @pytest.mark.parametrize(

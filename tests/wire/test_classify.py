@@ -17,7 +17,7 @@ def answered(status: int, code: str = "", message: str = "", **headers: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "signal"),
+    ("status", "kind", "verdict"),
     [
         (299, "InvalidReply", Verdict.NONE),
         (300, "BadRequest", Verdict.HOPELESS),
@@ -54,9 +54,9 @@ def answered(status: int, code: str = "", message: str = "", **headers: str) -> 
         (-1, "InvalidReply", Verdict.NONE),
     ],
 )
-def test_a_status_alone_means_this(status: int, kind: str, signal: Verdict) -> None:
+def test_a_status_alone_means_this(status: int, kind: str, verdict: Verdict) -> None:
     error = answered(status)
-    assert (type(error).__name__, error.signal, error.status) == (kind, signal, status)
+    assert (type(error).__name__, error.verdict, error.status) == (kind, verdict, status)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,9 @@ def test_a_code_or_phrase_means_more_with_these_statuses_and_not_beside_them(
 
 
 def test_an_unknown_model_breaks_its_lane_and_a_model_without_a_host_does_not() -> None:
-    assert answered(400, "model_not_found").signal is Verdict.HOPELESS
-    assert answered(404, message="No endpoints found").signal is Verdict.NONE
+    assert answered(400, "model_not_found").verdict is Verdict.HOPELESS
+    assert answered(404, "model_not_found").fix == answered(400, "model_not_found").fix
+    assert answered(404, message="No endpoints found").verdict is Verdict.NONE
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_the_message_begins_with_the_code_unless_it_says_it() -> None:
 def test_a_page_is_known_by_its_first_sign_and_reads_as_its_words() -> None:
     error = failure(HttpResponse(403, {}, b" \n<html><title>Denied</title>"))
     assert "a proxy or firewall refused it" in (error.fix or "")
-    assert failure(HttpResponse(403, {}, b"Denied < here")).signal is Verdict.HOPELESS
+    assert failure(HttpResponse(403, {}, b"Denied < here")).verdict is Verdict.HOPELESS
 
 
 def test_the_provider_has_the_word_on_retrying_but_not_of_what_no_wait_can_mend() -> None:
