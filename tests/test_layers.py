@@ -15,7 +15,7 @@ ROOT = Path(flowpool.__file__).parent
 
 # Modules by row, without the package's name; "." is the package itself, which loads its names by need.
 ROWS: dict[int, tuple[str, ...]] = {
-    1: (".", "values", "errors", "wiring", "logs"),
+    1: (".", "usage", "values", "errors", "wiring", "logs"),
     2: (
         *(
             "template",
@@ -65,6 +65,7 @@ ROWS: dict[int, tuple[str, ...]] = {
             "limits.sharing.*",
             "store",
             "store.*",
+            "record",
             "results",
         ),
         *("tracing", "tracing.*", "integrations.any_llm_transport"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 class Verdict(Enum):

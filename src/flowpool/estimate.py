@@ -18,10 +18,11 @@ from flowpool.calls.worst_case import most_output
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidItem
 from flowpool.plan import Plan
-from flowpool.results import Record
+from flowpool.record import Record
 from flowpool.skill import Skill
 from flowpool.template import Template, look_up
-from flowpool.values import Limits, Usage
+from flowpool.usage import Usage
+from flowpool.values import Limits
 
 CHARACTERS_A_TOKEN = 4.0  # of English text; code and other languages take more tokens
 TOKENS_A_MESSAGE = 4

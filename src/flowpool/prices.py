@@ -12,7 +12,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.values import Prices, Usage
+from flowpool.usage import Usage
+from flowpool.values import Prices
 
 _MILLION = Decimal(1_000_000)
 _NOTHING = Decimal(0)

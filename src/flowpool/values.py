@@ -9,6 +9,10 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from flowpool.errors import InvalidInput
+from flowpool.usage import NO_USAGE as NO_USAGE
+from flowpool.usage import Usage as Usage
+
 Role = Literal["system", "user", "assistant"]
 Headers = tuple[tuple[str, str], ...]
 
@@ -152,37 +156,6 @@ class Timeouts(Struct, frozen=True):
     total: float = 600.0
 
 
-class Usage(Struct, frozen=True):
-    """Tokens of a call. `input_tokens` includes cached ones; `output_tokens` includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cached_input_tokens + other.cached_input_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-        )
-
-    def __sub__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens - other.input_tokens,
-            self.output_tokens - other.output_tokens,
-            self.cached_input_tokens - other.cached_input_tokens,
-            self.cache_write_tokens - other.cache_write_tokens,
-            self.reasoning_tokens - other.reasoning_tokens,
-        )
-
-
-NO_USAGE = Usage()
-
-
 class Reply(Struct, frozen=True):
     """A model's complete answer to a call."""
 
@@ -229,8 +202,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     concurrent: int | None = None
 
     def __post_init__(self) -> None:
-        from flowpool.errors import InvalidInput  # which imports this module
-
         for name in self.__struct_fields__:
             value = getattr(self, name)
             kinds = (int,) if name == "concurrent" else (int, float)
@@ -255,8 +226,6 @@ class Prices(Struct, frozen=True, kw_only=True):
     request: float = 0.0
 
     def __post_init__(self) -> None:
-        from flowpool.errors import InvalidInput  # which imports this module
-
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and 0 <= value < inf):

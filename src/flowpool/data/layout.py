@@ -10,7 +10,7 @@ from flowpool.data.cells import typed
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from flowpool.results import Record
+    from flowpool.record import Record
 
 Choice = bool | Collection[str]
 OUTPUT = "output"

@@ -19,7 +19,7 @@ from flowpool.data.writers import Writer
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from flowpool.results import Record
+    from flowpool.record import Record
 
 PART_ROWS = 4096
 PART_CHARACTERS = 8_000_000

@@ -11,7 +11,7 @@ from flowpool import providers
 from flowpool.errors import InvalidInput
 from flowpool.tools.base import Tool
 from flowpool.tools.schema import docstring_of, is_async, only_keywords, signature_of
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 class ForeignAnswer(Struct, frozen=True):

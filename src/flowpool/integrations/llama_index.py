@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from flowpool.integrations.base import ForeignAnswer, ForeignTool, openai_usage, priced, refuse
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 # The raw answers of the LLM calls that one item makes, told by LlamaIndex's events.
 _seen: ContextVar[list[Any] | None] = ContextVar("flowpool_llama_index_answers", default=None)

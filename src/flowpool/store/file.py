@@ -11,7 +11,7 @@ from typing import Any
 
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
-from flowpool.results import CallCost, Record
+from flowpool.record import CallCost, Record
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo

@@ -13,12 +13,13 @@ from msgspec import Struct
 from flowpool import errors
 from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
-from flowpool.results import Record
+from flowpool.record import Record
 from flowpool.store.compression import unpack
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, in_words, run_info
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
-from flowpool.values import Status, Usage
+from flowpool.usage import Usage
+from flowpool.values import Status
 
 CHUNK = 1000
 _DONE = int(Status.DONE)

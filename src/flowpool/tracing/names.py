@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowpool.values import Usage
+from flowpool.usage import Usage
 
 SCOPE = "flowpool"
 

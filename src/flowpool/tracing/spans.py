@@ -19,7 +19,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from flowpool import __version__
 from flowpool.errors import CallError
 from flowpool.tracing import Tracing, content, names
-from flowpool.values import Endpoint, Message, Reply, Status, Usage
+from flowpool.usage import Usage
+from flowpool.values import Endpoint, Message, Reply, Status
 
 _PORTS = {"http": 80, "https": 443}
 

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct, json
 
 from flowpool.errors import CallError, InvalidInput, InvalidReply, Refused, Truncated
 from flowpool.structured.schemas import rebuilt
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -24,7 +25,6 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
 from flowpool.wire.classify import embedded, failure

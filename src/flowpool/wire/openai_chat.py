@@ -13,6 +13,7 @@ from msgspec import Struct, json
 
 from flowpool.errors import Blocked, CallError, InvalidReply, Overloaded, Refused, Truncated
 from flowpool.providers import Provider
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -25,7 +26,6 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
 from flowpool.wire.classify import embedded, failure

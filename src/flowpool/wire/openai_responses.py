@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, json
 
 from flowpool.errors import Blocked, CallError, InvalidInput, InvalidReply, Refused, Truncated
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -23,7 +24,6 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
 from flowpool.wire.classify import embedded, failure

@@ -11,7 +11,8 @@ from typing import TypeVar
 import msgspec
 
 from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply
-from flowpool.values import NO_USAGE, HttpResponse, Reply, Usage
+from flowpool.usage import NO_USAGE, Usage
+from flowpool.values import HttpResponse, Reply
 from flowpool.wire.error_body import one_line, request_id, words_of
 
 T = TypeVar("T")
