@@ -12,7 +12,8 @@ from flowpool.errors import InvalidInput
 from flowpool.model import check_times, checked_mapping
 from flowpool.runner import Runner, checked_variables
 from flowpool.skill import Skill
-from flowpool.tools.base import Tool, as_tool
+from flowpool.tools.base import Tool
+from flowpool.tools.conversion import as_tool
 
 OnStepError = Literal["raise", "stop", "skip"]
 DEFAULT_KEY = "result"

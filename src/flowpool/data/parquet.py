@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flowpool.data.arrow import load_pyarrow
 from flowpool.data.columns import conformed, table_of, unified
 from flowpool.data.layout import Layout
-from flowpool.data.writers import Writer
+from flowpool.data.writer import Writer
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from flowpool.errors import InvalidInput
+from flowpool.tracing.options import Tracing
 
 if TYPE_CHECKING:
     from flowpool.tracing.spans import Tracer
@@ -24,18 +23,6 @@ VARIABLE = "FLOWPOOL_TRACING"
 CONTENT_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CONTENT = ("true", "1", "span_only", "span_and_event")
 _ON = ("1", "true", "yes", "on")
-
-
-class Tracing(Struct, frozen=True, kw_only=True):
-    """How a pool is traced: `Pool(skill, items, tracing=Tracing(content=True))`.
-
-    content: whether prompts and answers stand in the spans. [no]
-    tracer_provider, meter_provider: OpenTelemetry's, where they aren't the global ones.
-    """
-
-    content: bool = False
-    tracer_provider: Any = None
-    meter_provider: Any = None
 
 
 def open_tracer(

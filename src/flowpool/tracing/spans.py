@@ -18,7 +18,8 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from flowpool import __version__
 from flowpool.errors import CallError
-from flowpool.tracing import Tracing, content, names
+from flowpool.tracing import content, names
+from flowpool.tracing.options import Tracing
 from flowpool.usage import Usage
 from flowpool.values import Endpoint, Message, Reply, Status
 
