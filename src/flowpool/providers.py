@@ -257,6 +257,18 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     raise InvalidInput(_unknown_model(name))
 
 
+def served_by(provider: str, model: str) -> tuple[str, str]:
+    """Who answers, and what it calls the model: the same, but for a provider behind the any-llm package.
+
+    >>> served_by("any-llm", "bedrock/us.amazon.nova-lite-v1:0")
+    ('bedrock', 'us.amazon.nova-lite-v1:0')
+    """
+    if provider != "any-llm":
+        return provider, model
+    behind, _, name = model.partition("/")
+    return behind, name
+
+
 def known(provider: str) -> str:
     """The table's name of a provider. Raises InvalidInput, with near matches, when it has none."""
     row = _row(provider)

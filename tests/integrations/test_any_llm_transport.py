@@ -11,7 +11,7 @@ import pytest
 from flowpool import Model, Pool, Skill, prices
 from flowpool.errors import InvalidInput
 
-CHECKS = Path(__file__).parent / "other_providers" / "checks.py"
+CHECKS = Path(__file__).parents[1] / "other_providers" / "checks.py"
 PYTHON = Path(sys.prefix, "any-llm", "bin", "python")
 
 

@@ -44,7 +44,6 @@ from flowpool.structured import TEXT
 from flowpool.values import (
     NO_USAGE,
     Call,
-    Endpoint,
     HttpRequest,
     Message,
     Reply,
@@ -376,7 +375,7 @@ class ModelCalls:
             model.provider,
             endpoint,
             WIRES[endpoint.wire],
-            self._transport if endpoint.wire != "any-llm" else _any_llm(model, endpoint),
+            WIRES[endpoint.wire].transport(self._transport, endpoint, model.model),
             lane,
             options,
             Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
@@ -396,15 +395,6 @@ class ModelCalls:
             body = self._request(route, shortest).request.body
             self._spending.may_cost(bounds.of(body, shortest.said))
         return route
-
-
-def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
-    """What carries calls to the any-llm package; raises `InvalidInput` for what is missing."""
-    from flowpool.integrations import any_llm_transport
-
-    transport = any_llm_transport.shared()
-    transport.open(WIRES[endpoint.wire].build(Call(model.model, (), {}), endpoint))
-    return transport
 
 
 def _settle(

@@ -331,7 +331,7 @@ def tool(
 
 def _restore(dotted: str, presets: dict[str, Any]) -> Tool:
     module, _, path = dotted.partition(":")
-    found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+    found: Any = functools.reduce(getattr, path.split("."), importlib.import_module(module))
     made = found if isinstance(found, Tool) else FunctionTool(found)
     return made.with_options(**presets) if presets else made
 

@@ -16,7 +16,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from flowpool import __version__
+from flowpool import __version__, providers
 from flowpool.errors import CallError
 from flowpool.tracing import content, names
 from flowpool.tracing.options import Tracing
@@ -34,8 +34,7 @@ class SpanTarget:
     def __init__(
         self, provider: str, model: str, endpoint: Endpoint, options: Mapping[str, object]
     ) -> None:
-        if provider == "any-llm":
-            provider, _, model = model.partition("/")
+        provider, model = providers.served_by(provider, model)
         self.name = f"{names.CHAT} {model}"
         self.metrics: dict[str, Any] = {
             names.OPERATION: names.CHAT,

@@ -63,7 +63,7 @@ _TOOLS = frozenset({"tool_use", "pause_turn"})
 @lru_cache(maxsize=1024)
 def _target(endpoint: Endpoint) -> tuple[str, Headers]:
     url = request_parts.join(request_parts.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
-    return url, request_parts.headers_for(endpoint, _VERSION)
+    return url, request_parts.headers_for(endpoint, _VERSION, auth="x-api-key")
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:

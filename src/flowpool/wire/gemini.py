@@ -64,7 +64,7 @@ def _target(endpoint: Endpoint, model: str) -> tuple[str, Headers]:
     path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
     base_url = request_parts.unversioned(endpoint.base_url, _VERSION)
     url = request_parts.join(base_url, f"{_VERSION}/{request_parts.quoted(path)}:generateContent")
-    return url, request_parts.headers_for(endpoint)
+    return url, request_parts.headers_for(endpoint, auth="x-goog-api-key")
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
