@@ -26,7 +26,6 @@ from flowpool.values import (
     Text,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded, failure
 
 _VERSION = "/v1beta"
 _CONFIG = {
@@ -159,13 +158,15 @@ class _GeminiUsage(Struct, rename="camel"):
     thoughts_token_count: int | None = None
 
 
-class _GeminiAnswer(Struct, rename="camel"):
+class _GeminiAnswer(replies.AnswerBody, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
     usage_metadata: _GeminiUsage | None = None
     model_version: str | None = None
     response_id: str | None = None
-    error: Any = None
+
+    def used(self) -> Usage:
+        return _usage(self.usage_metadata or _NO_USAGE)
 
 
 _decoder = json.Decoder(_GeminiAnswer, strict=False)
@@ -174,14 +175,10 @@ _NO_USAGE = _GeminiUsage()
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a generateContent answer, or the typed failure. Never raises for what was sent."""
-    if not 200 <= response.status < 300:
-        return failure(response)
-    answer = replies.decode(_decoder, response)
-    if isinstance(answer, CallError):
-        return answer
-    usage = _usage(answer.usage_metadata or _NO_USAGE)
-    if answer.error:
-        return embedded(answer.error, response, usage)
+    return replies.parsed(response, _decoder, _finished)
+
+
+def _finished(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if not answer.candidates:
         return _without_candidates(answer, usage, response)
     candidate = answer.candidates[0]
