@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from flowpool.errors import CallError
 from flowpool.values import Call, Endpoint, HttpRequest, HttpResponse, Reply, Transport
-from flowpool.wire import anthropic, any_llm, gemini, openai_chat, openai_responses
+from flowpool.wire import anthropic, any_llm, cohere, gemini, openai_chat, openai_responses
 
 __all__ = ["WIRES", "Wire"]
 
@@ -42,6 +42,7 @@ WIRES: Mapping[str, Wire] = MappingProxyType(
         "openai-responses": Wire(openai_responses.build, openai_responses.parse),
         "anthropic": Wire(anthropic.build, anthropic.parse),
         "gemini": Wire(gemini.build, gemini.parse),
+        "cohere": Wire(cohere.build, cohere.parse),
         "any-llm": Wire(any_llm.build, openai_chat.parse, any_llm.transport),
     }
 )

@@ -101,7 +101,7 @@ RULES = (
                 "insufficient credits",
                 "insufficient balance",
             ),
-            *("usage limit", "spend limit", "spending limit", "key limit"),
+            *("usage limit", "spend limit", "spending limit", "key limit", "calls / month"),
         ),
     ),
     Rule(
