@@ -149,7 +149,7 @@ class InvalidReply(CallError):
 
 
 class InvalidOutput(CallError):
-    """The model's text isn't what `output` asks for, also after it was told; it is in `partial`."""
+    """The model's text isn't what `output` asks for, also after it was asked again; it is in `partial`."""
 
     fix = "say in the prompt what is wanted, raise output_retries, or use a stronger model"
 

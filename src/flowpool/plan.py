@@ -14,7 +14,15 @@ from flowpool.tools.base import Tool
 class Plan:
     """A runner as stages: the steps of a stage run side by side, the stages one after another."""
 
-    __slots__ = ("is_single", "name", "on_step_error", "places", "stages", "subplans", "variables")
+    __slots__ = (
+        "is_single",
+        "name",
+        "on_step_error",
+        "stages",
+        "step_paths",
+        "subplans",
+        "variables",
+    )
 
     def __init__(
         self, runner: Skill | Chain | Tool, on_step_error: OnStepError | None = None
@@ -34,7 +42,7 @@ class Plan:
             step: Plan(step.runner) for step in self._own_steps() if isinstance(step.runner, Chain)
         }
         # How records call each step: its stage and its key, below those of the chain that it stands in.
-        self.places = dict(self._named_steps(""))
+        self.step_paths = dict(self._named_steps(""))
 
     def steps(self) -> Iterator[Step]:
         """Every step that calls something, those of nested chains too."""
@@ -52,10 +60,10 @@ class Plan:
     def _named_steps(self, above: str) -> Iterator[tuple[Step, str]]:
         for number, stage in enumerate(self.stages, 1):
             for step in stage:
-                place = f"{above}{number}.{step.key}"
-                yield step, place
+                path = f"{above}{number}.{step.key}"
+                yield step, path
                 if step in self.subplans:
-                    yield from self.subplans[step]._named_steps(f"{place}/")
+                    yield from self.subplans[step]._named_steps(f"{path}/")
 
     def _own_steps(self) -> Iterator[Step]:
         return (step for stage in self.stages for step in stage)

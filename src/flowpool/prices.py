@@ -98,8 +98,8 @@ class Rates(Struct, frozen=True):
         return float(total / _MILLION + self.request)
 
 
-def told(prices: Prices) -> Rates:
-    """The rates that somebody told."""
+def configured(prices: Prices) -> Rates:
+    """The rates of prices that were configured."""
     cached, written = prices.cached_input, prices.cache_write
     return Rates(
         Rate(_decimal(prices.input)),

@@ -253,7 +253,7 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     says nothing of its provider needs a `base_url` and belongs to `"custom"`, OpenAI's chat completions
     without a key. With a `base_url` so do names of open models, which anyone may serve.
 
-    Raises InvalidInput, with near matches, when the provider can't be told.
+    Raises InvalidInput, with near matches, when the provider isn't known.
 
         >>> split("claude-haiku-4-5")
         ('anthropic', 'claude-haiku-4-5')

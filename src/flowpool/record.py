@@ -16,7 +16,7 @@ from flowpool.values import Prices, Status
 
 
 class CallCost(Struct, frozen=True):
-    """What one call used: of `provider/model`, at the prices that somebody told of it or the list's."""
+    """What one call used: of `provider/model`, at the prices that were configured or the list's."""
 
     model: str
     usage: Usage
@@ -26,7 +26,7 @@ class CallCost(Struct, frozen=True):
     def cost(self) -> float | None:
         """Dollars; None where the list has no price for the model."""
         if self.prices is not None:
-            return prices.told(self.prices).cost(self.usage)
+            return prices.configured(self.prices).cost(self.usage)
         provider, _, model = self.model.partition("/")
         rates = prices.rates(provider, model) if model else None
         return None if rates is None else rates.cost(self.usage)
@@ -60,7 +60,7 @@ class Record(Struct, frozen=True):
 
     @property
     def calls(self) -> tuple[CallCost, ...]:
-        """What each of the item's calls used, failed ones included where the provider told."""
+        """What each of the item's calls used, failed ones included where the provider counted them."""
         if self.bills or not self.model:
             return self.bills
         return (CallCost(self.model, self.usage),)

@@ -169,7 +169,7 @@ class Attempt(Struct, frozen=True, gc=False):
     """One request of a call, as it went.
 
     step: the step that made it. model: `provider/model`. started: seconds of the run's loop clock. status: the HTTP
-    status, None where no answer came. error: the error's type, None for an answer. prices: as somebody told them.
+    status, None where no answer came. error: the error's type, None for an answer. prices: as configured.
     unknown_cost, unknown_tokens: the most that it may have cost, in dollars, where nobody knows what it did.
     """
 
@@ -213,7 +213,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Prices(Struct, frozen=True, kw_only=True):
     """What a model costs: dollars for a million tokens. For a model that the price list doesn't know, or has wrong.
 
-    cached_input, cache_write: of input read from or written to a cache, as `input` if not told. request:
+    cached_input, cache_write: of input read from or written to a cache, as `input` if left out. request:
     dollars for each call beside its tokens.
 
         Model("qwen3", base_url="http://localhost:8000/v1", prices=Prices(input=0, output=0))

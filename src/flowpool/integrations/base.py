@@ -106,7 +106,7 @@ def refuse(target: Any, why: str) -> InvalidInput:
 
 
 def priced(model: Any, provider: Any = None) -> str:
-    """ "provider/model" as a record has it; empty where the provider can't be told."""
+    """ "provider/model" as a record has it; empty where the provider is unknown."""
     if not isinstance(model, str) or not model:
         return ""
     if isinstance(provider, str) and provider in providers.PROVIDERS:

@@ -44,9 +44,9 @@ class Steps:
         self.accumulated: dict[str, Any] = {}
         for step in plan.steps():
             if isinstance(step.runner, Skill):
-                calls.prepare(step, step.runner, plan.places[step])
+                calls.prepare(step, step.runner, plan.step_paths[step])
             elif isinstance(step.runner, Tool):
-                uses.prepare(step, step.runner, plan.places[step])
+                uses.prepare(step, step.runner, plan.step_paths[step])
 
     def tell_apart(self, answers: Callable[[bytes], Any] | None, *, dedupe: bool) -> None:
         """From now on each call is looked for in its flow's log; with `dedupe`, identical calls are sent once.
@@ -166,7 +166,7 @@ class Steps:
         self, step: Step, call: bytes, variables: Mapping[str, Any], flow: Flow, rank: float
     ) -> Any:
         """The output that this call had before, for this item or, with `dedupe`, for any; else a new one."""
-        place, log = self._plan.places[step], flow.log
+        place, log = self._plan.step_paths[step], flow.log
         if log is not None and (known := log.recall(place, call)) is not MISSING:
             return restored(step.runner, known)
         make = partial(self._make, step, variables, flow, rank)

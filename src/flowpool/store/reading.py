@@ -184,8 +184,8 @@ class Reader:
     def attempts(self, run: int) -> Iterator[dict[str, Any]]:
         """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
         cursor = self._db.execute(
-            f"SELECT place, {', '.join(ATTEMPT)} FROM attempts JOIN ("
-            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM items WHERE run = ?"
+            f"SELECT position, {', '.join(ATTEMPT)} FROM attempts JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
             ") ON id = item ORDER BY item, started",
             (run,),
         )
@@ -212,7 +212,7 @@ class Reader:
         )
 
     def steps(self, item: int) -> dict[str, tuple[bytes, bytes]]:
-        """The steps that an item has been through: each one's call and its output as JSON, by its place."""
+        """The steps that an item has been through: each one's call and its output as JSON, by its path."""
         rows = self._all("SELECT step, call, output, output_zstd FROM steps WHERE item = ?", item)
         return {step: (call, unpack(*output)) for step, call, *output in rows}
 

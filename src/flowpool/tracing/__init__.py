@@ -26,20 +26,20 @@ _ON = ("1", "true", "yes", "on")
 
 
 def open_tracer(
-    told: bool | Tracing | None, environ: Mapping[str, str], caller: Context
+    setting: bool | Tracing | None, environ: Mapping[str, str], caller: Context
 ) -> Tracer | None:
     """The tracer of a run, or None where nobody asks for one.
 
-    told: what the pool was told; None leaves it to `FLOWPOOL_TRACING` in `environ`. caller: the context of whoever
+    setting: the pool's `tracing`; None leaves it to `FLOWPOOL_TRACING` in `environ`. caller: the context of whoever
     started the run, whose span is the run's parent.
 
     Raises `InvalidInput` where OpenTelemetry isn't installed, and for what isn't one of these.
     """
-    if told is None:
-        told = environ.get(VARIABLE, "").lower() in _ON
-    if not isinstance(told, (bool, Tracing)):
-        raise InvalidInput(f"tracing={told!r}: use True, False or Tracing(content=True).")
-    if told is False:
+    if setting is None:
+        setting = environ.get(VARIABLE, "").lower() in _ON
+    if not isinstance(setting, (bool, Tracing)):
+        raise InvalidInput(f"tracing={setting!r}: use True, False or Tracing(content=True).")
+    if setting is False:
         return None
     try:
         from flowpool.tracing.spans import Tracer
@@ -47,6 +47,6 @@ def open_tracer(
         raise InvalidInput(
             "tracing needs OpenTelemetry: install it with pip install 'flowpool[otel]'."
         ) from None
-    if told is True:
-        told = Tracing(content=environ.get(CONTENT_VARIABLE, "").lower() in _CONTENT)
-    return Tracer(told, caller)
+    if setting is True:
+        setting = Tracing(content=environ.get(CONTENT_VARIABLE, "").lower() in _CONTENT)
+    return Tracer(setting, caller)

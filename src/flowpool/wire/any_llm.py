@@ -29,7 +29,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
 
 
 def transport(http: Transport, endpoint: Endpoint, model: str) -> Transport:
-    """What carries these requests in place of HTTP: any-llm's client of the provider.
+    """What carries these requests instead of HTTP: any-llm's client of the provider.
 
     Raises InvalidInput for a missing package, provider or key.
     """

@@ -186,8 +186,8 @@ def _finished(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> Re
     text = _said(pieces)
     if candidate.finish_reason in _STOPPED:
         kind, why = _STOPPED[candidate.finish_reason]
-        told = candidate.finish_message or candidate.finish_reason
-        return replies.failed(kind, f"{why}: {told}", response, usage, text)
+        reason = candidate.finish_message or candidate.finish_reason
+        return replies.failed(kind, f"{why}: {reason}", response, usage, text)
     if not text and any(piece.functionCall for piece in pieces):
         return replies.asked_for_a_tool(response, usage, text)
     return replies.reply(text, usage, answer.model_version, answer.response_id, response)
