@@ -77,8 +77,8 @@ def run(kind: str, path: Path, count: int) -> dict[str, float]:
 
     model = Model("bench", base_url="http://bench.test/v1", api_key="bench-key")
     skill = Skill(model, prompt="Summarise in one sentence:\n\n{text}")
-    world = Environment(Instant(), os.environ, Random(0))
-    settings: dict[str, Any] = {"max_flows": 64, "progress": False, "world": world}
+    environment = Environment(Instant(), os.environ, Random(0))
+    settings: dict[str, Any] = {"max_flows": 64, "progress": False, "environment": environment}
 
     rows = list(items(count)) if kind == "pool" else []
 

@@ -24,7 +24,7 @@ PAGES: tuple[tuple[str, str, str, str, tuple[str, ...] | None], ...] = (
     ("values", "Limits, prices, usage", "Plain values that pools and models take and give.", "flowpool",
      ("Limits", "Prices", "Usage")),
     ("views", "What a run tells", "What a pool shows of a run while it goes on.", "flowpool.pool",
-     ("Snapshot", "LaneView", "Bill")),
+     ("Snapshot", "LaneView", "Spend")),
     ("errors", "Errors", "Every way a run or an item can fail: `from flowpool.errors import RateLimited`.",
      "flowpool.errors", None),
     ("tracing", "Tracing", "What OpenTelemetry is told: `from flowpool.tracing import Tracing`.",

@@ -25,7 +25,7 @@ class Simulation:
         changes.setdefault("latency", Fixed(1.0))
         self.provider = SimulatedProvider((profile or Profile()).replace(**changes), seed)
         self.ledger = self.provider.ledger
-        self.world = Environment(SimTransport(self.provider), {}, Random(seed))
+        self.environment = Environment(SimTransport(self.provider), {}, Random(seed))
         self.pools: list[Pool] = []
         self.seconds = 0.0
 
@@ -38,7 +38,9 @@ class Simulation:
     def pool(self, runner: Any = None, items: Any = 1, **settings: Any) -> Pool:
         if isinstance(items, int):
             items = [{"text": f"item {n}"} for n in range(items)]
-        pool = Pool(runner or self.skill(), items, world=self.world, progress=False, **settings)
+        pool = Pool(
+            runner or self.skill(), items, environment=self.environment, progress=False, **settings
+        )
         self.pools.append(pool)
         return pool
 

@@ -16,10 +16,10 @@ from flowpool.simulator import SimTransport, SimulatedProvider, run_virtual
 
 
 def through(chain: Chain, variables: dict | None = None, on_step_error: Any = None) -> Any:
-    world = Environment(
+    environment = Environment(
         SimTransport(SimulatedProvider()), {"OPENAI_API_KEY": "key-canary"}, Random(0)
     )
-    return run_virtual(arun_one(chain, variables, on_step_error, world))
+    return run_virtual(arun_one(chain, variables, on_step_error, environment))
 
 
 async def page(url: str) -> dict[str, Any]:

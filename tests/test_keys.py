@@ -117,7 +117,9 @@ def environ(url: str) -> dict[str, str]:
 async def failure_of(skill: Skill, url: str) -> Exception:
     transport = HttpTransport()
     try:
-        await arun_one(skill, {"text": "x"}, world=Environment(transport, environ(url), Random(0)))
+        await arun_one(
+            skill, {"text": "x"}, environment=Environment(transport, environ(url), Random(0))
+        )
     except Exception as error:
         return error
     finally:
@@ -222,12 +224,12 @@ def test_a_bug_in_a_step_does_not_show_the_key() -> None:
         chain = Chain([(buggy, "a"), (Skill("gpt-5-mini", prompt="{a}"), "b")])
         transport = HttpTransport()
         try:
-            world = Environment(transport, environ("http://127.0.0.1:9"), Random(0))
-            await arun_one(chain, {"text": "x"}, world=world)
+            environment = Environment(transport, environ("http://127.0.0.1:9"), Random(0))
+            await arun_one(chain, {"text": "x"}, environment=environment)
         except Exception as error:
             return error
         finally:
-            del world
+            del environment
             await transport.aclose()
         raise AssertionError
 
@@ -242,11 +244,20 @@ def test_no_object_shows_the_key() -> None:
     model = Model("gpt-5-mini", None, client)
     skill = Skill(model, prompt="{text}")
     endpoint = model.endpoint({})
-    world = Environment(HttpTransport(), environ("http://127.0.0.1:9"), Random(0))
-    pool = Pool(skill, [{"text": "x"}], world=world)
+    environment = Environment(HttpTransport(), environ("http://127.0.0.1:9"), Random(0))
+    pool = Pool(skill, [{"text": "x"}], environment=environment)
     header = ("authorization", f"Bearer {KEY}")
     for thing in (
-        *(model, skill, Chain([skill]), pool, endpoint, endpoint.key, world, world.transport),
+        *(
+            model,
+            skill,
+            Chain([skill]),
+            pool,
+            endpoint,
+            endpoint.key,
+            environment,
+            environment.transport,
+        ),
         Endpoint("openai", "openai-chat", "http://h", Secret(KEY), (header,)),
         HttpRequest("POST", "http://h/v1", (header,), b"{}"),
         *(pool.results, pool.results.records, pool.history, pool.status, pool.snapshot),
@@ -298,8 +309,10 @@ def test_a_failed_runs_traces_hold_no_key(
             transport = HttpTransport()
             skill = Skill(["gpt-5-mini", "claude-haiku-4-5"], prompt="{text}")
             chain = Chain([(skill, "a"), (skill, "b")])
-            world = Environment(transport, environ(server.url), Random(0))
-            pool = Pool(chain, [{"text": str(n)} for n in range(9)], progress=tell, world=world)
+            environment = Environment(transport, environ(server.url), Random(0))
+            pool = Pool(
+                chain, [{"text": str(n)} for n in range(9)], progress=tell, environment=environment
+            )
             await pool.arun()
             await transport.aclose()
             return pool
@@ -331,8 +344,8 @@ def test_an_answer_that_repeats_the_key_is_cleaned() -> None:
         async with Echo(200, answer) as server:
             transport = HttpTransport()
             try:
-                world = Environment(transport, environ(server.url), Random(0))
-                return await arun_one(Skill("gpt-5-mini", prompt="x"), world=world)
+                environment = Environment(transport, environ(server.url), Random(0))
+                return await arun_one(Skill("gpt-5-mini", prompt="x"), environment=environment)
             finally:
                 await transport.aclose()
 

@@ -238,7 +238,7 @@ def test_a_bug_in_the_engine_ends_the_run_and_is_raised(simulate) -> None:
             pass
 
     sim = simulate()
-    sim.world.transport = Sick()
+    sim.environment.transport = Sick()
     pool = sim.pool(items=4, max_flows=2)
     results = sim.run(pool)
     assert [type(error.__cause__) for error in results.errors] == [RuntimeError] * 4

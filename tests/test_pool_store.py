@@ -340,7 +340,7 @@ def test_a_loaded_pool_has_the_results_and_goes_on(simulate, store) -> None:
     chain = Chain([(sim.skill("one {text}"), "a"), (sim.skill("two {a}"), "b")], name="pair")
     sim.run(cut(sim.pool(chain, rows("x", "y", "z"), max_flows=1, store=store), 2.5))
     again = simulate()
-    pool = Pool.load(store, world=again.world, progress=False)
+    pool = Pool.load(store, environment=again.environment, progress=False)
     assert list(pool.results) == ["two one x", None, None]
     assert pool.status == {**dict.fromkeys(Status, 0), DONE: 1, PENDING: 2}
     assert list(again.run(pool)) == ["two one x", "two one y", "two one z"]
@@ -351,7 +351,7 @@ def test_a_loaded_pool_has_the_results_and_goes_on(simulate, store) -> None:
 def test_a_loaded_pool_retries_what_failed(simulate, store) -> None:
     sim = simulate()
     sim.run(sim.pool(items=rows("a", "[[sim: 400 times=1]]"), store=store))
-    pool = Pool.load(store, world=sim.world, progress=False)
+    pool = Pool.load(store, environment=sim.environment, progress=False)
     assert type(pool.results.failed[0].error) is BadRequest
     sim.run(pool.aretry())
     assert (pool.status[DONE], sim.ledger.requests) == (2, 3)
@@ -369,7 +369,7 @@ def test_shared_variables_come_back_with_the_run(simulate, store) -> None:
 
     sim.run(main())
     again = simulate()
-    loaded = Pool.load(store, world=again.world, progress=False)
+    loaded = Pool.load(store, environment=again.environment, progress=False)
     assert list(again.run(loaded)) == ["a in Dutch", "b in Dutch"]
 
 

@@ -89,10 +89,10 @@ def test_results_of_a_run_survive_pickling() -> None:
     async def run() -> Results:
         skill = Skill("gpt-5-mini", prompt="{text}", retries=0)
         texts = ["Hello there.", "[[sim: 400]] x", "[[sim: 500]] y"]
-        world = Environment(
+        environment = Environment(
             SimTransport(SimulatedProvider()), {"OPENAI_API_KEY": "key-canary"}, Random(0)
         )
-        return await Pool(skill, [{"text": text} for text in texts], world=world).arun()
+        return await Pool(skill, [{"text": text} for text in texts], environment=environment).arun()
 
     results = run_virtual(run())
     back = pickle.loads(pickle.dumps(results))
@@ -117,11 +117,11 @@ def test_a_functions_error_keeps_its_cause_in_a_pickle() -> None:
 def test_records_tell_seconds_attempts_tokens_and_model() -> None:
     async def run() -> Results:
         skill = Skill("gpt-5-mini", prompt="[[sim: 500 times=1]] {text}")
-        world = Environment(
+        environment = Environment(
             SimTransport(SimulatedProvider()), {"OPENAI_API_KEY": "key-canary"}, Random(1)
         )
         await asyncio.sleep(5)
-        return await Pool(skill, [{"text": "Hello there."}], world=world).arun()
+        return await Pool(skill, [{"text": "Hello there."}], environment=environment).arun()
 
     [told] = run_virtual(run()).records
     assert told.started == 5.0

@@ -45,8 +45,8 @@ class Scripted:
 
 
 def ask(skill: Skill, variables: dict | None = None, transport: Any = None) -> Any:
-    world = Environment(transport or Scripted(), {"OPENAI_API_KEY": "key-canary"}, Random(0))
-    return run_virtual(arun_one(skill, variables, world=world))
+    environment = Environment(transport or Scripted(), {"OPENAI_API_KEY": "key-canary"}, Random(0))
+    return run_virtual(arun_one(skill, variables, environment=environment))
 
 
 def messages(skill: Skill, variables: dict | None = None) -> list[dict[str, Any]]:
@@ -299,7 +299,7 @@ def test_a_missing_key_is_refused_before_any_call() -> None:
     pool = Pool(
         Skill("gpt-5-mini", prompt="{text}"),
         [{"text": "x"}],
-        world=Environment(transport, {}, Random(0)),
+        environment=Environment(transport, {}, Random(0)),
     )
     with pytest.raises(InvalidInput, match="openai needs a key: set OPENAI_API_KEY"):
         run_virtual(pool.arun())

@@ -1,7 +1,7 @@
 """Every way a run or an item can fail, as types. Each says what to do about it.
 
 `InvalidInput` is raised before anything is paid. A `CallError` is one attempt's failure: `retryable` says
-whether trying again can help, `signal` what it teaches the lane that it came from. Items keep their errors;
+whether trying again can help, `verdict` what it teaches the lane that it came from. Items keep their errors;
 only bugs raise.
 """
 
@@ -38,7 +38,7 @@ class CallError(FlowpoolError):
     """
 
     retryable = False
-    signal = Verdict.NONE
+    verdict = Verdict.NONE
     fix = ""
 
     def __init__(
@@ -83,20 +83,20 @@ class RateLimited(CallError):
     """Too many requests or tokens for now (429)."""
 
     retryable = True
-    signal = Verdict.THROTTLE
+    verdict = Verdict.THROTTLE
 
 
 class QuotaExhausted(CallError):
     """The account has no credit, or its quota is used up: no wait refills it."""
 
-    signal = Verdict.HOPELESS
+    verdict = Verdict.HOPELESS
     fix = "raise the quota or add credit at the provider, then retry()"
 
 
 class AuthFailed(CallError):
     """The key is wrong, or may not use this model (401, 403)."""
 
-    signal = Verdict.HOPELESS
+    verdict = Verdict.HOPELESS
     fix = "check the API key and what it may use"
 
 
@@ -108,14 +108,14 @@ class Overloaded(CallError):
     """The provider is out of capacity (503, 529)."""
 
     retryable = True
-    signal = Verdict.OUTAGE
+    verdict = Verdict.OUTAGE
 
 
 class ServerError(CallError):
     """The provider failed (5xx)."""
 
     retryable = True
-    signal = Verdict.OUTAGE
+    verdict = Verdict.OUTAGE
 
 
 class Refused(CallError):
@@ -161,7 +161,7 @@ class TransportError(CallError):
     """No whole HTTP answer arrived."""
 
     retryable = True
-    signal = Verdict.OUTAGE
+    verdict = Verdict.OUTAGE
 
 
 class ConnectFailed(TransportError):
@@ -172,7 +172,7 @@ class CertificateRefused(ConnectFailed):
     """The server's certificate can't be trusted."""
 
     retryable = False
-    signal = Verdict.NONE
+    verdict = Verdict.NONE
     fix = "if your network has its own CA, set SSL_CERT_FILE to its PEM file"
 
 
@@ -180,7 +180,7 @@ class AddressRefused(TransportError):
     """The host's address may not be connected to: it is private, and nobody allowed that."""
 
     retryable = False
-    signal = Verdict.NONE
+    verdict = Verdict.NONE
 
 
 class ConnectTimeout(TransportError):
@@ -207,7 +207,7 @@ class BodyTooLarge(TransportError):
     """The answer is longer than the cap."""
 
     retryable = False
-    signal = Verdict.NONE
+    verdict = Verdict.NONE
 
 
 class ProtocolError(TransportError):

@@ -60,10 +60,10 @@ class Plan:
     def _named_steps(self, above: str) -> Iterator[tuple[Step, str]]:
         for number, stage in enumerate(self.stages, 1):
             for step in stage:
-                path = f"{above}{number}.{step.key}"
-                yield step, path
+                step_path = f"{above}{number}.{step.key}"
+                yield step, step_path
                 if step in self.subplans:
-                    yield from self.subplans[step]._named_steps(f"{path}/")
+                    yield from self.subplans[step]._named_steps(f"{step_path}/")
 
     def _own_steps(self) -> Iterator[Step]:
         return (step for stage in self.stages for step in stage)

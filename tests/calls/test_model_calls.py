@@ -50,7 +50,7 @@ class Moments:
 
 
 def watch(sim: Any) -> Moments:
-    moments = sim.world.transport = Moments(sim.world.transport)
+    moments = sim.environment.transport = Moments(sim.environment.transport)
     return moments
 
 

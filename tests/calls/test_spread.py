@@ -58,8 +58,8 @@ class Ran:
         models = [Model(f"m-{host}", base_url=f"http://{host}/v1") for host in profiles]
         skill = Skill(Spread(models), prompt=prompt)
         rows = [{"text": f"{n} some words to read"} for n in range(items)]
-        world = Environment(hosts, {}, Random(seed))
-        self.pool = Pool(skill, rows, progress=False, world=world, **settings)
+        environment = Environment(hosts, {}, Random(seed))
+        self.pool = Pool(skill, rows, progress=False, environment=environment, **settings)
         self.seconds = 0.0
         self.books = {host: provider.ledger for host, provider in hosts.providers.items()}
         self.results: Results = run_virtual(self._run())

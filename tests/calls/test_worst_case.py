@@ -88,11 +88,11 @@ def test_the_output_is_bounded_by_the_options_under_whatever_name_and_for_every_
     ],
 )
 def test_an_option_that_makes_the_price_unknown_is_named(options, why) -> None:
-    assert unbounded(options, prices_told=False) == why
+    assert unbounded(options, prices_known=False) == why
 
 
 def test_with_told_prices_a_dearer_tier_is_the_tellers_business() -> None:
-    assert unbounded({"service_tier": "priority"}, prices_told=True) == ""
+    assert unbounded({"service_tier": "priority"}, prices_known=True) == ""
 
 
 @pytest.mark.parametrize(

@@ -16,42 +16,42 @@ def done(index: int, usage: Usage = NO_USAGE, model: str = "") -> Record:
 
 
 def test_all_done_is_one_short_line() -> None:
-    tally = RunReport(2)
-    tally.add(done(0))
-    tally.add(done(1))
-    assert tally.all_done
-    assert tally.summary(0.5, "out.jsonl") == "2 done in 0.50 s -> out.jsonl"
+    progress = RunReport(2)
+    progress.add(done(0))
+    progress.add(done(1))
+    assert progress.all_done
+    assert progress.summary(0.5, "out.jsonl") == "2 done in 0.50 s -> out.jsonl"
 
 
 def test_the_line_counts_what_failed_was_cancelled_and_never_started() -> None:
-    tally = RunReport(1_500)
-    tally.add(done(0, Usage(31_000, 204)))
-    tally.add(Record(1, {}, Status.CANCELLED, error=NotFinished("cut")))
-    tally.add(Record(7, {}, Status.FAILED, error=RateLimited("later\nline")))
-    tally.add(Record(3, {}, Status.FAILED, error=RateLimited("slow\n  down")))
-    assert not tally.all_done
-    assert tally.summary(12.34, "-") == (
+    progress = RunReport(1_500)
+    progress.add(done(0, Usage(31_000, 204)))
+    progress.add(Record(1, {}, Status.CANCELLED, error=NotFinished("cut")))
+    progress.add(Record(7, {}, Status.FAILED, error=RateLimited("later\nline")))
+    progress.add(Record(3, {}, Status.FAILED, error=RateLimited("slow\n  down")))
+    assert not progress.all_done
+    assert progress.summary(12.34, "-") == (
         "1 done, 2 failed, 1 cancelled, 1,496 not started in 12.3 s, 31,204 tokens -> stdout; "
         "first failure: items[3]: RateLimited: slow down"
     )
 
 
 def test_models_with_a_price_have_a_cost() -> None:
-    tally = RunReport(None)
-    tally.add(done(0, Usage(1_000_000, 100_000), "openai/gpt-4o-mini"))
-    assert ", about $0.21 -> x" in tally.summary(1, "x")
+    progress = RunReport(None)
+    progress.add(done(0, Usage(1_000_000, 100_000), "openai/gpt-4o-mini"))
+    assert ", about $0.21 -> x" in progress.summary(1, "x")
 
 
 def test_a_very_long_error_is_cut() -> None:
-    tally = RunReport(1)
-    tally.add(Record(0, {}, Status.FAILED, error=RateLimited("long " * 500)))
-    assert len(tally.summary(1, "x")) < 400
+    progress = RunReport(1)
+    progress.add(Record(0, {}, Status.FAILED, error=RateLimited("long " * 500)))
+    assert len(progress.summary(1, "x")) < 400
 
 
 def test_an_unknown_number_of_rows_is_done_when_each_that_came_is() -> None:
-    tally = RunReport(None)
-    tally.add(done(0))
-    assert tally.all_done
+    progress = RunReport(None)
+    progress.add(done(0))
+    assert progress.all_done
 
 
 def test_plain_progress_is_a_line_every_ten_seconds() -> None:

@@ -9,7 +9,6 @@ import socket
 
 import pytest
 
-from flowpool import transport as transport_module
 from flowpool.errors import (
     AttemptTimeout,
     ConnectFailed,
@@ -18,6 +17,7 @@ from flowpool.errors import (
     InvalidInput,
     ReadTimeout,
 )
+from flowpool.http import transport as transport_module
 from flowpool.http.transport import HttpTransport
 from flowpool.values import Timeouts
 

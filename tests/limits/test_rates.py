@@ -27,10 +27,10 @@ def played(
 ) -> tuple[float, SimulatedProvider]:
     """Seconds that an unconfigured pool takes over so many items, and the provider with its books."""
     provider = SimulatedProvider(profile.replace(latency=LATENCY, answer_chars=80), seed)
-    world = Environment(SimTransport(provider), {}, Random(seed))
+    environment = Environment(SimTransport(provider), {}, Random(seed))
     skill = Skill(Model("m", base_url="http://sim.test/v1"), prompt="{text}")
     rows = [{"text": f"{n} some words to read"} for n in range(items)]
-    pool = Pool(skill, rows, progress=False, world=world, **settings)
+    pool = Pool(skill, rows, progress=False, environment=environment, **settings)
 
     async def timed() -> float:
         loop = asyncio.get_running_loop()
@@ -92,11 +92,11 @@ def test_a_limit_that_was_told_is_never_exceeded() -> None:
 
 def test_one_429_is_an_event_and_slows_nobody_for_long() -> None:
     provider = SimulatedProvider(PROFILES["free"].replace(latency=LATENCY), 0)
-    world = Environment(SimTransport(provider), {}, Random(0))
+    environment = Environment(SimTransport(provider), {}, Random(0))
     skill = Skill(Model("m", base_url="http://sim.test/v1"), prompt="{text}")
     rows = [{"text": f"{n} words"} for n in range(200)]
     rows[40] = {"text": "[[sim: 429 times=1]] 40"}
-    pool = Pool(skill, rows, progress=False, world=world)
+    pool = Pool(skill, rows, progress=False, environment=environment)
 
     async def timed() -> float:
         await pool.arun()

@@ -28,8 +28,8 @@ DRAWS = {
 }
 
 
-def adapt(server: Server, draw: Draw, seconds: float, seed: int = 0, **world) -> Outcome:
-    return run(AdaptiveWindow(16, 1000), server, draw, seconds, seed, **world)
+def adapt(server: Server, draw: Draw, seconds: float, seed: int = 0, **environment) -> Outcome:
+    return run(AdaptiveWindow(16, 1000), server, draw, seconds, seed, **environment)
 
 
 # Servers with slots and an endless queue.

@@ -11,19 +11,19 @@ from flowpool.run.slots import Slots
 class Flow:
     def __init__(self, branches: int = 1) -> None:
         self.branches = branches
-        self.holds_place = True
+        self.holds_slot = True
 
 
 def places_of(size: int, *flows: Flow) -> tuple[Slots, list[int]]:
     freed: list[int] = []
-    places = Slots(lambda: size, lambda: freed.append(places.taken))
-    places.taken = len(flows)
-    return places, freed
+    slots = Slots(lambda: size, lambda: freed.append(slots.taken))
+    slots.taken = len(flows)
+    return slots, freed
 
 
-async def back(places: Slots, flow: Flow) -> None:
+async def back(slots: Slots, flow: Flow) -> None:
     flow.branches += 1
-    await places.resume(flow)
+    await slots.resume(flow)
 
 
 def run(scene: Any) -> None:
@@ -33,34 +33,34 @@ def run(scene: Any) -> None:
 def test_a_flow_that_waits_gives_up_its_place_and_takes_it_again() -> None:
     async def scene() -> None:
         flow = Flow()
-        places, freed = places_of(1, flow)
-        places.pause(flow)
-        assert (places.taken, freed, flow.holds_place) == (0, [0], False)
-        await back(places, flow)
-        assert (places.taken, flow.holds_place) == (1, True)
+        slots, freed = places_of(1, flow)
+        slots.park(flow)
+        assert (slots.taken, freed, flow.holds_slot) == (0, [0], False)
+        await back(slots, flow)
+        assert (slots.taken, flow.holds_slot) == (1, True)
 
     run(scene)
 
 
 def test_only_the_last_branch_to_wait_gives_up_the_place() -> None:
     flow = Flow(branches=2)
-    places, freed = places_of(1, flow)
-    places.pause(flow)
-    assert (places.taken, freed) == (1, [])
-    places.pause(flow)
-    assert (places.taken, freed) == (0, [0])
+    slots, freed = places_of(1, flow)
+    slots.park(flow)
+    assert (slots.taken, freed) == (1, [])
+    slots.park(flow)
+    assert (slots.taken, freed) == (0, [0])
 
 
 def test_those_who_come_back_queue_in_order_and_one_place_serves_a_flows_branches() -> None:
     async def scene() -> None:
         first, second, holder = Flow(), Flow(), Flow()
-        places, _ = places_of(1, holder)
+        slots, _ = places_of(1, holder)
         for flow in (first, second):
-            flow.branches, flow.holds_place = 0, False
+            flow.branches, flow.holds_slot = 0, False
         order: list[str] = []
 
         async def come(flow: Flow, name: str) -> None:
-            await back(places, flow)
+            await back(slots, flow)
             order.append(name)
 
         tasks = [
@@ -68,17 +68,17 @@ def test_those_who_come_back_queue_in_order_and_one_place_serves_a_flows_branche
             for flow, name in ((first, "a"), (second, "b"), (first, "c"))
         ]
         await asyncio.sleep(0)
-        assert (order, places.wanted) == ([], True)
-        places.pause(holder)
-        places.serve()
+        assert (order, slots.wanted) == ([], True)
+        slots.park(holder)
+        slots.serve()
         await asyncio.sleep(0)
         # Were "c" left behind "b", the first flow would wait for itself.
         assert order == ["a", "c"]
         for _ in range(first.branches):
-            places.pause(first)
-        places.serve()
+            slots.park(first)
+        slots.serve()
         await asyncio.gather(*tasks)
-        assert (order, places.taken) == (["a", "c", "b"], 1)
+        assert (order, slots.taken) == (["a", "c", "b"], 1)
 
     run(scene)
 
@@ -86,16 +86,16 @@ def test_those_who_come_back_queue_in_order_and_one_place_serves_a_flows_branche
 def test_who_is_cancelled_in_the_queue_takes_nothing() -> None:
     async def scene() -> None:
         holder, gone, next_one = Flow(), Flow(), Flow()
-        places, _ = places_of(1, holder)
+        slots, _ = places_of(1, holder)
         for flow in (gone, next_one):
-            flow.branches, flow.holds_place = 0, False
-        tasks = [asyncio.create_task(back(places, flow)) for flow in (gone, next_one)]
+            flow.branches, flow.holds_slot = 0, False
+        tasks = [asyncio.create_task(back(slots, flow)) for flow in (gone, next_one)]
         await asyncio.sleep(0)
         tasks[0].cancel()
         await asyncio.sleep(0)
-        places.pause(holder)
-        places.serve()
+        slots.park(holder)
+        slots.serve()
         await tasks[1]
-        assert (gone.holds_place, next_one.holds_place, places.taken) == (False, True, 1)
+        assert (gone.holds_slot, next_one.holds_slot, slots.taken) == (False, True, 1)
 
     run(scene)

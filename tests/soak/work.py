@@ -75,8 +75,8 @@ def work_in_memory(job: dict[str, Any]) -> None:
         shim.arm(job["shim"])
 
     async def main() -> None:
-        world = Environment(SimTransport(provider), {}, Random(0))
-        async for record in pool_of(job, world=world).astream():
+        environment = Environment(SimTransport(provider), {}, Random(0))
+        async for record in pool_of(job, environment=environment).astream():
             say(index=record.index, status=int(record.status), output=record.output)
 
     try:

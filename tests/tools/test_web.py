@@ -182,7 +182,7 @@ def test_a_bad_status_is_an_error_that_knows_whether_to_try_again(
     error = caught.value
     assert (type(error), error.status, error.retryable) == (kind, status, retryable)
     assert error.retry_after == (7.0 if retryable else None)
-    assert error.signal is Verdict.NONE  # one site's trouble says nothing of the others
+    assert error.verdict is Verdict.NONE  # one site's trouble says nothing of the others
     assert "canary" not in str(error)
 
 
@@ -212,7 +212,7 @@ def test_a_host_that_is_down_is_named_and_may_be_tried_again() -> None:
         with pytest.raises(ConnectFailed, match=f"127.0.0.1:{port}") as caught:
             get(f"http://127.0.0.1:{port}/")
     assert caught.value.retryable
-    assert caught.value.signal is Verdict.NONE
+    assert caught.value.verdict is Verdict.NONE
 
 
 def test_the_time_covers_everything() -> None:

@@ -46,9 +46,9 @@ def check_answer(wire: str, case: Case) -> None:
     assert type(result).__name__ == expected.pop("type"), result
     if "usage" in expected:
         assert result.usage == Usage(*expected.pop("usage"))
-    if "signal" in expected:
+    if "verdict" in expected:
         assert not isinstance(result, Reply)
-        assert result.signal.value == expected.pop("signal")
+        assert result.verdict.value == expected.pop("verdict")
     assert {name: getattr(result, name) for name in expected} == expected
 
 

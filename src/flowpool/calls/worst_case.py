@@ -1,4 +1,4 @@
-"""The most that a call can use, told from its request before it is sent. Knows no prices and no run.
+"""The most that a call can use, known from its request before it is sent. Knows no prices and no run.
 
 Hard bounds, for providers that keep to max_tokens: what can't be bounded is refused, never guessed.
 """
@@ -36,14 +36,16 @@ _LOST_ON_THE_WAY = frozenset({408, 499, 502, 504, *range(520, 528)})
 def most_output(options: Mapping[str, Any], wire: str) -> int | None:
     """The most tokens that an answer can have with these options, or None where nothing bounds it."""
     config = options.get("generationConfig")
-    places = (options, config) if isinstance(config, Mapping) else (options,)
-    told = [place[name] for place in places for name in _OUTPUT_NAMES if _is_count(place.get(name))]
-    if not told and wire == "anthropic":
-        told = [DEFAULT_MAX_TOKENS]
-    choices = [
-        place[name] for place in places for name in _CHOICES_NAMES if _is_count(place.get(name))
+    holders = (options, config) if isinstance(config, Mapping) else (options,)
+    limits = [
+        holder[name] for holder in holders for name in _OUTPUT_NAMES if _is_count(holder.get(name))
     ]
-    return max(told) * max(1, *choices, 1) if told else None
+    if not limits and wire == "anthropic":
+        limits = [DEFAULT_MAX_TOKENS]
+    choices = [
+        holder[name] for holder in holders for name in _CHOICES_NAMES if _is_count(holder.get(name))
+    ]
+    return max(limits) * max(1, *choices, 1) if limits else None
 
 
 def most_input(
@@ -81,8 +83,8 @@ def _most_of_media(media: Media, provider: str, model: str, window: int | None) 
     return window - len(media.data)
 
 
-def unbounded(options: Mapping[str, Any], prices_told: bool) -> str:
-    """The option, if any, that makes a call cost what nobody can say before; with told prices fewer do."""
+def unbounded(options: Mapping[str, Any], prices_known: bool) -> str:
+    """The option, if any, that makes a call cost what nobody can tell. Fewer do where the user gave prices."""
     for tool in options.get("tools") or ():
         kind = tool.get("type", "function") if isinstance(tool, Mapping) else "function"
         hosted = isinstance(tool, Mapping) and "name" not in tool and not _DECLARED & tool.keys()
@@ -91,7 +93,7 @@ def unbounded(options: Mapping[str, Any], prices_told: bool) -> str:
     for name in ("web_search_options", "plugins"):
         if options.get(name):
             return name
-    if not prices_told:
+    if not prices_known:
         for name in ("service_tier", "serviceTier"):
             if options.get(name) not in _PLAIN_TIERS:
                 return f"{name}={options[name]!r}"
@@ -104,7 +106,7 @@ _DECLARED = frozenset({"function", "functionDeclarations", "function_declaration
 
 
 def is_free(error: CallError, status: int | None) -> bool:
-    """Whether a failed call that told no usage surely cost nothing. `status` is its HTTP answer's."""
+    """Whether a failed call without usage surely cost nothing. `status` is its HTTP answer's."""
     if isinstance(error, TransportError):
         return isinstance(error, (ConnectFailed, ConnectTimeout, AddressRefused))
     return status is not None and status >= 300 and status not in _LOST_ON_THE_WAY

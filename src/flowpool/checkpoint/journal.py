@@ -75,10 +75,10 @@ class ItemLog:
     def recall(self, step: str, call: bytes) -> Any:
         """The output that this call of the item's had before, or `MISSING`."""
         steps = self._steps
-        place = step if step in steps and steps[step][0] == call else None
-        if place is None:  # the chain may have been changed around it
-            place = next((name for name, (known, _) in steps.items() if known == call), None)
-        return MISSING if place is None else decode(steps.pop(place)[1])
+        step_path = step if step in steps and steps[step][0] == call else None
+        if step_path is None:  # the chain may have been changed around it
+            step_path = next((name for name, (known, _) in steps.items() if known == call), None)
+        return MISSING if step_path is None else decode(steps.pop(step_path)[1])
 
     def remember(self, step: str, call: bytes, output: bytes) -> None:
         """A step was answered; its output as JSON."""
@@ -107,21 +107,21 @@ class Journal:
         reader: Reader,
         run: RunInfo,
         prior: RunInfo | None,
-        terms: JournalOptions,
+        options: JournalOptions,
     ) -> None:
         self.run = run
         self._store = store
         self._reader = reader
         self._prior = prior
-        self._terms = terms
+        self._options = options
         self._pass = SourcePass()
         self._tell: Callable[[Record], None] = _nobody
         self._fail: Callable[[StoreFailed], None] = _nobody
         self._go_on: Callable[[], None] = lambda: None
-        self._has_types = output_codec.has_types(terms.runner)
+        self._has_types = output_codec.has_types(options.runner)
         self._ahead: deque[Known] = deque()
         self._batch = Batch()
-        self._told: list[Record] = []
+        self._ended: list[Record] = []
         self._unsafe = 0  # ends that aren't written yet
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
@@ -151,7 +151,7 @@ class Journal:
         if self._failure is None:
             end = partial(self._store.end_run, self.run.id, reason, time.time())
             await self._loop.run_in_executor(self._threads, end)
-            if not reason and self._terms.is_whole:  # so the source was read to its end
+            if not reason and self._options.is_whole:  # so the source was read to its end
                 complete = partial(self._store.complete_run, self.run.id)
                 await self._loop.run_in_executor(self._threads, complete)
         self._threads.shutdown(wait=False)
@@ -165,7 +165,7 @@ class Journal:
 
     async def register(self) -> None:
         """Writes down the items that are new, before any is run: so the store alone can go on with them."""
-        items = self._terms.items
+        items = self._options.items
         if items is None or self._pass.listed is not None:
             return  # only reading them tells; or they were written down when this reading of them began
         claims = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
@@ -187,7 +187,7 @@ class Journal:
             raise self._failure
         await self._loop.run_in_executor(self._threads, self._store.complete_run, self.run.id)
 
-    def meet(self, index: int, item: Any) -> ItemLog | Record:
+    def find_or_begin(self, index: int, item: Any) -> ItemLog | Record:
         """The item's log; or its record, when it ended in an earlier run. Raises `InvalidItem`."""
         rows = self._pass.rows
         if index in rows:  # met before, in this reading
@@ -209,7 +209,7 @@ class Journal:
             return abs(row), self._row(row) if row > 0 else None, None
         if self._pass.own is None:
             self._pass.own = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
-        hash = None if self._terms.in_order else self._hash(item)
+        hash = None if self._options.in_order else self._hash(item)
         known = self._pass.own.claim(hash, self._reader)
         if known is not None:
             return known.id, known, hash
@@ -228,15 +228,15 @@ class Journal:
     def _restored(self, record: Record) -> Record:
         if record.status is not Status.DONE:
             return record
-        output = output_codec.restored(self._terms.runner, record.output)
+        output = output_codec.restored(self._options.runner, record.output)
         return structs.replace(record, output=output)
 
     def _is_over(self, status: int) -> bool:
-        return status == Status.DONE or not self._terms.retry_failed
+        return status == Status.DONE or not self._options.retry_failed
 
     def _hash(self, item: Mapping[str, Any]) -> bytes:
         """What tells the item from others."""
-        key = self._terms.key
+        key = self._options.key
         try:
             if key is None:
                 return fingerprint.of_item(item)
@@ -262,7 +262,7 @@ class Journal:
         self, row: int | None, item: Any, hash: bytes | None
     ) -> dict[str, tuple[bytes, bytes]]:
         """The answers that an item's steps have, in this run or in one that had the same steps."""
-        if not self._terms.keeps_steps:
+        if not self._options.keeps_steps:
             return {}
         steps = self._reader.steps(row) if row is not None else {}
         if steps or self._prior is None:
@@ -293,19 +293,19 @@ class Journal:
         output = None
         if record.status is Status.DONE:
             try:
-                output = output_codec.encoded(self._terms.runner, record.output)
+                output = output_codec.encoded(self._options.runner, record.output)
             except CantEncode as error:
                 self._warn(
                     f"items[{record.index}]: its output holds {error}, which a store can't keep"
                 )
-                self._told.append(record)
+                self._ended.append(record)
                 self._wake()
                 return
         if record.status is Status.CANCELLED:
-            self._told.append(record)  # still to do, as far as the store is concerned
+            self._ended.append(record)  # still to do, as far as the store is concerned
         else:
             self._batch.results.append(ResultRow(log.row, record, output))
-            self._told.append(record)
+            self._ended.append(record)
         if record.status is Status.DONE:
             self._pass.rows.pop(record.index, None)
         self._wake()
@@ -324,7 +324,7 @@ class Journal:
 
     async def flush(self) -> None:
         """Returns when everything so far is written, or can't be."""
-        while self._writing is not None or self._batch.size or self._told:
+        while self._writing is not None or self._batch.size or self._ended:
             if self._writing is None:
                 self._write()
             assert self._writing is not None
@@ -341,34 +341,34 @@ class Journal:
             self._timer = None
         if self._writing is not None:
             return
-        batch, told = self._batch, self._told
-        self._batch, self._told = Batch(self._epoch), []
+        batch, ended = self._batch, self._ended
+        self._batch, self._ended = Batch(self._epoch), []
         work = self._store.write
         if self._failure is not None:
             work = _refuse
         self._writing = self._loop.run_in_executor(self._threads, work, self.run.id, batch)
-        self._writing.add_done_callback(lambda writing: self._written(writing, told))
+        self._writing.add_done_callback(lambda writing: self._written(writing, ended))
 
-    def _written(self, writing: asyncio.Future[None], told: list[Record]) -> None:
+    def _written(self, writing: asyncio.Future[None], ended: list[Record]) -> None:
         self._writing = None
         was_full = self.is_full
-        self._unsafe -= len(told)
+        self._unsafe -= len(ended)
         error = writing.exception()
         if error is None:
-            for record in told:
+            for record in ended:
                 self._tell(record)
         else:
-            self._lose(error, told)
+            self._lose(error, ended)
         if was_full and not self.is_full:
             self._go_on()
         if self._batch.size >= self.FULL:
             self._write()
-        elif self._batch.size or self._told:
+        elif self._batch.size or self._ended:
             self._wake()
 
-    def _lose(self, error: BaseException, told: list[Record]) -> None:
+    def _lose(self, error: BaseException, ended: list[Record]) -> None:
         """Answers that could not be written are told of as not finished: a resumed run asks for them again."""
-        for record in told:
+        for record in ended:
             if record.status is not Status.CANCELLED:
                 failed = NotFinished("its answer could not be saved: the store failed")
                 record = Record(record.index, record.variables, Status.CANCELLED, error=failed)

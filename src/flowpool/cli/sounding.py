@@ -64,7 +64,7 @@ def sound(name: str, provider: str | None, base_url: str | None, calls: int, tim
     if (
         found.failure is not None
         and not found.seconds
-        and found.failure.signal is not Verdict.THROTTLE
+        and found.failure.verdict is not Verdict.THROTTLE
     ):
         raise found.failure
     print("\n".join(_report(model, found)))

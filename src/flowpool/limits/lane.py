@@ -96,6 +96,15 @@ class Lane(Generic[T]):
         return not self._waiting and self.broken is None and self._has_room(now, FREE)
 
     @property
+    def is_paced(self) -> bool:
+        """Whether it heeds refusals: lets nobody in after a 429 before it is time."""
+        return self.limiter is not None
+
+    def retry_wait(self, error: CallError, throttles: int, uniform: float) -> float:
+        """Seconds that a call which was refused `throttles` times waits by itself before it queues again."""
+        return 0.0
+
+    @property
     def queued(self) -> int:
         return len(self._waiting)
 
@@ -167,17 +176,17 @@ class Lane(Generic[T]):
         """A call ended with `error`."""
         self.in_flight -= 1
         self._error = error
-        if error.signal is Verdict.THROTTLE:
+        if error.verdict is Verdict.THROTTLE:
             self.throttles += 1
             self.window.throttled(entered.at, now)
-        elif error.signal is Verdict.HOPELESS:
+        elif error.verdict is Verdict.HOPELESS:
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
                 self._refusal = error
-        elif error.signal is Verdict.NONE and error.status is not None:
+        elif error.verdict is Verdict.NONE and error.status is not None:
             self._hopeless = 0  # the provider looked at the call itself
         if self.breaker is not None:
-            if error.signal is Verdict.OUTAGE:
+            if error.verdict is Verdict.OUTAGE:
                 self.breaker.failed(error, now, self.in_flight)
             else:
                 self.breaker.answered(entered.at)
@@ -251,9 +260,9 @@ class Lane(Generic[T]):
     ) -> None:
         if self.limiter is None or entered.sent is None:
             return
-        if error.signal is Verdict.THROTTLE:
+        if error.verdict is Verdict.THROTTLE:
             self.limiter.throttled(entered.sent, now, error.retry_after, readings)
-        elif error.usage is not NO_USAGE or error.signal is Verdict.NONE:
+        elif error.usage is not NO_USAGE or error.verdict is Verdict.NONE:
             self.limiter.answered(entered.sent, now, readings, _used(error.usage))  # it was let in
         else:
             self.limiter.failed(entered.sent, now)

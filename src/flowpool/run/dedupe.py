@@ -15,8 +15,8 @@ from flowpool.run.slots import Slots
 class Dedupe:
     """The answers of a run's calls, by what tells the calls apart. They stay in memory for the run."""
 
-    def __init__(self, places: Slots) -> None:
-        self._places = places
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
         self._answers: dict[bytes, Any] = {}
         self._under_way: dict[bytes, asyncio.Future[None]] = {}
 
@@ -54,8 +54,8 @@ class Dedupe:
         return answer
 
     async def _follow(self, flow: Flow, leader: asyncio.Future[None]) -> None:
-        """Waits without a place: the leader may need one to go on."""
-        self._places.pause(flow)
+        """Waits without a slot: the leader may need one to go on."""
+        self._slots.park(flow)
         try:
             await asyncio.shield(leader)
         except FlowpoolError as error:
@@ -64,4 +64,4 @@ class Dedupe:
             raise failure from None
         finally:
             flow.branches += 1
-        await self._places.resume(flow)
+        await self._slots.resume(flow)

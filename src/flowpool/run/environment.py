@@ -25,6 +25,6 @@ class Environment(Struct):
         return f"World({self.transport!r})"  # the environment holds keys
 
 
-def real_world() -> Environment:
+def real_environment() -> Environment:
     """The world outside of tests. Needs a running loop."""
     return Environment(shared_transport(), os.environ, Random(), open_sharing(os.environ))

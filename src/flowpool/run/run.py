@@ -1,7 +1,7 @@
 """One run: items become flows, flows go through the plan's steps, records come out. The part that awaits.
 
 Workers carry flows, one at a time each, so that there are as many coroutines as items in progress. A flow
-that waits for a retry gives its place to another worker and takes one back before it goes on.
+that waits for a retry gives its slot to another worker and takes one back before it goes on.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from flowpool.calls.budget import Budget
-from flowpool.calls.flow import Flow, RetryWaiter
+from flowpool.calls.budget_queue import BudgetQueue
+from flowpool.calls.flow import Flow
 from flowpool.calls.model_calls import ModelCalls
-from flowpool.calls.spending import BudgetQueue
+from flowpool.calls.retry import RetryWaiter
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
-from flowpool.limits.lanes import CallLane, Lanes
+from flowpool.limits.lanes import Lanes
 from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
@@ -36,14 +37,21 @@ from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
 if TYPE_CHECKING:
-    from flowpool.tracing.spans import Tracer
+    pass
 
-LOOK_WAITS = 1.0  # seconds that another thread waits for a busy loop
-BREATH = 500  # items met in the journal before others have their turn
+LOOK_TIMEOUT = 1.0  # seconds that another thread waits for a busy loop
+YIELD_EVERY = 500  # items met in the journal before others have their turn
 
 
 class Run:
-    """The execution of a plan over a source, once."""
+    """The execution of a plan over a source, once. Made on the loop that it runs on.
+
+    counts: items by status, which it keeps. budget: what may be spent. journal: where what becomes of the items
+    is written down. source_pass: the reading of the source's items that this run goes on with. caller: the
+    context whose span is the run's parent.
+
+    Raises `InvalidInput` for what is missing: nothing was paid.
+    """
 
     def __init__(
         self,
@@ -53,9 +61,16 @@ class Run:
         settings: Settings,
         sink: Sink,
         counts: list[int],
+        environment: Environment,
         *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        source_pass: SourcePass | None = None,
+        caller: Context | None = None,
         keep_history: bool = False,
     ) -> None:
+        self.budget = budget
+        self.reason = ""  # why it ended before its end, if it did
         self._plan = plan
         self._source = source
         self._shared = {**plan.variables, **shared}
@@ -63,74 +78,61 @@ class Run:
         self._settings = settings
         self._sink = sink
         self._counts = counts
-        self._keep_history = keep_history
-        self.budget: Budget | None = None  # what may be spent
-        self._deadline: Deadline | None = None
-        self._workers: set[asyncio.Task[None]] = set()
-        self._places = Slots(self._size, self._fill)
-        self._waiting = 0  # workers that wait for an item
-        self._ended: asyncio.Future[None] | None = None
-        self._is_over = False
-        self._stopping = False
-        self._exhausted = False
-        self._crash: BaseException | None = None
-        self._journal: Journal | None = None
-        self._met = 0  # items whose end was in the journal
-        self.reason = ""
-        self.retries_failed = False  # items that failed in an earlier run are tried again
-        self.lanes: list[CallLane] = []
-        self._looks: tuple[LaneView, ...] = ()
-        self.tally = Progress(0.0)
-        self._tracer: Tracer | None = None
-        self._caller = copy_context()
-
-    async def execute(
-        self, world: Environment, journal: Journal | None = None, going_on: SourcePass | None = None
-    ) -> None:
-        """Runs until every item has ended, and writes down in `journal` what becomes of them.
-
-        going_on: the reading of the source's items that this run goes on with.
-
-        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended,
-        `StoreFailed` when the journal can't be written any more, or a bug.
-        """
         self._journal = journal
-        self._tracer = open_tracer(self._settings.tracing, world.environ, self._caller)
+        self._pass = source_pass or SourcePass()
+        self._keep_history = keep_history
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._slots = Slots(self._size, self._fill)
+        self._deadline: Deadline | None = None
+        self._waiting = 0  # workers that wait for an item
+        self._is_over = self._stopping = self._exhausted = False
+        self._crash: BaseException | None = None
+        self._recalled = 0  # items whose end was in the journal
+        self._looks: tuple[LaneView, ...] = ()
+        self.progress = Progress(self._loop.time())
+        self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
+        self._lanes = Lanes(settings, RunShares(environment.sharing))
+        waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
+        queue = None
+        if budget is not None:
+            queue = BudgetQueue(budget, self.stop, gives_up=source.length is None)
+        self._model_calls = ModelCalls(
+            settings,
+            self._lanes,
+            waiter,
+            environment.transport,
+            environment.environ,
+            queue,
+            self._tracer,
+        )
+        self._tool_calls = ToolCalls(
+            settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
+        )
+        self._steps = Steps(plan, self._model_calls, self._tool_calls, self._slots)
+
+    async def execute(self) -> None:
+        """Runs until every item has ended.
+
+        Raises what the source raised once what was begun has ended, `StoreFailed` when the journal can't be written
+        any more, or a bug.
+        """
         if self._tracer is None:
-            await self._run(world, going_on)
+            await self._execute()
             return
         with self._tracer.run(self._plan.name, self._counts):
-            await self._run(world, going_on)
+            await self._execute()
 
-    def close(self) -> None:
-        """Tells the sink that no more records will come; also of a run that could not begin."""
-        self._sink.end()
-
-    async def _run(self, world: Environment, going_on: SourcePass | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ended = self._loop.create_future()
-        self.tally = Progress(self._loop.time())
-        patience = RetryWaiter(self._wait, world.random, self._loop.time)
-        lanes = Lanes(self._settings, RunShares(world.sharing))
-        spending = None
-        if self.budget is not None:
-            endless = self._source.length is None
-            spending = BudgetQueue(self.budget, self.stop, gives_up=endless)
-        calls = ModelCalls(
-            self._settings, lanes, patience, world.transport, world.environ, spending, self._tracer
-        )
-        uses = ToolCalls(
-            self._settings, lanes, patience, self._tracer, is_single=self._plan.is_single
-        )
-        self._source.open()
+    async def _execute(self) -> None:
+        deadline = None
         was_cut = False
+        self._source.open()
         try:
-            self._steps = Steps(self._plan, calls, uses, self._places)
-            await self._open_journal(going_on)
-            lanes.begin()
-            self.lanes = lanes.all()
+            await self._open_journal()
+            self._lanes.begin()
             if (limit := self._settings.deadline) is not None:
-                self._deadline = Deadline(limit, self.cancel)
+                deadline = self._deadline = Deadline(limit, self.cancel)
             self._fill()
             self._end_if_done()
             await self._ended
@@ -142,28 +144,31 @@ class Run:
             try:
                 if self._workers:
                     await asyncio.wait(self._workers)
-                if self._deadline is not None:
-                    self._deadline.close()
+                if deadline is not None:
+                    deadline.close()
                 await self._source.close(was_cut)
                 if self._journal is not None:
                     await self._journal.close(self.reason)
             finally:
-                self._looks = self._look()
-                self._is_over = True
-                lanes.close()
-                uses.close()
-                calls.close()
+                self._close()
         if self._crash is not None:
             raise self._crash
 
-    async def _open_journal(self, going_on: SourcePass | None) -> None:
+    def _close(self) -> None:
+        self._looks = self._look()
+        self._is_over = True
+        self._lanes.close()
+        self._tool_calls.close()
+        self._model_calls.close()
+
+    async def _open_journal(self) -> None:
         """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
         journal = self._journal
         dedupe = self._settings.dedupe
         if dedupe or (journal is not None and not self._plan.is_single):
             self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, going_on or SourcePass())
+            journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -201,14 +206,14 @@ class Run:
 
     def look(self) -> tuple[LaneView, ...]:
         """How the lanes stand, or stood at the end. From any thread."""
-        if self._ended is None or self._is_over:
+        if self._is_over:
             return self._looks
         if _running_loop() is self._loop:
             return self._look()
         answer: Future[tuple[LaneView, ...]] = Future()
         try:
             self._loop.call_soon_threadsafe(lambda: answer.set_result(self._look()))
-            self._looks = answer.result(LOOK_WAITS)
+            self._looks = answer.result(LOOK_TIMEOUT)
         except (RuntimeError, TimeoutError):  # the loop is closed by now, or busy: as it was before
             pass
         return self._looks
@@ -218,10 +223,10 @@ class Run:
         idle: Bound = "items"
         if self._sink.is_full:
             idle = "reader"
-        elif self._settings.max_flows and self._places.taken >= self._settings.max_flows:
+        elif self._settings.max_flows and self._slots.taken >= self._settings.max_flows:
             idle = "max_flows"
         now = self._loop.time()
-        return tuple(lane.look(now, idle) for lane in self.lanes)
+        return tuple(lane.look(now, idle) for lane in self._lanes.all())
 
     # Workers
 
@@ -229,33 +234,33 @@ class Run:
         """How many items may be in progress now: just above what fills the lanes."""
         if self._settings.max_flows is not None:
             return self._settings.max_flows
-        filled = sum(lane.window.size for lane in self.lanes)
+        filled = sum(lane.window.size for lane in self._lanes.all())
         return filled + filled // 8 + 1
 
     def _fill(self) -> None:
-        """Gives free places to flows that come back from a wait, then to new ones."""
-        places = self._places
-        if places.wanted:
-            places.serve()
+        """Gives free slots to flows that come back from a wait, then to new ones."""
+        slots = self._slots
+        if slots.wanted:
+            slots.serve()
         if self._stopping or self._exhausted or self._is_full:
             return
         size = self._size()
-        # Flows that wait for a retry hold no place, but must not pile up without end either.
-        room = min(size - places.taken - self._waiting, 5 * size - len(self._workers))
+        # Flows that wait for a retry hold no slot, but must not pile up without end either.
+        room = min(size - slots.taken - self._waiting, 5 * size - len(self._workers))
         if (left := self._source.left) is not None:
             room = min(room, left)
         for _ in range(room):
             self._start_worker()
 
     def _start_worker(self) -> None:
-        self._places.taken += 1
+        self._slots.taken += 1
         worker = self._loop.create_task(self._work())
         self._workers.add(worker)
         worker.add_done_callback(self._worker_ended)
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
-        self._places.taken -= 1
+        self._slots.taken -= 1
         if not worker.cancelled() and (error := worker.exception()) is not None:
             self._crash = self._crash or error
             self.cancel("a bug ended the run")
@@ -263,7 +268,7 @@ class Run:
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self._workers or self._ended is None or self._ended.done():
+        if self._workers or self._ended.done():
             return
         if self._stopping or self._exhausted or not self._is_full:
             self._ended.set_result(None)
@@ -274,7 +279,7 @@ class Run:
         return self._sink.is_full or (self._journal is not None and self._journal.is_full)
 
     async def _work(self) -> None:
-        source, places = self._source, self._places
+        source, slots = self._source, self._slots
         carry = self._carry if self._tracer is None else self._carry_traced
         while not self._stopping and not self._is_full:
             if self._deadline is not None and self._deadline.ends():
@@ -293,57 +298,57 @@ class Run:
                 break
             log = None
             if self._journal is not None:
-                known = self._meet(self._journal, *entry)
+                known = self._find_or_begin(self._journal, *entry)
                 if isinstance(known, Record):
-                    self._met += 1
-                    if self._met % BREATH == 0:
+                    self._recalled += 1
+                    if self._recalled % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
                     continue
                 log = known
             await carry(*entry, log)
             size = self._size()
-            if places.taken > size or places.wanted:
+            if slots.taken > size or slots.wanted:
                 break
-            if places.taken < size and not self._exhausted:
+            if slots.taken < size and not self._exhausted:
                 self._fill()
 
     async def _await_item(self) -> tuple[int, Any] | None:
-        """The next item of a source that waits. Meanwhile the place is free for those who come back."""
+        """The next item of a source that waits. Meanwhile the slot is free for those who come back."""
         coming = Flow()
         self._waiting += 1
-        self._places.lend(coming)
+        self._slots.yield_(coming)
         entry = None
         try:
             entry = await self._source.take_later()
             if entry is not None:
-                await self._places.resume(coming)
+                await self._slots.resume(coming)
         except asyncio.CancelledError:
             if entry is not None:
                 self._source.put_back([entry])
             raise
         finally:
             self._waiting -= 1
-            self._places.reclaim(coming)
+            self._slots.retake(coming)
         return entry
 
     async def _wait(self, flow: Flow, seconds: float) -> None:
-        """Lets a flow wait without holding its place among those in progress."""
-        self._places.pause(flow)
+        """Lets a flow wait without holding its slot among those in progress."""
+        self._slots.park(flow)
         try:
             await asyncio.sleep(seconds)
         finally:
             flow.branches += 1
-        await self._places.resume(flow)
+        await self._slots.resume(flow)
 
     # Flows
 
-    def _meet(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
+    def _find_or_begin(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
         """The item's part of the journal; or its record, of which is told, where it has one."""
         if not isinstance(item, Mapping):
             return None  # it fails as it would without a journal
         known: ItemLog | Record
         try:
-            known = journal.meet(index, item)
+            known = journal.find_or_begin(index, item)
         except InvalidItem as error:
             known = Record(index, item, Status.FAILED, error=error)
         if isinstance(known, Record):
@@ -378,8 +383,8 @@ class Run:
         status = Status.DONE
         try:
             if problem := self._check.problem(item, index):
-                place = self._source.place()
-                raise InvalidItem(f"{place}: {problem}" if place else problem)
+                position = self._source.position()
+                raise InvalidItem(f"{position}: {problem}" if position else problem)
             variables = {**self._shared, **item} if self._shared else item
             output = await self._steps.carry(variables, flow)
         except asyncio.CancelledError:
@@ -395,8 +400,8 @@ class Run:
             error = NotFinished(f"a bug ended the run: {bug!r}")
             raise
         finally:
-            if not flow.holds_place:
-                self._places.reclaim(flow)
+            if not flow.holds_slot:
+                self._slots.retake(flow)
             ended = self._loop.time()
             record = Record(
                 index,
@@ -412,7 +417,7 @@ class Run:
                 flow.history,
                 flow.bills,
             )
-            self.tally.add(record, ended)
+            self.progress.add(record, ended)
             if log is None or self._journal is None:
                 self._tell(record)
             else:

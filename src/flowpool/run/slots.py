@@ -1,6 +1,6 @@
-"""Who is in progress: places for flows, which a flow gives up while all it does is wait for a retry.
+"""Who is in progress: slots for flows, which a flow gives up while all it does is wait for a retry.
 
-Knows no items and no calls. Side-by-side steps are branches of one flow and share its place.
+Knows no items and no calls. Side-by-side steps are branches of one flow and share its slot.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Protocol
 
 
 class Holder(Protocol):
-    """What takes a place. `branches` counts those that don't wait for a retry."""
+    """What takes a slot. `branches` counts those that don't wait for a retry."""
 
     branches: int
-    holds_place: bool
+    holds_slot: bool
 
 
 class Slots:
-    """Counts the places that are taken, up to `size()`; `freed` is called when there may be room.
+    """Counts the slots that are taken, up to `size()`; `freed` is called when there may be room.
 
     Those who come back from a wait go before new ones, in the order they came.
     """
@@ -33,49 +33,49 @@ class Slots:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody who came back waits for a place."""
+        """Whether somebody who came back waits for a slot."""
         return bool(self._returning)
 
-    def lend(self, holder: Holder) -> None:
-        """Leaves the holder's place to those who came back, and to nobody new."""
-        holder.holds_place = False
+    def yield_(self, holder: Holder) -> None:
+        """Leaves the holder's slot to those who came back, and to nobody new."""
+        holder.holds_slot = False
         self.taken -= 1
         self.serve()
 
-    def pause(self, holder: Holder) -> None:
-        """A branch has nothing to do; the last one to pause gives up the holder's place."""
+    def park(self, holder: Holder) -> None:
+        """A branch has nothing to do; the last one to pause gives up the holder's slot."""
         holder.branches -= 1
-        if holder.branches == 0 and holder.holds_place:
-            holder.holds_place = False
+        if holder.branches == 0 and holder.holds_slot:
+            holder.holds_slot = False
             self.taken -= 1
             self._freed()
 
     async def resume(self, holder: Holder) -> None:
-        """A branch wants to go on: waits until its holder has a place again. Counted by the caller."""
-        if holder.holds_place:
+        """A branch wants to go on: waits until its holder has a slot again. Counted by the caller."""
+        if holder.holds_slot:
             return
         if not self._returning and self.taken < self._size():
-            self.reclaim(holder)
+            self.retake(holder)
             return
         turn = asyncio.get_running_loop().create_future()
         self._returning.setdefault(holder, []).append(turn)
         await turn
 
-    def reclaim(self, holder: Holder) -> None:
-        """Takes a place for the holder even if there is none left."""
-        if not holder.holds_place:
-            holder.holds_place = True
+    def retake(self, holder: Holder) -> None:
+        """Takes a slot for the holder even if there is none left."""
+        if not holder.holds_slot:
+            holder.holds_slot = True
             self.taken += 1
 
     def serve(self) -> None:
-        """Gives free places to those who came back: one for all branches of a holder."""
+        """Gives free slots to those who came back: one for all branches of a holder."""
         while self._returning:
             holder, turns = next(iter(self._returning.items()))
             turns = [turn for turn in turns if not turn.done()]  # others were cancelled
-            if turns and not holder.holds_place and self.taken >= self._size():
+            if turns and not holder.holds_slot and self.taken >= self._size():
                 return
             del self._returning[holder]
             if turns:
-                self.reclaim(holder)
+                self.retake(holder)
             for turn in turns:
                 turn.set_result(None)

@@ -22,7 +22,7 @@ _END = object()
 class Source:
     """Numbers the items of an iterator that never waits; `length` is None where only reading it tells.
 
-    `place` says where the item that was taken last stands: `rows.jsonl, line 3`.
+    `position` says where the item that was taken last stands: `rows.jsonl, line 3`.
     """
 
     waits = False
@@ -31,10 +31,10 @@ class Source:
         self,
         items: Iterator[Any],
         length: int | None = None,
-        place: Callable[[], str] = str,
+        position: Callable[[], str] = str,
     ) -> None:
         self.length = length
-        self.place = str if self.waits else place  # one that reads ahead is further on by now
+        self.position = str if self.waits else position  # one that reads ahead is further on by now
         self.taken = 0
         self._items: Any = items
         self._again: deque[Entry] = deque()
@@ -85,9 +85,9 @@ class WaitingSource(Source):
     waits = True
 
     def __init__(
-        self, items: Any, length: int | None = None, place: Callable[[], str] = str
+        self, items: Any, length: int | None = None, position: Callable[[], str] = str
     ) -> None:
-        super().__init__(items, length, place)
+        super().__init__(items, length, position)
         self._read = 0
         self._over = False
         self._error: Exception | None = None
@@ -163,16 +163,16 @@ class ThreadSource(WaitingSource):
     """An iterator that may block, or run anything: read in a thread of its own."""
 
     def __init__(
-        self, items: Iterator[Any], length: int | None = None, place: Callable[[], str] = str
+        self, items: Iterator[Any], length: int | None = None, position: Callable[[], str] = str
     ) -> None:
-        super().__init__(items, length, place)
+        super().__init__(items, length, position)
         self._turn = threading.Lock()
         self._thread: DaemonThreads | None = None
-        self._told = False
+        self._notified = False
 
     def open(self) -> None:
         super().open()
-        self._told = False
+        self._notified = False
 
     async def close(self, cut: bool) -> None:
         # A read that blocks goes on without us: the thread keeps its item for the next run.
@@ -203,13 +203,13 @@ class ThreadSource(WaitingSource):
                 self._tell(loop)
 
     def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._told:
-            self._told = True
+        if not self._notified:
+            self._notified = True
             with suppress(RuntimeError):  # the loop closed in between
                 loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
-        self._told = False
+        self._notified = False
         super()._deliver()
 
 

@@ -223,7 +223,7 @@ def _raise_plain(error: TransportError, url: str, max_bytes: int) -> NoReturn:
 
 def _quiet(error: CallError) -> CallError:
     """The error as one host's own: it says nothing of the other hosts that share the lane."""
-    error.signal = Verdict.NONE
+    error.verdict = Verdict.NONE
     return error
 
 

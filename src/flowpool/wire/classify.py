@@ -42,7 +42,7 @@ class Rule(Struct, frozen=True):
     codes: frozenset[str] = frozenset()
     phrases: tuple[str, ...] = ()
     fix: str = ""
-    signal: Verdict | None = None
+    verdict: Verdict | None = None
 
 
 _CLIENT = range(400, 500)
@@ -139,13 +139,13 @@ RULES = (
         frozenset({"model_not_found", "deploymentnotfound", "invalid_model"}),
         ("model not exist", "model does not exist"),
         fix="check the model's name",
-        signal=Verdict.HOPELESS,
+        verdict=Verdict.HOPELESS,
     ),
     Rule(
         BadRequest,
         frozenset({404, 405}),
         fix="check the model's name and base_url",
-        signal=Verdict.HOPELESS,
+        verdict=Verdict.HOPELESS,
     ),
     # A firewall may dislike one prompt: that says nothing of the key.
     Rule(
@@ -157,7 +157,7 @@ RULES = (
     Rule(AuthFailed, frozenset({401, 403})),
     Rule(QuotaExhausted, frozenset({402})),
     Rule(ServerError, frozenset({408})),
-    Rule(ServerError, frozenset({409, 425}), signal=Verdict.NONE),
+    Rule(ServerError, frozenset({409, 425}), verdict=Verdict.NONE),
     Rule(RateLimited, frozenset({429})),
     Rule(Overloaded, frozenset({498, 503, 529})),
     Rule(BadRequest, _CLIENT),
@@ -166,7 +166,7 @@ RULES = (
         BadRequest,
         range(300, 400),
         fix="set base_url to the address that answers without a redirect",
-        signal=Verdict.HOPELESS,
+        verdict=Verdict.HOPELESS,
     ),
     Rule(InvalidReply, range(-1000, 300)),
 )
@@ -239,11 +239,11 @@ def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
         retry_after=error_body.retry_after(headers, fault.retry_delay),
         request_id=error_body.request_id(response) or error_body.one_line(fault.request_id),
     )
-    if rule.signal is not None:
-        error.signal = rule.signal
+    if rule.verdict is not None:
+        error.verdict = rule.verdict
     # The provider's own word on retrying; but what no wait can mend stays so.
     wanted = headers.get("x-should-retry", "")
-    if wanted in ("true", "false") and error.signal is not Verdict.HOPELESS:
+    if wanted in ("true", "false") and error.verdict is not Verdict.HOPELESS:
         error.retryable = wanted == "true"
     return error
 

@@ -27,8 +27,8 @@ def provider(headers: str) -> SimulatedProvider:
 def pool_of(at: SimulatedProvider, sharing: Sharing | None, count: int, seed: int = 0) -> Pool:
     skill = Skill(Model("m", base_url="http://sim.test/v1"), prompt="{text}")
     items = [{"text": f"{seed} {n}"} for n in range(count)]
-    world = Environment(SimTransport(at), {}, Random(seed), sharing)
-    return Pool(skill, items, progress=False, world=world)
+    environment = Environment(SimTransport(at), {}, Random(seed), sharing)
+    return Pool(skill, items, progress=False, environment=environment)
 
 
 @pytest.mark.parametrize(("runs", "headers"), [(2, "openai"), (4, "openai"), (4, "none")])
