@@ -14,7 +14,6 @@ from msgspec import Struct
 from flowpool import prices
 from flowpool.errors import CallError, Verdict
 from flowpool.http.transport import shared
-from flowpool.integrations import any_llm_transport
 from flowpool.limits.demand import Demand
 from flowpool.limits.limiter import Learned, Limiter
 from flowpool.limits.sharing import open_sharing
@@ -28,7 +27,6 @@ from flowpool.values import (
     Message,
     Text,
     Timeouts,
-    Transport,
     Usage,
 )
 from flowpool.views.words import UNITS, dollars, duration
@@ -79,7 +77,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, seconds: float) -> 
     wire, limiter, found = WIRES[endpoint.wire], Limiter(), Sounding()
     now = asyncio.get_running_loop().time
     timeouts = Timeouts(min(10.0, seconds), seconds, seconds)
-    transport: Transport = any_llm_transport.shared() if endpoint.wire == "any-llm" else shared()
+    transport = wire.transport(shared(), endpoint, model.model)
     for _ in range(calls):
         if found.asked:
             await asyncio.sleep(BETWEEN)
