@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import click
 
-from flowpool.cli.app import _COMMANDS
+from flowpool.cli.app import COMMANDS, load_command
 
 PAGE = Path(__file__).parent / "cli.md"
 MARK = "<!-- what follows is written by docs/make_cli.py -->\n"
@@ -24,8 +23,8 @@ def written(page: str) -> str:
 
 def _sections() -> list[str]:
     sections = []
-    for name in _COMMANDS:
-        command = getattr(import_module(f"flowpool.cli.{name}"), name)
+    for name in COMMANDS:
+        command = load_command(name)
         ctx = click.Context(
             command,
             info_name=f"flowpool {name}",

@@ -70,7 +70,6 @@ class Checkpoint:
         self._name = name
         self._key = key
         self._loaded = self._run = loaded
-        self.is_whole = True  # whether the pool's items are all that the run has
 
     @contextmanager
     def open(
@@ -90,7 +89,7 @@ class Checkpoint:
             key=self._key,
             in_order=isinstance(items, StoredItems),
             retry_failed=retry_failed,
-            is_whole=self.is_whole,
+            is_whole=not (isinstance(items, Rows) and items.is_sample),
             keeps_steps=not plan.is_single or settings.dedupe,
         )
         steps = [each.hex() for _, each in fingerprint.of_steps(plan)]

@@ -19,7 +19,7 @@ from flowpool.data.delimited import delimited, header
 from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
 from flowpool.data.layout import OUTPUT, Choice, Layout
 from flowpool.data.reading import RowCursor
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, OutputExists
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -330,6 +330,4 @@ def _check_target(path: Path, rows: Rows | None, may_exist: bool) -> None:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InvalidInput(f"{path}: can't be written: you may not write there.")
     if not may_exist and path.is_file() and path.stat().st_size:
-        raise InvalidInput(
-            f"{path} exists: name another file, or say overwrite=True or append=True."
-        )
+        raise OutputExists(path)
