@@ -13,7 +13,7 @@ import pytest
 
 from flowpool import Chain, File, Image, Model, Pool, Skill
 from flowpool.attachments import MAX_BYTES, Attachment, type_of
-from flowpool.calls import files
+from flowpool.calls import attachments as reader
 from flowpool.calls.route import MEDIA_SIZE, size_of
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.pool import Environment
@@ -101,7 +101,7 @@ def test_a_path_may_be_made_of_variables(photo: Path) -> None:
     assert skill.names == {"name"}
     pool, bodies = run(skill, [{"name": "photo"}, {"name": "other"}])
     assert len(bodies) == 1
-    error = str(pool._records()[1].error)
+    error = str(pool._session.records()[1].error)
     assert error.startswith("image ")
     assert error.endswith(": no such file.")
 
@@ -217,7 +217,7 @@ def test_a_missing_file_of_the_prompt_is_refused_before_any_call(tmp_path: Path)
 def test_an_items_missing_file_fails_that_item_alone(photo: Path) -> None:
     skill = Skill(model(), prompt=["See", Image("{photo}")])
     pool, bodies = run(skill, [{"photo": "no.png"}, {"photo": str(photo)}])
-    failed, done = pool._records()
+    failed, done = pool._session.records()
     assert type(failed.error) is InvalidItem
     assert str(failed.error) == "image no.png: no such file."
     assert failed.attempts == 0
@@ -228,7 +228,7 @@ def test_an_items_missing_file_fails_that_item_alone(photo: Path) -> None:
 def refusal(part: Attachment, **variables: Any) -> str:
     pool, bodies = run(Skill(model(), prompt=["See", part]), [variables | {"x": 1}])
     assert not bodies
-    error = pool._records()[0].error
+    error = pool._session.records()[0].error
     assert type(error) is InvalidItem
     return str(error)
 
@@ -271,11 +271,11 @@ def test_files_are_read_in_threads_and_the_prompts_own_once(
     (tmp_path / "b.png").write_bytes(PNG)
     read: list[tuple[str, str]] = []
 
-    def spy(attachment: Attachment, really: Any = files.read) -> Media:
+    def spy(attachment: Attachment, really: Any = reader.read_file) -> Media:
         read.append((attachment.source.name, threading.current_thread().name))
         return really(attachment)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(files, "read", spy)
+    monkeypatch.setattr(reader, "read_file", spy)
     skill = Skill(model(), prompt=["Same?", Image(photo), Image("{photo}")])
     pool, bodies = run(skill, [{"photo": tmp_path / "b.png"} for _ in range(20)])
     assert pool.status[Status.DONE] == len(bodies) == 20
@@ -306,7 +306,7 @@ def test_records_tell_paths_and_the_size_of_bytes(photo: Path) -> None:
     pool, _ = run(skill, [{"a": str(photo), "b": big, "c": Image(big)}])
     told = {"a": str(photo), "b": "<100,014 bytes>", "c": "Image(<100,014 bytes>)"}
     assert pool.history[0]["variables"] == told
-    assert pool._records()[0].variables["b"] is big
+    assert pool._session.records()[0].variables["b"] is big
     assert len(repr(Media("image/png", data="A" * 1000))) < 60
 
 

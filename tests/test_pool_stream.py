@@ -11,7 +11,7 @@ import pytest
 from flowpool import Pool, Status
 from flowpool.errors import InvalidInput, NotFinished, ServerError
 from flowpool.pool import CANCELLED, DONE, FAILED
-from flowpool.run.stream import BACKLOG
+from flowpool.run.sink import BACKLOG
 from flowpool.simulator import Fixed, Lognormal
 
 

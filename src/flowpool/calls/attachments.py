@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import os
+import stat
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import PurePath
 from typing import TypeVar
 
-from flowpool.attachments import Attachment
-from flowpool.calls import files
+from flowpool.attachments import MAX_BYTES, Attachment, check_type, shown, type_of
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.skill import Skill
 from flowpool.threads import DaemonThreads
@@ -83,7 +86,7 @@ class AttachmentReader:
                 try:
                     rendered = attachment.render({})
                     if isinstance(rendered, Attachment):
-                        files.size_of(rendered)
+                        size_of(rendered)
                         self._literal.add(rendered)
                 except InvalidItem as error:
                     raise InvalidInput(f"{skill.name!r}: {error}") from None
@@ -113,9 +116,9 @@ class AttachmentReader:
 
     async def _read(self, attachment: Attachment) -> Media:
         if not self._is_literal(attachment):
-            return await self._in_thread(files.read, attachment)
+            return await self._in_thread(read_file, attachment)
         if attachment not in self._kept:
-            self._kept[attachment] = self._in_thread(files.read, attachment)
+            self._kept[attachment] = self._in_thread(read_file, attachment)
         return await asyncio.shield(self._kept[attachment])
 
     def _in_thread(self, work: Callable[[A], T], argument: A) -> asyncio.Future[T]:
@@ -129,4 +132,57 @@ def _attachments(messages: Iterable[Parts]) -> list[Attachment]:
 
 
 def _total(attachments: list[Attachment]) -> int:
-    return sum(map(files.size_of, attachments))
+    return sum(map(size_of, attachments))
+
+
+# From disk, each up to a size. Blocks: called in threads.
+
+
+def size_of(attachment: Attachment) -> int:
+    """How many bytes it has; raises `InvalidItem` for a file that isn't there, is none, or is too large."""
+    source = attachment.source
+    if isinstance(source, PurePath):
+        try:
+            found = os.stat(source)
+        except (OSError, ValueError) as error:
+            raise _unreadable(attachment, error) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidItem(f"{attachment.kind} {shown(source)}: is no file.")
+        size = found.st_size
+    else:
+        size = len(source)
+    if size > MAX_BYTES:
+        raise InvalidItem(
+            f"{attachment.kind} {shown(source)}: has {size:,} bytes; at most {MAX_BYTES:,} are sent."
+        )
+    if not size:
+        raise InvalidItem(f"{attachment.kind} {shown(source)}: is empty.")
+    return size
+
+
+def read_file(attachment: Attachment) -> Media:
+    """The image or file with its content; raises `InvalidItem` for what can't be read or sent."""
+    source = attachment.source
+    ending = name = ""
+    size_of(attachment)
+    if isinstance(source, PurePath):
+        ending, name = source.suffix, source.name
+        try:
+            with open(source, "rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise _unreadable(attachment, error) from None
+    else:
+        data = source
+    media_type = attachment.media_type or type_of(data, ending)
+    check_type(attachment, media_type)
+    name = attachment.name or ("" if attachment.kind == "image" else name)
+    return Media(media_type, base64.b64encode(data).decode("ascii"), name=name)
+
+
+def _unreadable(attachment: Attachment, error: Exception) -> InvalidItem:
+    why = getattr(error, "strerror", None) or str(error)
+    missing = isinstance(error, FileNotFoundError)
+    return InvalidItem(
+        f"{attachment.kind} {shown(attachment.source)}: {'no such file' if missing else why}."
+    )

@@ -1,14 +1,11 @@
-"""One item's way through the runner, and how it waits for a retry."""
+"""One item's way through the runner, and the calls that it is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from random import Random
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from flowpool.calls.retry import RetryBudget, RetryPolicy
-from flowpool.errors import CallError, Verdict
-from flowpool.logs import in_short, log
+from flowpool.chain import Step
 from flowpool.results import CallCost
 from flowpool.values import NO_USAGE, Attempt, Prices, Usage
 
@@ -57,53 +54,22 @@ class Flow:
         self.model, self.usage = model, self.usage + usage
 
 
-Wait = Callable[[Flow, float], Awaitable[None]]
+class Rank:
+    """What goes first where calls queue: the lower. A chain's later steps have ranks below 0."""
+
+    NEW = 0.0
+    BEGUN = -1e9  # a call of which an attempt was made: what was begun is finished first
 
 
-class RetryWaiter:
-    """The waits between attempts, for all calls of a run. `wait` lets a flow wait without its slot."""
+class StepCall:
+    """One step of one item, on its way: what is called, with what, for which flow, and how urgently."""
 
-    def __init__(self, wait: Wait, random: Random, now: Callable[[], float]) -> None:
-        self._wait = wait
-        self._random = random
-        self._now = now
-        self._budget = RetryBudget()
+    __slots__ = ("flow", "rank", "step", "variables")
 
-    def answered(self) -> None:
-        """A call of the run was answered."""
-        self._budget.answered()
-
-    async def before_retry(
-        self,
-        policy: RetryPolicy,
-        error: CallError,
-        failures: int,
-        elapsed: float,
-        flow: Flow,
-        *,
-        rationed: Callable[[], bool] = lambda: False,
-        paced: bool = True,
+    def __init__(
+        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float = Rank.NEW
     ) -> None:
-        """Waits for the next attempt, or raises `error` when there is none.
-
-        rationed: whether so many calls fail that the retry also needs a part of the run's budget, and waits for it
-            as long as that is so.
-        paced: the lane lets nobody in after a 429 before it is time.
-        """
-        wait = policy.wait(error, max(1, failures), elapsed, self._random.random())
-        if wait is None:
-            if error.retryable:
-                log.info("given up after %d failures: %s", max(1, failures), in_short(error))
-            raise error
-        if error.verdict is Verdict.THROTTLE and paced:
-            return
-        await self._wait(flow, wait)
-        while rationed() and not self._budget.take(self._now()):
-            elapsed += RetryBudget.ASK_AGAIN
-            if elapsed > policy.patience:
-                raise error
-            await self._wait(flow, RetryBudget.ASK_AGAIN)
-
-    async def back_off(self, policy: RetryPolicy, failures: int, flow: Flow) -> None:
-        """Waits before a function is called again."""
-        await self._wait(flow, policy.backoff(failures, self._random.random()))
+        self.step = step
+        self.variables = variables
+        self.flow = flow
+        self.rank = rank

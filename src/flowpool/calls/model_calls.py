@@ -1,57 +1,39 @@
-"""How a skill's call is made: through its model's lane, as many attempts as its policy allows."""
+"""How a skill's call is made: through its model's lane, as many attempts as `decide` says."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Any, assert_never
 
 from flowpool.calls.attachments import AttachmentReader
-from flowpool.calls.bounds import bounds_of
 from flowpool.calls.budget import NOTHING, Amount, Reservation
-from flowpool.calls.flow import Flow, RetryWaiter
-from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
+from flowpool.calls.budget_queue import BudgetQueue
+from flowpool.calls.cost_bound import bound_of
+from flowpool.calls.decide import AskInWords, Attempts, GiveUp, Send, Wait, setting, worth_trying
+from flowpool.calls.flow import Rank, StepCall
+from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.calls.route import (
-    BuiltRequest,
     Conversation,
     ModelRoute,
     Outcome,
+    RequestBuilder,
     attempt_of,
-    size_of,
     without_key,
 )
-from flowpool.calls.spending import BudgetQueue
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
-from flowpool.errors import (
-    BudgetSpent,
-    CallError,
-    InvalidOutput,
-    NotFinished,
-    TransportError,
-    Verdict,
-)
+from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportError
 from flowpool.limits.lane import Admitted
-from flowpool.limits.lanes import Bid, CallLane, Lanes
+from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.logs import in_short, log
 from flowpool.model import Model
-from flowpool.settings import Settings, first_told
+from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
-from flowpool.values import (
-    NO_USAGE,
-    Call,
-    Endpoint,
-    HttpRequest,
-    Message,
-    Reply,
-    Text,
-    Timeouts,
-    Transport,
-)
+from flowpool.values import NO_USAGE, Call, Endpoint, Message, Reply, Text, Timeouts, Transport
 from flowpool.wire import WIRES
 from flowpool.wire.json_in_words import refuses_format
 from flowpool.wire.limits import read_limits
@@ -60,6 +42,8 @@ if TYPE_CHECKING:
     from flowpool.tracing.spans import CallSpan, Tracer
 
 DEFAULT_TIMEOUT = 600.0
+# Seconds for a connection: one that takes longer won't come, whatever time the answer may take.
+CONNECT_TIMEOUT = 10.0
 
 
 class ModelCalls:
@@ -72,7 +56,7 @@ class ModelCalls:
         waiter: RetryWaiter,
         transport: Transport,
         environ: Mapping[str, str],
-        spending: BudgetQueue | None = None,
+        budget: BudgetQueue | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
@@ -80,19 +64,19 @@ class ModelCalls:
         self._waiter = waiter
         self._transport = transport
         self._environ = environ
-        self._spending = spending
+        self._budget = budget
         self._tracer = tracer
-        self._attempt = self._attempts if tracer is None else self._traced
+        self._reply = self._attempts if tracer is None else self._traced
         self._loop = asyncio.get_running_loop()
         self._routes: dict[Step, tuple[tuple[ModelRoute, ...], ...]] = {}
         self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
-        self._attached = AttachmentReader()
+        self._attachments = AttachmentReader()
         self._with_files: set[Step] = set()
 
     def prepare(self, step: Step, skill: Skill, step_path: str) -> None:
         """Finds the step's endpoints, keys and lanes; raises `InvalidInput` for what is missing."""
         if skill.attachments:
-            self._attached.prepare(skill)
+            self._attachments.prepare(skill)
             self._with_files.add(step)
         self._routes[step] = tuple(
             tuple(self._route(step, skill, model, step_path) for model in choice.models)
@@ -100,23 +84,22 @@ class ModelCalls:
         )
 
     def close(self) -> None:
-        self._attached.close()
+        self._attachments.close()
 
-    async def ask(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
-        """A skill's output for these variables."""
-        skill = step.runner
+    async def ask(self, call: StepCall) -> Any:
+        """The output of a step that is a skill."""
+        skill = call.step.runner
         assert isinstance(skill, Skill)
+        variables = call.variables
         if skill.variables:
             variables = {**skill.variables, **variables}
         parts = [message.render(variables) for message in skill.messages]
-        if step not in self._with_files:
-            return await self._converse(step, skill, parts, flow, rank)
-        async with self._attached.read(parts) as read:
-            return await self._converse(step, skill, read, flow, rank)
+        if call.step not in self._with_files:
+            return await self._converse(call, skill, parts)
+        async with self._attachments.read(parts) as read:
+            return await self._converse(call, skill, read)
 
-    async def _converse(
-        self, step: Step, skill: Skill, parts: Sequence[Any], flow: Flow, rank: float
-    ) -> Any:
+    async def _converse(self, call: StepCall, skill: Skill, parts: Sequence[Any]) -> Any:
         """The conversation up to the skill's output, `parts` being what each of its messages says."""
         said: list[Message] = []
         last = len(parts) - 1
@@ -124,39 +107,47 @@ class ModelCalls:
             if message.parts is not None:
                 said.append(Message(message.role, parts[at]))
             elif at < last:
-                asked = Conversation(tuple(said), TEXT)
-                text = await self._ask_models(step, asked, flow, rank)
+                text = await self._ask_models(call, Conversation(tuple(said), TEXT))
                 said.append(Message("assistant", (Text(text),)))
         conversation = Conversation(tuple(said), skill.answer, skill.output_retries)
-        return await self._ask_models(step, conversation, flow, rank)
+        return await self._ask_models(call, conversation)
 
-    async def _ask_models(
-        self, step: Step, conversation: Conversation, flow: Flow, rank: float
-    ) -> Any:
-        *first, last = self._routes[step]
+    async def _ask_models(self, call: StepCall, conversation: Conversation) -> Any:
+        """The output by the first of the step's models that gives one."""
+        *first, last = self._routes[call.step]
         for routes in first:
-            try:
-                return await self._ask_until_it_fits(routes, conversation, flow, rank)
-            except CallError:
-                continue  # the next model is there for this
-        return await self._ask_until_it_fits(last, conversation, flow, rank)
+            if worth_trying(routes, self._loop.time()):
+                try:
+                    return await self._until_it_fits(call, routes, conversation, has_fallback=True)
+                except CallError:
+                    pass  # the next model is there for this
+        return await self._until_it_fits(call, last, conversation, has_fallback=False)
 
-    async def _ask_until_it_fits(
-        self, routes: tuple[ModelRoute, ...], conversation: Conversation, flow: Flow, rank: float
+    async def _until_it_fits(
+        self,
+        call: StepCall,
+        routes: tuple[ModelRoute, ...],
+        conversation: Conversation,
+        *,
+        has_fallback: bool,
     ) -> Any:
         """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
         for _ in range(conversation.retries):
-            reply = await self._attempt(routes, conversation, flow, rank)
+            reply = await self._reply(call, routes, conversation, has_fallback)
             try:
                 return conversation.answer.read(reply.text)
             except InvalidOutput as error:
                 conversation = conversation.after(reply, error)
-                rank = -1e9  # what was begun is finished first
-        reply = await self._attempt(routes, conversation, flow, rank)
+                call.rank = Rank.BEGUN
+        reply = await self._reply(call, routes, conversation, has_fallback)
         return conversation.answer.read(reply.text)
 
     async def _traced(
-        self, routes: tuple[ModelRoute, ...], conversation: Conversation, flow: Flow, rank: float
+        self,
+        call: StepCall,
+        routes: tuple[ModelRoute, ...],
+        conversation: Conversation,
+        has_fallback: bool,
     ) -> Reply:
         """A reply by one of the routes, with its span."""
         assert self._tracer is not None
@@ -164,7 +155,7 @@ class ModelCalls:
         is_json = conversation.answer.format is not None
         span = self._tracer.call(routes[0].target, conversation.said, is_json, now())
         try:
-            reply = await self._attempts(routes, conversation, flow, rank, span)
+            reply = await self._attempts(call, routes, conversation, has_fallback, span)
         except BaseException as error:
             span.failed(error, now())
             raise
@@ -173,208 +164,132 @@ class ModelCalls:
 
     async def _attempts(
         self,
+        call: StepCall,
         routes: tuple[ModelRoute, ...],
         conversation: Conversation,
-        flow: Flow,
-        rank: float,
+        has_fallback: bool,
         span: CallSpan | None = None,
     ) -> Reply:
-        """A reply by one of the routes."""
+        """A reply by one of the routes: asks for a turn, sends, and does what `decide` says."""
         now = self._loop.time
-        spending = self._spending
-        reserved: Reservation | None = None
-        requests: dict[int, BuiltRequest] = {}
-        began: float | None = None
-        failures = 0
-        usable = routes
-        tried: list[ModelRoute] = []  # since the last wait
+        attempts = Attempts(routes, has_fallback=has_fallback)
+        requests = RequestBuilder(conversation, self._in_words)
         while True:
-            if spending is not None:
-                usable, reserved = await self._reserve(
-                    spending, usable, conversation, requests, rank
-                )
-            try:
-                route, entered = await self._enter(usable, conversation, requests, rank)
-            except BaseException:
-                if spending is not None and reserved is not None:
-                    spending.release(reserved)
-                raise
-            flow.attempts += 1
-            began = entered.at if began is None else began
+            route, admitted, reserved = await self._enter(call, attempts, requests)
+            attempts.sent(admitted.at)
             if span is not None:
-                span.sent(route.target, entered.at)
-            try:
-                sent = requests[id(route)]
-                outcome = await self._send(route, sent.request)
-            except BaseException:
-                lost = NOTHING
-                if spending is not None and reserved is not None:
-                    spending.keep(reserved)
-                    lost = reserved.worst
-                if flow.log is not None:
-                    cut = NotFinished("cut off")
-                    flow.log.attempted(attempt_of(route, entered.at, now(), cut, lost))
-                self._lanes.left(route.lane, entered)
-                raise
-            result = outcome.result
-            lost = NOTHING
-            if spending is not None and reserved is not None:
-                lost = _settle(spending, reserved, route, outcome)
-            if flow.log is not None:
-                flow.log.attempted(attempt_of(route, entered.at, now(), result, lost))
-            if type(result) is Reply:
-                flow.bill(route.name, result.usage, route.prices)
-                self._waiter.answered()
-                self._lanes.answered(route.lane, entered, result.usage, outcome.readings)
-                return result
-            assert isinstance(result, CallError)
-            self._lanes.failed(route.lane, entered, result, outcome.readings)
+                span.sent(route.target, admitted.at)
+            sent = requests.of(route)
+            outcome = await self._send(call, route, requests, admitted, reserved)
+            failure = outcome.result
+            if type(failure) is Reply:
+                return failure
+            assert isinstance(failure, CallError)
             if span is not None:
-                span.failed_attempt(result)
-            if result.usage is not NO_USAGE:
-                flow.bill(route.name, result.usage, route.prices)
-            if refuses_format(result, sent.output):
-                self._ask_in_words(route, result)
-                del requests[id(route)]
-                rank = -1e9
-                continue
-            if result.verdict is Verdict.OUTAGE:
-                failures += route.lane.blames(failures + 1)
-            else:
-                failures += result.verdict is not Verdict.THROTTLE
-            rank = -1e9  # what was begun is finished first
-            tried.append(route)
-            if result.verdict is Verdict.HOPELESS and len(routes) > 1:
-                usable = routes = tuple(other for other in routes if other is not route)
-                continue  # another key or provider may do
-            usable = tuple(o for o in routes if o not in tried and o.lane.is_free(now()))
-            if usable and result.verdict is not Verdict.NONE:
-                continue  # another that shares the calls may do, at once
-            usable = routes
-            tried.clear()
-            await self._waiter.before_retry(
-                route.policy,
-                result,
-                failures,
-                now() - began,
-                flow,
-                rationed=route.lane.rations_retries,
+                span.failed_attempt(failure)
+            call.rank = Rank.BEGUN
+            no_format = refuses_format(failure, sent.output)
+            follows = attempts.failed(
+                route, failure, now(), self._waiter.draw(), refuses_format=no_format
             )
-
-    async def _reserve(
-        self,
-        spending: BudgetQueue,
-        routes: tuple[ModelRoute, ...],
-        conversation: Conversation,
-        requests: dict[int, BuiltRequest],
-        rank: float,
-    ) -> tuple[tuple[ModelRoute, ...], Reservation]:
-        """Those of the routes that the budget has room for, and what is set aside for any of them.
-
-        Raises `BudgetSpent` when there is none.
-        """
-        worst: dict[int, Amount] = {}
-        for route in routes:
-            if id(route) not in requests:
-                requests[id(route)] = self._request(route, conversation)
-            assert route.bounds is not None
-            body = requests[id(route)].request.body
-            worst[id(route)] = route.bounds.of(body, conversation.said)
-        if len(routes) == 1:
-            return routes, await spending.reserve(worst[id(routes[0])], rank)
-        never = spending.budget.can_never_afford
-        while True:
-            # Of several, those that are too dear by now are left out; the cheapest is left to say so.
-            left = tuple(route for route in routes if not never(worst[id(route)]))
-            left = left or (min(routes, key=lambda route: worst[id(route)]),)
-            most = Amount(
-                max(worst[id(route)].cost for route in left),
-                max(worst[id(route)].tokens for route in left),
-            )
-            if len(left) > 1 and never(most):  # one is dear in money, another in tokens
-                left = left[:1]
-                most = worst[id(left[0])]
-            try:
-                return left, await spending.reserve(most, rank)
-            except BudgetSpent:
-                if len(left) == 1:
-                    raise
+            match follows:
+                case AskInWords():
+                    self._ask_in_words(requests, route, failure)
+                case Wait():
+                    if not await self._waiter.wait(call.flow, follows, route.lane):
+                        raise failure
+                case GiveUp():
+                    if failure.retryable:
+                        failures = max(1, attempts.failures)
+                        log.info("given up after %d failures: %s", failures, in_short(failure))
+                    raise failure
+                case Send():
+                    pass
+                case _:
+                    assert_never(follows)
 
     async def _enter(
-        self,
-        routes: tuple[ModelRoute, ...],
-        conversation: Conversation,
-        requests: dict[int, BuiltRequest],
-        rank: float,
-    ) -> tuple[ModelRoute, Admitted]:
-        """The route whose lane lets the call in, with its request in `requests`."""
-        wants = self._wants(routes, conversation, requests)
-        turn = self._lanes.enter_now(wants) or await self._lanes.enter(wants, rank)
-        route = next(route for route in routes if route.lane is turn.lane)
-        if id(route) not in requests:
-            requests[id(route)] = self._request(route, conversation)
-        return route, turn.entered
-
-    def _wants(
-        self,
-        routes: tuple[ModelRoute, ...],
-        conversation: Conversation,
-        requests: dict[int, BuiltRequest],
-    ) -> list[Bid]:
-        """What the call would take from each route's lane."""
-        first = routes[0]
-        if id(first) not in requests:
-            requests[id(first)] = self._request(first, conversation)
-        size = requests[id(first)].size
-        wants = []
-        for route in routes:
-            limiter = route.lane.limiter
-            assert limiter is not None
-            most = route.options.get("max_tokens")
-            wants.append((route.lane, limiter.estimate(route.template, size, most)))
-        return wants
-
-    async def _send(self, route: ModelRoute, request: HttpRequest) -> Outcome:
-        """One attempt."""
+        self, call: StepCall, attempts: Attempts[ModelRoute], requests: RequestBuilder
+    ) -> tuple[ModelRoute, Admitted, Reservation | None]:
+        """The route whose lane lets the call in, with what the budget set aside for it."""
+        routes = attempts.usable
+        reserved = None
+        if self._budget is not None:
+            worst = [(route, requests.worst(route)) for route in routes]
+            chosen, reserved = await self._budget.reserve_any(worst, call.rank)
+            routes = tuple(chosen)
         try:
-            response = without_key(await route.transport.send(request, route.timeouts), route.key)
-        except TransportError as error:
-            return Outcome(error)
-        return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
+            bids = requests.bids(routes)
+            turn = self._lanes.enter_now(bids)
+            if turn is None:
+                turn = await self._lanes.enter(bids, call.rank, has_fallback=attempts.has_fallback)
+            route = next(route for route in routes if route.lane is turn.lane)
+        except BaseException:
+            if self._budget is not None and reserved is not None:
+                self._budget.release(reserved)
+            raise
+        return route, turn.admitted, reserved
 
-    def _request(self, route: ModelRoute, conversation: Conversation) -> BuiltRequest:
-        output = conversation.answer.format
-        if output is not None and route.lane in self._in_words:
-            output = replace(output, form="words")
-        call = Call(route.model, conversation.said, route.options, output)
-        request = route.wire.build(call, route.endpoint)
-        return BuiltRequest(request, output, size_of(request.body, conversation.said))
+    async def _send(
+        self,
+        call: StepCall,
+        route: ModelRoute,
+        requests: RequestBuilder,
+        admitted: Admitted,
+        reserved: Reservation | None,
+    ) -> Outcome:
+        """One attempt, told to all who keep books: the budget, the item's log, the lane and the flow."""
+        flow, now = call.flow, self._loop.time
+        flow.attempts += 1
+        try:
+            outcome = await _exchange(route, requests)
+        except BaseException:
+            lost = NOTHING
+            if self._budget is not None and reserved is not None:
+                self._budget.keep(reserved)
+                lost = reserved.worst
+            if flow.log is not None:
+                cut = NotFinished("cut off")
+                flow.log.attempted(attempt_of(route, admitted.at, now(), cut, lost))
+            self._lanes.left(route.lane, admitted)
+            raise
+        result = outcome.result
+        lost = NOTHING
+        if self._budget is not None and reserved is not None:
+            lost = _settle(self._budget, reserved, route, outcome)
+        if flow.log is not None:
+            flow.log.attempted(attempt_of(route, admitted.at, now(), result, lost))
+        if type(result) is Reply:
+            flow.bill(route.name, result.usage, route.prices)
+            self._waiter.answered()
+            self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
+        elif isinstance(result, CallError):
+            self._lanes.failed(route.lane, admitted, result, outcome.readings)
+            if result.usage is not NO_USAGE:
+                flow.bill(route.name, result.usage, route.prices)
+        return outcome
 
-    def _ask_in_words(self, route: ModelRoute, error: CallError) -> None:
-        if route.lane not in self._in_words:
-            self._in_words.add(route.lane)
+    def _ask_in_words(self, requests: RequestBuilder, route: ModelRoute, error: CallError) -> None:
+        if requests.ask_in_words(route):
             log.warning(
                 "%s: refuses the output's format and is asked in words (%s)",
                 *(route.lane.name, in_short(error)),
             )
 
     def _route(self, step: Step, skill: Skill, model: Model, step_path: str) -> ModelRoute:
-        settings = self._settings
+        of_step = partial(setting, step=step, pool=self._settings, skill=skill, model=model)
         endpoint = model.endpoint(self._environ)
-        timeout = first_told(
-            settings.timeout, step.timeout, skill.timeout, model.timeout, DEFAULT_TIMEOUT
-        )
-        retries = first_told(
-            step.retries, settings.retries, skill.retries, model.retries, DEFAULT_RETRIES
-        )
-        policy = RetryPolicy(int(retries))
+        timeout = of_step("timeout", DEFAULT_TIMEOUT)
+        policy = RetryPolicy(int(of_step("retries", DEFAULT_RETRIES)))
         if skill.retry_delay is not None:
-            policy = RetryPolicy(int(retries), base=skill.retry_delay)
-        lane = self._lanes.open_model(endpoint, model.model, step, settings.limits or model.limits)
+            policy = RetryPolicy(policy.retries, base=skill.retry_delay)
+        lane = self._lanes.open_model(endpoint, model.model, step, of_step("limits", None))
         options = {**model.options, **skill.options}
-        bounds = None
-        if self._spending is not None:
-            bounds = bounds_of(model, endpoint.wire, options, self._spending.budget)
+        bound = target = None
+        if self._budget is not None:
+            bound = bound_of(model, endpoint.wire, options, self._budget.budget)
+        if self._tracer is not None:
+            target = self._tracer.target(model.provider, model.model, endpoint, options)
         route = ModelRoute(
             model.model,
             model.provider,
@@ -383,23 +298,31 @@ class ModelCalls:
             self._transport if endpoint.wire != "any-llm" else _any_llm(model, endpoint),
             lane,
             options,
-            Timeouts(connect=min(10.0, timeout), read=timeout, total=timeout),
+            Timeouts(connect=min(CONNECT_TIMEOUT, timeout), read=timeout, total=timeout),
             policy,
             endpoint.key.reveal().encode(),
             f"{model.provider}/{model.model}",
             id(skill),
             step_path,
             model.prices,
-            bounds,
+            bound,
+            target,
         )
-        if self._tracer is not None:
-            route.target = self._tracer.target(model.provider, model.model, endpoint, options)
-        if self._spending is not None and bounds is not None:
+        if self._budget is not None:
             turns = takewhile(lambda message: message.parts is not None, skill.messages)
             shortest = Conversation(tuple(message.shortest() for message in turns), TEXT)
-            body = self._request(route, shortest).request.body
-            self._spending.may_cost(bounds.of(body, shortest.said))
+            self._budget.may_cost(RequestBuilder(shortest, self._in_words).worst(route))
         return route
+
+
+async def _exchange(route: ModelRoute, requests: RequestBuilder) -> Outcome:
+    """Sends the route's request, and reads what comes back."""
+    request = requests.of(route).request
+    try:
+        response = without_key(await route.transport.send(request, route.timeouts), route.key)
+    except TransportError as error:
+        return Outcome(error)
+    return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
 
 
 def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
@@ -412,16 +335,16 @@ def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
 
 
 def _settle(
-    spending: BudgetQueue, reserved: Reservation, route: ModelRoute, outcome: Outcome
+    budget: BudgetQueue, reserved: Reservation, route: ModelRoute, outcome: Outcome
 ) -> Amount:
     """What is reserved for an attempt becomes what it used; returns what stays set aside, as nobody knows."""
     usage = outcome.result.usage
-    assert route.bounds is not None
+    assert route.bound is not None
     if usage.input_tokens or usage.output_tokens:
-        spending.settle(reserved, route.bounds.used(usage))
+        budget.settle(reserved, route.bound.used(usage))
     elif isinstance(outcome.result, CallError) and is_free(outcome.result, outcome.status):
-        spending.release(reserved)
+        budget.release(reserved)
     else:
-        spending.keep(reserved)
+        budget.keep(reserved)
         return reserved.worst
     return NOTHING

@@ -1,10 +1,20 @@
-"""Whether and when a failed attempt is tried again. Knows no clock and no randomness: both are passed in."""
+"""Whether and when a failed attempt is tried again, and how much of a run may be retries.
+
+Knows no clock and no randomness: both are passed in. See "Retries" in docs/rate-control.md.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from flowpool.errors import CallError, Verdict
+
+if TYPE_CHECKING:
+    from flowpool.calls.decide import Wait
+    from flowpool.limits.lane import Lane
 
 DEFAULT_RETRIES = 5
 
@@ -14,6 +24,7 @@ class RetryPolicy(Struct, frozen=True):
 
     retries: further attempts after the first, for failures. Throttling (429) isn't a failure of the call:
         where retries are allowed at all, it is bounded by `patience` alone.
+    of_exceptions: the same after an exception of a function's own, which may be a bug.
     base, cap: seconds of the first wait's and of any wait's upper end.
     patience: seconds since the first attempt after which nothing is tried again.
     """
@@ -22,6 +33,7 @@ class RetryPolicy(Struct, frozen=True):
     base: float = 0.5
     cap: float = 60.0
     patience: float = 900.0
+    of_exceptions: int = 0
 
     def wait(self, error: CallError, failures: int, elapsed: float, uniform: float) -> float | None:
         """Seconds until the next attempt, or None to give up.
@@ -71,4 +83,36 @@ class RetryBudget:
         if self.left < 1.0:
             return False
         self.left -= 1.0
+        return True
+
+
+class RetryWaiter:
+    """The waits between attempts, for all calls of a run.
+
+    pause: lets a flow wait so many seconds without its slot. draw: gives a number from [0, 1).
+    """
+
+    def __init__(
+        self,
+        pause: Callable[[Any, float], Awaitable[None]],
+        draw: Callable[[], float],
+        now: Callable[[], float],
+    ) -> None:
+        self._pause = pause
+        self.draw = draw
+        self._now = now
+        self._budget = RetryBudget()
+
+    def answered(self) -> None:
+        """A call of the run was answered."""
+        self._budget.answered()
+
+    async def wait(self, flow: Any, wait: Wait, lane: Lane[Any]) -> bool:
+        """Waits for a call's next attempt; False when its time is over before the retry budget has one for it."""
+        if wait.seconds > 0.0:
+            await self._pause(flow, wait.seconds)
+        while wait.rationed and lane.rations_retries() and not self._budget.take(self._now()):
+            if self._now() + RetryBudget.ASK_AGAIN > wait.until:
+                return False
+            await self._pause(flow, RetryBudget.ASK_AGAIN)
         return True

@@ -1,4 +1,4 @@
-"""What a skill's call is made of: the route it takes, the question, the request that was sent, and how it went."""
+"""What a model's call is made of: its route, the conversation, the request that was built, and how it went."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from flowpool.calls.bounds import CostBound
 from flowpool.calls.budget import PER_DOLLAR, Amount
+from flowpool.calls.cost_bound import CostBound
 from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
-from flowpool.limits.lanes import CallLane
+from flowpool.limits.lanes import Bid, CallLane
 from flowpool.structured import Answer
 from flowpool.values import (
     NO_USAGE,
     Attempt,
+    Call,
     Endpoint,
     HttpRequest,
     HttpResponse,
@@ -32,11 +33,14 @@ from flowpool.values import (
 )
 from flowpool.wire import Wire
 
+# Characters of the shortest key that is taken for a real one, and so for a secret: shorter ones are placeholders
+# such as "any", which may well be a word of an answer.
 SHORTEST_KEY = 8
-MEDIA_SIZE = 4_000  # characters that a picture or document is taken for until answers tell
+# Characters that a picture or document is taken for until answers tell: about 1,000 tokens.
+MEDIA_SIZE = 4_000
 
 
-class ModelRoute(Struct):
+class ModelRoute(Struct, frozen=True, eq=False):
     """A model as one step calls it: where, in what words, through which lane."""
 
     model: str
@@ -52,12 +56,12 @@ class ModelRoute(Struct):
     name: str  # provider/model
     template: int  # which prompt: calls of one are alike in tokens
     step_path: str  # the step, as records call it
-    prices: Prices | None  # as told, where the price list isn't to be asked
-    bounds: CostBound | None = None  # where the run has a ceiling
+    prices: Prices | None  # as the user gave them, where the price list isn't to be asked
+    bound: CostBound | None = None  # where the run has a ceiling
     target: Any = None  # how spans name it, where the run is traced
 
     def __repr__(self) -> str:
-        return f"Route({self.name})"  # the key stays out of sight
+        return f"ModelRoute({self.name})"  # the key stays out of sight
 
 
 class Conversation(Struct, frozen=True):
@@ -80,6 +84,58 @@ class BuiltRequest(NamedTuple):
     request: HttpRequest
     output: OutputFormat | None
     size: int  # characters of text that it is like in tokens
+
+
+class RequestBuilder:
+    """A conversation's requests, each built when its route is first taken.
+
+    in_words: the lanes that take no schema and are asked in words; whoever finds another adds it.
+    """
+
+    __slots__ = ("_built", "_in_words", "conversation")
+
+    def __init__(self, conversation: Conversation, in_words: set[CallLane]) -> None:
+        self.conversation = conversation
+        self._in_words = in_words
+        self._built: dict[ModelRoute, BuiltRequest] = {}
+
+    def of(self, route: ModelRoute) -> BuiltRequest:
+        """The route's request."""
+        built = self._built.get(route)
+        if built is None:
+            built = self._built[route] = self._build(route)
+        return built
+
+    def ask_in_words(self, route: ModelRoute) -> bool:
+        """From now on asks the route's lane in words; whether that is news."""
+        self._built.pop(route, None)
+        is_news = route.lane not in self._in_words
+        self._in_words.add(route.lane)
+        return is_news
+
+    def bids(self, routes: tuple[ModelRoute, ...]) -> list[Bid]:
+        """What the call would take from each route's lane, by the size of the first one's request."""
+        size = self.of(routes[0]).size
+        bids = []
+        for route in routes:
+            limiter = route.lane.limiter
+            assert limiter is not None
+            most = route.options.get("max_tokens")
+            bids.append((route.lane, limiter.estimate(route.template, size, most)))
+        return bids
+
+    def worst(self, route: ModelRoute) -> Amount:
+        """The most that the call may cost on this route."""
+        assert route.bound is not None
+        return route.bound.of(self.of(route).request.body, self.conversation.said)
+
+    def _build(self, route: ModelRoute) -> BuiltRequest:
+        output = self.conversation.answer.format
+        if output is not None and route.lane in self._in_words:
+            output = replace(output, form="words")
+        call = Call(route.model, self.conversation.said, route.options, output)
+        request = route.wire.build(call, route.endpoint)
+        return BuiltRequest(request, output, size_of(request.body, self.conversation.said))
 
 
 class Outcome(NamedTuple):
@@ -121,10 +177,7 @@ def size_of(body: bytes, said: tuple[Message, ...]) -> int:
 
 
 def without_key(response: HttpResponse, key: bytes) -> HttpResponse:
-    """The response without the key, which some providers repeat in their error messages.
-
-    A key shorter than any real one is a placeholder such as "any", and may well be a word of the answer.
-    """
+    """The response without the key, which some providers repeat in their error messages."""
     if len(key) < SHORTEST_KEY:
         return response
     headers, body = response.headers, response.body

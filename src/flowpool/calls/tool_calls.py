@@ -1,4 +1,7 @@
-"""How a tool's or function's step is made: through its lane, on the loop, in a thread or in a worker process."""
+"""How a tool's or function's step is made: through its lane, on the loop, in a thread or in a worker process.
+
+What follows an attempt is `decide`'s.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from flowpool.calls.flow import Flow, RetryWaiter
-from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy
+from flowpool.calls.decide import Attempts, Wait, setting
+from flowpool.calls.flow import Flow, Rank, StepCall
+from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.chain import Step
 from flowpool.errors import (
     AttemptTimeout,
@@ -22,14 +26,13 @@ from flowpool.errors import (
     InvalidInput,
     StepFailed,
     StepTimeout,
-    Verdict,
 )
 from flowpool.integrations import ForeignAnswer, ForeignTool
 from flowpool.integrations.failures import recognised
 from flowpool.limits.demand import Demand
 from flowpool.limits.lane import FREE, Admitted
 from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
-from flowpool.settings import Settings, first_told
+from flowpool.settings import Settings
 from flowpool.threads import DaemonThreads
 from flowpool.tools.base import Tool
 from flowpool.values import NO_USAGE, Attempt
@@ -37,10 +40,11 @@ from flowpool.values import NO_USAGE, Attempt
 if TYPE_CHECKING:
     from flowpool.tracing.spans import Tracer
 
+# Calls at once of a function that says no width: coroutines cost little; threads are what a machine has room for.
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
 
 
-class ToolRoute(Struct):
+class ToolRoute(Struct, frozen=True, eq=False):
     """A tool as one step calls it."""
 
     tool: Tool
@@ -49,8 +53,8 @@ class ToolRoute(Struct):
     policy: RetryPolicy
     step_path: str  # the step, as records call it
 
-    def cost(self, arguments: Mapping[str, Any]) -> Demand:
-        """What a call will take of told limits: by its texts, and what calls before it took."""
+    def demand(self, arguments: Mapping[str, Any]) -> Demand:
+        """What a call will take of the lane's limits: by its texts, and what calls before it took."""
         if self.lane.limiter is None:
             return FREE
         size = sum(len(value) for value in arguments.values() if isinstance(value, str))
@@ -82,80 +86,66 @@ class ToolCalls:
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
-    async def use(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
-        """A tool's output for these variables."""
+    async def use(self, call: StepCall) -> Any:
+        """The output of a step that is a tool."""
         if self._tracer is None:
-            return await self._use(step, variables, flow, rank)
+            return await self._use(call)
+        flow, runner = call.flow, call.step.runner
         attempts, usage = flow.attempts, flow.usage
-        is_function = not isinstance(step.runner, ForeignTool)
-        with self._tracer.step(step.runner.name, is_function=is_function) as tell:
+        is_function = not isinstance(runner, ForeignTool)
+        with self._tracer.step(runner.name, is_function=is_function) as tell:
             try:
-                return await self._use(step, variables, flow, rank)
+                return await self._use(call)
             finally:
                 tell(flow.attempts - attempts, flow.usage - usage)
 
-    async def _use(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
-        route = self._routes[step]
-        arguments = route.tool.bind(variables, step.defaults)
-        lane = route.lane
-        now = self._loop.time
-        first: float | None = None
-        failures = 0
+    async def _use(self, call: StepCall) -> Any:
+        route = self._routes[call.step]
+        arguments = route.tool.bind(call.variables, call.step.defaults)
+        attempts = Attempts((route,))
         while True:
-            entered = await self._enter(lane, route.cost(arguments), rank)
-            flow.attempts += 1
-            first = entered.at if first is None else first
+            admitted = await self._enter(route.lane, route.demand(arguments), call.rank)
+            attempts.sent(admitted.at)
+            call.flow.attempts += 1
             try:
-                return await self._noted_attempt(route, arguments, entered, flow)
-            except CallError as error:
-                failure = error
-            except FlowpoolError:
-                raise
+                return await self._noted_attempt(route, arguments, admitted, call.flow)
             except Exception as error:
-                failures += 1
-                if failures > (step.retries or 0):
-                    raise StepFailed(route.tool.name, error) from error
-                await self._waiter.back_off(route.policy, failures, flow)
-                rank = -1e9
+                if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
+                    raise
+                failure = error
+            call.rank = Rank.BEGUN
+            follows = attempts.failed(route, failure, self._loop.time(), self._waiter.draw())
+            if isinstance(follows, Wait) and await self._waiter.wait(
+                call.flow, follows, route.lane
+            ):
                 continue
-            if failure.verdict is Verdict.OUTAGE:
-                failures += lane.blames(failures + 1)
-            else:
-                failures += failure.verdict is not Verdict.THROTTLE or lane.limiter is None
-            await self._waiter.before_retry(
-                route.policy,
-                failure,
-                failures,
-                now() - first,
-                flow,
-                rationed=lane.rations_retries,
-                paced=lane.limiter is not None,
-            )
-            rank = -1e9
+            if isinstance(failure, CallError):
+                raise failure
+            raise StepFailed(route.tool.name, failure) from failure
 
-    async def _enter(self, lane: CallLane, cost: Demand, rank: float) -> Admitted:
+    async def _enter(self, lane: CallLane, demand: Demand, rank: float) -> Admitted:
         if lane.broken is None:
-            entered = lane.try_enter(self._loop.time(), cost)
-            if entered is not None:
-                return entered
-        return (await self._lanes.enter(((lane, cost),), rank)).entered
+            admitted = lane.try_enter(self._loop.time(), demand)
+            if admitted is not None:
+                return admitted
+        return (await self._lanes.enter(((lane, demand),), rank)).admitted
 
     async def _noted_attempt(
-        self, route: ToolRoute, arguments: dict[str, Any], entered: Admitted, flow: Flow
+        self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
     ) -> Any:
         """One call's output; its failure is written down."""
         try:
-            return await self._attempt(route, arguments, entered, flow)
+            return await self._attempt(route, arguments, admitted, flow)
         except Exception as error:
             if flow.log is not None:
                 status = error.status if isinstance(error, CallError) else None
-                seconds = self._loop.time() - entered.at
+                seconds = self._loop.time() - admitted.at
                 kind = type(error).__name__
-                flow.log.attempted(Attempt(route.step_path, "", entered.at, seconds, status, kind))
+                flow.log.attempted(Attempt(route.step_path, "", admitted.at, seconds, status, kind))
             raise
 
     async def _attempt(
-        self, route: ToolRoute, arguments: dict[str, Any], entered: Admitted, flow: Flow
+        self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
     ) -> Any:
         """One call's output; tells the lane how it ended."""
         tool, lane = route.tool, route.lane
@@ -164,33 +154,33 @@ class ToolCalls:
             output = await self._run_tool(route, arguments)
             answer = tool.answer(output) if isinstance(tool, ForeignTool) else ForeignAnswer(output)
         except CallError:  # a tool's own: it speaks of some host, not of this lane
-            self._lanes.left(lane, entered)
+            self._lanes.left(lane, admitted)
             raise
         except StepTimeout as error:
             if not is_foreign:
-                self._lanes.left(lane, entered)
+                self._lanes.left(lane, admitted)
                 raise
             failure: CallError = AttemptTimeout(str(error))
-            self._lanes.failed(lane, entered, failure, ())
+            self._lanes.failed(lane, admitted, failure, ())
             raise failure from None
         except Exception as error:
             found = recognised(error, of_sdks_only=not is_foreign)
             if found is None:
-                self._lanes.left(lane, entered)
+                self._lanes.left(lane, admitted)
                 raise
-            self._lanes.failed(lane, entered, found, ())
+            self._lanes.failed(lane, admitted, found, ())
             raise found from error
         except BaseException:
-            self._lanes.left(lane, entered)
+            self._lanes.left(lane, admitted)
             raise
-        self._lanes.answered(lane, entered, answer.usage, ())
+        self._lanes.answered(lane, admitted, answer.usage, ())
         if is_foreign:
             self._waiter.answered()
         if answer.usage is not NO_USAGE:
             flow.bill(answer.model, answer.usage, None)
         if flow.log is not None:
-            seconds, usage = self._loop.time() - entered.at, answer.usage
-            note = Attempt(route.step_path, answer.model, entered.at, seconds, None, usage=usage)
+            seconds, usage = self._loop.time() - admitted.at, answer.usage
+            note = Attempt(route.step_path, answer.model, admitted.at, seconds, None, usage=usage)
             flow.log.attempted(note)
         return answer.output
 
@@ -235,10 +225,12 @@ class ToolCalls:
         return await output if inspect.isawaitable(output) else output
 
     def prepare(self, step: Step, tool: Tool, step_path: str) -> None:
-        """Finds the step's lane and what it was told."""
+        """Finds the step's lane and settings."""
         settings = self._settings
-        timeout = first_told(step.timeout, settings.timeout, 0.0) or None
-        retries = int(first_told(step.retries, settings.retries, DEFAULT_RETRIES))
+        of_step = partial(setting, step=step, pool=settings, skill=tool)
+        policy = RetryPolicy(
+            int(of_step("retries", DEFAULT_RETRIES)), of_exceptions=int(of_step("retries", 0))
+        )
         if isinstance(tool, ForeignTool):
             if settings.max_cost is not None or settings.max_tokens_total is not None:
                 raise InvalidInput(
@@ -248,10 +240,11 @@ class ToolCalls:
             most = AUTO_CEILING if tool.mode == "async" else THREAD_WIDTH
             lane = self._lanes.open_foreign(tool, tool.name, step, most)
         else:
-            # What a pool is told of limits speaks of models; of a function where that is all it runs.
+            # A pool's limits speak of models; of a function where that is all it runs.
             limits = settings.limits if self._is_single else None
             lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
-        self._routes[step] = ToolRoute(tool, lane, timeout, RetryPolicy(retries), step_path)
+        timeout = of_step("timeout", 0.0) or None
+        self._routes[step] = ToolRoute(tool, lane, timeout, policy, step_path)
 
     def _width(self, tool: Tool) -> int:
         if tool.max_flows is not None:

@@ -84,7 +84,7 @@ def _most_of_media(media: Media, provider: str, model: str, window: int | None) 
 
 
 def unbounded(options: Mapping[str, Any], prices_known: bool) -> str:
-    """The option, if any, that makes a call cost what nobody can say before; with prices that the user gave fewer do."""
+    """The option, if any, that makes a call cost what nobody can tell. Fewer do where the user gave prices."""
     for tool in options.get("tools") or ():
         kind = tool.get("type", "function") if isinstance(tool, Mapping) else "function"
         hosted = isinstance(tool, Mapping) and "name" not in tool and not _DECLARED & tool.keys()

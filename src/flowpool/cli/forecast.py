@@ -14,7 +14,7 @@ from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
-from flowpool.estimate import Spread90, StepEstimate, estimate, forecast, least_seconds
+from flowpool.estimate import Range, StepEstimate, estimate, forecast, least_seconds
 from flowpool.pipeline.spec import Pipeline, RunOptions
 from flowpool.plan import Plan
 from flowpool.pool import Pool
@@ -141,7 +141,7 @@ def _forecast_words(pool: Pool, done: Sequence[Record], total: int, run: RunOpti
     return lines
 
 
-def _range(span: Spread90, words: Any) -> str:
+def _range(span: Range, words: Any) -> str:
     if span.low == span.high:
         return str(words(span.expected))
     return f"{words(span.expected)} ({words(span.low)} to {words(span.high)})"

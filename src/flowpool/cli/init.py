@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flowpool.cli.options import FORCE, model_option
+from flowpool.cli.options import model_option
 
 HEAD = """\
 # A flowpool pipeline: rows in, a model's answers out. Run it with
@@ -118,7 +118,7 @@ _ADDRESSES = "url\nhttps://example.com/\nhttps://www.iana.org/help/example-domai
     help="What it is to do. [classify]",
 )
 @model_option("The model to ask. [gpt-5-mini]", default="gpt-5-mini")
-@FORCE
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 def init(path: str, task: str, model: str, force: bool) -> int:
     """Write a commented pipeline file to start from, and a few rows to try it on.
 

@@ -45,6 +45,15 @@ from flowpool.simulator.profile import (
     "--slots", type=int, metavar="N", help="Calls served at once; more wait. [the profile's]"
 )
 @rate_options("Most {} a minute. [the profile's]")
+@click.option(
+    "--world",
+    metavar="SPEC",
+    help="What admits and refuses calls in place of the limits: a kind and its parameters, as in "
+    "'cap most=20', two joined by +, or any. [none]",
+)
+@click.option(
+    "--world-seed", type=int, metavar="N", help="Draws what the world leaves open. [0, any world]"
+)
 @seed_option("Of its randomness. [0]", default=0)
 @click.option(
     "--pages",
@@ -70,6 +79,8 @@ def sim(
     page_latency: float,
     latency: str | None,
     faults: tuple[str, ...],
+    world: str | None,
+    world_seed: int | None,
     **limits: Any,
 ) -> int:
     """Serve a simulated provider until Ctrl-C, to develop and test against without a key.
@@ -81,6 +92,8 @@ def sim(
     from flowpool.simulator.process import run_server
 
     chosen = _profile(profile, latency, faults, limits)
+    if world is not None or world_seed is not None:
+        chosen = chosen.replace(world=world or "any", world_seed=world_seed or 0)
     with ExitStack() as stack:
         folder = _pages(pages, stack)
         try:

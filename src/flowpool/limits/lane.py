@@ -96,6 +96,15 @@ class Lane(Generic[T]):
         return not self._waiting and self.broken is None and self._has_room(now, FREE)
 
     @property
+    def is_paced(self) -> bool:
+        """Whether it heeds refusals: lets nobody in after a 429 before it is time."""
+        return self.limiter is not None
+
+    def retry_wait(self, error: CallError, throttles: int, uniform: float) -> float:
+        """Seconds that a call which was refused `throttles` times waits by itself before it queues again."""
+        return 0.0
+
+    @property
     def queued(self) -> int:
         return len(self._waiting)
 

@@ -28,7 +28,7 @@ class Turn(NamedTuple):
     """Whose lane let a waiting call in."""
 
     lane: CallLane
-    entered: Admitted
+    admitted: Admitted
 
 
 Ticket = asyncio.Future[Turn]
@@ -47,6 +47,7 @@ class Lanes:
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
         self._models: dict[CallLane, tuple[Endpoint, str]] = {}
         self._told: dict[object, tuple[int, Limits]] = {}
+        self._may_leave: dict[Ticket, list[CallLane]] = {}  # those that wait and have a fallback
 
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
@@ -129,8 +130,11 @@ class Lanes:
                 return Turn(lane, entered)
         return None
 
-    async def enter(self, wants: Sequence[Bid], rank: float) -> Turn:
-        """Waits for a turn in any of the lanes; raises the last one's failure when all are broken."""
+    async def enter(self, wants: Sequence[Bid], rank: float, *, has_fallback: bool = False) -> Turn:
+        """Waits for a turn in any of the lanes; raises the last one's failure when all are broken.
+
+        has_fallback: raises, too, when nobody is answered in any of them: the call may go elsewhere.
+        """
         while True:
             usable = [want for want in wants if want[0].broken is None]
             if not usable:
@@ -138,15 +142,17 @@ class Lanes:
             if len(usable) < len(wants) and any(lane.is_well for lane, _ in usable):
                 for lane, _ in wants:
                     lane.keep_asking(self._loop.time())
-            turn = await self._wait(usable, rank)
+            turn = await self._wait(usable, rank, has_fallback)
             if turn.lane.broken is None:
                 return turn
-            turn.lane.leave(turn.entered, self._loop.time())
+            turn.lane.leave(turn.admitted, self._loop.time())
 
-    async def _wait(self, wants: Sequence[Bid], rank: float) -> Turn:
+    async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Turn:
         ticket: Ticket = self._loop.create_future()
         for lane, cost in wants:
             lane.wait_for(ticket, rank, cost)
+        if has_fallback:
+            self._may_leave[ticket] = [lane for lane, _ in wants]
         for lane, _ in wants:
             self._pump(lane)
         try:
@@ -154,8 +160,16 @@ class Lanes:
         except asyncio.CancelledError:
             if ticket.done() and not ticket.cancelled():
                 turn = ticket.result()
-                self.left(turn.lane, turn.entered)  # its turn came in the same moment
+                self.left(turn.lane, turn.admitted)  # its turn came in the same moment
             raise
+        finally:
+            self._may_leave.pop(ticket, None)
+
+    def _let_go(self, error: CallError) -> None:
+        """Those leave that may go elsewhere, and wait at none but ill lanes."""
+        for ticket, lanes in list(self._may_leave.items()):
+            if not ticket.done() and not any(lane.is_well for lane in lanes):
+                ticket.set_exception(_again(error))
 
     def _ask_again(self, lane: CallLane) -> None:
         if lane.queued:
@@ -199,6 +213,7 @@ class Lanes:
         lane.failed(entered, error, self._loop.time(), readings)
         if (ill := _ill(lane)) != was and ill:
             log.warning("%s: %s (%s)", lane.name, ill, in_short(error))
+            self._let_go(error)
         if lane.queued:
             self._pump(lane)
 

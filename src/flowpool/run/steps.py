@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from flowpool.calls.flow import MISSING, Flow
+from flowpool.calls.flow import MISSING, Flow, Rank, StepCall
 from flowpool.calls.model_calls import ModelCalls
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.chain import Chain, Step
@@ -31,12 +31,14 @@ from flowpool.tools.base import Tool
 class Steps:
     """The steps of a run's plan, prepared to be called."""
 
-    def __init__(self, plan: Plan, calls: ModelCalls, uses: ToolCalls, step_paths: Slots) -> None:
+    def __init__(
+        self, plan: Plan, model_calls: ModelCalls, tool_calls: ToolCalls, slots: Slots
+    ) -> None:
         """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
         self._plan = plan
-        self._calls = calls
-        self._uses = uses
-        self._slots = step_paths
+        self._model_calls = model_calls
+        self._tool_calls = tool_calls
+        self._slots = slots
         self._loop = asyncio.get_running_loop()
         self._identities: dict[Step, bytes] = {}
         self._dedupe: Dedupe | None = None
@@ -44,9 +46,9 @@ class Steps:
         self.accumulated: dict[str, Any] = {}
         for step in plan.steps():
             if isinstance(step.runner, Skill):
-                calls.prepare(step, step.runner, plan.step_paths[step])
+                model_calls.prepare(step, step.runner, plan.step_paths[step])
             elif isinstance(step.runner, Tool):
-                uses.prepare(step, step.runner, plan.step_paths[step])
+                tool_calls.prepare(step, step.runner, plan.step_paths[step])
 
     def tell_apart(self, answers: Callable[[bytes], Any] | None, *, dedupe: bool) -> None:
         """From now on each call is looked for in its flow's log; with `dedupe`, identical calls are sent once.
@@ -61,8 +63,8 @@ class Steps:
     async def carry(self, variables: Mapping[str, Any], flow: Flow) -> Any:
         """The plan's output for these variables."""
         if self._plan.is_single:
-            return await self._execute(self._plan.stages[0][0], variables, flow, 0.0)
-        return await self._follow(self._plan, variables, flow, 0.0)
+            return await self._execute(StepCall(self._plan.stages[0][0], variables, flow))
+        return await self._follow(self._plan, variables, flow, Rank.NEW)
 
     async def _follow(self, plan: Plan, given: Mapping[str, Any], flow: Flow, rank: float) -> Any:
         """The stages of a plan, one after another; gives the last output."""
@@ -72,10 +74,11 @@ class Steps:
         output: Any = None
         for stage in plan.stages:
             rank -= 1.0  # items nearer their end go first
-            if len(stage) == 1:
-                outputs = [await self._attempt_step(plan, stage[0], variables, flow, rank)]
+            calls = [StepCall(step, variables, flow, rank) for step in stage]
+            if len(calls) == 1:
+                outputs = [await self._attempt_step(plan, calls[0])]
             else:
-                outputs = await self._side_by_side(plan, stage, variables, flow, rank)
+                outputs = await self._side_by_side(plan, calls, flow)
             for step, result in zip(stage, outputs, strict=True):
                 if isinstance(result, _Skipped):
                     if plan.on_step_error == "stop":
@@ -90,15 +93,8 @@ class Steps:
                 output = {step.key: variables.get(step.key) for step in stage}
         return output
 
-    async def _side_by_side(
-        self,
-        plan: Plan,
-        stage: tuple[Step, ...],
-        variables: Mapping[str, Any],
-        flow: Flow,
-        rank: float,
-    ) -> list[Any]:
-        going = len(stage)
+    async def _side_by_side(self, plan: Plan, calls: list[StepCall], flow: Flow) -> list[Any]:
+        going = len(calls)
         flow.branches += going - 1
 
         def ended(_: object) -> None:
@@ -108,9 +104,8 @@ class Steps:
                 self._slots.park(flow)
 
         tasks = []
-        for step in stage:
-            branch = self._attempt_step(plan, step, variables, flow, rank)
-            tasks.append(self._loop.create_task(branch))
+        for call in calls:
+            tasks.append(self._loop.create_task(self._attempt_step(plan, call)))
             tasks[-1].add_done_callback(ended)
         try:
             return await asyncio.gather(*tasks)
@@ -120,90 +115,85 @@ class Steps:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._slots.retake(flow)
 
-    async def _attempt_step(
-        self, plan: Plan, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
-    ) -> Any:
+    async def _attempt_step(self, plan: Plan, call: StepCall) -> Any:
         """A step's output, or `_Skipped` where the chain goes on without it."""
-        seen = variables
+        step = call.step
         try:
             if step.inputs:
-                aliases = {name: look_up(path, variables) for name, path in step.inputs.items()}
-                seen = {**variables, **aliases}
+                aliases = {
+                    name: look_up(path, call.variables) for name, path in step.inputs.items()
+                }
+                call.variables = {**call.variables, **aliases}
             if step in plan.subplans:
-                output = await self._follow(plan.subplans[step], seen, flow, rank)
+                output = await self._follow(
+                    plan.subplans[step], call.variables, call.flow, call.rank
+                )
             else:
-                output = await self._execute(step, seen, flow, rank)
+                output = await self._execute(call)
         except FlowpoolError as error:
-            self._note(flow, step, seen, None, error)
+            _note(call, None, error)
             if plan.on_step_error == "raise" or isinstance(error, BudgetSpent):
                 error.add_note(f"in the step {step.runner.name!r} ({step.key})")
                 raise
             return _Skipped(error)
-        self._note(flow, step, seen, output, None)
+        _note(call, output, None)
         return output
 
-    async def _execute(
-        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float
-    ) -> Any:
+    async def _execute(self, call: StepCall) -> Any:
         try:
-            definition = self._identities.get(step)
+            definition = self._identities.get(call.step)
             if definition is not None:
-                call = fingerprint.of_call(step, definition, variables)
-                if call is not None:
-                    return await self._recall_or_make(step, call, variables, flow, rank)
-            return await self._make(step, variables, flow, rank)
+                made_of = fingerprint.of_call(call.step, definition, call.variables)
+                if made_of is not None:
+                    return await self._recall_or_make(call, made_of)
+            return await self._make(call)
         except FlowpoolError:
             raise
         except Exception as error:  # a value's own code, while a prompt or arguments are made of it
-            raise StepFailed(step.runner.name, error) from error
+            raise StepFailed(call.step.runner.name, error) from error
 
-    async def _make(self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float) -> Any:
-        if isinstance(step.runner, Skill):
-            return await self._calls.ask(step, variables, flow, rank)
-        return await self._uses.use(step, variables, flow, rank)
+    async def _make(self, call: StepCall) -> Any:
+        if isinstance(call.step.runner, Skill):
+            return await self._model_calls.ask(call)
+        return await self._tool_calls.use(call)
 
-    async def _recall_or_make(
-        self, step: Step, call: bytes, variables: Mapping[str, Any], flow: Flow, rank: float
-    ) -> Any:
+    async def _recall_or_make(self, call: StepCall, made_of: bytes) -> Any:
         """The output that this call had before, for this item or, with `dedupe`, for any; else a new one."""
-        step_path, log = self._plan.step_paths[step], flow.log
-        if log is not None and (known := log.recall(step_path, call)) is not MISSING:
+        step, log = call.step, call.flow.log
+        step_path = self._plan.step_paths[step]
+        if log is not None and (known := log.recall(step_path, made_of)) is not MISSING:
             return restored(step.runner, known)
-        make = partial(self._make, step, variables, flow, rank)
+        make = partial(self._make, call)
         if self._dedupe is not None:
-            look_up = partial(self._look_up, step, call)
-            output = await self._dedupe.once(call, flow, look_up, make)
+            look_up = partial(self._look_up, step, made_of)
+            output = await self._dedupe.once(made_of, call.flow, look_up, make)
         else:
             output = await make()
         if log is not None:
             with suppress(CantEncode):  # the step is run again when the item is
-                log.remember(step_path, call, encoded(step.runner, output))
+                log.remember(step_path, made_of, encoded(step.runner, output))
         return output
 
-    def _look_up(self, step: Step, call: bytes) -> Any:
-        known = MISSING if self._answers is None else self._answers(call)
+    def _look_up(self, step: Step, made_of: bytes) -> Any:
+        known = MISSING if self._answers is None else self._answers(made_of)
         return known if known is MISSING else restored(step.runner, known)
 
-    def _note(
-        self,
-        flow: Flow,
-        step: Step,
-        seen: Mapping[str, Any],
-        output: Any,
-        error: Exception | None,
-    ) -> None:
-        if flow.history is None:
-            return
-        entry = {
-            "step": len(flow.history),
-            "kind": _kind(step.runner),
-            "name": step.runner.name,
-            "input": dict(seen),
-            "output": output,
-            "output_key": step.key,
-            "options": step.options,
-        }
-        flow.history.append(entry | ({"error": str(error)} if error else {}))
+
+def _note(call: StepCall, output: Any, error: Exception | None) -> None:
+    """The step's entry in its flow's history, where that is kept."""
+    history, step = call.flow.history, call.step
+    if history is None:
+        return
+    entry = {
+        "step": len(history),
+        "kind": _kind(step.runner),
+        "name": step.runner.name,
+        "input": dict(call.variables),
+        "output": output,
+        "output_key": step.key,
+        "options": step.options,
+    }
+    history.append(entry | ({"error": str(error)} if error else {}))
 
 
 def _kind(runner: Skill | Chain | Tool) -> str:

@@ -36,7 +36,7 @@ class CostBound(Struct, frozen=True):
         return Amount(parts(dollars), usage.input_tokens + usage.output_tokens)
 
 
-def bounds_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget) -> CostBound:
+def bound_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget) -> CostBound:
     """A model's bounds; raises `InvalidInput`, with what to do, where a call of it has none."""
     name = f"{model.provider}/{model.model}"
     ceiling = "max_cost" if budget.counts_money else "max_tokens_total"

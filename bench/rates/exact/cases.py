@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bench.rates.case import Case, Trouble, Work
+from bench.rates.exact.case import Case, Trouble, Work
 from flowpool.simulator import Fixed, Lognormal, Profile
 
 LATENCY = Lognormal(0.3, 0.3)

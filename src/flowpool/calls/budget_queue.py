@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from flowpool.calls.budget import Amount, Budget, Reservation
 from flowpool.errors import BudgetSpent
 
+R = TypeVar("R")
 _Waiter = asyncio.Future[Reservation]
 
 
@@ -59,6 +61,26 @@ class BudgetQueue:
                 waiter.cancel()
             self._serve()
             raise
+
+    async def reserve_any(
+        self, worst: Sequence[tuple[R, Amount]], rank: float
+    ) -> tuple[list[R], Reservation]:
+        """A reservation that does for any of those whose worst case the budget has room for, and which they are.
+
+        Of several, those that are too dear by now are left out. Raises `BudgetSpent` when there is none.
+        """
+        never = self.budget.can_never_afford
+        while True:
+            left = [(one, most) for one, most in worst if not never(most)]
+            left = left or [min(worst, key=lambda pair: pair[1])]  # left to say why
+            most = Amount(max(w.cost for _, w in left), max(w.tokens for _, w in left))
+            if len(left) > 1 and never(most):  # one is dear in money, another in tokens
+                left, most = left[:1], left[0][1]
+            try:
+                return [one for one, _ in left], await self.reserve(most, rank)
+            except BudgetSpent:
+                if len(left) == 1:
+                    raise
 
     def settle(self, reservation: Reservation, used: Amount) -> None:
         self.budget.settle(reservation, used)

@@ -1,0 +1,228 @@
+"""What follows an attempt, and which setting holds: each rule once. Told the time and chance; awaits nothing.
+
+Model calls, tool calls, the bench and `flowpool limits` ask here. `RULES` is the table of what follows a failure,
+`Attempts` applies it to one call, `setting` is the order of settings. See "What follows an attempt" in
+docs/rate-control.md.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from msgspec import Struct
+
+from flowpool.calls.retry import RetryPolicy
+from flowpool.errors import CallError, Verdict
+from flowpool.limits.lane import Lane
+
+
+class Cause(Enum):
+    """What a failed attempt was."""
+
+    THROTTLE = "refused by a limit, as a 429 is"
+    OUTAGE = "the provider or the way to it failed: 5xx, timeouts, lost connections"
+    HOPELESS = "no call on this route can succeed: wrong key, no credit, unknown model"
+    WRONG_CALL = "the call itself can't be answered: 400, a content filter, a truncated answer"
+    BAD_ANSWER = "an answer that isn't one: empty, or not what the API promises"
+    FORMAT_REFUSED = "the provider takes no schema for the answer"
+    EXCEPTION = "a function raised something that flowpool doesn't know"
+
+
+class Rule(Struct, frozen=True):
+    """What follows a cause.
+
+    counts: whether it uses up one of the call's retries; "alone": unless the calls beside it fail in the same way.
+    other: whether another route that shares the calls (of a `Spread`) may be tried at once: "free" where one has
+        room, "always" also by waiting for it, and then the call never comes back to this one.
+    waits: who waits before the next attempt here. "lane": its pace lets the call in when it is time, unless the
+        lane has the refused call alone wait. "call": by backoff, holding neither a slot nor a place in the lane.
+    """
+
+    counts: Literal["yes", "no", "alone"]
+    other: Literal["no", "free", "always"]
+    waits: Literal["lane", "call", "nobody"]
+
+
+# fmt: off
+RULES = {
+    #                          counts   other     waits
+    Cause.THROTTLE:       Rule("no",    "free",   "lane"),
+    Cause.OUTAGE:         Rule("alone", "free",   "call"),
+    Cause.HOPELESS:       Rule("yes",   "always", "call"),
+    Cause.WRONG_CALL:     Rule("yes",   "no",     "call"),
+    Cause.BAD_ANSWER:     Rule("yes",   "no",     "call"),
+    Cause.FORMAT_REFUSED: Rule("no",    "no",     "nobody"),
+    Cause.EXCEPTION:      Rule("yes",   "no",     "call"),
+}
+# fmt: on
+
+
+def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
+    """What a failed attempt was, by its error."""
+    if refuses_format:
+        return Cause.FORMAT_REFUSED
+    if not isinstance(error, CallError):
+        return Cause.EXCEPTION
+    if error.verdict is Verdict.NONE:
+        return Cause.BAD_ANSWER if error.retryable else Cause.WRONG_CALL
+    return Cause[error.verdict.name]
+
+
+class Route(Protocol):
+    """One way that a call may go."""
+
+    @property
+    def lane(self) -> Lane[Any]: ...
+    @property
+    def policy(self) -> RetryPolicy: ...
+
+
+R = TypeVar("R", bound=Route)
+
+
+class Send(Struct, Generic[R], frozen=True):
+    """Try again at once, on one of these routes."""
+
+    routes: tuple[R, ...]
+
+
+class AskInWords(Struct, frozen=True):
+    """Try again at once, with the answer's form asked for in the prompt."""
+
+
+class Wait(Struct, frozen=True):
+    """Try again after so many seconds.
+
+    until: the moment from which on nothing is tried again. rationed: while so many calls fail that retries could
+        make it worse, the run's retry budget must have one left, too.
+    """
+
+    seconds: float
+    until: float
+    rationed: bool = True
+
+
+class GiveUp(Struct, frozen=True):
+    """Nothing more is tried. error: how the call fails, as it was given to `failed`."""
+
+    error: Exception
+
+
+Next = Send[R] | AskInWords | Wait | GiveUp
+
+
+class Attempts(Generic[R]):
+    """One call's attempts so far. Told how each ended, it says what follows.
+
+    has_fallback: whether another model is asked when this call gives up. Then nothing waits for an ill provider.
+
+    `routes` are those that the call may still take, `usable` those of them for the next attempt.
+    """
+
+    __slots__ = ("_began", "_tried", "failures", "has_fallback", "routes", "throttles", "usable")
+
+    def __init__(self, routes: tuple[R, ...], *, has_fallback: bool = False) -> None:
+        self.routes = self.usable = routes
+        self.failures = 0  # attempts that count against the retries
+        self.throttles = 0
+        self.has_fallback = has_fallback
+        self._began: float | None = None
+        self._tried: tuple[R, ...] = ()  # since the last wait
+
+    def sent(self, now: float) -> None:
+        """An attempt begins."""
+        if self._began is None:
+            self._began = now
+
+    def failed(
+        self,
+        route: R,
+        error: Exception,
+        now: float,
+        uniform: float,
+        *,
+        refuses_format: bool = False,
+    ) -> Next[R]:
+        """What follows the failure of an attempt, of which its lane was told. `uniform` is drawn from [0, 1)."""
+        cause = cause_of(error, refuses_format=refuses_format)
+        rule = RULES[cause]
+        if cause is Cause.FORMAT_REFUSED:
+            return AskInWords()
+        # Without a limiter nobody but the call can heed a refusal.
+        waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
+        self.throttles += cause is Cause.THROTTLE
+        self.failures += self._counts(rule, waits, route.lane)
+        if rule.other == "always" and len(self.routes) > 1:
+            self.routes = self.usable = tuple(r for r in self.routes if r is not route)
+            return Send(self.usable)
+        self._tried = (*self._tried, route)
+        if rule.other != "no":
+            self.usable = tuple(
+                r for r in self.routes if r not in self._tried and r.lane.is_free(now)
+            )
+            if self.usable:
+                return Send(self.usable)
+        self.usable, self._tried = self.routes, ()
+        if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
+            return GiveUp(error)
+        return self._wait_or_give_up(route, error, now, uniform, waits)
+
+    def _counts(self, rule: Rule, waits: str, lane: Lane[Any]) -> bool:
+        if rule.counts == "alone":
+            return lane.blames(self.failures + 1)
+        return rule.counts == "yes" or (waits == "call" and rule.waits == "lane")
+
+    def _wait_or_give_up(
+        self, route: R, error: Exception, now: float, uniform: float, waits: str
+    ) -> Wait | GiveUp:
+        policy = route.policy
+        began = now if self._began is None else self._began
+        if not isinstance(error, CallError):
+            if self.failures > policy.of_exceptions:
+                return GiveUp(error)
+            return Wait(policy.backoff(self.failures, uniform), began + policy.patience)
+        wait = policy.wait(error, max(1, self.failures), now - began, uniform)
+        if wait is None:
+            return GiveUp(error)
+        if waits == "lane":
+            alone = route.lane.retry_wait(error, self.throttles, uniform)
+            return Wait(alone, began + policy.patience, rationed=False)
+        return Wait(wait, began + policy.patience)
+
+
+def worth_trying(routes: tuple[Route, ...], now: float) -> bool:
+    """Whether a call that has a fallback should try these first: not while nobody is answered there.
+
+    A call that finds the next probe due goes, and so the routes are taken again once they answer.
+    """
+    for route in routes:
+        route.lane.keep_asking(now)
+    return any(route.lane.is_well or route.lane.is_free(now) for route in routes)
+
+
+T = TypeVar("T")
+
+
+def setting(
+    name: str,
+    default: T,
+    *,
+    step: object,
+    pool: object,
+    skill: object = None,
+    model: object = None,
+) -> T:
+    """The value of a setting: the step's, else the pool's, else the skill's, else the model's, else `default`.
+
+    Each is an object with an attribute of that name, or without one where it has no such setting; None is unset.
+
+    >>> from flowpool.settings import Settings
+    >>> setting("timeout", 600.0, step=None, pool=Settings(timeout=20.0), skill=Settings(timeout=5.0))
+    20.0
+    """
+    for owner in (step, pool, skill, model):
+        value: T | None = getattr(owner, name, None)
+        if value is not None:
+            return value
+    return default
