@@ -117,10 +117,10 @@ PAIRED = ("bucket", "clock", "sliding", "cap", "chance", "shared", "soft", "gate
 SAME = ({"cap", "wandering-cap"}, {"shared", "soft"}, {"gateway", "neighbours"})
 
 # Mechanisms that may be told of with any words, and those that count, so that headers can say how much is left.
-TELLING = ("bucket by=requests", "clock by=requests window=2..20", "sliding window=2..10", "cap",
-           "chance", "shared", "gateway")  # fmt: skip
+TELLING = ("bucket by=requests", "clock by=requests window=2..20",
+           "sliding window=2..10 counts=admitted", "cap", "chance", "shared", "gateway")  # fmt: skip
 COUNTING = ("bucket by=requests", "bucket by=tokens depth=2..10", "clock by=requests window=2..20",
-            "sliding window=2..10", "gateway")  # fmt: skip
+            "sliding window=2..10 counts=admitted", "gateway")  # fmt: skip
 SAYINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Retry-After right": (COUNTING, ("retry=right",)),
     "Retry-After always 1": (TELLING, ("retry=1",)),

@@ -17,7 +17,7 @@ from typing import Any
 from flowpool.errors import InvalidInput
 from flowpool.simulator.worlds.draw import Draw, parse, written
 from flowpool.simulator.worlds.kinds import INPUT, KINDS, OUTPUT, Part, Service
-from flowpool.simulator.worlds.oracle import oracle_time
+from flowpool.simulator.worlds.oracle import OracleRun, oracle_run
 from flowpool.simulator.worlds.replies import Replies
 from flowpool.simulator.worlds.servers import Batching, Server
 from flowpool.simulator.worlds.values import Call
@@ -27,7 +27,7 @@ from flowpool.simulator.worlds.world import World
 SHORT, LONG = 15.0, 35.0
 FEWEST, MOST = 150, 1500
 # Fixed windows of which a batching server's oracle takes the best.
-WINDOWS = (16, 32, 64, 96, 128, 192, 256, 512, 1000)
+WINDOWS = (16, 32, 64, 96, 128, 192, 256)
 # Parameters that belong to a whole world, whichever mechanism they are written behind.
 COMMON = ("latency", "sigma", "late", "retry", "headers", "style", "names", "refusal", "items",
           "ceiling", "spread", "per_token")  # fmt: skip
@@ -122,11 +122,16 @@ class Scene:
 
     def oracle(self) -> float:
         """Seconds in which somebody who knows the world could have all answers; see `oracle`."""
+        return self.oracle_run().seconds
+
+    def oracle_run(self) -> OracleRun:
+        """The same with the median latency."""
         calls = self.calls()
         if isinstance(self.world().server, Batching):
             # Wide windows give more answers a second and longer last ones: the best of the fixed ones.
-            return min(oracle_time(self.world(), calls, n) for n in WINDOWS if n <= self.ceiling)
-        return oracle_time(self.world(), calls, self.ceiling)
+            runs = (oracle_run(self.world(), calls, n) for n in WINDOWS if n <= self.ceiling)
+            return min(runs, key=lambda run: run.seconds)
+        return oracle_run(self.world(), calls, self.ceiling)
 
     def _reply_words(self) -> str:
         told = self.replies
