@@ -168,5 +168,5 @@ def print_bars(judged: str, count: Count) -> None:
         )
         if count.out_of_reach:
             print(
-                f"In {count.out_of_reach} of them the plain loop takes so much from others that the oracle is later."
+                f"In {count.out_of_reach} runs the oracle isn't: the plain loop takes that from others."
             )

@@ -70,8 +70,9 @@ def test_the_demos_pages_are_served(flowpool: Any) -> None:
 
 def test_a_world_refuses_in_place_of_the_limits_and_is_named(flowpool: Any) -> None:
     process, url = listening(flowpool, "--world", "chance share=1 status=529", "--world-seed", "7")
-    with pytest.raises(urllib.error.HTTPError, match="529"):
+    with pytest.raises(urllib.error.HTTPError, match="529") as refused:
         ask(url, "Who are you?")
+    refused.value.close()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
     assert b"Its world: 100.0% of all calls get a 529 by chance." in out
