@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench docs soak clean
+.PHONY: demo test check house mutate bench docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
@@ -13,6 +13,13 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+house: .venv/installed-dev  # how hard it is to find the way in; ends with an error where it slid back
+	$(BIN)/python -m tools.house --check
+
+# Small mistakes in the policies, each against the policy's own tests: MODULES="calls/retry" SAMPLE=0 for all of one.
+mutate: .venv/installed-dev
+	$(BIN)/python -m tools.mutate $(MODULES) --sample $(or $(SAMPLE),20)
 
 docs: .venv/installed-dev  # into build/site
 	$(BIN)/python docs/make_site.py

@@ -2,6 +2,8 @@
 
 `python -m bench rates [--seeds 200] [--half tune|held] [--only WORDS] [--figure FILE.svg]` plays every kind of
 world in virtual time first, and `python -m bench rates exact` buckets and headers; see `--help` of both.
+`python -m bench rates [--quick | --seeds 200] [--figure FILE.svg]` plays every kind of limit in virtual time first.
+`python -m bench servers [NAME ...]` measures against real servers, those that are installed.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.rates.command import main as rates_table
 from bench.rates.sockets import sockets
+from bench.servers.command import main as servers_table
 from bench.store import store
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
@@ -215,6 +218,9 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
 
 
 def main(*names: str) -> None:
+    if names[:1] == ("servers",):
+        servers_table(*names[1:])
+        return
     if names[:1] == ("rates",):
         if not rates_table(*names[1:]):
             return

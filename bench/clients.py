@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
 import resource
 import sys
 import time
 from collections.abc import Iterator
-from random import Random
 from typing import Any
 
 from bench.common import measure
@@ -108,32 +106,14 @@ def _stream(url: str, count: int) -> dict[str, float]:
     return measure(run)
 
 
-class _Recorder:
-    """The real transport, with the moment each call was sent and answered."""
-
-    def __init__(self) -> None:
-        self.spans: list[tuple[float, float]] = []
-
-    async def send(self, request: Any, timeouts: Any) -> Any:
-        from flowpool.http.transport import shared
-
-        sent = time.perf_counter()
-        response = await shared().send(request, timeouts)
-        self.spans.append((sent, time.perf_counter()))
-        return response
-
-    async def aclose(self) -> None:
-        pass
-
-
 def _busy(url: str, count: int, flows: int) -> dict[str, float]:
     """The share of `flows` slots that had a call in flight, from the start until the last 100 items."""
+    from bench.recorder import Recorder
     from flowpool import Pool
-    from flowpool.run.environment import Environment
 
     items = [{"text": f"{i} {TEXT}"} for i in range(count)]
-    recorder = _Recorder()
-    environment = Environment(recorder, os.environ, Random(0))
+    recorder = Recorder()
+    environment = recorder.environment()
     pool = Pool(_skill(url), items, max_flows=flows, progress=False, environment=environment)
     start = time.perf_counter()
     assert not pool.run().failed

@@ -90,7 +90,7 @@ class Estimate(Struct, frozen=True):
         return math.fsum(known) * self.items
 
 
-class Spread90(Struct, frozen=True):
+class Range(Struct, frozen=True):
     """What is expected, and between what it is nine times in ten."""
 
     expected: float
@@ -101,9 +101,9 @@ class Spread90(Struct, frozen=True):
 class Forecast(Struct, frozen=True):
     """All items by some of them: dollars (None where no price is known), tokens, and seconds at a pace."""
 
-    cost: Spread90 | None
-    tokens: Spread90
-    seconds: Spread90 | None
+    cost: Range | None
+    tokens: Range
+    seconds: Range | None
 
 
 def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
@@ -176,7 +176,7 @@ def forecast(
         ]
         took = [record.duration for record in warm]
         span = spread(took, total / at_once)
-        pace = Spread90(max(span.expected, floor), max(span.low, floor), max(span.high, floor))
+        pace = Range(max(span.expected, floor), max(span.low, floor), max(span.high, floor))
     return Forecast(
         spread([cost or 0.0 for cost in costs], total) if known else None,
         spread(tokens, total),
@@ -184,7 +184,7 @@ def forecast(
     )
 
 
-def spread(values: Sequence[float], times: float, seed: int = 0) -> Spread90:
+def spread(values: Sequence[float], times: float, seed: int = 0) -> Range:
     """`times` the mean of `values`, with the interval that a bootstrap gives.
 
     >>> spread([2.0, 2.0, 2.0], 10)
@@ -198,7 +198,7 @@ def spread(values: Sequence[float], times: float, seed: int = 0) -> Spread90:
     wider = math.sqrt(count / (count - 1)) if count > 1 else 1.0
     edge = round((1 - SURE) / 2 * DRAWS)
     low, high = means[edge], means[DRAWS - 1 - edge]
-    return Spread90(
+    return Range(
         mean * times,
         max(0.0, mean - (mean - low) * wider) * times,
         (mean + (high - mean) * wider) * times,

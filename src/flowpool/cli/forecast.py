@@ -14,7 +14,7 @@ from flowpool.cli.report import RunReport, progress_of, say
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
-from flowpool.estimate import Spread90, StepEstimate, estimate, forecast, least_seconds
+from flowpool.estimate import Range, StepEstimate, estimate, forecast, least_seconds
 from flowpool.pipeline.spec import Pipeline, RunOptions
 from flowpool.plan import Plan
 from flowpool.pool import Pool
@@ -84,8 +84,8 @@ def fly_pilot(
     some = rows.sampled(size, pipeline.input.seed)
     progress = progress_of(False, mixed=False)
     pool = Pool(runner, some, store=kept.path, progress=progress, **pipeline.run.pool())
-    assert pool._checkpoint is not None
-    pool._checkpoint.is_whole = False  # the run's other items are still to come
+    assert pool._session.checkpoint is not None
+    pool._session.checkpoint.is_whole = False  # the run's other items are still to come
     seen = _Seen()
     code = carry_out(
         pool, seen, RunReport(some.length, kept.path), ordered=False, retry_failed=False
@@ -142,7 +142,7 @@ def _told(pool: Pool, done: Sequence[Record], total: int, terms: RunOptions) -> 
     return lines
 
 
-def _range(span: Spread90, words: Any) -> str:
+def _range(span: Range, words: Any) -> str:
     if span.low == span.high:
         return str(words(span.expected))
     return f"{words(span.expected)} ({words(span.low)} to {words(span.high)})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from flowpool.calls.budget import Budget
@@ -21,7 +21,7 @@ from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
-from flowpool.limits.lanes import CallLane, Lanes
+from flowpool.limits.lanes import Lanes
 from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
@@ -37,14 +37,21 @@ from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
 if TYPE_CHECKING:
-    from flowpool.tracing.spans import Tracer
+    pass
 
 LOOK_TIMEOUT = 1.0  # seconds that another thread waits for a busy loop
 YIELD_EVERY = 500  # items met in the journal before others have their turn
 
 
 class Run:
-    """The execution of a plan over a source, once."""
+    """The execution of a plan over a source, once. Made on the loop that it runs on.
+
+    counts: items by status, which it keeps. budget: what may be spent. journal: where what becomes of the items
+    is written down. source_pass: the reading of the source's items that this run goes on with. caller: the
+    context whose span is the run's parent.
+
+    Raises `InvalidInput` for what is missing: nothing was paid.
+    """
 
     def __init__(
         self,
@@ -54,9 +61,16 @@ class Run:
         settings: Settings,
         sink: Sink,
         counts: list[int],
+        environment: Environment,
         *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        source_pass: SourcePass | None = None,
+        caller: Context | None = None,
         keep_history: bool = False,
     ) -> None:
+        self.budget = budget
+        self.reason = ""  # why it ended before its end, if it did
         self._plan = plan
         self._source = source
         self._shared = {**plan.variables, **shared}
@@ -64,83 +78,61 @@ class Run:
         self._settings = settings
         self._sink = sink
         self._counts = counts
+        self._journal = journal
+        self._pass = source_pass or SourcePass()
         self._keep_history = keep_history
-        self.budget: Budget | None = None  # what may be spent
-        self._deadline: Deadline | None = None
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
         self._slots = Slots(self._size, self._fill)
+        self._deadline: Deadline | None = None
         self._waiting = 0  # workers that wait for an item
-        self._ended: asyncio.Future[None] | None = None
-        self._is_over = False
-        self._stopping = False
-        self._exhausted = False
+        self._is_over = self._stopping = self._exhausted = False
         self._crash: BaseException | None = None
-        self._journal: Journal | None = None
-        self._met = 0  # items whose end was in the journal
-        self.reason = ""
-        self.retries_failed = False  # items that failed in an earlier run are tried again
-        self.lanes: list[CallLane] = []
+        self._recalled = 0  # items whose end was in the journal
         self._looks: tuple[LaneView, ...] = ()
-        self.progress = Progress(0.0)
-        self._tracer: Tracer | None = None
-        self._caller = copy_context()
-
-    async def execute(
-        self,
-        environment: Environment,
-        journal: Journal | None = None,
-        going_on: SourcePass | None = None,
-    ) -> None:
-        """Runs until every item has ended, and writes down in `journal` what becomes of them.
-
-        going_on: the reading of the source's items that this run goes on with.
-
-        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended,
-        `StoreFailed` when the journal can't be written any more, or a bug.
-        """
-        self._journal = journal
-        self._tracer = open_tracer(self._settings.tracing, environment.environ, self._caller)
-        if self._tracer is None:
-            await self._run(environment, going_on)
-            return
-        with self._tracer.run(self._plan.name, self._counts):
-            await self._run(environment, going_on)
-
-    def close(self) -> None:
-        """Tells the sink that no more records will come; also of a run that could not begin."""
-        self._sink.end()
-
-    async def _run(self, environment: Environment, going_on: SourcePass | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ended = self._loop.create_future()
         self.progress = Progress(self._loop.time())
+        self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
+        self._lanes = Lanes(settings, RunShares(environment.sharing))
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
-        lanes = Lanes(self._settings, RunShares(environment.sharing))
-        budget_queue = None
-        if self.budget is not None:
-            endless = self._source.length is None
-            budget_queue = BudgetQueue(self.budget, self.stop, gives_up=endless)
-        model_calls = ModelCalls(
-            self._settings,
-            lanes,
+        queue = None
+        if budget is not None:
+            queue = BudgetQueue(budget, self.stop, gives_up=source.length is None)
+        self._model_calls = ModelCalls(
+            settings,
+            self._lanes,
             waiter,
             environment.transport,
             environment.environ,
-            budget_queue,
+            queue,
             self._tracer,
         )
-        tool_calls = ToolCalls(
-            self._settings, lanes, waiter, self._tracer, is_single=self._plan.is_single
+        self._tool_calls = ToolCalls(
+            settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
         )
-        self._source.open()
+        self._steps = Steps(plan, self._model_calls, self._tool_calls, self._slots)
+
+    async def execute(self) -> None:
+        """Runs until every item has ended.
+
+        Raises what the source raised once what was begun has ended, `StoreFailed` when the journal can't be written
+        any more, or a bug.
+        """
+        if self._tracer is None:
+            await self._execute()
+            return
+        with self._tracer.run(self._plan.name, self._counts):
+            await self._execute()
+
+    async def _execute(self) -> None:
+        deadline = None
         was_cut = False
+        self._source.open()
         try:
-            self._steps = Steps(self._plan, model_calls, tool_calls, self._slots)
-            await self._open_journal(going_on)
-            lanes.begin()
-            self.lanes = lanes.all()
+            await self._open_journal()
+            self._lanes.begin()
             if (limit := self._settings.deadline) is not None:
-                self._deadline = Deadline(limit, self.cancel)
+                deadline = self._deadline = Deadline(limit, self.cancel)
             self._fill()
             self._end_if_done()
             await self._ended
@@ -152,28 +144,31 @@ class Run:
             try:
                 if self._workers:
                     await asyncio.wait(self._workers)
-                if self._deadline is not None:
-                    self._deadline.close()
+                if deadline is not None:
+                    deadline.close()
                 await self._source.close(was_cut)
                 if self._journal is not None:
                     await self._journal.close(self.reason)
             finally:
-                self._looks = self._look()
-                self._is_over = True
-                lanes.close()
-                tool_calls.close()
-                model_calls.close()
+                self._close()
         if self._crash is not None:
             raise self._crash
 
-    async def _open_journal(self, going_on: SourcePass | None) -> None:
+    def _close(self) -> None:
+        self._looks = self._look()
+        self._is_over = True
+        self._lanes.close()
+        self._tool_calls.close()
+        self._model_calls.close()
+
+    async def _open_journal(self) -> None:
         """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
         journal = self._journal
         dedupe = self._settings.dedupe
         if dedupe or (journal is not None and not self._plan.is_single):
             self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, going_on or SourcePass())
+            journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -211,7 +206,7 @@ class Run:
 
     def look(self) -> tuple[LaneView, ...]:
         """How the lanes stand, or stood at the end. From any thread."""
-        if self._ended is None or self._is_over:
+        if self._is_over:
             return self._looks
         if _running_loop() is self._loop:
             return self._look()
@@ -231,7 +226,7 @@ class Run:
         elif self._settings.max_flows and self._slots.taken >= self._settings.max_flows:
             idle = "max_flows"
         now = self._loop.time()
-        return tuple(lane.look(now, idle) for lane in self.lanes)
+        return tuple(lane.look(now, idle) for lane in self._lanes.all())
 
     # Workers
 
@@ -239,7 +234,7 @@ class Run:
         """How many items may be in progress now: just above what fills the lanes."""
         if self._settings.max_flows is not None:
             return self._settings.max_flows
-        filled = sum(lane.window.size for lane in self.lanes)
+        filled = sum(lane.window.size for lane in self._lanes.all())
         return filled + filled // 8 + 1
 
     def _fill(self) -> None:
@@ -273,7 +268,7 @@ class Run:
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self._workers or self._ended is None or self._ended.done():
+        if self._workers or self._ended.done():
             return
         if self._stopping or self._exhausted or not self._is_full:
             self._ended.set_result(None)
@@ -305,8 +300,8 @@ class Run:
             if self._journal is not None:
                 known = self._find_or_begin(self._journal, *entry)
                 if isinstance(known, Record):
-                    self._met += 1
-                    if self._met % YIELD_EVERY == 0:
+                    self._recalled += 1
+                    if self._recalled % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
                     continue
                 log = known
