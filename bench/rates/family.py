@@ -65,7 +65,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("soft power=20..50 memory=1..2", "soft power=20..50 memory=2..3"),
     ),
     "gateway": (
-        ("gateway keys=2 pick=random", "gateway keys=3..4 pick=random"),
+        ("gateway keys=2 pick=random", "gateway keys=3..4 pick=random rate=20..100"),
         ("gateway keys=5..7 pick=random rate=30..100 depth=4..20",
          "gateway keys=8..10 pick=random rate=40..100 depth=4..20"),
         ("gateway keys=2..4 pick=turn", "gateway keys=5..10 pick=turn rate=30..100"),
