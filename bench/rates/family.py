@@ -110,8 +110,9 @@ VARIANTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 # fmt: on
 
-# Mechanisms that are found together: a gateway's in front of a backend's.
-PAIRED = ("bucket", "clock", "sliding", "cap", "chance", "shared", "soft", "gateway", "neighbours",
+# Mechanisms that are found together: a gateway's in front of a backend's. Windows that count refusals stand alone:
+# with another gate that refuses, who isn't told of both is hardly ever let in.
+PAIRED = ("bucket", "clock", "sliding counts=admitted", "cap", "chance", "shared", "soft", "gateway", "neighbours",
           "wandering", "wandering-cap", "nginx", "slots")  # fmt: skip
 # Two of the same nature that would only be one of them, the narrower one.
 SAME = ({"cap", "wandering-cap"}, {"shared", "soft"}, {"gateway", "neighbours"})

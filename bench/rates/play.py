@@ -17,7 +17,7 @@ from bench.rates.rows import CALM, Row
 from flowpool.simulator.worlds import Scene, draw_scene
 
 # A run that takes so many times the oracle's time and seconds more isn't waited for.
-PATIENCE, GRACE = 15.0, 120.0
+PATIENCE, GRACE = 8.0, 60.0
 SHARE_SPAN = (15.0, 75.0)  # seconds that "share" measures
 BATCH = 5  # seeds that a process plays at a time
 # 50 calls with faults: how many of each, and what their attempts meet.

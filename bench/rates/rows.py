@@ -157,7 +157,12 @@ def _pairs(half: Half) -> Iterator[Row]:
     """One row for each kind with all of its partners in this half."""
     for kind in PAIRED:
         specs = tuple(" + ".join(pair) for pair in pairs(half) if kind in pair)
-        yield Row(group="two limits at once", name=f"{kind} and another", specs=specs, bar=SHARED)
+        yield Row(
+            group="two limits at once",
+            name=f"{kind.split()[0]} and another",
+            specs=specs,
+            bar=SHARED,
+        )
 
 
 def _sayings(half: Half) -> Iterator[Row]:

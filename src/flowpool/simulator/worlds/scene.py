@@ -23,9 +23,9 @@ from flowpool.simulator.worlds.servers import Batching, Server
 from flowpool.simulator.worlds.values import Call
 from flowpool.simulator.worlds.world import World
 
-# Seconds that the work lasts for an oracle where the number of items isn't given.
-SHORT, LONG = 15.0, 35.0
-BINDS = 8.0
+# Seconds that the work lasts for an oracle where the number of items isn't given, and calls. After a deep bucket's
+# burst its rate binds for `BINDS` seconds at least, however many calls that makes.
+SHORT, LONG, BINDS = 15.0, 35.0, 8.0
 FEWEST, MOST = 150, 1500
 # Fixed windows of which a batching server's oracle takes the best.
 WINDOWS = (16, 32, 64, 96, 128, 192, 256)
@@ -90,8 +90,8 @@ class Scene:
         # Where nothing binds, the work is what 100 at once do in some seconds.
         calls = burst + pace * lasts if pace < math.inf else 100.0 * lasts / self.service.mean / 4.0
         # Enough for the limit to bind for a while, however deep the bucket was.
-        most = max(MOST, burst + pace * BINDS) if pace < math.inf else MOST
-        calls = min(most, max(FEWEST, calls))
+        longest = max(MOST, burst + pace * BINDS) if pace < math.inf else MOST
+        calls = min(longest, max(FEWEST, calls))
         if window := binding.window:
             # Half of the last window stays free: else one call too late in another costs a whole one.
             calls = (max(1.0, calls // window) + 0.5) * window
