@@ -73,12 +73,12 @@ def sound(name: str, provider: str | None, base_url: str | None, calls: int, tim
     return 0 if found.failure is None else 1
 
 
-async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> Sounding:
+async def _ask(model: Model, endpoint: Endpoint, calls: int, seconds: float) -> Sounding:
     """One call after another, until one fails."""
     request = _request(model, endpoint)
     wire, limiter, found = WIRES[endpoint.wire], Limiter(), Sounding()
     now = asyncio.get_running_loop().time
-    timeouts = Timeouts(min(10.0, timeout), timeout, timeout)
+    timeouts = Timeouts(min(10.0, seconds), seconds, seconds)
     transport: Transport = any_llm_transport.shared() if endpoint.wire == "any-llm" else shared()
     for _ in range(calls):
         if found.asked:
