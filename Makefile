@@ -6,6 +6,9 @@ PACKAGES := $(PYTHON) tools/packages.py
 # Whoever has nothing left to do takes tests from the other.
 ON_TWO_CORES := --numprocesses 2 --dist worksteal
 
+# Tests start hundreds of processes: each would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-frameworks newest check lock bench docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
