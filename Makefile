@@ -9,7 +9,7 @@ ON_TWO_CORES := --numprocesses 2 --dist worksteal
 # Tests start hundreds of processes: each would compile all anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-frameworks newest check lock bench docs soak clean
+.PHONY: demo test test-frameworks newest coverage check lock bench docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
@@ -26,6 +26,13 @@ newest:
 	.venv/newest/bin/pytest $(ON_TWO_CORES)
 	$(PACKAGES) newest .venv/newest-frameworks frameworks
 	.venv/newest-frameworks/bin/pytest tests/frameworks
+
+# What of src/ the tests run, their processes included; fails under the floor in pyproject.toml.
+coverage: .venv/installed-dev
+	rm -rf build/coverage
+	$(BIN)/coverage run -m pytest $(ON_TWO_CORES)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
