@@ -137,7 +137,7 @@ def test_a_tier_begins_after_its_tokens(tokens, dollars) -> None:
 
 def test_the_most_is_the_dearest_tier_that_a_smaller_call_could_meet() -> None:
     falling = Rate(Decimal(5), ((100, Decimal(2)),))
-    assert (falling.at(101), falling.most(101)) == (2, 5)
+    assert (falling.at(101), falling.most(101)) == (Decimal(2), Decimal(5))
     assert Rate(Decimal(-1)).most(5) == 0
 
 
