@@ -187,6 +187,11 @@ def _of_mapping(output: Mapping[str, Any]) -> Answer:
         return _of_schema(output["schema"], output.get("name"))
     if not output or not _KEYWORDS.isdisjoint(output):
         return _of_schema(output) if output else TEXT
+    return _of_format(output)
+
+
+def _of_format(output: Mapping[str, Any]) -> Answer:
+    """AIchain's form: modalities, and a format."""
     if list(output.get("modalities") or ["text"]) != ["text"]:
         raise InvalidInput(
             f'Skill(output=...): modalities={output["modalities"]!r}: only ["text"] is answered.'
