@@ -184,6 +184,19 @@ def _step(entry: Any, where: str) -> Step:
         )
     defaults: list[Any] = [DEFAULT_KEY, None, None]
     key, inputs, options = [*rest, *defaults[len(rest) :]]
+    _check_step(key, inputs, options, where)
+    found = as_runner(runner, where)
+    checked = _options(options, where)
+    for unknown in checked.keys() - set(_OWN_OPTIONS) if not isinstance(found, Tool) else ():
+        raise InvalidInput(
+            f"{where}: the option {unknown!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
+            "or set a model's options on the skill."
+        )
+    return Step(found, key, inputs, checked)
+
+
+def _check_step(key: Any, inputs: Any, options: Any, where: str) -> None:
+    """Raises `InvalidInput` for a step's parts that are of the wrong kind."""
     if not isinstance(key, str) or not key:
         raise InvalidInput(f"{where}: the output key is a name, not {key!r}.")
     for value, what in ((inputs, "inputs {parameter: variable}"), (options, "options")):
@@ -194,14 +207,6 @@ def _step(entry: Any, where: str) -> Step:
             raise InvalidInput(
                 f"{where}: inputs map names to names, not {parameter!r}: {source!r}."
             )
-    found = as_runner(runner, where)
-    checked = _options(options, where)
-    for unknown in checked.keys() - set(_OWN_OPTIONS) if not isinstance(found, Tool) else ():
-        raise InvalidInput(
-            f"{where}: the option {unknown!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
-            "or set a model's options on the skill."
-        )
-    return Step(found, key, inputs, checked)
 
 
 def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:

@@ -26,6 +26,17 @@ class Verdict(Enum):
 class FlowpoolError(Exception):
     """The base of everything flowpool raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # With the parts that it carries, whatever its constructor takes.
+        return _rebuild, (type(self), self.__dict__ | {"args": self.args})
+
+
+def _rebuild(kind: type[FlowpoolError], state: dict[str, Any]) -> FlowpoolError:
+    error = kind.__new__(kind, *state["args"])
+    error.args = state.pop("args")
+    error.__dict__.update(state)
+    return error
+
 
 class InvalidInput(FlowpoolError, ValueError):
     """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
@@ -107,16 +118,6 @@ class CallError(FlowpoolError):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.fix})" if self.fix else self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.__dict__ | {"args": self.args})
-
-
-def _rebuild(kind: type[CallError], state: dict[str, Any]) -> CallError:
-    error = kind.__new__(kind, *state["args"])
-    error.args = state.pop("args")
-    error.__dict__.update(state)
-    return error
 
 
 # What the provider answered.
@@ -301,3 +302,54 @@ class NotFinished(FlowpoolError):
 
 class BudgetSpent(NotFinished):
     """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for."""
+
+
+# What is wrong with data. Each has its parts, so that whoever shows it may word the fix; none has them where it
+# was restored from a store, which keeps the message.
+
+
+class BadRow(InvalidInput):
+    """A row of a source that can't be read.
+
+    position: the source and the row's line or number in it, `rows.csv, line 3`. problem: what is wrong with it.
+    """
+
+    position = ""
+    problem = ""
+
+    def __init__(self, position: str, problem: str) -> None:
+        self.position = position
+        self.problem = problem
+        super().__init__(f"{position}: {problem}")
+
+
+class UnknownColumn(InvalidInput):
+    """A condition names a column that a row doesn't have.
+
+    condition: the words of `where`. column: its name. columns: what there is.
+    """
+
+    condition = ""
+    column = ""
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, condition: str, column: str, columns: tuple[str, ...]) -> None:
+        self.condition = condition
+        self.column = column
+        self.columns = columns
+        there = ", ".join(columns) or "none"
+        super().__init__(
+            f"where={condition!r}: there is no column {column!r} (there are: {there})."
+        )
+
+
+class UnreadableDocument(InvalidInput):
+    """A file that no text can be had of. name: the file's. problem: what is wrong with it."""
+
+    name = ""
+    problem = ""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"{name}: {problem}")

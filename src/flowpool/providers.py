@@ -269,10 +269,7 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     if provider is not None:
         return known(provider), name
     if name.startswith(_ANY_LLM):
-        head, slash, rest = name.removeprefix(_ANY_LLM).partition("/")
-        if not (head and rest):
-            raise InvalidInput(f'model {name!r}: write it as "any-llm:provider/model".')
-        return "any-llm", head + slash + rest
+        return "any-llm", _behind_any_llm(name)
     if base_url is not None:
         return _split_at(name, base_url)
     head, slash, rest = name.partition("/")
@@ -283,6 +280,13 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     if owner is not None:
         return owner.name, name
     raise InvalidInput(_unknown_model(name))
+
+
+def _behind_any_llm(name: str) -> str:
+    head, slash, rest = name.removeprefix(_ANY_LLM).partition("/")
+    if not (head and rest):
+        raise InvalidInput(f'model {name!r}: write it as "any-llm:provider/model".')
+    return head + slash + rest
 
 
 def served_by(provider: str, model: str) -> tuple[str, str]:

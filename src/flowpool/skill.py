@@ -301,22 +301,27 @@ def _part(part: Any, where: str) -> PromptPart:
         return Template(part["text"])
     if isinstance(part, Mapping) and (attachment := attachment_of(part)) is not None:
         return attachment
-    if isinstance(part, Mapping) and part.get("type") in ("image", "file", "media"):
-        nested = part.get("source")
-        source = {**part, **nested} if isinstance(nested, Mapping) else part
-        default = "image/png" if part["type"] == "image" else "application/pdf"
-        media_type = source.get("media_type") or source.get("mime_type") or default
-        if source.get("url") or source.get("data"):
-            return Media(
-                media_type,
-                source.get("data") or "",
-                source.get("url") or "",
-                source.get("name") or "",
-            )
+    if isinstance(part, Mapping) and (media := _media(part)) is not None:
+        return media
     raise InvalidInput(
         f"{where}: a part is text, {{'text': ...}}, {{'image': path, address or bytes}}, {{'file': ...}} or "
         "{'type': 'image'|'file', 'url': ... or 'data': base64, 'media_type': ...}."
     )
+
+
+def _media(part: Mapping[str, Any]) -> Media | None:
+    """A part in AIchain's form, its fields beside its type or in `source`; None for what is none."""
+    kind = part.get("type")
+    if kind not in ("image", "file", "media"):
+        return None
+    nested = part.get("source")
+    source = {**part, **nested} if isinstance(nested, Mapping) else part
+    url, data = source.get("url") or "", source.get("data") or ""
+    if not url and not data:
+        return None
+    default = "image/png" if kind == "image" else "application/pdf"
+    media_type = source.get("media_type") or source.get("mime_type") or default
+    return Media(media_type, data, url, source.get("name") or "")
 
 
 def _render_media(part: Media, variables: Mapping[str, Any]) -> Media:

@@ -112,10 +112,13 @@ def _check_target(path: Path, rows: Rows | None, may_exist: bool) -> None:
         raise InvalidInput(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():
         raise InvalidInput(f"{path}: there is no folder {path.parent}.")
-    source = None if rows is None else rows.path
-    if source is not None and path.exists() and source.exists() and path.samefile(source):
+    if rows is not None and rows.path is not None and _is_same_file(path, rows.path):
         raise InvalidInput(f"{path} is the input: name another file for the output.")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InvalidInput(f"{path}: can't be written: you may not write there.")
     if not may_exist and path.is_file() and path.stat().st_size:
         raise OutputExists(path)
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)

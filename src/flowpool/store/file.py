@@ -21,6 +21,20 @@ from flowpool.values import Attempt
 BUSY = 10.0  # seconds that another's read or checkpoint is waited for
 CHECKPOINT = 4000  # pages of the write-ahead log
 
+_DAMAGED = "it is damaged or no SQLite file: restore it from a copy, or name another file"
+_LOCKED = "another program holds a lock on it for long: close what has it open"
+_MEANINGS = {
+    # SQLite's code: what it means for a person
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_READONLY: "it can't be written: the file or its folder is read-only",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_IOERR: "the disk failed to write or read it: check the disk, or use another",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: is its folder there, and writable?",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+}
+
 RUN_COLUMNS = (
     "id, name, fingerprint, definition, obstacle, source, settings, steps, complete, "
     "reason, created, updated"
@@ -240,20 +254,9 @@ def run_info(row: Sequence[Any]) -> RunInfo:
 
 def in_words(error: sqlite3.Error) -> str:
     """What an SQLite error means for a person."""
-    text = str(error)
-    if "malformed" in text or "not a database" in text:
-        return "it is damaged or no SQLite file: restore it from a copy, or name another file"
-    if "readonly" in text:
-        return "it can't be written: the file or its folder is read-only"
-    if "full" in text:
-        return "the disk is full: make room"
-    if "I/O" in text:
-        return "the disk failed to write or read it: check the disk, or use another"
-    if "unable to open" in text:
-        return "it can't be opened: is its folder there, and writable?"
-    if "locked" in text:
-        return "another program holds a lock on it for long: close what has it open"
-    return text
+    # An extended code has what it extends in its lowest byte.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return _MEANINGS.get(code, str(error))
 
 
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:

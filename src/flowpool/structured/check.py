@@ -43,6 +43,14 @@ def _check(schema: Any, root: Any, where: str) -> None:
         return
     if not isinstance(schema, Mapping):
         raise InvalidInput(f"{where}: a schema is an object, not {schema!r}.")
+    _check_keywords(schema, where)
+    if "$ref" in schema:
+        resolve(schema["$ref"], root, where)
+    for path, sub in subschemas(schema):
+        _check(sub, root, f"{where}.{path}")
+
+
+def _check_keywords(schema: Schema, where: str) -> None:
     kinds = schema.get("type", [])
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind not in _TYPES:
@@ -50,17 +58,12 @@ def _check(schema: Any, root: Any, where: str) -> None:
     for name in _REFUSED:
         if name in schema:
             raise InvalidInput(f"{where}: {name} isn't checked here: leave it out.")
-    if "$ref" in schema:
-        resolve(schema["$ref"], root, where)
-    for name in ("pattern",):
-        try:
-            re.compile(schema.get(name, ""))
-        except (re.error, TypeError):
-            raise InvalidInput(f"{where}: {name} {schema[name]!r} is no pattern.") from None
+    try:
+        re.compile(schema.get("pattern", ""))
+    except (re.error, TypeError):
+        raise InvalidInput(f"{where}: pattern {schema['pattern']!r} is no pattern.") from None
     if not isinstance(schema.get("enum", []), (list, tuple)):
         raise InvalidInput(f"{where}: enum is a list of values.")
-    for path, sub in subschemas(schema):
-        _check(sub, root, f"{where}.{path}")
 
 
 def subschemas(schema: Schema) -> Iterator[tuple[str, Any]]:
@@ -128,17 +131,21 @@ def _value_faults(value: Any, schema: Schema, at: str) -> Faults:
     if "const" in schema and not _same(value, schema["const"]):
         yield f"{at}: is {shown(value)}, not {shown(schema['const'])}"
     if is_number(value):
-        yield from _bounds(value, schema, at, "minimum", "maximum", "")
-        if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-            yield f"{at}: is {value}, not above {schema['exclusiveMinimum']}"
-        if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
-            yield f"{at}: is {value}, not below {schema['exclusiveMaximum']}"
-        if "multipleOf" in schema and not _is_multiple(value, schema["multipleOf"]):
-            yield f"{at}: is {value}, not a multiple of {schema['multipleOf']}"
+        yield from _number_faults(value, schema, at)
     elif isinstance(value, str):
         yield from _bounds(len(value), schema, at, "minLength", "maxLength", " characters")
         if "pattern" in schema and not re.search(schema["pattern"], value):
             yield f"{at}: is {shown(value)}, which doesn't match {schema['pattern']}"
+
+
+def _number_faults(value: float, schema: Schema, at: str) -> Faults:
+    yield from _bounds(value, schema, at, "minimum", "maximum", "")
+    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+        yield f"{at}: is {value}, not above {schema['exclusiveMinimum']}"
+    if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
+        yield f"{at}: is {value}, not below {schema['exclusiveMaximum']}"
+    if "multipleOf" in schema and not _is_multiple(value, schema["multipleOf"]):
+        yield f"{at}: is {value}, not a multiple of {schema['multipleOf']}"
 
 
 def _object_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) -> Faults:
@@ -146,20 +153,27 @@ def _object_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) ->
     for name in schema.get("required", ()):
         if name not in value:
             yield f"{at}: has no {name!r}"
+    yield from _member_faults(value, schema, root, at)
+    yield from _dependent_faults(value, schema, root, at)
+
+
+def _member_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) -> Faults:
+    """What of each name and its value doesn't fit."""
     named = schema.get("properties") or {}
     patterns = schema.get("patternProperties") or {}
     others = schema.get("additionalProperties", True)
     for name, inner in value.items():
         path = f"{at}.{name}"
-        if name in named:
-            yield from faults(inner, named[name], root, path)
-        matching = [sub for pattern, sub in patterns.items() if re.search(pattern, name)]
-        for sub in matching:
+        subs = [named[name]] if name in named else []
+        subs += [sub for pattern, sub in patterns.items() if re.search(pattern, name)]
+        for sub in subs or [others]:
             yield from faults(inner, sub, root, path)
-        if name not in named and not matching:
-            yield from faults(inner, others, root, path)
         if "propertyNames" in schema:
             yield from faults(name, schema["propertyNames"], root, path)
+
+
+def _dependent_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) -> Faults:
+    """What is lacking or wrong because another name is there."""
     for name, needed in (schema.get("dependentRequired") or {}).items():
         if name in value:
             yield from (f"{at}: has {name!r} but no {n!r}" for n in needed if n not in value)

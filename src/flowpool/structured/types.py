@@ -22,7 +22,11 @@ Convert = Callable[[Any], Any]
 
 
 class Misfit(ValueError):
-    """A value that the type refuses; one fault a line."""
+    """A value that the type refuses. faults: what is wrong with it, each in a line."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__(*faults)
 
 
 def of_type(kind: Any) -> tuple[Made, Convert]:
@@ -109,7 +113,7 @@ def _of_pydantic(kind: Any) -> tuple[Made, Convert]:
         try:
             return _validated(adapter, msgspec.json.encode(value))
         except pydantic.ValidationError as error:
-            raise Misfit("\n".join(map(_fault, error.errors(include_url=False)))) from None
+            raise Misfit(*map(_fault, error.errors(include_url=False))) from None
 
     return inlined(rebuilt(schema, _untitled)), convert
 

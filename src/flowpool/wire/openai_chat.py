@@ -181,6 +181,8 @@ class _Completion(replies.AnswerBody):
 _decoder = json.Decoder(_Completion, strict=False)
 _NOTHING_SAID = _Said()
 _NO_USAGE = _ChatUsage()
+_NO_INPUT_DETAILS = _ChatInputDetails()
+_NO_OUTPUT_DETAILS = _ChatOutputDetails()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -226,15 +228,17 @@ def _stopped(
 
 def _usage(usage: _ChatUsage) -> Usage:
     sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
-    written = 0
-    thought = usage.reasoning_tokens or 0
-    if usage.prompt_tokens_details is not None:
-        cached = usage.prompt_tokens_details.cached_tokens or cached
-        written = usage.prompt_tokens_details.cache_write_tokens or 0
-    if usage.completion_tokens_details is not None:
-        thought = usage.completion_tokens_details.reasoning_tokens or thought
+    of_input = usage.prompt_tokens_details or _NO_INPUT_DETAILS
+    of_output = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
+    cached = _first(of_input.cached_tokens, usage.prompt_cache_hit_tokens, usage.cached_tokens)
+    written = of_input.cache_write_tokens or 0
+    thought = _first(of_output.reasoning_tokens, usage.reasoning_tokens)
     # xAI counts reasoning beside the completion, the others inside it: the total tells which.
     if thought and usage.total_tokens == sent + made + thought:
         made += thought
     return Usage(sent, made, cached, written, thought)
+
+
+def _first(*counts: int | None) -> int:
+    """The first that is no 0: providers keep the same count under several names."""
+    return next(filter(None, counts), 0)
