@@ -1,4 +1,4 @@
-"""What a run will take, told before it is begun: from its prompts alone, or from a few of its items that were run.
+"""What a run will take, before it is begun: from its prompts alone, or from a few of its items that were run.
 
 Asks no provider: it is given rows or records, and knows prices and the limits that people set.
 """
@@ -49,7 +49,7 @@ class StepEstimate(Struct, frozen=True):
 
 
 class Estimate(Struct, frozen=True):
-    """What a run will take, told from its prompts: nothing was asked of a provider.
+    """What a run will take, by its prompts: nothing was asked of a provider.
 
     items: None where only reading all of them tells. prompts: of the first items. seconds: the least that the
     limits which people set allow; None without any.
@@ -119,9 +119,9 @@ def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
     ]
     seconds = None
     if rows.length:
-        told = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
+        known = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
         tokens = rows.length * math.fsum(step.input_tokens for step in found)
-        seconds = least_seconds(rows.length * len(skills), tokens, told)
+        seconds = least_seconds(rows.length * len(skills), tokens, known)
     return Estimate(rows.length, prompts, found, seconds)
 
 

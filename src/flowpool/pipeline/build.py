@@ -46,7 +46,7 @@ from flowpool.pipeline.spec import (
     arguments,
     split_error,
 )
-from flowpool.pipeline.yaml import FileError, at, dumped, loaded
+from flowpool.pipeline.yaml import FileError, at, dump, load
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
 
@@ -59,7 +59,7 @@ _OWN_TOOLS = "flowpool.tools"
 
 def write(runner: Runner, path: Path) -> None:
     """Writes a runner's definition to a YAML file."""
-    path.write_text(dumped(describe(runner)), encoding="utf-8")
+    path.write_text(dump(describe(runner)), encoding="utf-8")
 
 
 def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Runner:
@@ -97,7 +97,7 @@ def _in_file(path: Path, make: Callable[[str], T]) -> T:
 
 
 def _built(text: str, build: Callable[[Any, str], T]) -> T:
-    data, lines = loaded(text)
+    data, lines = load(text)
     try:
         return build(data, "")
     except FileError as error:

@@ -1,6 +1,6 @@
 """What a pipeline's file may say, declared once: files are read by it, and the schema for editors is made of it.
 
-A file is one runner, with `input`, `output` and `run` beside it or not; options of the command line go before these.
+A file is one runner, with `input`, `output` and `run` beside it or not; options of the command line stand over it.
 Parts that `build` makes itself are `Any` here, with what the schema says of them.
 """
 

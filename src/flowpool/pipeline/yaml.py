@@ -34,7 +34,7 @@ class LineNumbers:
         return self._lines.get(where, 1)
 
 
-def dumped(data: Any) -> str:
+def dump(data: Any) -> str:
     """The data as text that people can read and edit."""
     from ruamel.yaml import YAML
 
@@ -49,7 +49,7 @@ def dumped(data: Any) -> str:
     return text.getvalue()
 
 
-def loaded(text: str) -> tuple[Any, LineNumbers]:
+def load(text: str) -> tuple[Any, LineNumbers]:
     """The data of a text, and where its parts stand; raises `FileError` for what is no YAML, or too much of it."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
