@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 class Verdict(Enum):
@@ -192,7 +192,7 @@ class InvalidReply(CallError):
 
 
 class InvalidOutput(CallError):
-    """The model's text isn't what `output` asks for, also after it was told; it is in `partial`."""
+    """The model's text isn't what `output` asks for, also after it was asked again; it is in `partial`."""
 
     fix = "say in the prompt what is wanted, raise output_retries, or use a stronger model"
 

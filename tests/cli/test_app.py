@@ -83,7 +83,8 @@ def test_every_default_stands_in_brackets(name: str) -> None:
 def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rnu"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("flowpool: No such command 'rnu'")
+    assert err.startswith("flowpool: ")
+    assert "rnu" in err
     assert err.count("\n") == 1
     assert err.endswith("(see flowpool --help)\n")
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowpool.errors import CallError
     from flowpool.limits.limiter import Learned
     from flowpool.model import Model
-    from flowpool.values import Endpoint, HttpRequest, LimitReading, Transport, Usage
+    from flowpool.values import Endpoint, HttpRequest, LimitReading, Usage
 
 PROMPT = "Answer with: yes"
 # How many times as high one reading of a rate may be as another that means the same.
@@ -94,21 +94,23 @@ class Found:
     failure: CallError | None = None
 
 
-async def _ask(model: Model, endpoint: Endpoint, calls: int, timeout: float) -> Found:
+async def _ask(model: Model, endpoint: Endpoint, calls: int, seconds: float) -> Found:
     """One call after another, until one fails."""
     import asyncio
 
     from flowpool.errors import CallError
+    from flowpool.http.transport import shared
     from flowpool.limits.demand import Demand
     from flowpool.limits.limiter import Limiter
     from flowpool.values import NO_USAGE, Timeouts
     from flowpool.wire import WIRES
     from flowpool.wire.limits import read_limits
 
-    request, transport = _request(model, endpoint), _transport(endpoint)
-    wire, limiter, found = WIRES[endpoint.wire], Limiter(), Found(NO_USAGE)
+    request, wire = _request(model, endpoint), WIRES[endpoint.wire]
+    transport = wire.transport(shared(), endpoint, model.model)
+    limiter, found = Limiter(), Found(NO_USAGE)
     now = asyncio.get_running_loop().time
-    timeouts = Timeouts(min(10.0, timeout), timeout, timeout)
+    timeouts = Timeouts(min(10.0, seconds), seconds, seconds)
     for _ in range(calls):
         if found.asked:
             await asyncio.sleep(BETWEEN)
@@ -140,13 +142,6 @@ def _request(model: Model, endpoint: Endpoint) -> HttpRequest:
 
     messages = (Message("user", (Text(PROMPT),)),)
     return WIRES[endpoint.wire].build(Call(model.model, messages, model.options), endpoint)
-
-
-def _transport(endpoint: Endpoint) -> Transport:
-    from flowpool.http.transport import shared
-    from flowpool.integrations import any_llm_transport
-
-    return any_llm_transport.shared() if endpoint.wire == "any-llm" else shared()
 
 
 def _remembered(endpoint: Endpoint, model: str) -> str:

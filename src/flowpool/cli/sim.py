@@ -19,6 +19,7 @@ from flowpool.simulator.profile import (
     parse_faults,
     parse_latency,
 )
+from flowpool.simulator.worlds.kinds import KINDS
 
 
 @click.command()
@@ -49,7 +50,7 @@ from flowpool.simulator.profile import (
     "--world",
     metavar="SPEC",
     help="What admits and refuses calls in place of the limits: a kind and its parameters, as in "
-    "'cap most=20', two joined by +, or any. [none]",
+    f"'cap most=20', two joined by +, or any. Kinds: {', '.join(KINDS)}. [none]",
 )
 @click.option(
     "--world-seed", type=int, metavar="N", help="Draws what the world leaves open. [0, any world]"

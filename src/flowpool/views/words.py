@@ -119,7 +119,7 @@ def _failure_lines(now: Snapshot) -> list[tuple[str, bool]]:
 
 
 # What holds a lane back where no figure says how much.
-_BARE_WORDS = {
+_BOUND_WORDS = {
     "paused": "paused by a 429",
     "reader": "waits for the reader of the stream",
     "items": "nothing waits",
@@ -152,7 +152,7 @@ def _bound_words(lane: LaneView) -> str:
             return f"no answers, probing{left}: {_short(lane.error)}"
         case "broken":
             return f"given up: {_short(lane.error)}"
-    return _BARE_WORDS.get(lane.bound, "free")
+    return _BOUND_WORDS.get(lane.bound, "free")
 
 
 def _short(error: str) -> str:
