@@ -16,6 +16,7 @@ from flowpool.errors import InvalidInput
 from flowpool.pipeline import build
 from flowpool.pipeline.json_schema import pipeline_schema
 from flowpool.pipeline.spec import Input, Output, RunOptions
+from flowpool.settings import Settings
 from flowpool.values import Limits
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -112,6 +113,11 @@ def test_what_init_writes_fits_the_schema_and_is_read(
 def test_the_schema_refuses_what_reading_refuses() -> None:
     schema = pipeline_schema()
     for bad in (
+        {"skill": {"model": "gpt-5", "timeout": 0}},
+        {"skill": {"model": "gpt-5", "prompt": {"x": "y"}}},
+        {"skill": {"model": "gpt-5"}, "run": {"on_error": "skip"}},
+        {"skill": {"model": "gpt-5"}, "tool": "fetch"},
+        {"tool": "fetchh"},
         {"skill": {"model": "gpt-5"}, "input": {"pth": "rows.csv"}},
         {"steps": [{"tool": "fetch", "kye": "page"}]},
         {"steps": [{"tool": "fetch", "function": "a:b"}]},
@@ -119,3 +125,12 @@ def test_the_schema_refuses_what_reading_refuses() -> None:
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
+
+
+def test_the_run_of_a_file_has_every_setting_of_a_pool() -> None:
+    assert {*Settings.__struct_fields__} < {*RunOptions.__struct_fields__}
+    defaults = RunOptions().pool()
+    assert {name: defaults[name] for name in ("max_flows", "on_error")} == {
+        "max_flows": "auto",
+        "on_error": "collect",
+    }

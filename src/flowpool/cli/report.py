@@ -14,7 +14,7 @@ from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
-from flowpool.views.words import about, duration, tell
+from flowpool.views.words import about, duration, progress_text
 
 EVERY = 10.0
 _LONGEST_FAILURE = 300
@@ -117,7 +117,7 @@ class PlainProgress:
             return
         while self._next <= now.elapsed:
             self._next += EVERY
-        summary = tell("", now, now.lanes)
+        summary = progress_text("", now, now.lanes)
         words = [summary.counts, *(words for words, _ in summary.lines)]
         print(
             f"{duration(now.elapsed)}: {' | '.join(words)}",
