@@ -37,7 +37,7 @@ coverage: .venv/installed-dev
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 # Writes requirements/ anew with the newest releases; `make lock KEEP=--keep` adds what pyproject.toml has gained.
 lock:
