@@ -17,7 +17,7 @@ from bench.rates.rows import CALM, Row
 from flowpool.simulator.worlds import Scene, draw_scene
 
 # A run that takes so many times the oracle's time and seconds more isn't waited for.
-PATIENCE, GRACE = 15.0, 120.0
+PATIENCE, GRACE = 8.0, 60.0
 SHARE_SPAN = (15.0, 75.0)  # seconds that "share" measures
 BATCH = 5  # seeds that a process plays at a time
 # 50 calls with faults: how many of each, and what their attempts meet.
@@ -45,13 +45,15 @@ class Figures(Struct, frozen=True):
 
 
 class Run(Struct, frozen=True):
-    """One seed of a row. expected: refusals that chance brings. pushy: whether the oracle is beaten by force."""
+    """One seed of a row. oracle, latency: the oracle's seconds and its median latency. expected: refusals that
+    chance brings, or that are planted. pushy: whether who takes no notice of refusals can beat the oracle."""
 
     seed: int
     spec: str
     words: str
     items: int
     oracle: float
+    latency: float
     expected: float
     pushy: bool
     figures: dict[str, Figures]
@@ -86,20 +88,26 @@ def play_row(row: Row, seeds: Sequence[int], names: Sequence[str]) -> list[Run]:
 def _play(row: Row, seed: int, names: Sequence[str]) -> Run:
     scene = draw_scene(row.specs[seed % len(row.specs)], seed)
     faults = planted(scene.items, seed) if row.faults else None
-    oracle = _oracle(row, scene, faults)
+    oracle, latency = _oracle(row, scene, faults)
     figures = {}
     for name in names:
         figures[name] = _figures(row, scene, oracle, contender(name), faults)
     expected = scene.items * scene.chance / (1.0 - scene.chance)
-    return Run(seed, scene.spec, scene.words, scene.items, oracle, expected, scene.pushy, figures)
+    for met in (faults or {}).values():
+        expected += met.count("429")
+    return Run(seed, scene.spec, scene.words, scene.items, oracle, latency, expected, scene.pushy,
+               figures)  # fmt: skip
 
 
-def _oracle(row: Row, scene: Scene, faults: dict[int, list[Fault]] | None) -> float:
+def _oracle(row: Row, scene: Scene, faults: dict[int, list[Fault]] | None) -> tuple[float, float]:
+    """The oracle's seconds and median latency."""
     if row.faults:
-        return run(scene, [Eager(Random(scene.seed), scene.ceiling)], faults).seconds
+        outcome = run(scene, [Eager(Random(scene.seed), scene.ceiling)], faults)
+        return outcome.seconds, outcome.latency
     if row.measure == "share":
-        return SHARE_SPAN[1] - SHARE_SPAN[0]
-    return scene.oracle()
+        return SHARE_SPAN[1] - SHARE_SPAN[0], scene.service.median
+    oracle = scene.oracle_run()
+    return oracle.seconds, oracle.latency
 
 
 def _figures(

@@ -20,13 +20,14 @@ CALM = "calm latency=0.2 sigma=0"
 class Bar(Struct, frozen=True):
     """What holds a row: times of the oracle's time, as the median and the worst of all seeds, and refusals as a
     share of the items plus so many calls, beside what chance brings. plain: times of the plain loop's time, as
-    the median. seconds: the worst in seconds instead."""
+    the median; latency: times of the oracle's median latency. seconds: the worst in seconds instead."""
 
     median: float
     worst: float
     refused: float = 0.0
     calls: int = 0
     plain: float = math.inf
+    latency: float = math.inf
     seconds: float | None = None
 
     def __str__(self) -> str:
@@ -59,8 +60,8 @@ CLOCK = Bar(1.1, 1.2, 0.01, 30)
 SHARED = Bar(1.15, 1.3, 0.03, 30)
 SLOTS = Bar(1.08, 1.08)
 FRONT = Bar(1.2, 1.2, 0.05)
-# A batching server's best window gives all there is: 95 % of that is the bar.
-BATCH = Bar(1 / 0.95, 1.3)
+# A batching server's best fixed window gives all there is: 95 % of that at 0.6 of its latency is the bar.
+BATCH = Bar(1 / 0.95, 1.3, latency=0.6)
 # What one row of the issue names, and which kinds of the family it holds.
 GROUPS: dict[str, tuple[Bar, tuple[str, ...]]] = {
     "chance": (CHANCE, ("chance",)),
@@ -100,7 +101,7 @@ def _named() -> Iterator[Row]:
         for sigma, words in (("0", "of 0.2 s"), ("0.6", "lognormal")):
             yield _one("cap in flight", f"{most}, {items:,} calls {words}",
                        f"cap most={most} latency=0.2 sigma={sigma} items={items}", CAP)  # fmt: skip
-    for window, most, items in ((1, 50, 1000), (2, 100, 1200), (10, 300, 1200), (60, 500, 1200)):
+    for window, most, items in ((1, 50, 1000), (2, 100, 1200), (10, 300, 1050), (60, 500, 1200)):
         yield _one("windows", f"{most} in each {window} s, {items:,} calls",
                    f"clock window={window} most={most} by=requests latency=0.2 sigma=0 items={items}",
                    CLOCK)  # fmt: skip
@@ -156,7 +157,12 @@ def _pairs(half: Half) -> Iterator[Row]:
     """One row for each kind with all of its partners in this half."""
     for kind in PAIRED:
         specs = tuple(" + ".join(pair) for pair in pairs(half) if kind in pair)
-        yield Row(group="two limits at once", name=f"{kind} and another", specs=specs, bar=SHARED)
+        yield Row(
+            group="two limits at once",
+            name=f"{kind.split()[0]} and another",
+            specs=specs,
+            bar=SHARED,
+        )
 
 
 def _sayings(half: Half) -> Iterator[Row]:

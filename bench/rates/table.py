@@ -64,6 +64,7 @@ def holds(row: Row, runs: Sequence[Run], name: str) -> tuple[bool, bool]:
     if bar.plain < math.inf and "plain" in runs[0].figures:
         beside = [run.figures[name].time / run.figures["plain"].time for run in runs]
         timely = timely and statistics.median(beside) <= bar.plain
+    timely = timely and _latency(runs, name) <= bar.latency
     return timely, few
 
 
@@ -78,6 +79,16 @@ def beside_plain(run: Run, name: str) -> tuple[bool, bool]:
     return quick, mine.refused <= plain.refused + MORE * run.items
 
 
+def out_of_reach(run: Run) -> bool:
+    """Whether not even the oracle is as quick as `beside_plain` asks for: it leaves the neighbours theirs."""
+    return run.pushy and run.oracle > SLOWER * run.figures["plain"].time + LATER
+
+
+def _latency(runs: Sequence[Run], name: str) -> float:
+    """A contender's median latency, in times of the oracle's."""
+    return statistics.median(run.figures[name].latency / run.latency for run in runs)
+
+
 class Count(Struct):
     """How much of a table holds."""
 
@@ -85,6 +96,7 @@ class Count(Struct):
     held: int = 0
     seeds: int = 0
     quick: int = 0
+    out_of_reach: int = 0
     polite: int = 0
 
 
@@ -130,8 +142,11 @@ def _line(
         quick, polite = (sum(part) for part in zip(*beside, strict=True))
         count.seeds += len(runs)
         count.quick += quick
+        count.out_of_reach += sum(out_of_reach(run) for run in runs)
         count.polite += polite
         text += f"{f'{quick}/{len(runs)}':>11}{f'{polite}/{len(runs)}':>10}"
+    if row.bar.latency < math.inf:
+        text += f"  latency {_latency(runs, judged):.2f} of the oracle's"
     return text
 
 
@@ -151,3 +166,7 @@ def print_bars(judged: str, count: Count) -> None:
             f"Every kind, every seed: at most {SLOWER:g} x the plain loop's time + {LATER:g} s in "
             f"{count.quick} of {count.seeds} runs; at most its refusals + {MORE:.0%} in {count.polite}."
         )
+        if count.out_of_reach:
+            print(
+                f"In {count.out_of_reach} runs the oracle isn't: the plain loop takes that from others."
+            )

@@ -12,7 +12,8 @@ from flowpool.errors import InvalidInput
 from flowpool.model import check_times, checked_mapping
 from flowpool.runner import Runner, checked_variables
 from flowpool.skill import Skill
-from flowpool.tools.base import Tool, as_tool
+from flowpool.tools.base import Tool
+from flowpool.tools.conversion import as_tool
 
 OnStepError = Literal["raise", "stop", "skip"]
 DEFAULT_KEY = "result"
@@ -63,7 +64,7 @@ class Chain(Runner):
     steps: each a runner, `(runner, key)`, `(runner, key, {parameter: variable})` or
         `(runner, key, {...}, {options})`. A runner is a `Skill`, a `Tool`, another `Chain` or any function. The key
         names the step's output (default `"result"`); a dict output is also spread into the variables.
-        A list of steps in place of a step runs them side by side. Options: `max_flows` (calls of this
+        A list of steps instead of a step runs them side by side. Options: `max_flows` (calls of this
         step at once), `timeout` (seconds an attempt) and `retries`; others are arguments of the tool.
     variables: values that steps see when no item gives them.
     on_step_error: `"raise"` fails the item, `"stop"` ends it with the last good output, `"skip"` warns and goes on.

@@ -1,4 +1,4 @@
-"""Values as JSON text and back the same: what the store keeps, and what calls are told apart by. Pure.
+"""Values as JSON text and back the same: what the store keeps, and what distinguishes calls. Pure.
 
 JSON's own types stand as they are. Others that steps often pass on (bytes, dates, tuples, decimals, NaN, dicts with
 keys that aren't text) stand as `{"$type": name, "value": ...}`. What can't be given back the same isn't encoded.

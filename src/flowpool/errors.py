@@ -8,9 +8,10 @@ only bugs raise.
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 class Verdict(Enum):
@@ -28,6 +29,48 @@ class FlowpoolError(Exception):
 
 class InvalidInput(FlowpoolError, ValueError):
     """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
+
+
+class MissingColumn(InvalidInput):
+    """Rows have no column for a variable that a runner needs.
+
+    source: the rows' name. column: the variable. runner: whose it is. columns: what there is.
+    """
+
+    def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
+        self.source = source
+        self.column = column
+        self.runner = runner
+        self.columns = columns
+        super().__init__(source, column, runner, columns)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without what to do about it."""
+        there = ", ".join(one if isinstance(one, str) else repr(one) for one in self.columns)
+        return f"{self.source}: no column {self.column!r}, which {self.runner!r} needs (there are: {there})"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.problem}: name the one that it is with columns={{{self.column!r}: ...}}, "
+            "or pass it in run(variables=...)."
+        )
+
+
+class OutputExists(InvalidInput):
+    """A file that is to be written holds something. path: the file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        super().__init__(path)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without what to do about it."""
+        return f"{self.path} exists"
+
+    def __str__(self) -> str:
+        return f"{self.problem}: name another file, or say overwrite=True or append=True."
 
 
 class CallError(FlowpoolError):
@@ -149,7 +192,7 @@ class InvalidReply(CallError):
 
 
 class InvalidOutput(CallError):
-    """The model's text isn't what `output` asks for, also after it was told; it is in `partial`."""
+    """The model's text isn't what `output` asks for, also after it was asked again; it is in `partial`."""
 
     fix = "say in the prompt what is wanted, raise output_retries, or use a stronger model"
 

@@ -29,7 +29,7 @@ class Model:
     limits: ceilings that you know, as `Limits(rpm=..., tpm=...)`.
     prices: what it costs, as `Prices(input=..., output=...)`, where the price list doesn't know it.
 
-    Raises `InvalidInput` when no provider can be told from the name, and for settings that can't work.
+    Raises `InvalidInput` when the name doesn't say the provider, and for settings that can't work.
 
     >>> Model("claude-haiku-4-5", {"max_tokens": 200})
     Model('claude-haiku-4-5', provider='anthropic')

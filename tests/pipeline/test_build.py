@@ -323,7 +323,7 @@ BAD = [
     ("api_key: k\nmodel: gpt-5\nprompt: x", "the skill: keys don't belong in a file"),
     ("model: gpt-5\nprompt: x\noptions: {api_key: k}", "pass Model(api_key=...)"),
     ("model: {name: gpt-5, base_url: 'http://a:b@c'}\nprompt: x", "model: base_url holds a user or password"),
-    ("model: {name: gpt-5, limits: {rpm: many}}\nprompt: x", "model.limits.rpm: Expected `float | null`, got"),
+    ("model: {name: gpt-5, limits: {rpm: many}}\nprompt: x", "model.limits.rpm: "),
     ("model: {name: gpt-5, limits: {rpm: 0}}\nprompt: x", "model.limits: Limits(rpm=0.0): use a number above 0"),
     ("model: {name: gpt-5, limits: 5}\nprompt: x", "model.limits: "),
     ("model: {name: gpt-5, timeout: -1}\nprompt: x", "model: timeout=-1: use seconds above 0"),
@@ -355,7 +355,7 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
         "        limits:\n          rpm: many\n      prompt: hi\n"
     )
     with pytest.raises(
-        InvalidInput, match=r"chain.yaml, line 9: steps\[1\].skill.model.limits.rpm: Exp"
+        InvalidInput, match=r"chain.yaml, line 9: steps\[1\].skill.model.limits.rpm: "
     ):
         Chain.load(path)
     path.write_text("name: two\nsteps:\n  - tool: fetch\n\n    kye: page\n")

@@ -68,7 +68,7 @@ class _Finder:
         for node in _mutable(ast.parse(self._source)):
             yield from self._of(node)
 
-    def _of(self, node: ast.AST) -> Iterator[Mutation]:
+    def _of(self, node: ast.AST) -> Iterator[Mutation]:  # noqa: C901 (a table of shapes)
         match node:
             case ast.Compare(left=left, ops=ops, comparators=others):
                 for op, (before, after) in zip(ops, pairwise([left, *others]), strict=True):

@@ -116,3 +116,9 @@ def changed(base: S, told: Mapping[str, Any]) -> S:
     from msgspec.structs import replace
 
     return replace(base, **{name: value for name, value in told.items() if value is not None})
+
+
+def split_error(error: Exception) -> tuple[str, str]:
+    """What msgspec says of data that don't fit, and where: ("Expected `int`, got `str`", ".limits.rpm")."""
+    words, _, where = str(error).partition(" - at `$")
+    return words.rstrip("."), where.rstrip("`")

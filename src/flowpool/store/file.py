@@ -11,7 +11,7 @@ from typing import Any
 
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
-from flowpool.results import CallCost, Record
+from flowpool.record import CallCost, Record
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo
@@ -74,11 +74,17 @@ class Store:
             self._at_work.discard(run)
 
     def begin_run(
-        self, name: str, fingerprint: bytes, told: Mapping[str, Any], now: float
+        self, name: str, fingerprint: bytes, values: Mapping[str, Any], now: float
     ) -> RunInfo:
-        """The run of this name and definition, new or known; `told` fills its columns."""
-        columns = {**told, "name": name, "fingerprint": fingerprint, "created": now, "updated": now}
-        updates = ", ".join(f"{name} = excluded.{name}" for name in (*told, "updated"))
+        """The run of this name and definition, new or known; `values` fills its columns."""
+        columns = {
+            **values,
+            "name": name,
+            "fingerprint": fingerprint,
+            "created": now,
+            "updated": now,
+        }
+        updates = ", ".join(f"{name} = excluded.{name}" for name in (*values, "updated"))
         with self._transaction() as db:
             db.execute(
                 f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "

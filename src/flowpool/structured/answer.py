@@ -89,7 +89,7 @@ class Answer:
             raise InvalidOutput(f"a kept output doesn't fit: {_in_a_line(error)}") from None
 
     def correction(self, error: InvalidOutput) -> str:
-        """What a model is told that gave an invalid answer."""
+        """The message to a model that gave an invalid answer."""
         return (
             f"That can't be used: {error.message}.\n"
             "Answer again with the whole corrected JSON and nothing else."
@@ -262,8 +262,8 @@ def _in_a_line(error: Misfit | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     lines = str(error).splitlines() or ["it doesn't fit"]
-    told = [
+    lines = [
         line if len(line) <= _LONGEST_FAULT else line[:_LONGEST_FAULT] + "..." for line in lines
     ]
-    more = f"; and {len(told) - _MOST_FAULTS} more" if len(told) > _MOST_FAULTS else ""
-    return "; ".join(told[:_MOST_FAULTS]) + more
+    more = f"; and {len(lines) - _MOST_FAULTS} more" if len(lines) > _MOST_FAULTS else ""
+    return "; ".join(lines[:_MOST_FAULTS]) + more

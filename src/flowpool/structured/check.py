@@ -34,7 +34,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_schema(schema: Any, where: str = "output") -> None:
-    """Raises `InvalidInput`, with the place, for a schema that can't be held against anything."""
+    """Raises `InvalidInput`, with the path, for a schema that can't be held against anything."""
     _check(schema, schema, where)
 
 
@@ -59,12 +59,12 @@ def _check(schema: Any, root: Any, where: str) -> None:
             raise InvalidInput(f"{where}: {name} {schema[name]!r} is no pattern.") from None
     if not isinstance(schema.get("enum", []), (list, tuple)):
         raise InvalidInput(f"{where}: enum is a list of values.")
-    for place, sub in subschemas(schema):
-        _check(sub, root, f"{where}.{place}")
+    for path, sub in subschemas(schema):
+        _check(sub, root, f"{where}.{path}")
 
 
 def subschemas(schema: Schema) -> Iterator[tuple[str, Any]]:
-    """Every schema that stands directly in this one, with its place."""
+    """Every schema that stands directly in this one, with its path."""
     for key in ("items", "additionalProperties", "not", "if", "then", "else", "contains"):
         if key in schema:
             yield key, schema[key]
@@ -74,8 +74,8 @@ def subschemas(schema: Schema) -> Iterator[tuple[str, Any]]:
         for name, sub in (schema.get(key) or {}).items():
             yield f"{key}.{name}", sub
     for key in ("anyOf", "allOf", "oneOf", "prefixItems"):
-        for place, sub in enumerate(schema.get(key) or ()):
-            yield f"{key}[{place}]", sub
+        for i, sub in enumerate(schema.get(key) or ()):
+            yield f"{key}[{i}]", sub
 
 
 def resolve(ref: Any, root: Any, where: str = "output") -> Any:
@@ -95,7 +95,7 @@ def resolve(ref: Any, root: Any, where: str = "output") -> Any:
 
 
 def faults(value: Any, schema: Any, root: Any = None, at: str = "$") -> Faults:
-    """What of `value` doesn't fit, each with its place: `$.age: is 'x', not an integer`."""
+    """What of `value` doesn't fit, each with its path: `$.age: is 'x', not an integer`."""
     root = schema if root is None else root
     if schema is True or schema == {}:
         return
@@ -150,16 +150,16 @@ def _object_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) ->
     patterns = schema.get("patternProperties") or {}
     others = schema.get("additionalProperties", True)
     for name, inner in value.items():
-        place = f"{at}.{name}"
+        path = f"{at}.{name}"
         if name in named:
-            yield from faults(inner, named[name], root, place)
+            yield from faults(inner, named[name], root, path)
         matching = [sub for pattern, sub in patterns.items() if re.search(pattern, name)]
         for sub in matching:
-            yield from faults(inner, sub, root, place)
+            yield from faults(inner, sub, root, path)
         if name not in named and not matching:
-            yield from faults(inner, others, root, place)
+            yield from faults(inner, others, root, path)
         if "propertyNames" in schema:
-            yield from faults(name, schema["propertyNames"], root, place)
+            yield from faults(name, schema["propertyNames"], root, path)
     for name, needed in (schema.get("dependentRequired") or {}).items():
         if name in value:
             yield from (f"{at}: has {name!r} but no {n!r}" for n in needed if n not in value)
@@ -172,9 +172,9 @@ def _array_faults(value: list[Any], schema: Schema, root: Any, at: str) -> Fault
     yield from _bounds(len(value), schema, at, "minItems", "maxItems", " items")
     first = schema.get("prefixItems") or ()
     others = schema.get("items", True)
-    for place, inner in enumerate(value):
-        sub = first[place] if place < len(first) else others
-        yield from faults(inner, sub, root, f"{at}[{place}]")
+    for i, inner in enumerate(value):
+        sub = first[i] if i < len(first) else others
+        yield from faults(inner, sub, root, f"{at}[{i}]")
     if schema.get("uniqueItems") and _has_twins(value):
         yield f"{at}: holds the same value twice"
     if "contains" in schema:

@@ -1,4 +1,4 @@
-"""Values as JSON's own kinds, and what of a value are its fields. The one place for records, stores and prompts."""
+"""Values as JSON's own kinds, and what of a value are its fields. Used by records, stores and prompts alike."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def plain(
 
 
 def is_pydantic(kind: type) -> bool:
-    """Whether `kind` is a model of pydantic 2, told without importing it."""
+    """Whether `kind` is a model of pydantic 2, found without importing it."""
     return any(
         base.__name__ == "BaseModel" and base.__module__.partition(".")[0] == "pydantic"
         for base in getattr(kind, "__mro__", ())

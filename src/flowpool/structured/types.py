@@ -126,8 +126,8 @@ def _validated(adapter: Any, body: bytes) -> Any:
 
 
 def _fault(error: Mapping[str, Any]) -> str:
-    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"])
-    return f"${place}: {error['msg']}"
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"])
+    return f"${path}: {error['msg']}"
 
 
 def _untitled(schema: Made) -> Made:

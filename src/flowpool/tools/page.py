@@ -235,7 +235,7 @@ def _straighten_image(image: Element) -> None:
 
 
 def _is_layout(table: Element) -> bool:
-    """Whether the table only places things: nested, one cell, or with blocks of their own in its cells."""
+    """Whether the table is for layout alone: nested, one cell, or with blocks of their own in its cells."""
     if table.get("role") in ("presentation", "none") or table.find(".//table") is not None:
         return True
     if table.find(".//th") is not None:

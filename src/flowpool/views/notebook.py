@@ -34,7 +34,7 @@ class CellOutput:
 
         data = {"text/html": as_html(telling), "text/plain": as_text(telling)}
         if self._handle is None:
-            self._handle = display.display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display.display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
 

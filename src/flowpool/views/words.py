@@ -118,6 +118,13 @@ def _failure_lines(now: Snapshot) -> list[tuple[str, bool]]:
     return [(f"last failure: items[{record.index}]: {error}", True)]
 
 
+_BOUND_WORDS = {
+    "paused": "paused by a 429",
+    "reader": "waits for the reader of the stream",
+    "items": "nothing waits",
+}
+
+
 def _bound_words(lane: LaneView) -> str:
     at_once = f"{lane.window:,} at once"
     used = f"{min(1.0, lane.utilisation):.0%}"
@@ -139,18 +146,12 @@ def _bound_words(lane: LaneView) -> str:
             return f"{at_once}; more would slow each other"
         case "learning":
             return f"finding the limit, {lane.used.get('requests', 0.0):,.0f} requests/min so far"
-        case "paused":
-            return "paused by a 429"
         case "outage":
             left = f", gives up in {clock(lane.gives_up)}" if lane.gives_up is not None else ""
             return f"no answers, probing{left}: {_short(lane.error)}"
         case "broken":
             return f"given up: {_short(lane.error)}"
-        case "reader":
-            return "waits for the reader of the stream"
-        case "items":
-            return "nothing waits"
-    return "free"
+    return _BOUND_WORDS.get(lane.bound, "free")
 
 
 def _short(error: str) -> str:

@@ -13,6 +13,7 @@ from msgspec import Struct, json
 
 from flowpool.errors import Blocked, CallError, InvalidReply, Overloaded, Refused, Truncated
 from flowpool.providers import Provider
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -25,10 +26,9 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded, failure
+from flowpool.wire.classify import embedded
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 _TOOLS = frozenset({"tool_calls", "function_call"})
@@ -168,12 +168,14 @@ class _ChatUsage(Struct):
     reasoning_tokens: int | None = None  # Perplexity
 
 
-class _Completion(Struct):
+class _Completion(replies.AnswerBody):
     choices: list[_Choice] | None = None
     usage: _ChatUsage | None = None
     model: str | None = None
     id: str | None = None
-    error: Any = None
+
+    def used(self) -> Usage:
+        return _usage(self.usage or _NO_USAGE)
 
 
 _decoder = json.Decoder(_Completion, strict=False)
@@ -183,14 +185,10 @@ _NO_USAGE = _ChatUsage()
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a chat completion, or the typed failure. Never raises for what a provider sent."""
-    if not 200 <= response.status < 300:
-        return failure(response)
-    answer = replies.decode(_decoder, response)
-    if isinstance(answer, CallError):
-        return answer
-    usage = _usage(answer.usage or _NO_USAGE)
-    if answer.error:
-        return embedded(answer.error, response, usage)
+    return replies.parsed(response, _decoder, _finished)
+
+
+def _finished(answer: _Completion, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if not answer.choices:
         return replies.failed(InvalidReply, "the answer has no choices", response, usage)
     choice = answer.choices[0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from bench.rates.figure import draw
 from bench.rates.play import Figures, Run, contender, play_row
 from bench.rates.rows import Bar, Row, rows
-from bench.rates.table import beside_plain, holds, summary
+from bench.rates.table import beside_plain, holds, out_of_reach, summary
 
 
 def row(bar: Bar, **changes: Any) -> Row:
@@ -22,7 +23,7 @@ def run(seed: int = 0, expected: float = 0.0, **times: tuple[float, int]) -> Run
         name: Figures(time, time / 10.0, refused, 100 + refused, 0, 10, 1.0, 0.2)
         for name, (time, refused) in times.items()
     }
-    return Run(seed, "cap most=4", "words", 100, 10.0, expected, False, figures)
+    return Run(seed, "cap most=4", "words", 100, 10.0, 0.2, expected, False, figures)
 
 
 def test_the_median_and_the_worst_seed_are_held_against_the_bar() -> None:
@@ -65,11 +66,23 @@ def test_a_run_that_never_ended_holds_nothing() -> None:
     assert beside_plain(runs[0], "us") == (False, True)
 
 
+def test_a_batching_servers_bar_is_for_its_latency_too() -> None:
+    runs = [run(us=(10.0, 0))]
+    assert not holds(row(Bar(1, 1, latency=0.6)), runs, "us")[0]
+    assert holds(row(Bar(1, 1, latency=1.0)), runs, "us")[0]
+
+
+def test_where_the_plain_loop_takes_from_others_the_oracle_may_be_later() -> None:
+    pushed = run(plain=(8.0, 900))
+    assert not out_of_reach(pushed)
+    assert out_of_reach(msgspec.structs.replace(pushed, pushy=True))
+
+
 def test_a_memory_may_cost_a_second() -> None:
     after = row(Bar(1, 1), measure="after")
     for time, fresh, well in ((2.9, 2.0, True), (3.1, 2.0, False)):
         figures = {"us": Figures(time, time / fresh, 0, 100, 0, 10, 1.0, 0.2)}
-        runs = [Run(0, "", "", 100, 10.0, 0.0, False, figures)]
+        runs = [Run(0, "", "", 100, 10.0, 0.2, 0.0, False, figures)]
         assert holds(after, runs, "us")[0] is well
 
 

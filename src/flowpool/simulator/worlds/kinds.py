@@ -58,7 +58,7 @@ class Part(Struct, frozen=True):
 
     pace: answers a second at most, in the long run. burst: calls that pass at once at the start. refuses:
     whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle. chance:
-    the share that is refused whatever one does.
+    the share that is refused whatever one does. window: how many calls fit in one of its windows.
     """
 
     words: str
@@ -68,6 +68,7 @@ class Part(Struct, frozen=True):
     burst: float = 0.0
     refuses: bool = True
     pushy: bool = False
+    window: int = 0
     chance: float = 0.0
 
 
@@ -107,6 +108,7 @@ def _sliding(draw: Draw, service: Service) -> Part:
         lambda random: SlidingWindow(most, seconds, counts_refusals=counts == "all"),
         pace=most / seconds,
         burst=most,
+        window=most,
     )
 
 
@@ -121,6 +123,7 @@ def _clock(draw: Draw, service: Service) -> Part:
         lambda random: ClockWindow(most * unit, seconds, offset, dimension),
         pace=most / seconds,
         burst=most,
+        window=most,
     )
 
 
@@ -172,8 +175,9 @@ def _soft(draw: Draw, service: Service) -> Part:
 
 
 def _gateway(draw: Draw, service: Service) -> Part:
-    keys, rate = draw.whole("keys", 2, 10), draw.number("rate", 10, 100)
-    depth, pick = draw.number("depth", 1, 20), draw.pick("pick", "random", "turn")
+    # Five calls or more in each key's bucket: with fewer, a random choice alone refuses a tenth.
+    keys, rate = draw.whole("keys", 2, 8), draw.number("rate", 20, 100)
+    depth, pick = draw.number("depth", 2, 20), draw.pick("pick", "random", "turn")
     return Part(
         f"{keys} keys of {rate / keys:.3g} a second each behind one address, taken "
         + ("in turn" if pick == "turn" else "at random"),

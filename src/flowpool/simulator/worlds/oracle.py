@@ -15,6 +15,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec import Struct
+
 from flowpool.simulator.worlds.values import Admitted, Call
 from flowpool.simulator.worlds.world import World
 
@@ -22,14 +24,22 @@ from flowpool.simulator.worlds.world import World
 LATER = 1e-7
 
 
-def oracle_time(world: World, calls: Sequence[Call], ceiling: int) -> float:
-    """Seconds until all `calls` are answered, in a fresh `world` which this uses up."""
+class OracleRun(Struct, frozen=True):
+    """How the oracle did: seconds until its last answer, and the median latency of all."""
+
+    seconds: float
+    latency: float
+
+
+def oracle_run(world: World, calls: Sequence[Call], ceiling: int) -> OracleRun:
+    """How the oracle has all `calls` answered, in a fresh `world` which this uses up."""
     world.gates = [gate.twin() for gate in world.gates]
     most = min(ceiling, world.server.useful)
     waiting = deque(calls)
     # (when, number, call to ask again or None, admitted call): answers and refusals under way.
     coming: list[tuple[float, int, Call | None, Call | None]] = []
     now = last = 0.0
+    latencies: list[float] = []
     number = 0
     while waiting or coming:
         if not waiting or len(coming) >= most:
@@ -48,13 +58,14 @@ def oracle_time(world: World, calls: Sequence[Call], ceiling: int) -> float:
         number += 1
         if isinstance(offered, Admitted):
             waiting.popleft()
+            latencies.append(offered.latency)
             heapq.heappush(coming, (now + offered.latency, number, None, call))
         elif offered.wait < 0.0:
             waiting.popleft()
             heapq.heappush(coming, (now + offered.after, number, call, None))
         else:
             now = _when(now, offered.wait, coming[0][0] if coming else math.inf)
-    return last
+    return OracleRun(last, sorted(latencies)[len(latencies) // 2])
 
 
 def _when(now: float, wait: float, next_end: float) -> float:

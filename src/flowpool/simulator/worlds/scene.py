@@ -17,17 +17,18 @@ from typing import Any
 from flowpool.errors import InvalidInput
 from flowpool.simulator.worlds.draw import Draw, parse, written
 from flowpool.simulator.worlds.kinds import INPUT, KINDS, OUTPUT, Part, Service
-from flowpool.simulator.worlds.oracle import oracle_time
+from flowpool.simulator.worlds.oracle import OracleRun, oracle_run
 from flowpool.simulator.worlds.replies import Replies
 from flowpool.simulator.worlds.servers import Batching, Server
 from flowpool.simulator.worlds.values import Call
 from flowpool.simulator.worlds.world import World
 
-# Seconds that the work lasts for an oracle where the number of items isn't given.
-SHORT, LONG = 15.0, 35.0
+# Seconds that the work lasts for an oracle where the number of items isn't given, and calls. After a deep bucket's
+# burst its rate binds for `BINDS` seconds at least, however many calls that makes.
+SHORT, LONG, BINDS = 15.0, 35.0, 8.0
 FEWEST, MOST = 150, 1500
 # Fixed windows of which a batching server's oracle takes the best.
-WINDOWS = (16, 32, 64, 96, 128, 192, 256, 512, 1000)
+WINDOWS = (16, 32, 64, 96, 128, 192, 256)
 # Parameters that belong to a whole world, whichever mechanism they are written behind.
 COMMON = ("latency", "sigma", "late", "retry", "headers", "style", "names", "refusal", "items",
           "ceiling", "spread", "per_token")  # fmt: skip
@@ -88,7 +89,12 @@ class Scene:
         lasts = common.random.uniform(SHORT, LONG)
         # Where nothing binds, the work is what 100 at once do in some seconds.
         calls = burst + pace * lasts if pace < math.inf else 100.0 * lasts / self.service.mean / 4.0
-        calls = min(MOST, max(FEWEST, calls))
+        # Enough for the limit to bind for a while, however deep the bucket was.
+        longest = max(MOST, burst + pace * BINDS) if pace < math.inf else MOST
+        calls = min(longest, max(FEWEST, calls))
+        if window := binding.window:
+            # Half of the last window stays free: else one call too late in another costs a whole one.
+            calls = (max(1.0, calls // window) + 0.5) * window
         items = common.whole("items", int(calls), int(calls))
         # Where something binds, it is to be the bound; else an oracle is held to the plain loop's 100.
         most = 100 if pace == math.inf else 1000
@@ -122,11 +128,16 @@ class Scene:
 
     def oracle(self) -> float:
         """Seconds in which somebody who knows the world could have all answers; see `oracle`."""
+        return self.oracle_run().seconds
+
+    def oracle_run(self) -> OracleRun:
+        """The same with the median latency."""
         calls = self.calls()
         if isinstance(self.world().server, Batching):
             # Wide windows give more answers a second and longer last ones: the best of the fixed ones.
-            return min(oracle_time(self.world(), calls, n) for n in WINDOWS if n <= self.ceiling)
-        return oracle_time(self.world(), calls, self.ceiling)
+            runs = (oracle_run(self.world(), calls, n) for n in WINDOWS if n <= self.ceiling)
+            return min(runs, key=lambda run: run.seconds)
+        return oracle_run(self.world(), calls, self.ceiling)
 
     def _reply_words(self) -> str:
         told = self.replies

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dspy
 import litellm
 import pytest
-from tests.integrations.conftest import on_the_loop
+from tests.frameworks.conftest import on_the_loop
 
 from flowpool import Chain, Pool
 from flowpool.errors import AttemptTimeout, BadRequest, ConnectFailed, InvalidInput, ServerError
@@ -14,8 +14,10 @@ from flowpool.tools import as_tool
 
 @pytest.fixture(autouse=True, scope="module")
 def json_answers():
+    before = dspy.settings.adapter
     dspy.configure(adapter=dspy.JSONAdapter())
     yield
+    dspy.configure(adapter=before)
     on_the_loop(litellm.close_litellm_async_clients())
 
 

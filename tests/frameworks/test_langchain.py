@@ -11,7 +11,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
-from tests.integrations.conftest import on_the_loop, saying
+from tests.frameworks.conftest import on_the_loop, saying
 
 from flowpool import Chain, Limits, Pool
 from flowpool.errors import AuthFailed, BadRequest, InvalidInput, RateLimited, StepFailed

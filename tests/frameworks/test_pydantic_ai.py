@@ -8,7 +8,7 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.providers.openai import OpenAIProvider
-from tests.integrations.conftest import on_the_loop, saying
+from tests.frameworks.conftest import on_the_loop, saying
 
 from flowpool import Chain, Pool
 from flowpool.errors import BadRequest, InvalidInput

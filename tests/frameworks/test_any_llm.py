@@ -1,7 +1,4 @@
-"""Every other provider through the any-llm package: the real one, against a provider on loopback.
-
-tests/integrations/test_any_llm_transport.py runs these claims in the environment that has the package.
-"""
+"""Every other provider through the any-llm package: the real one, against a provider on loopback."""
 
 from __future__ import annotations
 
@@ -19,21 +16,8 @@ from flowpool.errors import (
     InvalidInput,
     RateLimited,
 )
-from flowpool.simulator import Fixed, SimServer
 
 KEY = "key-canary-7f3a"
-
-
-@pytest.fixture(scope="module")
-def server():
-    with SimServer("free", latency=Fixed(0.0)) as server:
-        yield server
-
-
-@pytest.fixture
-def sim(server):
-    server.reset()
-    return server
 
 
 def skill(sim: Any, name: str = "any-llm:openai/gpt-5-mini", **settings: Any) -> Skill:

@@ -18,7 +18,7 @@ from llama_index.core.retrievers import BaseRetriever
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.core.workflow import StartEvent, StopEvent, Workflow, step
 from openai import AsyncOpenAI, OpenAI
-from tests.integrations.conftest import saying
+from tests.frameworks.conftest import saying
 
 from flowpool import Chain, Pool
 from flowpool.errors import BadRequest, InvalidInput
