@@ -1,5 +1,7 @@
 """`python -m bench [NAME ...]`: runs the benches and prints the table that stands in the README.
 
+`python -m bench rates [--seeds 200] [--half tune|held] [--only WORDS] [--figure FILE.svg]` plays every kind of
+world in virtual time first, and `python -m bench rates exact` buckets and headers; see `--help` of both.
 `python -m bench rates [--quick | --seeds 200] [--figure FILE.svg]` plays every kind of limit in virtual time first.
 `python -m bench servers [NAME ...]` measures against real servers, those that are installed.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.rates.command import main as rates_table
+from bench.rates.sockets import sockets
 from bench.servers.command import main as servers_table
 from bench.store import store
 from flowpool.simulator import Fixed, Lognormal, SimServer
@@ -198,7 +201,19 @@ def _bounded(name: str, wall: float, bound: float, bar: float) -> Row:
 
 BENCHES: dict[str, Callable[[], list[Row]]] = {
     bench.__name__: bench
-    for bench in (cpu_per_item, waves, wide, busy, stages, memory, data, store, rates, startup)
+    for bench in (
+        cpu_per_item,
+        waves,
+        wide,
+        busy,
+        stages,
+        memory,
+        data,
+        store,
+        rates,
+        sockets,
+        startup,
+    )
 }
 
 
@@ -207,8 +222,9 @@ def main(*names: str) -> None:
         servers_table(*names[1:])
         return
     if names[:1] == ("rates",):
-        rates_table(*names[1:])
-        names = ("rates",)
+        if not rates_table(*names[1:]):
+            return
+        names = ("rates", "sockets")
     unknown = set(names) - BENCHES.keys()
     if unknown:
         sys.exit(f"no bench {unknown.pop()!r}: there are {', '.join(BENCHES)}")

@@ -123,11 +123,12 @@ def _busy(url: str, count: int, flows: int) -> dict[str, float]:
     return {"wall": wall, "busy": busy / (flows * (until - start))}
 
 
-def _limited(url: str, count: int) -> dict[str, float]:
-    """A pool with nothing configured against a provider with limits."""
+def _limited(url: str, count: int, flows: int = 0) -> dict[str, float]:
+    """A pool against a provider with limits, with nothing configured or so many flows."""
     from flowpool import Pool
 
-    pool = Pool(_skill(url), [{"text": f"{i} {TEXT}"} for i in range(count)], progress=False)
+    items = [{"text": f"{i} {TEXT}"} for i in range(count)]
+    pool = Pool(_skill(url), items, max_flows=flows or "auto", progress=False)
 
     def run() -> None:
         assert not pool.run().failed
@@ -135,9 +136,32 @@ def _limited(url: str, count: int) -> dict[str, float]:
     return measure(run)
 
 
+def _faulty(url: str, count: int, flows: int) -> dict[str, float]:
+    """A pool whose calls meet planted faults: as many as the lab's, at the same items."""
+    from bench.rates.lab import TIMEOUT
+    from bench.rates.play import planted
+    from flowpool import Pool
+
+    words = {"500": "500 times=2", "429": "429 times=1", "drop": "reset times=1", "hang": "stall times=1",
+             "json": "not-json times=1", "400": "400"}  # fmt: skip
+    faults = planted(count, 1)
+    items = [
+        {"text": f"{i} [[sim: {words[faults[i][0]]}]]" if i in faults else f"{i} {TEXT}"}
+        for i in range(count)
+    ]
+    pool = Pool(_skill(url), items, max_flows=flows or "auto", timeout=TIMEOUT, progress=False)
+    wrong = sum(met == ["400"] for met in faults.values())
+
+    def run() -> None:
+        failed = pool.run().failed
+        assert len(failed) == wrong, failed[0].error
+
+    return measure(run)
+
+
 def main(job: str, url: str, *numbers: str) -> None:
     jobs = {"pool": _pool, "loop": _loop, "stages": _stages, "stream": _stream, "busy": _busy}
-    jobs["limited"] = _limited
+    jobs |= {"limited": _limited, "faulty": _faulty}
     figures = jobs[job](url, *map(int, numbers))  # type: ignore[operator]
     figures["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(figures))

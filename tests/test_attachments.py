@@ -101,7 +101,7 @@ def test_a_path_may_be_made_of_variables(photo: Path) -> None:
     assert skill.names == {"name"}
     pool, bodies = run(skill, [{"name": "photo"}, {"name": "other"}])
     assert len(bodies) == 1
-    error = str(pool._records()[1].error)
+    error = str(pool._session.records()[1].error)
     assert error.startswith("image ")
     assert error.endswith(": no such file.")
 
@@ -217,7 +217,7 @@ def test_a_missing_file_of_the_prompt_is_refused_before_any_call(tmp_path: Path)
 def test_an_items_missing_file_fails_that_item_alone(photo: Path) -> None:
     skill = Skill(model(), prompt=["See", Image("{photo}")])
     pool, bodies = run(skill, [{"photo": "no.png"}, {"photo": str(photo)}])
-    failed, done = pool._records()
+    failed, done = pool._session.records()
     assert type(failed.error) is InvalidItem
     assert str(failed.error) == "image no.png: no such file."
     assert failed.attempts == 0
@@ -228,7 +228,7 @@ def test_an_items_missing_file_fails_that_item_alone(photo: Path) -> None:
 def refusal(part: Attachment, **variables: Any) -> str:
     pool, bodies = run(Skill(model(), prompt=["See", part]), [variables | {"x": 1}])
     assert not bodies
-    error = pool._records()[0].error
+    error = pool._session.records()[0].error
     assert type(error) is InvalidItem
     return str(error)
 
@@ -306,7 +306,7 @@ def test_records_tell_paths_and_the_size_of_bytes(photo: Path) -> None:
     pool, _ = run(skill, [{"a": str(photo), "b": big, "c": Image(big)}])
     told = {"a": str(photo), "b": "<100,014 bytes>", "c": "Image(<100,014 bytes>)"}
     assert pool.history[0]["variables"] == told
-    assert pool._records()[0].variables["b"] is big
+    assert pool._session.records()[0].variables["b"] is big
     assert len(repr(Media("image/png", data="A" * 1000))) < 60
 
 

@@ -312,8 +312,8 @@ def play(simulate: Any, seed: int) -> None:
 
 
 def check(pool: Pool, sim: Any, ceiling: float, tokens: int | None, count: int) -> None:
-    assert pool._run is not None
-    budget, spent = pool._run.budget, pool.spent
+    assert pool._session._run is not None
+    budget, spent = pool._session._run.budget, pool.spent
     assert budget is not None
     worked = sum(sent + made for sent, made in sim.ledger.worked.values())
     assert billable(sim.ledger) <= ceiling + 1e-12

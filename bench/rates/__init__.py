@@ -1,1 +1,1 @@
-"""How near a pool with nothing configured comes to each kind of limit: the table of cases, in virtual time."""
+"""How a limiter does in every kind of world, beside loops that know nothing: the tables, in virtual time."""

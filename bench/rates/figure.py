@@ -1,73 +1,90 @@
-"""The figure: for each case, what is admitted over time against the limit, by a pool and by fixed windows."""
+"""The picture: each row's times of the oracle's, by everybody who played, from the median to the worst seed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 
-from bench.rates.case import Case
-from bench.rates.lab import Outcome, play
+from bench.rates.play import Run
+from bench.rates.rows import Row
+from bench.rates.table import summary
 
-WIDTH, HEIGHT, GAP, COLUMNS = 300, 120, 44, 4
-TOP = 1.6  # times the limit: what the panels show at most
-COLOURS = {None: "#1f6feb", 1: "#c9c9c9", 10: "#9b9b9b", 100: "#e0913a", 1_000: "#d1495b"}
-POINTS = 90  # on a line
+LABELS, WIDTH, SHARES, LINE, GAP = 470, 520, 190, 18, 26
+LEAST, MOST = 0.8, 20.0  # times of the oracle's: the scale's ends, by ratio
+TICKS = (1, 1.5, 2, 3, 5, 10, 20)
+COLOURS = {"flowpool": "#1f6feb", "plain": "#d1495b", "aimd": "#e0913a"}
+OTHERS = ("#6a4c93", "#2a9d8f", "#777777")
 
 
-def draw(cases: Sequence[Case]) -> str:
-    """An SVG with a panel for each case, of the run with seed 0."""
-    rows = -(-len(cases) // COLUMNS)
-    width, height = COLUMNS * (WIDTH + GAP) + GAP, rows * (HEIGHT + GAP) + 2 * GAP
+def draw(results: Sequence[tuple[Row, list[Run]]], names: Sequence[str]) -> str:
+    """An SVG with a line for each row: dots for medians, thin lines to the worst, a bar's end as a black stroke."""
+    colours = dict(zip((n for n in names if n not in COLOURS), OTHERS, strict=False)) | COLOURS
+    groups = len({row.group for row, _ in results})
+    height = 3 * GAP + len(results) * LINE + groups * GAP
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
-        f'font-size="10"><rect width="100%" height="100%" fill="white"/>',
-        f'<g transform="translate({GAP},24)">{_legend()}</g>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABELS + WIDTH + SHARES}" height="{height}" '
+        f'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>',
+        _legend(names, colours),
     ]
-    for number, case in enumerate(cases):
-        row, column = divmod(number, COLUMNS)
-        x, y = GAP + column * (WIDTH + GAP), 2 * GAP + row * (HEIGHT + GAP)
-        parts.append(f'<g transform="translate({x},{y})">{_panel(case)}</g>')
-    return "\n".join([*parts, "</svg>"])
+    y, group = 2 * GAP, ""
+    for row, runs in results:
+        if row.group != group:
+            group = row.group
+            y += GAP
+            parts.append(_group(group, y))
+        y += LINE
+        parts.append(_row(row, runs, names, colours, y))
+    return "\n".join([*parts, "</svg>\n"])
 
 
-def _legend() -> str:
-    parts, x = [], 0
-    for flows, colour in COLOURS.items():
-        name = "nothing configured" if flows is None else f"{flows:,} flows"
-        parts.append(f'<rect x="{x}" y="-8" width="14" height="4" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 20}" y="-2">{name}</text>')
-        x += 150
-    parts.append(
-        f'<text x="{x}" y="-2">calls admitted over time; the dashed line is the limit</text>'
-    )
+def _x(ratio: float) -> float:
+    place = math.log(min(MOST, max(LEAST, ratio)) / LEAST) / math.log(MOST / LEAST)
+    return LABELS + place * WIDTH
+
+
+def _legend(names: Sequence[str], colours: dict[str, str]) -> str:
+    parts = [
+        f'<text x="8" y="{GAP - 8}" font-weight="bold">Times of the oracle\'s time: median (dot) and worst seed '
+        "(end of the line); the bar's worst (black); refusals as a part of the items</text>"
+    ]
+    x = 8
+    for name in names:
+        parts.append(f'<circle cx="{x + 5}" cy="{GAP + 8}" r="4" fill="{colours[name]}"/>')
+        parts.append(f'<text x="{x + 14}" y="{GAP + 12}">{escape(name)}</text>')
+        x += 90
     return "".join(parts)
 
 
-def _panel(case: Case) -> str:
-    windows = [n for n in COLOURS if n is not None and case.fixed]
-    lines = [_line(case, play(case, 0, flows), COLOURS[flows], 1) for flows in windows]
-    lines.append(_line(case, play(case, 0), COLOURS[None], 2))
-    limit = HEIGHT * (1.0 - 1.0 / TOP)
-    return (
-        f'<text y="-18" font-weight="bold">{escape(case.group[:58])}</text>'
-        f'<text y="-6">{escape(case.name)}</text>'
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#ddd"/>'
-        f'<path d="M0 {limit:.1f}H{WIDTH}" stroke="black" stroke-dasharray="4 3"/>'
-        f'<text x="{WIDTH}" y="{HEIGHT + 12}" text-anchor="end">{case.seconds:.0f} s</text>'
-        + "".join(lines)
+def _group(name: str, y: int) -> str:
+    ticks = "".join(
+        f'<text x="{_x(tick):.0f}" y="{y + 2}" text-anchor="middle" fill="#777">{tick:g}</text>'
+        for tick in TICKS
     )
+    return f'<text x="8" y="{y + 2}" font-weight="bold">{escape(name)}</text>{ticks}'
 
 
-def _line(case: Case, outcome: Outcome, colour: str, width: int) -> str:
-    limits = case.limits()
-    name = max(limits, key=lambda d: sum(outcome.taken[d]) / limits[d]) if limits else ""
-    units = outcome.taken[name] if limits else [float(n) for n in outcome.answers]
-    allowed = limits[name] if limits else case.slots_give()
-    seconds = int(case.seconds)
-    step = max(1, -(-seconds // POINTS), round(5 * allowed**-1) if name == "requests" else 1)
-    points = []
-    for start in range(0, seconds - step + 1, step):
-        rate = sum(units[start : start + step]) / step / allowed
-        x, y = (start + step / 2) / seconds * WIDTH, HEIGHT * (1.0 - min(TOP, rate) / TOP)
-        points.append(f"{x:.1f},{y:.1f}")
-    return f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+def _row(
+    row: Row, runs: Sequence[Run], names: Sequence[str], colours: dict[str, str], y: int
+) -> str:
+    middle = y - 2
+    parts = [f'<text x="16" y="{y + 2}">{escape(row.name)}</text>']
+    parts += [
+        f'<path d="M{_x(tick):.1f} {middle - LINE / 2}v{LINE}" stroke="#eee"/>' for tick in TICKS
+    ]
+    if row.bar.seconds is None and row.measure != "after":
+        parts.append(
+            f'<path d="M{_x(row.bar.worst):.1f} {middle - 7}v14" stroke="black" stroke-width="1.5"/>'
+        )
+    told = []
+    for number, name in enumerate(names):
+        of = summary(runs, name)
+        at = middle + (number - (len(names) - 1) / 2) * 4
+        colour = colours[name]
+        parts.append(
+            f'<path d="M{_x(of.median):.1f} {at}H{_x(of.worst):.1f}" stroke="{colour}" stroke-width="1.5"/>'
+            f'<circle cx="{_x(of.median):.1f}" cy="{at}" r="3" fill="{colour}"/>'
+        )
+        told.append(f'<tspan fill="{colour}">{of.share:.1%}</tspan>')
+    parts.append(f'<text x="{LABELS + WIDTH + 14}" y="{y + 2}">{" ".join(told)}</text>')
+    return "".join(parts)

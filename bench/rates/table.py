@@ -1,168 +1,172 @@
-"""The table of cases over many seeds: how near to what is allowed, how many 429s, and whether the bar holds."""
+"""The table: for each row the times over the oracle's and the refusals, and whether the bars hold."""
 
 from __future__ import annotations
 
+import math
+import statistics
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from multiprocessing import get_context
-from statistics import fmean
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from bench.rates.case import Case
-from bench.rates.cases import CASES
-from bench.rates.lab import Outcome, play
+from bench.rates.play import Figures, Run
+from bench.rates.rows import Row
 
-WINDOWS = (1, 10, 100, 1_000)
-BATCH = 10  # seeds that a process plays at a time
-UNEVEN = 0.2  # a process's share may differ by so much
-SLOWER = 1.5  # times the latency at the knee
-CALLS_AN_ITEM = 1.2
+# Every kind, every seed: the time over the plain loop's and seconds more, and points of refusals more than it has.
+SLOWER, LATER, MORE = 1.1, 1.0, 0.01
+# A calm run with a memory may take so much longer than one without.
+MEMORY_COSTS = 1.0
+NAME = 62  # columns
 
 
-class Figures(Struct, frozen=True):
-    """One run in numbers. `spread`: how far a process's share is from an equal one, at most. `slow`: the latency
-    in times of an idle server's. `calls`: for each item, those into a dead provider left out."""
+class Summary(Struct, frozen=True):
+    """One contender over all seeds of a row. refused: calls an item's run, on average; share: of the items."""
 
+    median: float
+    worst: float
     seed: int
-    used: float
     refused: float
-    spread: float = 0.0
-    slow: float = 0.0
-    calls: float = 0.0
-    sent: int = 0
-    missing: int = 0
+    share: float
+    most: int
+    lost: int
+    pace: float
+    latency: float
 
 
-class Result(Struct):
-    """All runs of a case."""
-
-    case: Case
-    runs: list[Figures]
-    fixed: dict[int, Figures] = {}
-    cpu: float = 0.0
-
-    @property
-    def worst_used(self) -> Figures:
-        return min(self.runs, key=lambda run: run.used)
-
-    @property
-    def worst_refused(self) -> Figures:
-        return max(self.runs, key=lambda run: run.refused)
-
-    @property
-    def held(self) -> int:
-        """Seeds whose run is within every bar of its case."""
-        return sum(holds(self.case, run) for run in self.runs)
-
-
-def holds(case: Case, run: Figures) -> bool:
-    """Whether one run is within its case's bars."""
-    if case.measure == "items":
-        return run.missing == 0 and run.calls <= CALLS_AN_ITEM
-    even = case.processes == 1 or run.spread <= UNEVEN
-    quick = case.measure != "slots" or run.slow <= SLOWER
-    return run.used >= case.bar and run.refused <= case.most and even and quick
-
-
-def figures_of(case: Case, seed: int, outcome: Outcome) -> Figures:
-    start, end = (int(moment) for moment in case.spans[-1])
-    parts = [sum(calls[start:end]) for calls in outcome.admitted]
-    equal = max(1.0, sum(parts) / len(parts))
-    latency = sum(outcome.latency[start:end]) / max(1, sum(outcome.answers[start:end]))
-    missing = (case.items or outcome.done) - outcome.done
-    return Figures(
-        seed,
-        used=1.0 - missing / case.items if case.items else min(outcome.used),
-        refused=outcome.part_refused,
-        spread=max(abs(part / equal - 1.0) for part in parts),
-        slow=latency / case.service if case.measure == "slots" else 0.0,
-        calls=(outcome.sent - outcome.in_trouble) / max(1, outcome.done),
-        sent=outcome.sent,
-        missing=missing,
+def summary(runs: Sequence[Run], name: str) -> Summary:
+    figures = [(run.figures[name], run) for run in runs]
+    worst, at = max(figures, key=lambda pair: pair[0].ratio)
+    return Summary(
+        statistics.median(figure.ratio for figure, _ in figures),
+        worst.ratio,
+        at.seed,
+        statistics.fmean(figure.refused for figure, _ in figures),
+        statistics.fmean(figure.refused / run.items for figure, run in figures),
+        max(figure.refused for figure, _ in figures),
+        sum(figure.lost for figure, _ in figures),
+        statistics.fmean(figure.pace for figure, _ in figures),
+        statistics.median(figure.latency for figure, _ in figures),
     )
 
 
-def _batch(job: tuple[int, range, int | None]) -> tuple[int, int | None, list[Figures], float]:
-    number, seeds, flows = job
-    case, start = CASES[number], time.process_time()
-    runs = [figures_of(case, seed, play(case, seed, flows)) for seed in seeds]
-    return number, flows, runs, time.process_time() - start
+def holds(row: Row, runs: Sequence[Run], name: str) -> tuple[bool, bool]:
+    """Whether a contender is within a row's bars: for time, and for refusals (on average, beside chance's)."""
+    bar, told = row.bar, summary(runs, name)
+    allowed = statistics.fmean(run.expected + bar.refused * run.items + bar.calls for run in runs)
+    few = told.refused <= allowed + 1e-9
+    if row.measure == "after":
+        return all(_remembers_well(run.figures[name]) for run in runs), True
+    if row.measure == "share":
+        few = all(run.figures[name].refused <= bar.refused * run.figures[name].sent for run in runs)
+    if bar.seconds is not None:
+        return max(run.figures[name].time for run in runs) <= bar.seconds, few
+    timely = told.median <= bar.median + 1e-9 and told.worst <= bar.worst + 1e-9
+    if bar.plain < math.inf and "plain" in runs[0].figures:
+        beside = [run.figures[name].time / run.figures["plain"].time for run in runs]
+        timely = timely and statistics.median(beside) <= bar.plain
+    timely = timely and _latency(runs, name) <= bar.latency
+    return timely, few
 
 
-def run_table(cases: Sequence[Case], seeds: int, fixed: bool, processes: int) -> Iterator[Result]:
-    """Each case's result, in order. `fixed`: one run by each fixed window too."""
-    jobs: list[tuple[int, range, int | None]] = []
-    left: dict[int, int] = {}
-    results: dict[int, Result] = {}
-    for case in cases:
-        number = CASES.index(case)
-        count = max(1, round(seeds * case.part))
-        batches = [range(i, min(count, i + BATCH)) for i in range(0, count, BATCH)]
-        windows = WINDOWS if fixed and case.fixed else ()
-        jobs += [(number, batch, None) for batch in batches]
-        jobs += [(number, range(1), flows) for flows in windows]
-        left[number] = len(batches) + len(windows)
-        results[number] = Result(case, [], {})
-    order = list(results)
-    with get_context("fork").Pool(processes) as pool:
-        for number, flows, runs, cpu in pool.imap_unordered(_batch, jobs):
-            result = results[number]
-            if flows is None:
-                result.runs += runs
-                result.cpu += cpu
-            else:
-                result.fixed[flows] = runs[0]
-            left[number] -= 1
-            while order and left[order[0]] == 0:
-                yield results[order.pop(0)]
+def _remembers_well(figures: Figures) -> bool:
+    return figures.time <= figures.time / figures.ratio + MEMORY_COSTS
 
 
-def print_table(results: Iterator[Result], fixed: bool) -> list[Result]:
-    """Prints each row as it is known, a header before each group; returns all."""
-    group, told = "", []
-    for result in results:
-        case = result.case
-        if case.group != group:
-            group = case.group
-            print(f"\n{group}\n{_head(case, fixed)}")
-        print(_row(result, fixed))
+def beside_plain(run: Run, name: str) -> tuple[bool, bool]:
+    """Whether a run is hardly ever slower than the plain loop's, and draws hardly more refusals."""
+    mine, plain = run.figures[name], run.figures["plain"]
+    quick = mine.time <= SLOWER * plain.time + LATER
+    return quick, mine.refused <= plain.refused + MORE * run.items
+
+
+def out_of_reach(run: Run) -> bool:
+    """Whether not even the oracle is as quick as `beside_plain` asks for: it leaves the neighbours theirs."""
+    return run.pushy and run.oracle > SLOWER * run.figures["plain"].time + LATER
+
+
+def _latency(runs: Sequence[Run], name: str) -> float:
+    """A contender's median latency, in times of the oracle's."""
+    return statistics.median(run.figures[name].latency / run.latency for run in runs)
+
+
+class Count(Struct):
+    """How much of a table holds."""
+
+    rows: int = 0
+    held: int = 0
+    seeds: int = 0
+    quick: int = 0
+    out_of_reach: int = 0
+    polite: int = 0
+
+
+def print_table(
+    results: Iterable[tuple[Row, list[Run]]], names: Sequence[str], judged: str | None
+) -> tuple[Count, list[tuple[Row, list[Run]]]]:
+    """Prints each row as it is known, a header before each group; returns how much holds, and all rows."""
+    group, count, every = "", Count(), []
+    for row, runs in results:
+        if row.group != group:
+            group = row.group
+            print(f"\n{group}\n{_head(names, judged)}")
+        print(_line(row, runs, names, judged, count))
         sys.stdout.flush()
-        told.append(result)
-    return told
+        every.append((row, runs))
+    return count, every
 
 
-def _head(case: Case, fixed: bool) -> str:
-    unit = {"allowed": "of the allowed", "slots": "of all slots", "items": "of the items"}
-    windows = "".join(f"{f'{n:,} flows':>16}" for n in WINDOWS) if fixed and case.fixed else ""
-    bar = f"bar {case.bar:.0%}, 429s {case.most:.1%}"
-    extra = {"slots": f", latency {SLOWER} x", "items": f", {CALLS_AN_ITEM} calls an item"}
-    bar = (bar if case.measure == "allowed" else f"bar {case.bar:.0%}") + extra.get(
-        case.measure, ""
-    )
-    if case.processes > 1:
-        bar += f", shares within {UNEVEN:.0%}"
-    text = f"  {unit[case.measure]}; {bar}"
-    return f"{text:<58}{'mean':>7}{'worst (seed)':>15}{'429s':>8}{'worst (seed)':>15}{'holds':>10}{windows}"
+def _head(names: Sequence[str], judged: str | None) -> str:
+    text = f"  {'times of the oracle, median worst (seed); refusals':<{NAME}}{'oracle':>8}"
+    for name in names:
+        text += f" |{name:>9}{'':>23}"
+    return text + (" | bar                 time refused  plain's time  refusals" if judged else "")
 
 
-def _row(result: Result, fixed: bool) -> str:
-    runs = result.runs
-    used, refused = result.worst_used, result.worst_refused
-    text = (
-        f"  {result.case.name:<56}{fmean(run.used for run in runs):>7.1%}"
-        f"{f'{used.used:.1%} ({used.seed})':>15}{fmean(run.refused for run in runs):>8.2%}"
-        f"{f'{refused.refused:.2%} ({refused.seed})':>15}{f'{result.held}/{len(runs)}':>10}"
-    )
-    if result.case.processes > 1:
-        text += f"  shares off by {max(run.spread for run in runs):.0%}"
-    elif result.case.measure == "slots":
-        text += f"  latency {fmean(run.slow for run in runs):.2f} x"
-    elif result.case.measure == "items":
-        text += f"  calls an item {max(run.calls for run in runs):.2f}"
-    if fixed:
-        text += "".join(
-            f"{f'{run.used:.0%} / {run.refused:.0%}':>16}" for run in result.fixed.values()
+def _line(
+    row: Row, runs: Sequence[Run], names: Sequence[str], judged: str | None, count: Count
+) -> str:
+    oracle = statistics.median(run.oracle for run in runs)
+    text = f"  {row.name:<{NAME}}{oracle:>7.1f}s"
+    for name in names:
+        told = summary(runs, name)
+        text += f" |{_times(told.median):>6}{_times(told.worst):>6} {f'({told.seed})':<9}"
+        text += f"{told.share:>6.1%}{told.refused:>5.0f}"
+    if judged is None:
+        return text
+    timely, few = holds(row, runs, judged)
+    count.rows += 1
+    count.held += timely and few
+    text += f" | {row.bar!s:<21}{_word(timely):>5}{_word(few):>6}"
+    if "plain" in names and row.measure == "items":
+        beside = [beside_plain(run, judged) for run in runs]
+        quick, polite = (sum(part) for part in zip(*beside, strict=True))
+        count.seeds += len(runs)
+        count.quick += quick
+        count.out_of_reach += sum(out_of_reach(run) for run in runs)
+        count.polite += polite
+        text += f"{f'{quick}/{len(runs)}':>11}{f'{polite}/{len(runs)}':>10}"
+    if row.bar.latency < math.inf:
+        text += f"  latency {_latency(runs, judged):.2f} of the oracle's"
+    return text
+
+
+def _times(ratio: float) -> str:
+    return "never" if ratio == math.inf else f"{ratio:.2f}"
+
+
+def _word(holds: bool) -> str:
+    return "holds" if holds else "NOT"
+
+
+def print_bars(judged: str, count: Count) -> None:
+    """The last lines: how many rows hold, and the bars that every seed of every row has."""
+    print(f"\n{judged}: {count.held} of {count.rows} rows hold.")
+    if count.seeds:
+        print(
+            f"Every kind, every seed: at most {SLOWER:g} x the plain loop's time + {LATER:g} s in "
+            f"{count.quick} of {count.seeds} runs; at most its refusals + {MORE:.0%} in {count.polite}."
         )
-    return text.rstrip()
+        if count.out_of_reach:
+            print(
+                f"In {count.out_of_reach} runs the oracle isn't: the plain loop takes that from others."
+            )

@@ -1,4 +1,4 @@
-"""What a run will take, told before it is begun: from its prompts alone, or from a few of its items that were run.
+"""What a run will take, before it is begun: from its prompts alone, or from a few of its items that were run.
 
 Asks no provider: it is given rows or records, and knows prices and the limits that people set.
 """
@@ -18,10 +18,11 @@ from flowpool.calls.worst_case import most_output
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidItem
 from flowpool.plan import Plan
-from flowpool.results import Record
+from flowpool.record import Record
 from flowpool.skill import Skill
 from flowpool.template import Template, look_up
-from flowpool.values import Limits, Usage
+from flowpool.usage import Usage
+from flowpool.values import Limits
 
 CHARACTERS_A_TOKEN = 4.0  # of English text; code and other languages take more tokens
 TOKENS_A_MESSAGE = 4
@@ -49,7 +50,7 @@ class StepEstimate(Struct, frozen=True):
 
 
 class Estimate(Struct, frozen=True):
-    """What a run will take, told from its prompts: nothing was asked of a provider.
+    """What a run will take, by its prompts: nothing was asked of a provider.
 
     items: None where only reading all of them tells. prompts: of the first items. seconds: the least that the
     limits which people set allow; None without any.
@@ -90,7 +91,7 @@ class Estimate(Struct, frozen=True):
         return math.fsum(known) * self.items
 
 
-class Spread90(Struct, frozen=True):
+class Range(Struct, frozen=True):
     """What is expected, and between what it is nine times in ten."""
 
     expected: float
@@ -101,9 +102,9 @@ class Spread90(Struct, frozen=True):
 class Forecast(Struct, frozen=True):
     """All items by some of them: dollars (None where no price is known), tokens, and seconds at a pace."""
 
-    cost: Spread90 | None
-    tokens: Spread90
-    seconds: Spread90 | None
+    cost: Range | None
+    tokens: Range
+    seconds: Range | None
 
 
 def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
@@ -119,9 +120,9 @@ def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
     ]
     seconds = None
     if rows.length:
-        told = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
+        ceilings = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
         tokens = rows.length * math.fsum(step.input_tokens for step in found)
-        seconds = least_seconds(rows.length * len(skills), tokens, told)
+        seconds = least_seconds(rows.length * len(skills), tokens, ceilings)
     return Estimate(rows.length, prompts, found, seconds)
 
 
@@ -176,7 +177,7 @@ def forecast(
         ]
         took = [record.duration for record in warm]
         span = spread(took, total / at_once)
-        pace = Spread90(max(span.expected, floor), max(span.low, floor), max(span.high, floor))
+        pace = Range(max(span.expected, floor), max(span.low, floor), max(span.high, floor))
     return Forecast(
         spread([cost or 0.0 for cost in costs], total) if known else None,
         spread(tokens, total),
@@ -184,7 +185,7 @@ def forecast(
     )
 
 
-def spread(values: Sequence[float], times: float, seed: int = 0) -> Spread90:
+def spread(values: Sequence[float], times: float, seed: int = 0) -> Range:
     """`times` the mean of `values`, with the interval that a bootstrap gives.
 
     >>> spread([2.0, 2.0, 2.0], 10)
@@ -198,7 +199,7 @@ def spread(values: Sequence[float], times: float, seed: int = 0) -> Spread90:
     wider = math.sqrt(count / (count - 1)) if count > 1 else 1.0
     edge = round((1 - SURE) / 2 * DRAWS)
     low, high = means[edge], means[DRAWS - 1 - edge]
-    return Spread90(
+    return Range(
         mean * times,
         max(0.0, mean - (mean - low) * wider) * times,
         (mean + (high - mean) * wider) * times,
@@ -225,7 +226,11 @@ def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, An
     model = skill.models[0]
     wire = providers.PROVIDERS[model.provider].wire
     most = most_output({**model.options, **skill.options}, wire)
-    rates = prices.told(model.prices) if model.prices else prices.rates(model.provider, model.model)
+    rates = (
+        prices.configured(model.prices)
+        if model.prices
+        else prices.rates(model.provider, model.model)
+    )
     return StepEstimate(
         skill.name,
         f"{model.provider}/{model.model}",

@@ -1,20 +1,19 @@
-"""The pool: a runner and its items, and one run of them. What a user holds; the driver does the work."""
+"""The pool: a runner and its items, and runs of them. What a user holds; its `Session` does the work."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from flowpool.calls.budget import Spend as Spend
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import (
     Checkpoint,
     pick_run,
     restored_items,
     restored_runner,
-    restored_settings,
 )
 from flowpool.data.rows import as_rows
 from flowpool.data.writers import WriteOptions, Writer, open_writer
@@ -26,19 +25,18 @@ from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
 from flowpool.run.progress import Snapshot as Snapshot
-from flowpool.run.session import Session
+from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
-from flowpool.run.sink import Keep, Stream
 from flowpool.settings import OnError as OnError
-from flowpool.settings import checked
+from flowpool.settings import Settings, restored
 from flowpool.tracing import Tracing
 from flowpool.values import Limits, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 
 
-class Pool(Session):
+class Pool:
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -57,7 +55,7 @@ class Pool(Session):
         What has no room is cancelled and says so; `retry(max_cost=...)` with more goes on. Needs `max_tokens` in
         the options and a known price. [none]
     max_tokens_total: the same ceiling in tokens, input and output together. [none]
-    store: the path of an SQLite file that keeps the run: every answer is in it before anybody is told of it.
+    store: the path of an SQLite file that keeps the run: every answer is in it before anybody gets it.
         The same pool run again goes on where it stopped, also after a crash; `Pool.load` and `flowpool resume`
         do without the script. [memory alone]
     key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
@@ -66,7 +64,7 @@ class Pool(Session):
         it is shown in a terminal or notebook once a run takes over a second.
     tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
         `Tracing(content=True)` with it. By default the environment's `FLOWPOOL_TRACING` says. [no]
-    world: what tests set: the transport, the environment and chance.
+    environment: what tests set: the transport, the environment and chance.
 
     Raises `InvalidInput` for what can't work, before anything is paid.
 
@@ -90,7 +88,7 @@ class Pool(Session):
         retries: int | None = None,
         limits: Limits | None = None,
         deadline: float | None = None,
-        store: str | Path | None = None,
+        store: str | Path | Checkpoint | None = None,
         key: str | Callable[[Any], Any] | None = None,
         dedupe: bool = False,
         columns: Mapping[str, str] | None = None,
@@ -101,29 +99,44 @@ class Pool(Session):
         tracing: bool | Tracing | None = None,
         environment: Environment | None = None,
     ) -> None:
-        settings = checked(
-            max_flows,
-            on_error,
-            timeout,
-            retries,
-            limits,
-            deadline,
-            max_cost,
-            max_tokens_total,
-            dedupe,
-            tracing,
+        settings = Settings.checked(
+            max_flows=max_flows,
+            on_error=on_error,
+            timeout=timeout,
+            retries=retries,
+            limits=limits,
+            deadline=deadline,
+            max_cost=max_cost,
+            max_tokens_total=max_tokens_total,
+            dedupe=dedupe,
+            tracing=tracing,
         )
-        runner = as_runner(runner)
-        self.name = name or runner.name
+        self.runner = as_runner(runner)
+        self.items = items
+        self.name = name or self.runner.name
         self.description = description or ""
         self.on_error: OnError = on_error
         self.max_flows = max_flows
-        checkpoint = None if store is None else Checkpoint(store, runner, self.name, key)
         rows = None
         if not isinstance(items, AsyncIterable) or columns or limit is not None:
             rows = as_rows(items, columns, limit)
-        chosen = rows if columns or limit is not None else items
-        super().__init__(runner, chosen, rows, settings, checkpoint, progress, environment)
+        if columns or limit is not None:
+            self.items = rows
+        checkpoint = None
+        if isinstance(store, Checkpoint):
+            checkpoint = store
+        elif store is not None:
+            checkpoint = Checkpoint(store, self.runner, self.name, key)
+        self._session = Session(
+            self.name,
+            self.runner,
+            self.items,
+            rows,
+            settings,
+            checkpoint=checkpoint,
+            progress=progress,
+            environment=environment,
+        )
 
     @classmethod
     def load(
@@ -140,7 +153,7 @@ class Pool(Session):
 
         path: the store. runner: needed where the run's own isn't all skills and named tools, such as a function
         of a script. run: the run's name or number, where the store holds several. trusted: import the Python
-        functions that the run's definition names. changes: other arguments of `Pool` in place of the run's own,
+        functions that the run's definition names. changes: other arguments of `Pool` instead of the run's own,
         such as `max_flows`.
 
         Raises `InvalidInput` for a store that can't be used, or a runner that can't be made again.
@@ -148,14 +161,14 @@ class Pool(Session):
         info = pick_run(path, run)
         if runner is None:
             runner = restored_runner(path, info, trusted=trusted)
-        settings = {**restored_settings(info), **changes}
-        pool = cls(
-            runner, restored_items(path, info), name=info.name, environment=environment, **settings
+        return cls(
+            runner,
+            restored_items(path, info),
+            name=info.name,
+            store=Checkpoint(path, as_runner(runner), info.name, loaded=info),
+            environment=environment,
+            **{**restored(info.settings), **changes},
         )
-        pool._checkpoint = Checkpoint(path, pool.runner, info.name, None, info.id)
-        pool._given = info.settings.get("variables") or {}
-        pool._counts[:] = pool._checkpoint.counts()
-        return pool
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
@@ -172,14 +185,12 @@ class Pool(Session):
         returns; a second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
         Raises `InvalidInput` before the first call; a failed item's error only with `on_error="raise"`.
         """
-        thread = self._off_loop()
-        run = self._begin(variables, Keep(self._kept), thread.loop)
-        return self._run_through(thread, run)
+        thread = free_thread()
+        return self._session.complete(thread, self._session.begin(variables))
 
     async def arun(self, variables: Mapping[str, Any] | None = None) -> Results:
         """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight."""
-        run = self._begin(variables, Keep(self._kept), asyncio.get_running_loop())
-        return await self._arun_through(run)
+        return await self._session.acomplete(self._session.begin(variables))
 
     def stream(
         self,
@@ -195,21 +206,22 @@ class Pool(Session):
 
         retry_failed: tries again what failed in an earlier run of the same `store`.
         """
-        thread = self._off_loop()
-        stream = Stream(ordered, self._keep_failed)
-        run = self._begin(variables, stream, thread.loop, retry_failed)
-        running = self._submit(thread, run)
+        thread, session = free_thread(), self._session
+        stream = session.stream_to(ordered)
+        running = session.submit(
+            thread, session.begin(variables, stream, retry_failed=retry_failed)
+        )
         try:
-            with self._showing_progress():
-                while batch := self._interruptible(thread.submit(stream.batch())):
+            with session.showing_progress():
+                while batch := session.wait_for(thread.submit(stream.batch())):
                     yield from batch
-            self._interruptible(running)
+            session.wait_for(running)
         finally:
             if not running.done():
-                self.cancel()
+                session.cancel()
                 with suppress(Exception):
                     running.result()
-        self._raise_if_told()
+        session.raise_if_wanted()
 
     async def astream(
         self,
@@ -219,21 +231,12 @@ class Pool(Session):
         retry_failed: bool = False,
     ) -> AsyncIterator[Record]:
         """`stream()` for async code."""
-        stream = Stream(ordered, self._keep_failed)
-        run = self._begin(variables, stream, asyncio.get_running_loop(), retry_failed)
-        running = asyncio.ensure_future(self._execute(run))
-        try:
-            with self._showing_progress():
-                while batch := await stream.batch():
-                    for record in batch:
-                        yield record
-            await running
-        finally:
-            if not running.done():
-                self.cancel()
-                with suppress(Exception):
-                    await running
-        self._raise_if_told()
+        stream = self._session.stream_to(ordered)
+        start = self._session.begin(variables, stream, retry_failed=retry_failed)
+        records = read_stream(self._session, stream, start)
+        async with aclosing(records):  # type: ignore[type-var]
+            async for record in records:
+                yield record
 
     def writer(self, path: str | Path, **options: Unpack[WriteOptions]) -> Writer:
         """Where `stream()`'s records may be written: a context manager with `write(record)`.
@@ -247,7 +250,7 @@ class Pool(Session):
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
-        return open_writer(path, self._rows, self._plan.output_key, **options)
+        return open_writer(path, self._session.rows, self._session.plan.output_key, **options)
 
     def write(
         self,
@@ -286,7 +289,7 @@ class Pool(Session):
         return self.status
 
     def estimate(self) -> Estimate:
-        """What the run will take, told from its prompts alone: items, tokens, cost. Asks nothing of a provider.
+        """What the run will take, by its prompts alone: items, tokens, cost. Asks nothing of a provider.
 
         Raises `InvalidInput` for items that can be read once only.
 
@@ -296,9 +299,10 @@ class Pool(Session):
         >>> pool.estimate().input_tokens, pool.estimate().prompts[0]
         (6750, 'Spam? Hello')
         """
-        if self._rows is None or self._rows.once:
+        session = self._session
+        if session.rows is None or session.rows.once:
             raise InvalidInput("estimate() reads the items before the run: pass a list or a file.")
-        return estimate(self._plan, self._rows, self._settings.limits)
+        return estimate(session.plan, session.rows, session.settings.limits)
 
     def resume(self) -> Results:
         """Goes on with a run that is kept in a `store`; returns the results of all items.
@@ -306,11 +310,11 @@ class Pool(Session):
         Nothing that has ended is asked for again; failed items stay failed until `retry()`. Raises `InvalidInput`
         for a pool without a store: there `retry()` goes on.
         """
-        if self._checkpoint is None:
+        if self._session.checkpoint is None:
             raise InvalidInput(
                 "resume() goes on with a stored run: make the pool with store='run.db'."
             )
-        return self.run(self._variables)
+        return self.run(self._session.last_variables)
 
     def retry(
         self,
@@ -321,13 +325,11 @@ class Pool(Session):
     ) -> Results:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
-        variables: shared values, in place of those of the run before. An iterator of items goes on where it stood.
-        max_cost, max_tokens_total: a ceiling in place of the pool's. What the runs before spent counts.
+        variables: shared values, instead of those of the run before. An iterator of items goes on where it stood.
+        max_cost, max_tokens_total: a ceiling instead of the pool's. What the runs before spent counts.
         """
-        thread = self._off_loop()
-        self._raise_ceiling(max_cost, max_tokens_total)
-        run = self._begin_again(variables, Keep(self._kept), thread.loop)
-        return self._run_through(thread, run)
+        thread, session = free_thread(), self._session
+        return session.complete(thread, session.begin_again(variables, max_cost, max_tokens_total))
 
     async def aretry(
         self,
@@ -337,30 +339,43 @@ class Pool(Session):
         max_tokens_total: int | None = None,
     ) -> Results:
         """`retry()` for async code."""
-        self._raise_ceiling(max_cost, max_tokens_total)
-        run = self._begin_again(variables, Keep(self._kept), asyncio.get_running_loop())
-        return await self._arun_through(run)
+        session = self._session
+        return await session.acomplete(session.begin_again(variables, max_cost, max_tokens_total))
+
+    def stop(self) -> None:
+        """Starts no more items; those in progress go on to their end. From any thread."""
+        self._session.stop()
+
+    def cancel(self) -> None:
+        """Ends the run now: calls in flight are cut, what is done is kept. From any thread."""
+        self._session.cancel()
 
     # Looking
 
     @property
     def status(self) -> dict[Status, int]:
         """How many items are PENDING, RUNNING, DONE, FAILED, CANCELLED; readable from any thread."""
-        counts = list(self._counts)
-        total = self._source.length
-        if total is not None:
-            counts[PENDING] = max(0, total - sum(counts[RUNNING:]))
-        return {status: counts[status] for status in Status}
+        return self._session.status
+
+    @property
+    def results(self) -> Results:
+        """The results so far; also after an interrupted or failed run."""
+        return self._session.results
+
+    @property
+    def spent(self) -> Spend:
+        """What the run has spent, and may have; counted where `max_cost` or `max_tokens_total` is set."""
+        return self._session.spent
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """A dict an item: `index variables status output error duration attempts ...`, in order."""
-        return [record.as_dict() for record in self._records()]
+        return [record.as_dict() for record in self._session.records()]
 
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended the last run."""
-        return self._interrupted
+        return self._session.interrupted
 
     @property
     def lanes(self) -> list[LaneView]:
@@ -371,22 +386,9 @@ class Pool(Session):
         >>> [(lane.name, lane.in_flight, lane.bound) for lane in pool.lanes]
         [('function', 0, 'items')]
         """
-        return list(self._run.look()) if self._run is not None else []
+        return self._session.lanes
 
     @property
     def snapshot(self) -> Snapshot:
-        """How the run stands, as a progress callable is told it; from any thread."""
-        status, now, run = self.status, self._clock(), self._run
-        counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
-        if run is None:
-            return Snapshot(self._source.length, *counts)
-        progress = run.progress
-        return Snapshot(
-            self._source.length,
-            *counts,
-            now - self._started,
-            progress.rate(now),
-            run.look(),
-            progress.spent(),
-            progress.failure,
-        )
+        """How the run stands, as a progress callable gets it; from any thread."""
+        return self._session.snapshot

@@ -1,12 +1,16 @@
-"""What a pool was told, checked. Knows no I/O."""
+"""The settings of a run, declared once: for `Pool`'s arguments, a pipeline's `run`, a store and the command line.
+
+A new setting is a field of `Settings` and a row of `_CHECKS` here, an argument of `Pool`, and its use.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
+import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 from flowpool.errors import InvalidInput
 from flowpool.values import Limits
@@ -14,8 +18,8 @@ from flowpool.values import Limits
 OnError = Literal["raise", "stop", "collect", "skip"]
 
 
-class Settings(Struct, frozen=True):
-    """What a pool was told, where it overrides its runners. None leaves theirs."""
+class Settings(Struct, frozen=True, kw_only=True):
+    """How a run goes, where it overrides its runners. None leaves theirs. Seconds and dollars; see `Pool`."""
 
     max_flows: int | None = None
     timeout: float | None = None
@@ -28,65 +32,75 @@ class Settings(Struct, frozen=True):
     dedupe: bool = False
     tracing: Any = None  # what `tracing.open_tracer` takes
 
+    @classmethod
+    def checked(cls, **given: Any) -> Settings:
+        """The settings; raises `InvalidInput` for a value that can't be meant."""
+        for name, value in given.items():
+            is_right, fix = _CHECKS[name]
+            is_unset = value is None and name not in ("on_error", "dedupe")
+            if not is_unset and not is_right(value):
+                raise InvalidInput(f"{name}={value!r}: use {fix}.")
+        if given.get("max_flows") == "auto":
+            given["max_flows"] = None
+        return cls(**given)
 
-def checked(
-    max_flows: Any,
-    on_error: Any,
-    timeout: Any,
-    retries: Any,
-    limits: Any,
-    deadline: Any,
-    max_cost: Any = None,
-    max_tokens_total: Any = None,
-    dedupe: Any = False,
-    tracing: Any = None,
-) -> Settings:
-    """The settings; raises `InvalidInput` for a value that can't be meant."""
-    if max_flows not in ("auto", None) and (not _is_whole(max_flows) or max_flows < 1):
-        raise InvalidInput(
-            f'max_flows={max_flows!r}: use 1 or more, or "auto" to adapt to the provider.'
-        )
-    if on_error not in get_args(OnError):
-        raise InvalidInput(
-            f"on_error={on_error!r}: use one of {', '.join(map(repr, get_args(OnError)))}."
-        )
-    for name, value in (("timeout", timeout), ("deadline", deadline)):
-        if value is not None and not (_is_number(value) and 0 < value < math.inf):
-            raise InvalidInput(f"{name}={value!r}: use seconds above 0.")
-    if retries is not None and not (_is_whole(retries) and retries >= 0):
-        raise InvalidInput(f"retries={retries!r}: use 0 or more.")
-    if limits is not None and not isinstance(limits, Limits):
-        raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
-    flows = max_flows if isinstance(max_flows, int) else None
-    told = Settings(
-        flows,
-        timeout,
-        retries,
-        limits,
-        deadline,
-        on_error,
-        dedupe=bool(dedupe),
-        tracing=tracing,
-    )
-    return with_ceiling(told, max_cost, max_tokens_total)
+    def changed(self, **given: Any) -> Settings:
+        """These with others instead; None leaves one as it is. Raises as `checked` does."""
+        kept = {name: getattr(self, name) for name in self.__struct_fields__}
+        new = {name: value for name, value in given.items() if value is not None}
+        return Settings.checked(**{**kept, **new})
+
+    def stored(self) -> dict[str, Any]:
+        """What a store keeps of them, as plain data: how a run is traced is each process's own affair."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        del plain["tracing"]
+        return plain
 
 
-def with_ceiling(told: Settings, max_cost: Any, max_tokens_total: Any) -> Settings:
-    """The settings with another ceiling for what is spent; None leaves theirs."""
-    if max_cost is not None and not (_is_number(max_cost) and 0 < max_cost < math.inf):
-        raise InvalidInput(f"max_cost={max_cost!r}: use dollars above 0.")
-    if max_tokens_total is not None and not (_is_whole(max_tokens_total) and max_tokens_total > 0):
-        raise InvalidInput(f"max_tokens_total={max_tokens_total!r}: use 1 or more.")
-    return replace(
-        told,
-        max_cost=told.max_cost if max_cost is None else max_cost,
-        max_tokens_total=told.max_tokens_total if max_tokens_total is None else max_tokens_total,
-    )
+def restored(plain: dict[str, Any]) -> dict[str, Any]:
+    """What `Settings.stored` gave, as arguments of `Pool`; those that are unset are left out."""
+    given = {
+        name: plain[name] for name in Settings.__struct_fields__ if plain.get(name) is not None
+    }
+    if "limits" in given:
+        given["limits"] = msgspec.convert(given["limits"], Limits)
+    return given
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_amount(value: Any) -> bool:
+    return _is_number(value) and 0 < value < math.inf
+
+
+def _at_least(least: int) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, int) and not isinstance(value, bool) and bool(value >= least)
+    )
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+# What each setting may be, and what to use instead of what it may not.
+_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "max_flows": (
+        lambda value: value == "auto" or _at_least(1)(value),
+        '1 or more, or "auto" to adapt to the provider',
+    ),
+    "timeout": (_is_amount, "seconds above 0"),
+    "retries": (_at_least(0), "0 or more"),
+    "limits": (lambda value: isinstance(value, Limits), "Limits(rpm=..., tpm=..., concurrent=...)"),
+    "deadline": (_is_amount, "seconds above 0"),
+    "on_error": (
+        lambda value: value in get_args(OnError),
+        f"one of {', '.join(map(repr, get_args(OnError)))}",
+    ),
+    "max_cost": (_is_amount, "dollars above 0"),
+    "max_tokens_total": (_at_least(1), "1 or more"),
+    "dedupe": (lambda value: isinstance(value, bool), "True or False"),
+    "tracing": (_anything, ""),
+}

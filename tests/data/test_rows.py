@@ -45,7 +45,7 @@ SOURCES: list[tuple[Any, int | None]] = [
 def test_items_may_come_from_anything_with_rows(items: Any, length: int | None) -> None:
     pool = Pool(lambda n: n * 10, items)
     assert pool.run() == [10, 20]
-    assert pool._source.length == length
+    assert pool._session._source.length == length
 
 
 def test_a_table_that_can_be_read_again_can_be_run_again() -> None:

@@ -196,7 +196,7 @@ class Course:
 
     def _check_nothing_leaked(self, pool: Pool) -> None:
         assert all(lane.in_flight == 0 for lane in pool.lanes), "a slot leaked"
-        run = pool._run
+        run = pool._session._run
         if run is not None and run.budget is not None:
             budget = run.budget
             assert (budget.in_flight, budget.reserved_cost, budget.reserved_tokens) == (0, 0, 0)

@@ -69,7 +69,7 @@ def outcome(simulate: Simulate, output: Any, directives: str = "", **settings: A
     skill = sim.skill(f"{directives}{DOCUMENT}", model, output=output, **settings)
     pool = sim.pool(skill, [{"n": 1}])
     [_] = sim.run(pool)
-    [record] = pool._records()
+    [record] = pool._session.records()
     return record, sim.ledger.requests
 
 
@@ -201,7 +201,7 @@ def test_the_next_model_starts_from_the_question(simulate: Simulate) -> None:
     pool = sim.pool(sim.skill(prompt, models, output=Kind), [{}])
     assert sim.run(pool) == [Kind.SPAM]
     assert sim.ledger.requests == 4
-    [record] = pool._records()
+    [record] = pool._session.records()
     assert record.model == "custom/strong"
     assert record.attempts == 4
 

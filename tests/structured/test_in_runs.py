@@ -115,7 +115,7 @@ def test_records_hold_instances_and_their_lines_plain_data(simulate: type[Simula
     pool: Pool = sim.pool(skill, [{"born": Mood.BAD}])
     [review] = sim.run(pool)
     assert isinstance(review, Review)
-    [record] = pool._records()
+    [record] = pool._session.records()
     told = {"score": 7, "page": {"title": review.page.title, "mood": "good"}}
     assert record.output is review
     assert record.as_dict()["output"] == told

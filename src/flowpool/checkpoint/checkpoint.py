@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import structs
 
 from flowpool.checkpoint import fingerprint
@@ -25,19 +24,7 @@ from flowpool.settings import Settings
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
 from flowpool.store.rows import RunInfo
-from flowpool.values import Limits, Status
-
-_SETTINGS = (
-    "max_flows",
-    "timeout",
-    "retries",
-    "limits",
-    "deadline",
-    "on_error",
-    "dedupe",
-    "max_cost",
-    "max_tokens_total",
-)
+from flowpool.values import Status
 
 
 class StoredItems:
@@ -55,11 +42,16 @@ class StoredItems:
 class Checkpoint:
     """Where a pool's run is kept.
 
-    loaded: the run's number in the store, where the pool was loaded from there; else its name and definition tell.
+    loaded: the store's run, where the pool was loaded from there; else its name and definition tell which it is.
     """
 
     def __init__(
-        self, path: str | Path, runner: Any, name: str, key: Key | None, loaded: int | None = None
+        self,
+        path: str | Path,
+        runner: Any,
+        name: str,
+        key: Key | None = None,
+        loaded: RunInfo | None = None,
     ) -> None:
         if not isinstance(path, (str, Path)) or not str(path):
             raise InvalidInput(f"store={path!r}: name a file, such as 'run.db'.")
@@ -69,8 +61,11 @@ class Checkpoint:
         self._runner = runner
         self._name = name
         self._key = key
-        self._loaded = self._run = loaded
-        self.is_whole = True  # whether the pool's items are all that the run has
+        self._is_loaded = loaded is not None
+        self._run = None if loaded is None else loaded.id
+        self.variables: Mapping[str, Any] = {}  # shared values that a loaded run has
+        if loaded is not None:
+            self.variables = loaded.settings.get("variables") or {}
 
     @contextmanager
     def open(
@@ -90,16 +85,16 @@ class Checkpoint:
             key=self._key,
             in_order=isinstance(items, StoredItems),
             retry_failed=retry_failed,
-            is_whole=self.is_whole,
+            is_whole=not (isinstance(items, Rows) and items.is_sample),
             keeps_steps=not plan.is_single or settings.dedupe,
         )
         steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
         with open_store(self.path) as store:
-            if self._loaded is None:
+            if not self._is_loaded:
                 whole = fingerprint_of(plan, shared)
-                ended = self._ended(items, shared, settings, steps)
+                columns = self._columns(items, shared, settings, steps)
                 log.info("%s: kept in the store %s", self._name, self.path)
-                info = store.begin_run(self._name, whole, ended, time.time())
+                info = store.begin_run(self._name, whole, columns, time.time())
                 self._run = info.id
             assert self._run is not None
             with store.at_work(self._run), Reader(self.path) as reader:
@@ -127,7 +122,7 @@ class Checkpoint:
         with Reader(self.path) as reader:
             return list(reader.counts(self._run).values())
 
-    def _ended(
+    def _columns(
         self, items: Any, shared: Mapping[str, Any], settings: Settings, steps: list[str]
     ) -> dict[str, Any]:
         """What is written down of the run itself, so that the store alone can go on with it."""
@@ -139,9 +134,7 @@ class Checkpoint:
         source = None
         if isinstance(items, Rows) and items.description is not None:
             source = encode(items.description).decode()
-        # How a run is traced is each process's own affair.
-        ended = msgspec.to_builtins(structs.replace(settings, tracing=None))
-        kept = {"variables": dict(shared), **ended}
+        kept = {"variables": dict(shared), **settings.stored()}
         return {
             "definition": text,
             "obstacle": obstacle,
@@ -181,14 +174,6 @@ def restored_items(path: str | Path, run: RunInfo) -> Any:
     if run.source is not None and not run.complete:
         return read_again(run.source)
     return StoredItems(Path(path), run.id)
-
-
-def restored_settings(run: RunInfo) -> dict[str, Any]:
-    """What a run's pool was told, as arguments of `Pool`."""
-    ended = {name: run.settings[name] for name in _SETTINGS if run.settings.get(name) is not None}
-    if "limits" in ended:
-        ended["limits"] = msgspec.convert(ended["limits"], Limits)
-    return ended
 
 
 def fingerprint_of(plan: Plan, shared: Mapping[str, Any]) -> bytes:

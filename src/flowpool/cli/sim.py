@@ -1,4 +1,4 @@
-"""`flowpool sim`: the simulator's server, told in a person's words what to be like."""
+"""`flowpool sim`: the simulator's server, to be like the provider that a person's words describe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flowpool.cli.options import rate_options, seed_option
 from flowpool.errors import InvalidInput
 from flowpool.simulator.profile import (
     FAULTS,
@@ -18,6 +19,7 @@ from flowpool.simulator.profile import (
     parse_faults,
     parse_latency,
 )
+from flowpool.simulator.worlds.kinds import KINDS
 
 
 @click.command()
@@ -43,9 +45,17 @@ from flowpool.simulator.profile import (
 @click.option(
     "--slots", type=int, metavar="N", help="Calls served at once; more wait. [the profile's]"
 )
-@click.option("--rpm", type=float, metavar="N", help="Requests a minute. [the profile's]")
-@click.option("--tpm", type=float, metavar="N", help="Tokens a minute. [the profile's]")
-@click.option("--seed", type=int, default=0, metavar="N", help="Of its randomness. [0]")
+@rate_options("Most {} a minute. [the profile's]")
+@click.option(
+    "--world",
+    metavar="SPEC",
+    help="What admits and refuses calls in place of the limits: a kind and its parameters, as in "
+    f"'cap most=20', two joined by +, or any. Kinds: {', '.join(KINDS)}. [none]",
+)
+@click.option(
+    "--world-seed", type=int, metavar="N", help="Draws what the world leaves open. [0, any world]"
+)
+@seed_option("Of its randomness. [0]", default=0)
 @click.option(
     "--pages",
     metavar="DIR|demo",
@@ -70,6 +80,8 @@ def sim(
     page_latency: float,
     latency: str | None,
     faults: tuple[str, ...],
+    world: str | None,
+    world_seed: int | None,
     **limits: Any,
 ) -> int:
     """Serve a simulated provider until Ctrl-C, to develop and test against without a key.
@@ -81,6 +93,8 @@ def sim(
     from flowpool.simulator.process import run_server
 
     chosen = _profile(profile, latency, faults, limits)
+    if world is not None or world_seed is not None:
+        chosen = chosen.replace(world=world or "any", world_seed=world_seed or 0)
     with ExitStack() as stack:
         folder = _pages(pages, stack)
         try:

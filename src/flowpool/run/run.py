@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from flowpool.calls.budget import Budget
@@ -21,7 +21,7 @@ from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
-from flowpool.limits.lanes import CallLane, Lanes
+from flowpool.limits.lanes import Lanes
 from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
@@ -30,21 +30,30 @@ from flowpool.run.environment import Environment
 from flowpool.run.progress import Progress
 from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
-from flowpool.run.source import Source
+from flowpool.run.source import Entry, Source
 from flowpool.run.steps import Steps
 from flowpool.settings import Settings
 from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
 if TYPE_CHECKING:
-    from flowpool.tracing.spans import Tracer
+    pass
 
-LOOK_TIMEOUT = 1.0  # seconds that another thread waits for a busy loop
-YIELD_EVERY = 500  # items met in the journal before others have their turn
+# Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
+LOOK_TIMEOUT = 1.0
+# Items found in the journal before others have their turn: some 5 ms, which nobody on the loop notices.
+YIELD_EVERY = 500
 
 
 class Run:
-    """The execution of a plan over a source, once."""
+    """The execution of a plan over a source, once. Made on the loop that it runs on.
+
+    counts: items by status, which it keeps. budget: what may be spent. journal: where what becomes of the items
+    is written down. source_pass: the reading of the source's items that this run goes on with. caller: the
+    context whose span is the run's parent.
+
+    Raises `InvalidInput` for what is missing: nothing was paid.
+    """
 
     def __init__(
         self,
@@ -54,9 +63,16 @@ class Run:
         settings: Settings,
         sink: Sink,
         counts: list[int],
+        environment: Environment,
         *,
+        budget: Budget | None = None,
+        journal: Journal | None = None,
+        source_pass: SourcePass | None = None,
+        caller: Context | None = None,
         keep_history: bool = False,
     ) -> None:
+        self.budget = budget
+        self.reason = ""  # why it ended before its end, if it did
         self._plan = plan
         self._source = source
         self._shared = {**plan.variables, **shared}
@@ -64,83 +80,61 @@ class Run:
         self._settings = settings
         self._sink = sink
         self._counts = counts
+        self._journal = journal
+        self._pass = source_pass or SourcePass()
         self._keep_history = keep_history
-        self.budget: Budget | None = None  # what may be spent
-        self._deadline: Deadline | None = None
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
         self._slots = Slots(self._size, self._fill)
+        self._deadline: Deadline | None = None
         self._waiting = 0  # workers that wait for an item
-        self._ended: asyncio.Future[None] | None = None
-        self._is_over = False
-        self._stopping = False
-        self._exhausted = False
+        self._is_over = self._stopping = self._exhausted = False
         self._crash: BaseException | None = None
-        self._journal: Journal | None = None
-        self._met = 0  # items whose end was in the journal
-        self.reason = ""
-        self.retries_failed = False  # items that failed in an earlier run are tried again
-        self.lanes: list[CallLane] = []
+        self._recalled = 0  # items whose end was in the journal
         self._looks: tuple[LaneView, ...] = ()
-        self.progress = Progress(0.0)
-        self._tracer: Tracer | None = None
-        self._caller = copy_context()
-
-    async def execute(
-        self,
-        environment: Environment,
-        journal: Journal | None = None,
-        going_on: SourcePass | None = None,
-    ) -> None:
-        """Runs until every item has ended, and writes down in `journal` what becomes of them.
-
-        going_on: the reading of the source's items that this run goes on with.
-
-        Raises `InvalidInput` before the first call, what the source raised once what was begun has ended,
-        `StoreFailed` when the journal can't be written any more, or a bug.
-        """
-        self._journal = journal
-        self._tracer = open_tracer(self._settings.tracing, environment.environ, self._caller)
-        if self._tracer is None:
-            await self._run(environment, going_on)
-            return
-        with self._tracer.run(self._plan.name, self._counts):
-            await self._run(environment, going_on)
-
-    def close(self) -> None:
-        """Tells the sink that no more records will come; also of a run that could not begin."""
-        self._sink.end()
-
-    async def _run(self, environment: Environment, going_on: SourcePass | None) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ended = self._loop.create_future()
         self.progress = Progress(self._loop.time())
+        self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
+        self._lanes = Lanes(settings, RunShares(environment.sharing))
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
-        lanes = Lanes(self._settings, RunShares(environment.sharing))
-        budget_queue = None
-        if self.budget is not None:
-            endless = self._source.length is None
-            budget_queue = BudgetQueue(self.budget, self.stop, gives_up=endless)
-        model_calls = ModelCalls(
-            self._settings,
-            lanes,
+        queue = None
+        if budget is not None:
+            queue = BudgetQueue(budget, self.stop, gives_up=source.length is None)
+        self._model_calls = ModelCalls(
+            settings,
+            self._lanes,
             waiter,
             environment.transport,
             environment.environ,
-            budget_queue,
+            queue,
             self._tracer,
         )
-        tool_calls = ToolCalls(
-            self._settings, lanes, waiter, self._tracer, is_single=self._plan.is_single
+        self._tool_calls = ToolCalls(
+            settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
         )
-        self._source.open()
+        self._steps = Steps(plan, self._model_calls, self._tool_calls, self._slots)
+
+    async def execute(self) -> None:
+        """Runs until every item has ended.
+
+        Raises what the source raised once what was begun has ended, `StoreFailed` when the journal can't be written
+        any more, or a bug.
+        """
+        if self._tracer is None:
+            await self._execute()
+            return
+        with self._tracer.run(self._plan.name, self._counts):
+            await self._execute()
+
+    async def _execute(self) -> None:
+        deadline = None
         was_cut = False
+        self._source.open()
         try:
-            self._steps = Steps(self._plan, model_calls, tool_calls, self._slots)
-            await self._open_journal(going_on)
-            lanes.begin()
-            self.lanes = lanes.all()
+            await self._open_journal()
+            self._lanes.begin()
             if (limit := self._settings.deadline) is not None:
-                self._deadline = Deadline(limit, self.cancel)
+                deadline = self._deadline = Deadline(limit, self.cancel)
             self._fill()
             self._end_if_done()
             await self._ended
@@ -152,28 +146,31 @@ class Run:
             try:
                 if self._workers:
                     await asyncio.wait(self._workers)
-                if self._deadline is not None:
-                    self._deadline.close()
+                if deadline is not None:
+                    deadline.close()
                 await self._source.close(was_cut)
                 if self._journal is not None:
                     await self._journal.close(self.reason)
             finally:
-                self._looks = self._look()
-                self._is_over = True
-                lanes.close()
-                tool_calls.close()
-                model_calls.close()
+                self._close()
         if self._crash is not None:
             raise self._crash
 
-    async def _open_journal(self, going_on: SourcePass | None) -> None:
+    def _close(self) -> None:
+        self._looks = self._look()
+        self._is_over = True
+        self._lanes.close()
+        self._tool_calls.close()
+        self._model_calls.close()
+
+    async def _open_journal(self) -> None:
         """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
         journal = self._journal
         dedupe = self._settings.dedupe
         if dedupe or (journal is not None and not self._plan.is_single):
             self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, going_on or SourcePass())
+            journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -211,7 +208,7 @@ class Run:
 
     def look(self) -> tuple[LaneView, ...]:
         """How the lanes stand, or stood at the end. From any thread."""
-        if self._ended is None or self._is_over:
+        if self._is_over:
             return self._looks
         if _running_loop() is self._loop:
             return self._look()
@@ -231,7 +228,7 @@ class Run:
         elif self._settings.max_flows and self._slots.taken >= self._settings.max_flows:
             idle = "max_flows"
         now = self._loop.time()
-        return tuple(lane.look(now, idle) for lane in self.lanes)
+        return tuple(lane.look(now, idle) for lane in self._lanes.all())
 
     # Workers
 
@@ -239,13 +236,13 @@ class Run:
         """How many items may be in progress now: just above what fills the lanes."""
         if self._settings.max_flows is not None:
             return self._settings.max_flows
-        filled = sum(lane.window.size for lane in self.lanes)
+        filled = sum(lane.window.size for lane in self._lanes.all())
         return filled + filled // 8 + 1
 
     def _fill(self) -> None:
         """Gives free slots to flows that come back from a wait, then to new ones."""
         slots = self._slots
-        if slots.wanted:
+        if slots.returning:
             slots.serve()
         if self._stopping or self._exhausted or self._is_full:
             return
@@ -273,7 +270,7 @@ class Run:
         self._end_if_done()
 
     def _end_if_done(self) -> None:
-        if self._workers or self._ended is None or self._ended.done():
+        if self._workers or self._ended.done():
             return
         if self._stopping or self._exhausted or not self._is_full:
             self._ended.set_result(None)
@@ -284,38 +281,44 @@ class Run:
         return self._sink.is_full or (self._journal is not None and self._journal.is_full)
 
     async def _work(self) -> None:
-        source, slots = self._source, self._slots
+        slots = self._slots
         carry = self._carry if self._tracer is None else self._carry_traced
-        while not self._stopping and not self._is_full:
-            if self._deadline is not None and self._deadline.ends():
-                break
-            try:
-                entry = source.take() if not source.waits else await self._await_item()
-            except Exception as error:
-                self._crash = self._crash or error
-                self.stop(f"reading the items failed: {error}")
-                break
-            if entry is None:
-                self._exhausted = self._exhausted or not self._stopping
-                break
-            if self._stopping:
-                source.put_back([entry])
-                break
+        while (entry := await self._next_entry()) is not None:
             log = None
             if self._journal is not None:
                 known = self._find_or_begin(self._journal, *entry)
                 if isinstance(known, Record):
-                    self._met += 1
-                    if self._met % YIELD_EVERY == 0:
+                    self._recalled += 1
+                    if self._recalled % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
                     continue
                 log = known
             await carry(*entry, log)
             size = self._size()
-            if slots.taken > size or slots.wanted:
-                break
+            if slots.taken > size or slots.returning:
+                return
             if slots.taken < size and not self._exhausted:
                 self._fill()
+
+    async def _next_entry(self) -> Entry | None:
+        """The item that a worker is to carry next; None where it is to end."""
+        if self._stopping or self._is_full:
+            return None
+        if self._deadline is not None and self._deadline.ends():
+            return None
+        source = self._source
+        try:
+            entry = source.take() if not source.waits else await self._await_item()
+        except Exception as error:
+            self._crash = self._crash or error
+            self.stop(f"reading the items failed: {error}")
+            return None
+        if entry is None:
+            self._exhausted = self._exhausted or not self._stopping
+        elif self._stopping:
+            source.put_back([entry])
+            return None
+        return entry
 
     async def _await_item(self) -> tuple[int, Any] | None:
         """The next item of a source that waits. Meanwhile the slot is free for those who come back."""
@@ -348,7 +351,7 @@ class Run:
     # Flows
 
     def _find_or_begin(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
-        """The item's part of the journal; or its record, of which is told, where it has one."""
+        """The item's part of the journal; or its record, which is handed on, where it has one."""
         if not isinstance(item, Mapping):
             return None  # it fails as it would without a journal
         known: ItemLog | Record
@@ -378,58 +381,68 @@ class Run:
     async def _carry(self, index: int, item: Any, log: ItemLog | None) -> Record:
         """One item from its start to its record."""
         self._counts[Status.RUNNING] += 1
-        flow = Flow()
-        flow.log = log
-        if self._keep_history:
-            flow.history = []
+        flow = Flow(log, [] if self._keep_history else None)
         started = self._loop.time()
-        output: Any = None
-        error: Exception | None = None
-        status = Status.DONE
         try:
-            if problem := self._check.problem(item, index):
-                position = self._source.position()
-                raise InvalidItem(f"{position}: {problem}" if position else problem)
-            variables = {**self._shared, **item} if self._shared else item
-            output = await self._steps.carry(variables, flow)
+            output = await self._output(index, item, flow)
         except asyncio.CancelledError:
-            status = Status.CANCELLED
             error = NotFinished(self.reason or "cancelled")
+            self._end_item(index, item, flow, started, Status.CANCELLED, error=error)
             raise
         except BudgetSpent as refusal:
-            status, error = Status.CANCELLED, refusal
+            return self._end_item(index, item, flow, started, Status.CANCELLED, error=refusal)
         except FlowpoolError as failure:
-            status, error = Status.FAILED, failure
+            record = self._end_item(index, item, flow, started, Status.FAILED, error=failure)
+            if self._settings.on_error in ("raise", "stop"):
+                end = self.cancel if self._settings.on_error == "raise" else self.stop
+                end(f"items[{index}] failed")
+            return record
         except BaseException as bug:
-            status = Status.CANCELLED
             error = NotFinished(f"a bug ended the run: {bug!r}")
+            self._end_item(index, item, flow, started, Status.CANCELLED, error=error)
             raise
-        finally:
-            if not flow.holds_slot:
-                self._slots.retake(flow)
-            ended = self._loop.time()
-            record = Record(
-                index,
-                item,
-                status,
-                output,
-                error,
-                started,
-                ended - started,
-                flow.attempts,
-                flow.usage,
-                flow.model,
-                flow.history,
-                flow.bills,
-            )
-            self.progress.add(record, ended)
-            if log is None or self._journal is None:
-                self._tell(record)
-            else:
-                self._journal.ended(log, record)
-        if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
-            end = self.cancel if self._settings.on_error == "raise" else self.stop
-            end(f"items[{index}] failed")
+        return self._end_item(index, item, flow, started, Status.DONE, output)
+
+    async def _output(self, index: int, item: Any, flow: Flow) -> Any:
+        """The plan's output for an item."""
+        if problem := self._check.problem(item, index):
+            position = self._source.position()
+            raise InvalidItem(f"{position}: {problem}" if position else problem)
+        return await self._steps.carry({**self._shared, **item} if self._shared else item, flow)
+
+    def _end_item(
+        self,
+        index: int,
+        item: Any,
+        flow: Flow,
+        started: float,
+        status: Status,
+        output: Any = None,
+        error: Exception | None = None,
+    ) -> Record:
+        """The record of an item that ended, for all to know once it is written down."""
+        if not flow.holds_slot:
+            self._slots.retake(flow)
+        ended = self._loop.time()
+        record = Record(
+            index,
+            item,
+            status,
+            output,
+            error,
+            started,
+            ended - started,
+            flow.attempts,
+            flow.usage,
+            flow.model,
+            flow.history,
+            flow.bills,
+        )
+        self.progress.add(record, ended)
+        if flow.log is None:
+            self._tell(record)
+        else:
+            flow.log.ended(record)
         return record
 
 

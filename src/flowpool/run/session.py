@@ -1,6 +1,7 @@
-"""The course of a pool's runs: how one begins, goes on where another stopped, and ends; on which loop.
+"""A pool's session: its items and their outcomes, over any number of runs, at most one at a time.
 
-`Pool` adds the public face. What happens inside a run is the driver's.
+Begins runs, goes on where one stopped, and says how things stand. `Pool` is its public face; what happens inside
+a run is `Run`'s.
 """
 
 from __future__ import annotations
@@ -9,18 +10,22 @@ import asyncio
 import sys
 import threading
 import warnings
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from flowpool import wiring
 from flowpool.calls.budget import Budget, Spend
 from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
-from flowpool.checkpoint.journal import SourcePass
+from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput, NotFinished
+from flowpool.limits.lane_view import LaneView
 from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import CallCost, Record, Results
@@ -28,103 +33,155 @@ from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import LoopThread, loop_thread
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
-from flowpool.run.sink import Keep, Sink
+from flowpool.run.sink import Keep, Sink, Stream
 from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
-from flowpool.settings import Settings, with_ceiling
+from flowpool.settings import Settings
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
+Variables = Mapping[str, Any]
+
+
+class Start(Struct, frozen=True):
+    """A run that was begun and is to be carried out. `caller` is the context of whoever began it."""
+
+    sink: Sink
+    spent: Spend
+    retry_failed: bool
+    caller: Context
 
 
 class Session:
-    """A runner, its items and their outcomes so far; at most one run of them at a time."""
+    """A runner, its items and their outcomes so far."""
 
     def __init__(
         self,
+        name: str,
         runner: Any,
         items: Any,
         rows: Rows | None,
         settings: Settings,
-        checkpoint: Checkpoint | None,
-        progress: bool | Callable[[Snapshot], None] | None,
-        environment: Environment | None,
+        *,
+        checkpoint: Checkpoint | None = None,
+        progress: bool | Callable[[Snapshot], None] | None = None,
+        environment: Environment | None = None,
     ) -> None:
-        self.runner = as_runner(runner)
-        self.items = items
-        self._rows = rows
-        self._settings = settings
-        self._checkpoint = checkpoint
-        self._plan = Plan(self.runner)
+        self.name = name
+        self.rows = rows
+        self.plan = Plan(runner)
+        self.settings = settings
+        self.checkpoint = checkpoint
+        self.interrupted = False  # whether Ctrl-C ended the last run
+        self._items = items
         self._source = _open(rows or items)
         self._progress = progress
         self._environment = environment
-        self._counts = [0] * len(Status)
+        self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
         self._kept: dict[int, Record] = {}
         self._earlier: list[CallCost] = []
-        self._reading = SourcePass()
+        self._pass = SourcePass()
         self._lock = threading.Lock()
         self._is_running = False
+        self._has_run = False
         self._run: Run | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = float
         self._started = 0.0
-        self._interrupted = False
-        self._given: Mapping[str, Any] = {}  # shared variables, where a run names none
-        self._variables: Mapping[str, Any] = {}
+        # Shared values of the items, where a run gives none.
+        self._default_variables = checkpoint.variables if checkpoint is not None else {}
+        self._variables: Variables = {}
         self._reason = ""
+
+    # Looking
+
+    @property
+    def status(self) -> dict[Status, int]:
+        """How many items have each status."""
+        counts = list(self._counts)
+        total = self._source.length
+        if total is not None:
+            counts[PENDING] = max(0, total - sum(counts[RUNNING:]))
+        return {status: counts[status] for status in Status}
 
     @property
     def spent(self) -> Spend:
-        """What the run has spent, and may have; counted where `max_cost` or `max_tokens_total` is set."""
+        """What the last run has spent, and may have; counted where it had a ceiling."""
         budget = None if self._run is None else self._run.budget
         return Spend() if budget is None else budget.spent
 
     @property
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
-        return Results(self._records(), self._rows, self._plan.output_key, self._earlier)
+        return Results(self.records(), self.rows, self.plan.output_key, self._earlier)
 
-    def stop(self) -> None:
-        """Starts no more items; those in progress go on to their end. From any thread."""
-        self._tell(lambda run: run.stop("the run was stopped"))
+    @property
+    def lanes(self) -> list[LaneView]:
+        """How the lanes of the run stand now, or stood at its end."""
+        return list(self._run.look()) if self._run is not None else []
 
-    def cancel(self) -> None:
-        """Ends the run now: calls in flight are cut, what is done is kept. From any thread."""
-        self._tell(lambda run: run.cancel("the run was cancelled"))
+    @property
+    def snapshot(self) -> Snapshot:
+        """How the run stands now."""
+        status, now, run = self.status, self._clock(), self._run
+        counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
+        if run is None:
+            return Snapshot(self._source.length, *counts)
+        progress = run.progress
+        return Snapshot(
+            self._source.length,
+            *counts,
+            now - self._started,
+            progress.rate(now),
+            run.look(),
+            progress.spent(),
+            progress.failure,
+        )
 
-    def _begin(
-        self,
-        variables: Mapping[str, Any] | None,
-        sink: Sink,
-        loop: asyncio.AbstractEventLoop,
-        retry_failed: bool = False,
-    ) -> Run:
-        """A run of every item, anew."""
+    def records(self) -> list[Record]:
+        """The items' records so far, in order; those that have not started too, where they are known."""
+        if not self._has_run and self.checkpoint is not None:
+            return self.checkpoint.records()
+        records = dict(self._kept)
+        if not self._is_running:
+            status = CANCELLED if self._reason else PENDING
+            reason = NotFinished(self._reason or "not started: call run()")
+            for index, item in self._not_started():
+                records.setdefault(index, Record(index, item, status, error=reason))
+        return [records[index] for index in sorted(records)]
+
+    # Beginning
+
+    def begin(
+        self, variables: Variables | None, sink: Sink | None = None, *, retry_failed: bool = False
+    ) -> Start:
+        """A run of every item, anew. sink: where records go; by default they are kept."""
         with self._claimed():
             if self._source.taken:
-                self._source = _open_again(self._rows)
-            shared = dict(variables or self._given)
+                self._source = _open_again(self.rows)
+            shared = dict(variables or self._default_variables)
             self._check_items(shared)
             self._kept.clear()
             self._earlier.clear()
             self._counts[:] = [0] * len(Status)
             self._variables = shared
-            self._reading = SourcePass()
-            run = self._new_run(sink, loop, Spend())
-            run.retries_failed = retry_failed
-            return run
+            self._pass = SourcePass()
+            return self._start(sink, Spend(), retry_failed)
 
-    def _begin_again(
-        self, variables: Mapping[str, Any] | None, sink: Sink, loop: asyncio.AbstractEventLoop
-    ) -> Run:
-        """A run of what has no output yet."""
+    def begin_again(
+        self,
+        variables: Variables | None,
+        max_cost: float | None = None,
+        max_tokens_total: int | None = None,
+    ) -> Start:
+        """A run of what has no output yet, with other ceilings where they are given."""
+        self.settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
         with self._claimed():
             if variables is not None:
                 self._check_items(variables)
                 self._variables = dict(variables)
-            if self._run is None:
+            if not self._has_run:
                 self._counts[:] = [0] * len(Status)  # of a loaded run: its items will be met again
             failed = [record for record in self._kept.values() if record.status is not DONE]
             for record in failed:
@@ -133,9 +190,16 @@ class Session:
                 self._counts[record.status] -= 1
             self._counts[CANCELLED] = 0
             self._source.put_back((record.index, record.variables) for record in failed)
-            run = self._new_run(sink, loop, self.spent)
-            run.retries_failed = True
-            return run
+            return self._start(None, self.spent, True)
+
+    @property
+    def last_variables(self) -> Variables:
+        """The shared values of the last run."""
+        return self._variables
+
+    def stream_to(self, ordered: bool) -> Stream:
+        """A sink whose records are handed over and not kept, but for those that a retry needs."""
+        return Stream(ordered, self._keep_failed, self._go_on)
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
@@ -150,129 +214,125 @@ class Session:
             self._is_running = False
             raise
 
-    def _new_budget(self, spent: Spend) -> Budget | None:
-        """The budget of a run, `spent` being what earlier runs of the same items cost."""
-        told = self._settings
-        if told.max_cost is None and told.max_tokens_total is None:
-            return None
-        return Budget(told.max_cost, told.max_tokens_total, spent)
-
-    def _raise_ceiling(self, max_cost: float | None, max_tokens_total: int | None) -> None:
-        self._settings = with_ceiling(self._settings, max_cost, max_tokens_total)
-
-    def _new_run(self, sink: Sink, loop: asyncio.AbstractEventLoop, spent: Spend) -> Run:
-        run = Run(self._plan, self._source, self._variables, self._settings, sink, self._counts)
-        run.budget = self._new_budget(spent)
-        sink.attach(run)
-        self._interrupted = False
+    def _start(self, sink: Sink | None, spent: Spend, retry_failed: bool) -> Start:
+        self.interrupted = False
+        self._has_run = True
+        self._run = None
         self._reason = ""
-        self._started = loop.time()
-        self._clock = loop.time
-        self._loop, self._run = loop, run
-        return run
+        return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
 
-    def _run_through(self, thread: LoopThread, run: Run) -> Results:
-        running = self._submit(thread, run)
-        with self._showing_progress():
-            self._interruptible(running)
-        return self._end()
-
-    async def _arun_through(self, run: Run) -> Results:
-        with self._showing_progress():
-            await self._execute(run)
-        return self._end()
-
-    def _off_loop(self) -> LoopThread:
-        """The thread for a synchronous caller's run; refuses a caller who is that thread."""
-        thread = loop_thread()
-        thread.refuse_itself()
-        return thread
-
-    def _submit(self, thread: LoopThread, run: Run) -> Future[None]:
-        try:
-            return thread.submit(self._execute(run))
-        except BaseException:
-            self._is_running = False
-            raise
-
-    def _check_items(self, variables: Mapping[str, Any]) -> None:
+    def _check_items(self, variables: Variables) -> None:
         """Refuses a list with an item that can't run, and columns that lack a variable.
 
         A lazy source's items are checked as they are read.
         """
-        check = ItemCheck(self._plan, {**self._plan.variables, **variables})
-        if isinstance(self.items, Sequence) and not isinstance(self.items, str):
-            for index, item in enumerate(self.items):
+        check = ItemCheck(self.plan, {**self.plan.variables, **variables})
+        if isinstance(self._items, Sequence) and not isinstance(self._items, str):
+            for index, item in enumerate(self._items):
                 check.check(item, index)
-        elif self._rows is not None and (columns := self._rows.columns) is not None:
-            check.check_columns(columns, self._rows.name)
+        elif self.rows is not None and (columns := self.rows.columns) is not None:
+            check.check_columns(columns, self.rows.name)
 
-    def _told_items(self) -> Any:
-        """The items as the keeper is told of them: a list as it is, what was read as rows."""
-        is_list = isinstance(self.items, Sequence) and not isinstance(self.items, str)
-        return self.items if is_list or isinstance(self.items, StoredItems) else self._rows
+    # Carrying out, on a loop
 
-    async def _execute(self, run: Run) -> None:
+    def complete(self, thread: LoopThread, start: Start) -> Results:
+        """Carries a run out on the loop thread; the caller's thread takes Ctrl-C meanwhile."""
+        running = self.submit(thread, start)
+        with self.showing_progress():
+            self.wait_for(running)
+        return self._end()
+
+    async def acomplete(self, start: Start) -> Results:
+        """Carries a run out on the running loop."""
+        with self.showing_progress():
+            await self.execute(start)
+        return self._end()
+
+    def submit(self, thread: LoopThread, start: Start) -> Future[None]:
         try:
-            environment = self._environment or real_environment()
-            if self._checkpoint is None:
-                await run.execute(environment)
+            return thread.submit(self.execute(start))
+        except BaseException:
+            self._is_running = False
+            raise
+
+    async def execute(self, start: Start) -> None:
+        """The run, from its first item to its last."""
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._started = self._loop.time()
+        try:
+            if self.checkpoint is None:
+                await self._new_run(start, start.spent, None).execute()
                 return
-            with self._checkpoint.open(
-                self._plan,
-                self._told_items(),
+            with self.checkpoint.open(
+                self.plan,
+                self._stored_items(),
                 self._variables,
-                self._settings,
-                retry_failed=run.retries_failed,
+                self.settings,
+                retry_failed=start.retry_failed,
             ) as journal:
-                run.budget = self._new_budget(journal.spent())
-                await run.execute(environment, journal, self._reading)
+                await self._new_run(start, journal.spent(), journal).execute()
         finally:
-            run.close()
-            if run.reason:
-                self._reason = run.reason
+            start.sink.end()
+            if self._run is not None and self._run.reason:
+                self._reason = self._run.reason
                 self._counts[CANCELLED] += self._source.left or 0
             ended = self._clock()
             self._clock = lambda: ended
             self._is_running = False
-            told = (self._plan.name, *self._counts[DONE:], ended - self._started)
-            log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *told)
+            how = (self.plan.name, *self._counts[DONE:], ended - self._started)
+            log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
+
+    def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
+        settings = self.settings
+        budget = None
+        if settings.max_cost is not None or settings.max_tokens_total is not None:
+            budget = Budget(settings.max_cost, settings.max_tokens_total, spent)
+        self._run = Run(
+            self.plan,
+            self._source,
+            self._variables,
+            settings,
+            start.sink,
+            self._counts,
+            self._environment or real_environment(),
+            budget=budget,
+            journal=journal,
+            source_pass=self._pass,
+            caller=start.caller,
+        )
+        return self._run
+
+    def _stored_items(self) -> Any:
+        """The items as the checkpoint takes them: a list as it is, what was read as rows."""
+        is_list = isinstance(self._items, Sequence) and not isinstance(self._items, str)
+        return self._items if is_list or isinstance(self._items, StoredItems) else self.rows
 
     def _end(self) -> Results:
-        self._raise_if_told()
+        self.raise_if_wanted()
         results = self.results
-        if self._settings.on_error == "skip":
+        if self.settings.on_error == "skip":
             for record in results.failed:
                 warnings.warn(
-                    f"items[{record.index}]: {record.error}", RuntimeWarning, stacklevel=3
+                    f"items[{record.index}]: {record.error}", RuntimeWarning, stacklevel=4
                 )
         return results
 
-    def _raise_if_told(self) -> None:
-        if self._settings.on_error != "raise":
+    def raise_if_wanted(self) -> None:
+        """With `on_error="raise"`, the error of the first item that failed."""
+        if self.settings.on_error != "raise":
             return
         for record in self._kept.values():
             if record.status is FAILED and record.error is not None:
                 record.error.add_note(f"items[{record.index}] failed; the rest was cancelled")
                 raise record.error
 
-    def _records(self) -> list[Record]:
-        if self._run is None and self._checkpoint is not None:
-            return self._checkpoint.records()
-        records = dict(self._kept)
-        if not self._is_running:
-            status = CANCELLED if self._reason else PENDING
-            reason = NotFinished(self._reason or "not started: call run()")
-            for index, item in self._not_started():
-                records.setdefault(index, Record(index, item, status, error=reason))
-        return [records[index] for index in sorted(records)]
-
     def _not_started(self) -> Iterator[tuple[int, Any]]:
         """What the source still holds, where that is known without reading it."""
         source = self._source
         yield from source.again
         if source.length is not None:
-            known = self.items if isinstance(self.items, Sequence) else None
+            known = self._items if isinstance(self._items, Sequence) else None
             for index in range(source.taken, source.length):
                 yield index, None if known is None else known[index]
 
@@ -280,18 +340,26 @@ class Session:
         if record.status is not DONE:
             self._kept[record.index] = record
 
-    # Threads
+    # Control, from any thread
 
-    def _interruptible(self, future: Future[T]) -> T:
+    def stop(self) -> None:
+        """Starts no more items; those in progress go on to their end."""
+        self._order(lambda run: run.stop("the run was stopped"))
+
+    def cancel(self) -> None:
+        """Ends the run now: calls in flight are cut, what is done is kept."""
+        self._order(lambda run: run.cancel("the run was cancelled"))
+
+    def wait_for(self, future: Future[T]) -> T:
         """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
         try:
             try:
                 return future.result()
             except KeyboardInterrupt:
-                if self._interrupted:
+                if self.interrupted:
                     raise
-                self._interrupted = True
-                self._tell(lambda run: run.stop("the run was interrupted"))
+                self.interrupted = True
+                self._order(lambda run: run.stop("the run was interrupted"))
                 print(
                     "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
                 )
@@ -302,20 +370,29 @@ class Session:
                 future.result()
             raise
 
-    def _tell(self, order: Callable[[Run], None]) -> None:
-        run, loop = self._run, self._loop
-        if run is None or loop is None or not self._is_running:
-            return
-        with suppress(RuntimeError):  # the loop closed in between
-            loop.call_soon_threadsafe(order, run)
-
     @contextmanager
-    def _showing_progress(self) -> Iterator[None]:
+    def showing_progress(self) -> Iterator[None]:
         if self._progress is False:
             yield
             return
         with wiring.load("progress").showing(self, self._progress):
             yield
+
+    def _go_on(self) -> None:
+        if self._run is not None:
+            self._run.go_on()
+
+    def _order(self, order: Callable[[Run], None]) -> None:
+        loop = self._loop
+        if loop is None or not self._is_running:
+            return
+
+        def give() -> None:
+            if self._run is not None:
+                order(self._run)
+
+        with suppress(RuntimeError):  # the loop closed in between
+            loop.call_soon_threadsafe(give)
 
 
 def _open(items: Any) -> Source:
@@ -323,7 +400,7 @@ def _open(items: Any) -> Source:
         return AsyncSource(aiter(items))
     rows: Rows = items
     source = ThreadSource if rows.waits else Source
-    return source(iter(rows), rows.length, lambda: rows.place)
+    return source(iter(rows), rows.length, lambda: rows.position)
 
 
 def _open_again(rows: Rows | None) -> Source:
@@ -337,7 +414,7 @@ def _open_again(rows: Rows | None) -> Source:
 
 async def arun_one(
     runner: Runner,
-    variables: Mapping[str, Any] | None = None,
+    variables: Variables | None = None,
     on_step_error: OnStepError | None = None,
     environment: Environment | None = None,
 ) -> Any:
@@ -353,9 +430,10 @@ async def arun_one(
         Settings(),
         Keep(records),
         [0] * len(Status),
+        environment or real_environment(),
         keep_history=isinstance(runner, Chain),
     )
-    await run.execute(environment or real_environment())
+    await run.execute()
     record = records[0]
     if isinstance(runner, Chain):
         runner.history, runner.accumulated = record.steps or [], run.accumulated
@@ -366,15 +444,38 @@ async def arun_one(
 
 def run_one(
     runner: Runner,
-    variables: Mapping[str, Any] | None = None,
+    variables: Variables | None = None,
     on_step_error: OnStepError | None = None,
 ) -> Any:
     """`arun_one` for synchronous callers, on the loop thread."""
-    thread = loop_thread()
-    thread.refuse_itself()
+    thread = free_thread()
     work = thread.submit(arun_one(runner, variables, on_step_error))
     try:
         return work.result()
     except KeyboardInterrupt:
         work.cancel()
         raise
+
+
+def free_thread() -> LoopThread:
+    """The thread for a synchronous caller's run; refuses a caller who is that thread."""
+    thread = loop_thread()
+    thread.refuse_itself()
+    return thread
+
+
+async def read_stream(session: Session, stream: Stream, start: Start) -> AsyncIterator[Record]:
+    """Carries a run out on the running loop, and gives its records as they come."""
+    running = asyncio.ensure_future(session.execute(start))
+    try:
+        with session.showing_progress():
+            while batch := await stream.batch():
+                for record in batch:
+                    yield record
+        await running
+    finally:
+        if not running.done():
+            session.cancel()
+            with suppress(Exception):
+                await running
+    session.raise_if_wanted()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from flowpool.results import Record
 
-if TYPE_CHECKING:
-    from flowpool.run.run import Run
-
+# Records that may wait for the reader: some hundred kilobytes, and a second of the quickest runs.
 BACKLOG = 2048
 
 
@@ -18,9 +15,6 @@ class Sink:
     """Where a run's records go. `is_full` holds new items back until `Run.go_on` is called."""
 
     is_full = False
-
-    def attach(self, run: Run) -> None:
-        """Names the run that feeds it."""
 
     def put(self, record: Record) -> None:
         """Takes the record of an item that ended."""
@@ -41,20 +35,22 @@ class Keep(Sink):
 
 
 class Stream(Sink):
-    """Records between a run and the reader of its stream, at most about `BACKLOG` of them."""
+    """Records between a run and the reader of its stream, at most about `BACKLOG` of them.
 
-    def __init__(self, ordered: bool, keep: Callable[[Record], None]) -> None:
+    keep: given each record as it comes. go_on: called when there is room for more.
+    """
+
+    def __init__(
+        self, ordered: bool, keep: Callable[[Record], None], go_on: Callable[[], None]
+    ) -> None:
         self._ordered = ordered
         self._keep = keep
         self._ready: list[Record] = []
         self._early: dict[int, Record] = {}  # ended before one that comes before them
         self._next = 0
         self._reader: asyncio.Future[None] | None = None
-        self._run: Run | None = None
+        self._go_on = go_on
         self._ended = False
-
-    def attach(self, run: Run) -> None:
-        self._run = run
 
     def put(self, record: Record) -> None:
         self._keep(record)
@@ -81,8 +77,8 @@ class Stream(Sink):
             await self._reader
         batch, self._ready = self._ready, []
         was_full, self.is_full = self.is_full, len(self._early) >= BACKLOG
-        if was_full and not self.is_full and self._run is not None:
-            self._run.go_on()
+        if was_full and not self.is_full:
+            self._go_on()
         return batch
 
     def _wake(self) -> None:

@@ -48,7 +48,7 @@ def _profile(options: argparse.Namespace) -> Profile:
         profile = find_profile(options.profile)
     changes: dict[str, Any] = {
         name: value
-        for name in ("rpm", "tpm", "slots", "time_scale", "answer_chars")
+        for name in ("rpm", "tpm", "slots", "time_scale", "answer_chars", "world", "world_seed")
         if (value := getattr(options, name)) is not None
     }
     if options.latency is not None:
@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--rpm", type=float, help="requests a minute")
     add("--tpm", type=float, help="tokens a minute")
     add("--slots", type=int, help="calls served at once")
+    add("--world", help="what admits and refuses calls, as in 'cap most=20', or any")
+    add("--world-seed", type=int, help="draws what the world leaves open")
     add("--time-scale", type=float, help="how many times faster than real")
     add("--answer-chars", type=int, help="answer with so many fixed characters")
     add("--pages", help="a directory of HTML files to serve at /pages/")

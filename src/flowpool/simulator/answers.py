@@ -41,6 +41,9 @@ def render(plan: ReplyPlan, flavour: Flavour, now: float, epoch: float) -> Rende
     headers.append((id_header, f"req_{plan.ticket}"))
     if isinstance(outcome, Failure):
         headers += _retry_headers(outcome, flavour)
+        if outcome.page:
+            headers.append(("content-type", "text/html"))
+            return Rendered(outcome.status, tuple(headers), outcome.page.encode())
         status, error = error_body(request.wire, outcome, f"req_{plan.ticket}")
         return _json(status, headers, error)
     if plan.shape == "not-json":
@@ -186,7 +189,7 @@ def _openai_error(failure: Failure) -> tuple[int, dict[str, Any]]:
     if failure.kind == "quota":
         kind = code = "insufficient_quota"
     elif failure.kind == "rate":
-        kind, code = failure.dimension, "rate_limit_exceeded"
+        kind, code = failure.dimension or "rate_limit_error", "rate_limit_exceeded"
     error = {"message": failure.message, "type": kind, "param": None, "code": code}
     return status, {"error": error}
 
@@ -207,7 +210,7 @@ def _google_error(failure: Failure) -> tuple[int, dict[str, Any]]:
         "status": _GOOGLE_ERRORS.get(status, fallback),
     }
     details = []
-    if failure.kind in ("rate", "quota"):
+    if failure.kind == "quota" or (failure.kind == "rate" and failure.dimension):
         window = "PerDay" if failure.kind == "quota" else "PerMinute"
         quota = f"Generate{failure.dimension.title().replace('-', '')}{window}PerProjectPerModel"
         violations = [{"quotaId": quota}]

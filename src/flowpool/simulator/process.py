@@ -158,9 +158,8 @@ async def _serve(
     from flowpool.simulator.server import serve
 
     pages = read_pages(pages_dir) if pages_dir is not None else None
-    server = await serve(
-        SimulatedProvider(profile, seed), host, port, pages, page_latency=page_latency
-    )
+    provider = SimulatedProvider(profile, seed)
+    server = await serve(provider, host, port, pages, page_latency=page_latency)
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, over.set)
@@ -170,6 +169,12 @@ async def _serve(
         loop.add_reader(0, _until_closed, over)
     else:
         print(_how_to_use(server.url, profile, bool(pages)), flush=True)
+        if provider.played is not None:
+            scene = provider.played.scene
+            print(
+                f"Its world: {scene.words}.\n  --world '{scene.spec}' --world-seed {scene.seed}",
+                flush=True,
+            )
     await over.wait()
     summary = server.provider.ledger.summary()
     await server.aclose()

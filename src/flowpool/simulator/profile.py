@@ -85,6 +85,8 @@ class Profile(Struct, frozen=True, kw_only=True):
         cost, for benches.
     schemas: whether a JSON Schema may be sent; else such a request gets a 400.
     time_scale: how many times faster than real all this runs.
+    world: what admits and refuses calls in place of the limits, slots and latency above, as in "cap most=20 +
+        chance share=0.01"; `world_seed` draws what it leaves open. Its headers are its own.
     """
 
     name: str = "custom"
@@ -110,6 +112,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     answer_chars: int | None = None
     schemas: bool = True
     time_scale: float = 1.0
+    world: str | None = None
+    world_seed: int = 0
 
     def __post_init__(self) -> None:
         check_faults(self.faults)

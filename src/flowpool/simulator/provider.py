@@ -1,4 +1,4 @@
-"""One pure model of a provider: told of requests and time, it says what happens and when.
+"""One pure model of a provider: given requests and the time, it says what happens and when.
 
 No clock, sockets or loop here: `transport` plays it in memory, `server` on real connections.
 """
@@ -17,8 +17,10 @@ from flowpool.simulator import model
 from flowpool.simulator.directives import NOTHING, Directive, find_directive
 from flowpool.simulator.ledger import Ledger, digest_of
 from flowpool.simulator.limits import LimitState, ProviderLimits, Refusal
+from flowpool.simulator.played_world import PlayedWorld, message_of, page_of
 from flowpool.simulator.profile import PROFILES, Profile
 from flowpool.simulator.spoiled import spoiled
+from flowpool.simulator.worlds import Call, Refused
 
 Wire = Literal["chat", "responses", "messages", "gemini"]
 Finish = Literal["stop", "length", "filter", "refusal"]
@@ -64,18 +66,21 @@ class ServedAnswer(Struct, frozen=True):
 
 
 class Failure(Struct, frozen=True):
-    """An HTTP error. `kind` tells "rate" and "quota" from the rest, which `status` describes."""
+    """An HTTP error. `kind` tells "rate" and "quota" from the rest, which `status` describes. `page`: the body, of
+    a proxy that answers in the API's place."""
 
     status: int
     message: str
     kind: Literal["rate", "quota", "status"] = "status"
     dimension: str = "requests"
     retry_after: float | None = None
+    page: str = ""
 
 
 class ReplyPlan(Struct, eq=False):
     """What becomes of one request. `due` is when its first byte leaves, inf while that isn't known:
-    it waits for a slot, or will never be answered. The body takes `spread` seconds more.
+    it waits for a slot, or will never be answered. The body takes `spread` seconds more. `call`: what a
+    world admitted and is told of when it is over.
     """
 
     ticket: int
@@ -89,6 +94,7 @@ class ReplyPlan(Struct, eq=False):
     spread: float = 0.0
     limits: tuple[LimitState, ...] = ()
     holds_slot: bool = False
+    call: Call | None = None
     started: float = math.inf
     due: float = math.inf
 
@@ -124,6 +130,11 @@ class SimulatedProvider:
         """Back to the first moment: full buckets, an empty ledger, the seed's first number."""
         if profile is not None:
             self.profile = profile.scaled()
+            self._speed = profile.time_scale
+        self.played: PlayedWorld | None = None
+        if self.profile.world is not None:
+            self.played = PlayedWorld(self.profile.world, self.profile.world_seed, self._speed)
+            self.profile = self.profile.replace(headers=self.played.style)
         self.ledger = Ledger()
         self._random = Random(self.seed)
         self._limiters: dict[tuple[str, str], ProviderLimits] = {}
@@ -159,7 +170,8 @@ class SimulatedProvider:
         self.ledger.request(now, digest, request.model, request.key)
         self._tickets += 1
         plan = self._decide(now, request, digest, limiter)
-        plan.limits = limiter.states()
+        if self.played is None:
+            plan.limits = limiter.states()
         self._open[plan.ticket] = plan
         if isinstance(plan.outcome, Failure) or plan.connection == "reset":
             plan.started = now
@@ -178,6 +190,7 @@ class SimulatedProvider:
         if isinstance(plan.outcome, ServedAnswer) and plan.connection != "reset":
             self._charge(now, plan, plan.outcome)
         self.ledger.closed(now, _outcome_name(plan))
+        self._tell_world(now, plan)
         return self._release(now, plan)
 
     def abandoned(self, now: float, ticket: int) -> list[ReplyPlan]:
@@ -188,6 +201,7 @@ class SimulatedProvider:
         self._queue.pop(ticket, None)
         self.ledger.abandoned += 1
         self.ledger.closed(now, "abandoned")
+        self._tell_world(now, plan)
         return self._release(now, plan)
 
     def _decide(
@@ -209,6 +223,8 @@ class SimulatedProvider:
         except InvalidInput as error:
             return self._failed(now, request, digest, Failure(400, str(error)))
         fault = self._planted(request, digest, directive) or self._drawn()
+        if self.played is not None and not fault:
+            return self._in_world(now, request, digest, directive, self.played)
         if profile.queue_limit is not None and len(self._queue) >= profile.queue_limit:
             fault = "503"
         return self._faulty(now, request, digest, fault, directive)
@@ -267,6 +283,37 @@ class SimulatedProvider:
             plan.connection = "reset"
             plan.service = self.profile.error_latency
         return plan
+
+    def _in_world(
+        self,
+        now: float,
+        request: SimRequest,
+        digest: str,
+        directive: Directive,
+        played: PlayedWorld,
+    ) -> ReplyPlan:
+        """The plan for a request whose fate a world decides."""
+        answer = self._answer(request, directive, "")
+        offered, call = played.offer(
+            now, answer.input_tokens, answer.output_tokens, request.max_tokens
+        )
+        if isinstance(offered, Refused):
+            self.ledger.throttled += 1
+            kind: Literal["rate", "status"] = "rate" if offered.status == 429 else "status"
+            dimension = offered.dimension or ""
+            failure = Failure(offered.status, message_of(offered), kind, dimension, offered.retry_after,
+                              page_of(offered))  # fmt: skip
+            plan = ReplyPlan(self._tickets, request, digest, now, failure)
+            plan.service = offered.after / played.speed
+        else:
+            plan = ReplyPlan(self._tickets, request, digest, now, answer, call=call)
+            plan.service = offered.latency / played.speed
+        plan.limits = offered.headers
+        return plan
+
+    def _tell_world(self, now: float, plan: ReplyPlan) -> None:
+        if self.played is not None and plan.call is not None:
+            self.played.ended(now, plan.call)
 
     def _failed(self, now: float, request: SimRequest, digest: str, failure: Failure) -> ReplyPlan:
         plan = ReplyPlan(self._tickets, request, digest, now, failure)

@@ -67,7 +67,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._came_back)
         return future
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109
         self.outside += 1
         try:
             await super().shutdown_default_executor()
@@ -126,11 +126,11 @@ def _waiting(loop: VirtualLoop) -> str:
 def _describe(task: asyncio.Task[Any]) -> str:
     """A task's name and the innermost of its own lines that it waits at."""
     coroutine: Any = task.get_coro()
-    place = ""
+    where = ""
     while frame := getattr(coroutine, "cr_frame", None):
-        place = f" at {frame.f_code.co_qualname}:{frame.f_lineno}"
+        where = f" at {frame.f_code.co_qualname}:{frame.f_lineno}"
         coroutine = coroutine.cr_await
-    return f"{task.get_name()}{place}"
+    return f"{task.get_name()}{where}"
 
 
 run = run_virtual

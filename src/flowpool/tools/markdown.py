@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, UnreadableDocument
 from flowpool.tools.base import FunctionTool, Prepare, Tool
 
 Source = str | bytes | Mapping[str, Any] | os.PathLike[str]
@@ -48,6 +48,10 @@ def _to_markdown(source: Source, main_content: bool = True, allow_private: bool 
     return _convert(source, main_content)
 
 
+def _absolute(path: os.PathLike[str] | str) -> Path:
+    return Path(path).absolute()
+
+
 def _preparing(parameter: str) -> Prepare:
     """What happens to the argument of this name before it leaves for a worker."""
 
@@ -60,7 +64,7 @@ def _preparing(parameter: str) -> Prepare:
         if isinstance(source, Mapping):
             source = {key: source[key] for key in _OF_A_PAGE if key in source}
         elif isinstance(source, os.PathLike) or (isinstance(source, str) and _path_in(source)):
-            source = Path(source).absolute()  # a worker may have been started in another directory
+            source = _absolute(source)  # a worker may have been started in another directory
         return {**arguments, parameter: source}
 
     return prepare
@@ -156,7 +160,8 @@ def _convert_bytes(
         return document_to_text(content, suffix, name)
     if not is_text(content, content_type):
         kind = content_type.partition(";")[0] or "this binary format"
-        raise InvalidInput(f"{name}: can't make markdown of {kind}: HTML, text, PDF and DOCX work.")
+        problem = f"can't make markdown of {kind}: HTML, text, PDF and DOCX work."
+        raise UnreadableDocument(name, problem)
     return _convert_text(decode(content, content_type), url, main_content, content_type)
 
 
@@ -178,7 +183,7 @@ def _convert_file(path: Path, main_content: bool) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}: check the path.") from None
+        raise UnreadableDocument(str(path), f"{error.strerror}: check the path.") from None
     content_type = "text/html" if suffix in _HTML else "text/plain"
     if suffix in _DOCUMENTS:
         from flowpool.tools.documents import document_to_text

@@ -1,0 +1,1 @@
+"""Buckets and headers, exactly: how near a pool with nothing configured comes to each kind of limit."""

@@ -1,0 +1,1 @@
+"""Mutates a policy and asks its own tests whether they notice. See `__main__`."""
