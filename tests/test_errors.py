@@ -28,7 +28,9 @@ WITH_PARTS = [
     BadRow("rows.csv, line 3", "2 cells for 3 columns."),
     UnknownColumn("stars > 3", "stars", ("lang", "text")),
     UnreadableDocument("a.pdf", "no text in it."),
-    RateLimited("HTTP 429", fix="wait", status=429, retry_after=2.0, usage=Usage(3, 4), partial="a"),
+    RateLimited(
+        "HTTP 429", fix="wait", status=429, retry_after=2.0, usage=Usage(3, 4), partial="a"
+    ),
     InvalidInput("no such thing: use another."),
 ]
 
