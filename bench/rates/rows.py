@@ -20,14 +20,13 @@ CALM = "calm latency=0.2 sigma=0"
 class Bar(Struct, frozen=True):
     """What holds a row: times of the oracle's time, as the median and the worst of all seeds, and refusals as a
     share of the items plus so many calls, beside what chance brings. plain: times of the plain loop's time, as
-    the median; latency: times of the oracle's median latency. seconds: the worst in seconds instead."""
+    the median. seconds: the worst in seconds instead."""
 
     median: float
     worst: float
     refused: float = 0.0
     calls: int = 0
     plain: float = math.inf
-    latency: float = math.inf
     seconds: float | None = None
 
     def __str__(self) -> str:
@@ -42,7 +41,8 @@ class Row(Struct, frozen=True, kw_only=True):
 
     measure: "items" compares the time for all items with the oracle's; "share" what several clients are answered
     from the 15th to the 75th second with what is allowed; "after" a calm run with the memory of the row's worlds
-    with one that has none. faults: whether calls are planted with faults.
+    with one that has none. faults: whether calls are planted with faults. tells_latency: whether the latency
+    is printed too.
     """
 
     group: str
@@ -52,6 +52,7 @@ class Row(Struct, frozen=True, kw_only=True):
     measure: Literal["items", "share", "after"] = "items"
     clients: int = 1
     faults: bool = False
+    tells_latency: bool = False
 
 
 CHANCE = Bar(1.3, 1.6, 0.005, plain=1.1)
@@ -60,8 +61,9 @@ CLOCK = Bar(1.1, 1.2, 0.01, 30)
 SHARED = Bar(1.15, 1.3, 0.03, 30)
 SLOTS = Bar(1.08, 1.08)
 FRONT = Bar(1.2, 1.2, 0.05)
-# A batching server's best fixed window gives all there is: 95 % of that at 0.6 of its latency is the bar.
-BATCH = Bar(1 / 0.95, 1.3, latency=0.6)
+# A batching server's best fixed window gives all there is: 95 % of that is the bar. What latency that needs depends
+# on the server's curve, so it is told and not judged; `python -m bench servers` judges it on real ones.
+BATCH = Bar(1 / 0.95, 1.3)
 # What one row of the issue names, and which kinds of the family it holds.
 GROUPS: dict[str, tuple[Bar, tuple[str, ...]]] = {
     "chance": (CHANCE, ("chance",)),
@@ -150,7 +152,13 @@ def _one(group: str, name: str, spec: str, bar: Bar) -> Row:
 def _kinds(half: Half) -> Iterator[Row]:
     for group, (bar, kinds) in GROUPS.items():
         for kind in kinds:
-            yield Row(group=group, name=f"any {kind}", specs=variants(kind, half), bar=bar)
+            yield Row(
+                group=group,
+                name=f"any {kind}",
+                specs=variants(kind, half),
+                bar=bar,
+                tells_latency=kind == "batching",
+            )
 
 
 def _pairs(half: Half) -> Iterator[Row]:

@@ -66,12 +66,6 @@ def test_a_run_that_never_ended_holds_nothing() -> None:
     assert beside_plain(runs[0], "us") == (False, True)
 
 
-def test_a_batching_servers_bar_is_for_its_latency_too() -> None:
-    runs = [run(us=(10.0, 0))]
-    assert not holds(row(Bar(1, 1, latency=0.6)), runs, "us")[0]
-    assert holds(row(Bar(1, 1, latency=1.0)), runs, "us")[0]
-
-
 def test_where_the_plain_loop_takes_from_others_the_oracle_may_be_later() -> None:
     pushed = run(plain=(8.0, 900))
     assert not out_of_reach(pushed)
