@@ -11,7 +11,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bench.rates.family import PAIRED, SAYINGS, VARIANTS, Half, pairs, sayings, variants
+from bench.rates.family import (
+    ANY_WORDS,
+    PAIRED,
+    REFUSING,
+    SAYINGS,
+    VARIANTS,
+    Half,
+    pairs,
+    sayings,
+    variants,
+)
 
 # Calls in the family's rows last some tenths of a second; a run without anything that binds lasts seconds.
 CALM = "calm latency=0.2 sigma=0"
@@ -174,10 +184,13 @@ def _pairs(half: Half) -> Iterator[Row]:
 
 
 def _sayings(half: Half) -> Iterator[Row]:
+    group = "what refusals and headers say"
     for name in SAYINGS:
-        yield Row(
-            group="what refusals and headers say", name=name, specs=sayings(name, half), bar=SHARED
-        )
+        yield Row(group=group, name=name, specs=sayings(name, half), bar=SHARED)
+    single = [spec for kind in VARIANTS if kind in REFUSING for spec in variants(kind, half)]
+    every = [*single, *(" + ".join(pair) for pair in pairs(half))]
+    yield Row(group=group, name="all of it, drawn for each: one limit or two",
+              specs=tuple(f"{spec} {ANY_WORDS}" for spec in every), bar=SHARED)  # fmt: skip
 
 
 def _after(half: Half) -> Iterator[Row]:

@@ -148,6 +148,8 @@ class Scene:
             words += f"; Retry-After {told['retry']}"
         if told["headers"] != "absent":
             words += f"; headers {told['headers']}"
+        if told["names"]:
+            words += "; refusals name the limit"
         return words
 
 
