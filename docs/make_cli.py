@@ -8,12 +8,11 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import click
 
-from flowpool.cli.app import _COMMANDS
+from flowpool.cli.app import COMMANDS, load_command
 
 PAGE = Path(__file__).parent / "cli.md"
 MARK = "<!-- what follows is written by docs/make_cli.py -->\n"
@@ -29,8 +28,8 @@ def written(page: str) -> str:
 
 
 def _sections() -> Iterator[str]:
-    for name in _COMMANDS:
-        command = getattr(import_module(f"flowpool.cli.{name}"), name)
+    for name in COMMANDS:
+        command = load_command(name)
         text = "\n".join([_usage(name, command), *_purpose(command), "", *_options(command)])
         yield f"\n## flowpool {name}\n\n```text\n{text}\n```"
     yield ""

@@ -19,6 +19,7 @@ LOCAL = "http://127.0.0.1:8000/v1"
         ("o3", ("openai", "o3")),
         ("o4-mini", ("openai", "o4-mini")),
         ("claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
+        ("command-a-03-2025", ("cohere", "command-a-03-2025")),
         ("Claude-Haiku-4-5", ("anthropic", "Claude-Haiku-4-5")),
         ("gemini-2.5-flash", ("google", "gemini-2.5-flash")),
         ("mistral-small-latest", ("mistral", "mistral-small-latest")),

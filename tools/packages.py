@@ -88,6 +88,8 @@ def install(environment: Path, lock: str, *, newest: bool) -> None:
     for packages in wanted(lock, newest=newest):
         if uv and run([*uv, "install", *into, *packages]):
             continue
+        if newest:
+            sys.exit("uv couldn't, and without a lock pip needs longer than anybody waits.")
         print("uv couldn't: pip installs the same.", flush=True)
         check([*pip(*into), "install", *packages])
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from flowpool.data.rows import Rows, read
     from flowpool.model import Model, Spread
     from flowpool.pool import Pool
-    from flowpool.results import Record, Results
+    from flowpool.record import Record
+    from flowpool.results import Results
     from flowpool.skill import Skill
     from flowpool.tools.base import Tool, tool
-    from flowpool.values import Limits, Prices, Status, Usage
+    from flowpool.usage import Usage
+    from flowpool.values import Limits, Prices, Status
 
 # Loaded at their first use, so that `import flowpool` is quick.
 _HOMES = {
@@ -33,14 +35,14 @@ _HOMES = {
     "Model": "model",
     "Pool": "pool",
     "Prices": "values",
-    "Record": "results",
+    "Record": "record",
     "Results": "results",
     "Rows": "data.rows",
     "Skill": "skill",
     "Spread": "model",
     "Status": "values",
     "Tool": "tools.base",
-    "Usage": "values",
+    "Usage": "usage",
     "read": "data.rows",
     "tool": "tools.base",
 }

@@ -82,8 +82,8 @@ class Attachment(Struct, frozen=True):
     def as_part(self) -> dict[str, Any]:
         """It as a file of definitions has it."""
         source = str(self.source) if isinstance(self.source, PurePath) else self.source
-        told = {"media_type": self.media_type, "name": self.name}
-        return {self.kind: source} | {name: value for name, value in told.items() if value}
+        more = {"media_type": self.media_type, "name": self.name}
+        return {self.kind: source} | {name: value for name, value in more.items() if value}
 
     def render(self, variables: Mapping[str, Any]) -> Attachment | Media:
         """What an item's variables make of it: an address as `Media`, else what is to be read.
@@ -134,7 +134,7 @@ class Image(Attachment, frozen=True):
 class File(Attachment, frozen=True):
     """A document in a prompt: a PDF, text, or sound where the provider takes it.
 
-    source, media_type: as `Image` has them. name: what the model is told the file is called.
+    source, media_type: as `Image` has them. name: the file's name for the model.
 
     Skill("claude-haiku-4-5", prompt=["Summarise.", File("{path}")])
     """
@@ -160,9 +160,9 @@ def type_of(data: bytes, ending: str) -> str:
             return kind
     if data.startswith(b"RIFF"):
         return _RIFF.get(bytes(data[8:12]), "")
-    told = _ENDINGS.get(ending.lower(), "")
-    if told.startswith("text/") or not told:
-        return told or "text/plain" if _is_text(data) else ""
+    known = _ENDINGS.get(ending.lower(), "")
+    if known.startswith("text/") or not known:
+        return known or "text/plain" if _is_text(data) else ""
     return ""  # its bytes are not what its ending says
 
 
@@ -190,7 +190,7 @@ def shown(source: Any) -> str:
 
 
 def brief(variables: Any) -> Any:
-    """An item's variables for a record's plain form: bytes are told by their size, not held."""
+    """An item's variables for a record's plain form: bytes are shown by their size, not held."""
     if not isinstance(variables, Mapping):
         return variables
     heavy = (bytes, bytearray, memoryview, Attachment, Media)
@@ -207,7 +207,7 @@ def _of_data_address(text: str, media_type: str) -> tuple[bytes, str]:
     import binascii
 
     head, comma, data = text[5:].partition(",")
-    told, *settings = head.split(";")
+    declared, *settings = head.split(";")
     raw = unquote_to_bytes(data)
     if "base64" in settings:
         try:
@@ -216,7 +216,7 @@ def _of_data_address(text: str, media_type: str) -> tuple[bytes, str]:
             comma = ""
     if not comma:
         raise InvalidItem(f"{text[:40]!r}: a data: address is data:image/png;base64,....")
-    return raw, media_type or told
+    return raw, media_type or declared
 
 
 def _is_text(data: bytes) -> bool:

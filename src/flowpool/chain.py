@@ -12,7 +12,8 @@ from flowpool.errors import InvalidInput
 from flowpool.model import check_times, checked_mapping
 from flowpool.runner import Runner, checked_variables
 from flowpool.skill import Skill
-from flowpool.tools.base import Tool, as_tool
+from flowpool.tools.base import Tool
+from flowpool.tools.conversion import as_tool
 
 OnStepError = Literal["raise", "stop", "skip"]
 DEFAULT_KEY = "result"
@@ -63,7 +64,7 @@ class Chain(Runner):
     steps: each a runner, `(runner, key)`, `(runner, key, {parameter: variable})` or
         `(runner, key, {...}, {options})`. A runner is a `Skill`, a `Tool`, another `Chain` or any function. The key
         names the step's output (default `"result"`); a dict output is also spread into the variables.
-        A list of steps in place of a step runs them side by side. Options: `max_flows` (calls of this
+        A list of steps instead of a step runs them side by side. Options: `max_flows` (calls of this
         step at once), `timeout` (seconds an attempt) and `retries`; others are arguments of the tool.
     variables: values that steps see when no item gives them.
     on_step_error: `"raise"` fails the item, `"stop"` ends it with the last good output, `"skip"` warns and goes on.
@@ -183,6 +184,19 @@ def _step(entry: Any, where: str) -> Step:
         )
     defaults: list[Any] = [DEFAULT_KEY, None, None]
     key, inputs, options = [*rest, *defaults[len(rest) :]]
+    _check_step(key, inputs, options, where)
+    found = as_runner(runner, where)
+    checked = _options(options, where)
+    for unknown in checked.keys() - set(_OWN_OPTIONS) if not isinstance(found, Tool) else ():
+        raise InvalidInput(
+            f"{where}: the option {unknown!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
+            "or set a model's options on the skill."
+        )
+    return Step(found, key, inputs, checked)
+
+
+def _check_step(key: Any, inputs: Any, options: Any, where: str) -> None:
+    """Raises `InvalidInput` for a step's parts that are of the wrong kind."""
     if not isinstance(key, str) or not key:
         raise InvalidInput(f"{where}: the output key is a name, not {key!r}.")
     for value, what in ((inputs, "inputs {parameter: variable}"), (options, "options")):
@@ -193,14 +207,6 @@ def _step(entry: Any, where: str) -> Step:
             raise InvalidInput(
                 f"{where}: inputs map names to names, not {parameter!r}: {source!r}."
             )
-    found = as_runner(runner, where)
-    checked = _options(options, where)
-    for unknown in checked.keys() - set(_OWN_OPTIONS) if not isinstance(found, Tool) else ():
-        raise InvalidInput(
-            f"{where}: the option {unknown!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
-            "or set a model's options on the skill."
-        )
-    return Step(found, key, inputs, checked)
 
 
 def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Values as JSON text and back the same: what the store keeps, and what calls are told apart by. Pure.
+"""Values as JSON text and back the same: what the store keeps, and what distinguishes calls. Pure.
 
 JSON's own types stand as they are. Others that steps often pass on (bytes, dates, tuples, decimals, NaN, dicts with
 keys that aren't text) stand as `{"$type": name, "value": ...}`. What can't be given back the same isn't encoded.
@@ -7,7 +7,7 @@ keys that aren't text) stand as `{"$type": name, "value": ...}`. What can't be g
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import blake2b
@@ -117,12 +117,7 @@ def _is_plain(value: Any, depth: int) -> bool:
     if kind is str or value is None or kind is bool:
         return True
     if kind is dict:
-        return (
-            depth < MOST_DEEP
-            and TAG not in value
-            and all(type(name) is str for name in value)
-            and all(type(one) is str or _is_plain(one, depth + 1) for one in value.values())
-        )
+        return depth < MOST_DEEP and _is_plain_dict(value, depth + 1)
     if kind is list:
         return depth < MOST_DEEP and all(
             type(one) is str or _is_plain(one, depth + 1) for one in value
@@ -132,35 +127,65 @@ def _is_plain(value: Any, depth: int) -> bool:
     return kind is float and isfinite(value)
 
 
+def _is_plain_dict(value: dict[Any, Any], depth: int) -> bool:
+    return (
+        TAG not in value
+        and all(type(name) is str for name in value)
+        and all(type(one) is str or _is_plain(one, depth) for one in value.values())
+    )
+
+
 def _plain(value: Any, depth: int, whole_text: bool = True) -> Any:
-    """The same of JSON's types alone."""
+    """The same of JSON's types alone. whole_text: no text holds half of a character."""
     kind = type(value)
-    if kind is str:
-        return value if whole_text or _is_whole(value) else _tagged(value, kind)
     if value is None or kind is bool:
         return value
-    if depth > MOST_DEEP:
+    if depth > MOST_DEEP and kind is not str:
         raise CantEncode(f"a value nested more than {MOST_DEEP} deep")
-    if kind is dict:
-        if all(type(name) is str for name in value) and TAG not in value:
-            return {name: _plain(one, depth + 1, whole_text) for name, one in value.items()}
-        pairs = [[_plain(part, depth + 1, whole_text) for part in pair] for pair in value.items()]
-        return {TAG: "dict", "value": pairs}
-    if kind is list:
-        return [_plain(one, depth + 1, whole_text) for one in value]
-    if kind is int:
-        return value if -(2**63) <= value < 2**64 else _tagged(value, kind)
-    if kind is float:
-        return value if isfinite(value) else _tagged(value, kind)
-    if kind in (tuple, set, frozenset):
-        listed = value if kind is tuple else sorted(value, key=repr)
-        parts = [_plain(one, depth + 1, whole_text) for one in listed]
-        return {TAG: kind.__name__, "value": parts}
+    if kind in _IN_JSON:
+        return value if _IN_JSON[kind](value, whole_text) else _tagged(value, kind)
+    if kind in _CONTAINERS:
+        return _CONTAINERS[kind](value, depth + 1, whole_text)
     if kind in _WRITE:
         return _tagged(value, kind)
     if isinstance(value, Mapping) and not isinstance(value, dict):
         return _plain(dict(value), depth, whole_text)
     raise CantEncode(f"a value of type {_name(kind)}")
+
+
+def _plain_dict(value: dict[Any, Any], depth: int, whole_text: bool) -> dict[str, Any]:
+    if all(type(name) is str for name in value) and TAG not in value:
+        return {name: _plain(one, depth, whole_text) for name, one in value.items()}
+    pairs = [[_plain(part, depth, whole_text) for part in pair] for pair in value.items()]
+    return {TAG: "dict", "value": pairs}
+
+
+def _plain_list(value: Iterable[Any], depth: int, whole_text: bool) -> list[Any]:
+    return [_plain(one, depth, whole_text) for one in value]
+
+
+def _plain_tuple(value: tuple[Any, ...], depth: int, whole_text: bool) -> dict[str, Any]:
+    return {TAG: "tuple", "value": _plain_list(value, depth, whole_text)}
+
+
+def _plain_set(value: Set[Any], depth: int, whole_text: bool) -> dict[str, Any]:
+    parts = _plain_list(sorted(value, key=repr), depth, whole_text)
+    return {TAG: type(value).__name__, "value": parts}
+
+
+_CONTAINERS: dict[type, Callable[[Any, int, bool], Any]] = {
+    dict: _plain_dict,
+    list: _plain_list,
+    tuple: _plain_tuple,
+    set: _plain_set,
+    frozenset: _plain_set,
+}
+# Which values of JSON's scalar types it can hold.
+_IN_JSON: dict[type, Callable[[Any, bool], bool]] = {
+    str: lambda value, whole_text: whole_text or _is_whole(value),
+    int: lambda value, _: -(2**63) <= value < 2**64,
+    float: lambda value, _: isfinite(value),
+}
 
 
 def _tagged(value: Any, kind: type) -> dict[str, Any]:

@@ -8,9 +8,10 @@ only bugs raise.
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 class Verdict(Enum):
@@ -25,9 +26,62 @@ class Verdict(Enum):
 class FlowpoolError(Exception):
     """The base of everything flowpool raises on purpose."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # With the parts that it carries, whatever its constructor takes.
+        return _rebuild, (type(self), self.__dict__ | {"args": self.args})
+
+
+def _rebuild(kind: type[FlowpoolError], state: dict[str, Any]) -> FlowpoolError:
+    error = kind.__new__(kind, *state["args"])
+    error.args = state.pop("args")
+    error.__dict__.update(state)
+    return error
+
 
 class InvalidInput(FlowpoolError, ValueError):
     """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
+
+
+class MissingColumn(InvalidInput):
+    """Rows have no column for a variable that a runner needs.
+
+    source: the rows' name. column: the variable. runner: whose it is. columns: what there is.
+    """
+
+    def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
+        self.source = source
+        self.column = column
+        self.runner = runner
+        self.columns = columns
+        super().__init__(source, column, runner, columns)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without what to do about it."""
+        there = ", ".join(one if isinstance(one, str) else repr(one) for one in self.columns)
+        return f"{self.source}: no column {self.column!r}, which {self.runner!r} needs (there are: {there})"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.problem}: name the one that it is with columns={{{self.column!r}: ...}}, "
+            "or pass it in run(variables=...)."
+        )
+
+
+class OutputExists(InvalidInput):
+    """A file that is to be written holds something. path: the file."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        super().__init__(path)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without what to do about it."""
+        return f"{self.path} exists"
+
+    def __str__(self) -> str:
+        return f"{self.problem}: name another file, or say overwrite=True or append=True."
 
 
 class CallError(FlowpoolError):
@@ -64,16 +118,6 @@ class CallError(FlowpoolError):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.fix})" if self.fix else self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), self.__dict__ | {"args": self.args})
-
-
-def _rebuild(kind: type[CallError], state: dict[str, Any]) -> CallError:
-    error = kind.__new__(kind, *state["args"])
-    error.args = state.pop("args")
-    error.__dict__.update(state)
-    return error
 
 
 # What the provider answered.
@@ -149,7 +193,7 @@ class InvalidReply(CallError):
 
 
 class InvalidOutput(CallError):
-    """The model's text isn't what `output` asks for, also after it was told; it is in `partial`."""
+    """The model's text isn't what `output` asks for, also after it was asked again; it is in `partial`."""
 
     fix = "say in the prompt what is wanted, raise output_retries, or use a stronger model"
 
@@ -258,3 +302,54 @@ class NotFinished(FlowpoolError):
 
 class BudgetSpent(NotFinished):
     """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for."""
+
+
+# What is wrong with data. Each has its parts, so that whoever shows it may word the fix; none has them where it
+# was restored from a store, which keeps the message.
+
+
+class BadRow(InvalidInput):
+    """A row of a source that can't be read.
+
+    position: the source and the row's line or number in it, `rows.csv, line 3`. problem: what is wrong with it.
+    """
+
+    position = ""
+    problem = ""
+
+    def __init__(self, position: str, problem: str) -> None:
+        self.position = position
+        self.problem = problem
+        super().__init__(f"{position}: {problem}")
+
+
+class UnknownColumn(InvalidInput):
+    """A condition names a column that a row doesn't have.
+
+    condition: the words of `where`. column: its name. columns: what there is.
+    """
+
+    condition = ""
+    column = ""
+    columns: tuple[str, ...] = ()
+
+    def __init__(self, condition: str, column: str, columns: tuple[str, ...]) -> None:
+        self.condition = condition
+        self.column = column
+        self.columns = columns
+        there = ", ".join(columns) or "none"
+        super().__init__(
+            f"where={condition!r}: there is no column {column!r} (there are: {there})."
+        )
+
+
+class UnreadableDocument(InvalidInput):
+    """A file that no text can be had of. name: the file's. problem: what is wrong with it."""
+
+    name = ""
+    problem = ""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        self.problem = problem
+        super().__init__(f"{name}: {problem}")

@@ -1,4 +1,4 @@
-"""What a run will take, told before it is begun: from its prompts alone, or from a few of its items that were run.
+"""What a run will take, before it is begun: from its prompts alone, or from a few of its items that were run.
 
 Asks no provider: it is given rows or records, and knows prices and the limits that people set.
 """
@@ -18,10 +18,11 @@ from flowpool.calls.worst_case import most_output
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidItem
 from flowpool.plan import Plan
-from flowpool.results import Record
+from flowpool.record import Record
 from flowpool.skill import Skill
 from flowpool.template import Template, look_up
-from flowpool.values import Limits, Usage
+from flowpool.usage import Usage
+from flowpool.values import Limits
 
 CHARACTERS_A_TOKEN = 4.0  # of English text; code and other languages take more tokens
 TOKENS_A_MESSAGE = 4
@@ -49,7 +50,7 @@ class StepEstimate(Struct, frozen=True):
 
 
 class Estimate(Struct, frozen=True):
-    """What a run will take, told from its prompts: nothing was asked of a provider.
+    """What a run will take, by its prompts: nothing was asked of a provider.
 
     items: None where only reading all of them tells. prompts: of the first items. seconds: the least that the
     limits which people set allow; None without any.
@@ -119,9 +120,9 @@ def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
     ]
     seconds = None
     if rows.length:
-        told = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
+        ceilings = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
         tokens = rows.length * math.fsum(step.input_tokens for step in found)
-        seconds = least_seconds(rows.length * len(skills), tokens, told)
+        seconds = least_seconds(rows.length * len(skills), tokens, ceilings)
     return Estimate(rows.length, prompts, found, seconds)
 
 
@@ -225,7 +226,11 @@ def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, An
     model = skill.models[0]
     wire = providers.PROVIDERS[model.provider].wire
     most = most_output({**model.options, **skill.options}, wire)
-    rates = prices.told(model.prices) if model.prices else prices.rates(model.provider, model.model)
+    rates = (
+        prices.configured(model.prices)
+        if model.prices
+        else prices.rates(model.provider, model.model)
+    )
     return StepEstimate(
         skill.name,
         f"{model.provider}/{model.model}",

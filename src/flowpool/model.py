@@ -29,7 +29,7 @@ class Model:
     limits: ceilings that you know, as `Limits(rpm=..., tpm=...)`.
     prices: what it costs, as `Prices(input=..., output=...)`, where the price list doesn't know it.
 
-    Raises `InvalidInput` when no provider can be told from the name, and for settings that can't work.
+    Raises `InvalidInput` when the name doesn't say the provider, and for settings that can't work.
 
     >>> Model("claude-haiku-4-5", {"max_tokens": 200})
     Model('claude-haiku-4-5', provider='anthropic')
@@ -66,11 +66,8 @@ class Model:
         self.timeout = timeout if timeout is not None else client.get("timeout")
         self.retries = retries if retries is not None else client.get("max_retries")
         check_times(self.timeout, self.retries)
-        if limits is not None and not isinstance(limits, Limits):
-            raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
+        _check_known(limits, prices)
         self.limits = limits
-        if prices is not None and not isinstance(prices, Prices):
-            raise InvalidInput(f"prices={prices!r}: use Prices(input=..., output=...).")
         self.prices = prices
         headers = checked_mapping(client.get("default_headers"), "default_headers")
         self._headers = tuple(headers.items())
@@ -145,6 +142,13 @@ def check_times(timeout: Any, retries: Any, retry_delay: Any = None) -> None:
         raise InvalidInput(f"retries={retries!r}: use 0 or more.")
     if retry_delay is not None and not (isinstance(retry_delay, (int, float)) and retry_delay >= 0):
         raise InvalidInput(f"retry_delay={retry_delay!r}: use seconds, 0 or more.")
+
+
+def _check_known(limits: Any, prices: Any) -> None:
+    if limits is not None and not isinstance(limits, Limits):
+        raise InvalidInput(f"limits={limits!r}: use Limits(rpm=..., tpm=..., concurrent=...).")
+    if prices is not None and not isinstance(prices, Prices):
+        raise InvalidInput(f"prices={prices!r}: use Prices(input=..., output=...).")
 
 
 def _check_texts(**values: Any) -> None:

@@ -12,32 +12,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.values import Prices, Usage
+from flowpool.providers import PROVIDERS, served_by
+from flowpool.usage import Usage
+from flowpool.values import Prices
 
 _MILLION = Decimal(1_000_000)
 _NOTHING = Decimal(0)
 
-# Our providers by genai-prices' names. Those missing here have no prices: one's own servers, and some.
-_THEIR_NAMES = {
-    "openai": "openai",
-    "openai-responses": "openai",
-    "anthropic": "anthropic",
-    "google": "google",
-    "azure": "azure",
-    "mistral": "mistral",
-    "deepseek": "deepseek",
-    "xai": "x-ai",
-    "groq": "groq",
-    "together": "together",
-    "openrouter": "openrouter",
-    "perplexity": "perplexity",
-    "fireworks": "fireworks",
-    "cerebras": "cerebras",
-    "moonshot": "moonshotai",
-    "zai": "zai",
-}
 # any-llm's providers whose models genai-prices has under another name; others are looked up as they are.
-_ANY_LLM_NAMES = _THEIR_NAMES | {
+_ANY_LLM_NAMES = {row.name: row.price_list for row in PROVIDERS.values() if row.price_list} | {
     "bedrock": "aws",
     "gemini": "google",
     "vertexai": "google",
@@ -115,8 +98,8 @@ class Rates(Struct, frozen=True):
         return float(total / _MILLION + self.request)
 
 
-def told(prices: Prices) -> Rates:
-    """The rates that somebody told."""
+def configured(prices: Prices) -> Rates:
+    """The rates of prices that were configured."""
     cached, written = prices.cached_input, prices.cache_write
     return Rates(
         Rate(_decimal(prices.input)),
@@ -162,11 +145,12 @@ def context_window(provider: str, model: str) -> int | None:
 
 def _find(provider: str, model: str) -> Any:
     """The price table's entry of a model, or None."""
-    name = _THEIR_NAMES.get(provider)
-    if provider == "any-llm":
-        provider, _, model = model.partition("/")
-        name = _ANY_LLM_NAMES.get(provider, provider)
-    if name is None or not model:
+    behind, model = served_by(provider, model)
+    if behind == provider:
+        name = PROVIDERS[provider].price_list if provider in PROVIDERS else ""
+    else:
+        name = _ANY_LLM_NAMES.get(behind, behind)
+    if not name or not model:
         return None
     from genai_prices.data_snapshot import get_snapshot  # heavy: 0.3 s
 

@@ -26,7 +26,8 @@ class Provider(Struct, frozen=True, kw_only=True):
     the provider. needs_address: False where the any-llm package knows it. json_mode: "schema" takes a JSON
     Schema and plain JSON, "object" plain JSON alone, "schema-only" a schema alone. documents: how a PDF goes
     into a chat message: its data as a "file", its data or address as one ("file_url"), or Mistral's
-    "document_url".
+    "document_url". price_list: its name in genai-prices; empty where that has no prices for it, as for one's own
+    servers.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     json_mode: Literal["schema", "object", "schema-only"] = "schema"
     max_tokens_name: str = "max_tokens"
     documents: Literal["file", "file_url", "document_url"] = "file"
+    price_list: str = ""
 
 
 _OPENAI_KEY = ("OPENAI_API_KEY",)
@@ -50,6 +52,7 @@ _OPENAI_URL = ("OPENAI_BASE_URL",)
 _ROWS = (
     Provider(
         name="openai",
+        price_list="openai",
         base_url="https://api.openai.com/v1",
         key_names=_OPENAI_KEY,
         url_names=_OPENAI_URL,
@@ -58,6 +61,7 @@ _ROWS = (
     ),
     Provider(
         name="openai-responses",
+        price_list="openai",
         wire="openai-responses",
         base_url="https://api.openai.com/v1",
         key_names=_OPENAI_KEY,
@@ -65,6 +69,7 @@ _ROWS = (
     ),
     Provider(
         name="anthropic",
+        price_list="anthropic",
         wire="anthropic",
         base_url="https://api.anthropic.com",
         key_names=("ANTHROPIC_API_KEY",),
@@ -74,6 +79,7 @@ _ROWS = (
     ),
     Provider(
         name="google",
+        price_list="google",
         wire="gemini",
         base_url="https://generativelanguage.googleapis.com",
         key_names=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -83,6 +89,7 @@ _ROWS = (
     ),
     Provider(
         name="azure",
+        price_list="azure",
         key_names=("AZURE_OPENAI_API_KEY",),
         url_names=("AZURE_OPENAI_ENDPOINT",),
         auth="api-key",
@@ -90,6 +97,7 @@ _ROWS = (
     ),
     Provider(
         name="mistral",
+        price_list="mistral",
         base_url="https://api.mistral.ai/v1",
         key_names=("MISTRAL_API_KEY",),
         prefixes=(
@@ -101,6 +109,7 @@ _ROWS = (
     ),
     Provider(
         name="deepseek",
+        price_list="deepseek",
         base_url="https://api.deepseek.com/v1",
         key_names=("DEEPSEEK_API_KEY",),
         prefixes=("deepseek-",),
@@ -109,28 +118,33 @@ _ROWS = (
     ),
     Provider(
         name="xai",
+        price_list="x-ai",
         base_url="https://api.x.ai/v1",
         key_names=("XAI_API_KEY",),
         prefixes=("grok-",),
     ),
     Provider(
         name="groq",
+        price_list="groq",
         base_url="https://api.groq.com/openai/v1",
         key_names=("GROQ_API_KEY",),
     ),
     Provider(
         name="together",
+        price_list="together",
         base_url="https://api.together.xyz/v1",
         key_names=("TOGETHER_API_KEY",),
     ),
     Provider(
         name="openrouter",
+        price_list="openrouter",
         base_url="https://openrouter.ai/api/v1",
         key_names=("OPENROUTER_API_KEY",),
         documents="file_url",
     ),
     Provider(
         name="perplexity",
+        price_list="perplexity",
         base_url="https://api.perplexity.ai",
         key_names=("PERPLEXITY_API_KEY",),
         prefixes=("sonar-",),
@@ -138,17 +152,20 @@ _ROWS = (
     ),
     Provider(
         name="fireworks",
+        price_list="fireworks",
         base_url="https://api.fireworks.ai/inference/v1",
         key_names=("FIREWORKS_API_KEY",),
         prefixes=("accounts/fireworks/",),
     ),
     Provider(
         name="cerebras",
+        price_list="cerebras",
         base_url="https://api.cerebras.ai/v1",
         key_names=("CEREBRAS_API_KEY",),
     ),
     Provider(
         name="moonshot",
+        price_list="moonshotai",
         base_url="https://api.moonshot.ai/v1",
         key_names=("MOONSHOT_API_KEY",),
         prefixes=("kimi-", "moonshot-"),
@@ -165,11 +182,22 @@ _ROWS = (
     ),
     Provider(
         name="zai",
+        price_list="zai",
         base_url="https://api.z.ai/api/paas/v4",
         key_names=("ZAI_API_KEY",),
         prefixes=("glm-",),
         open_weights=True,
         json_mode="object",
+    ),
+    Provider(
+        name="cohere",
+        price_list="cohere",
+        wire="cohere",
+        base_url="https://api.cohere.com",
+        key_names=("CO_API_KEY", "COHERE_API_KEY"),
+        url_names=("CO_API_URL",),
+        prefixes=("command-",),
+        open_weights=True,
     ),
     Provider(name="vllm", base_url="http://localhost:8000/v1", needs_key=False),
     Provider(name="sglang", base_url="http://localhost:30000/v1", needs_key=False),
@@ -225,7 +253,7 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     says nothing of its provider needs a `base_url` and belongs to `"custom"`, OpenAI's chat completions
     without a key. With a `base_url` so do names of open models, which anyone may serve.
 
-    Raises InvalidInput, with near matches, when the provider can't be told.
+    Raises InvalidInput, with near matches, when the provider isn't known.
 
         >>> split("claude-haiku-4-5")
         ('anthropic', 'claude-haiku-4-5')
@@ -241,10 +269,7 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     if provider is not None:
         return known(provider), name
     if name.startswith(_ANY_LLM):
-        head, slash, rest = name.removeprefix(_ANY_LLM).partition("/")
-        if not (head and rest):
-            raise InvalidInput(f'model {name!r}: write it as "any-llm:provider/model".')
-        return "any-llm", head + slash + rest
+        return "any-llm", _behind_any_llm(name)
     if base_url is not None:
         return _split_at(name, base_url)
     head, slash, rest = name.partition("/")
@@ -255,6 +280,25 @@ def split(name: str, provider: str | None = None, base_url: str | None = None) -
     if owner is not None:
         return owner.name, name
     raise InvalidInput(_unknown_model(name))
+
+
+def _behind_any_llm(name: str) -> str:
+    head, slash, rest = name.removeprefix(_ANY_LLM).partition("/")
+    if not (head and rest):
+        raise InvalidInput(f'model {name!r}: write it as "any-llm:provider/model".')
+    return head + slash + rest
+
+
+def served_by(provider: str, model: str) -> tuple[str, str]:
+    """Who answers, and what it calls the model: the same, but for a provider behind the any-llm package.
+
+    >>> served_by("any-llm", "bedrock/us.amazon.nova-lite-v1:0")
+    ('bedrock', 'us.amazon.nova-lite-v1:0')
+    """
+    if provider != "any-llm":
+        return provider, model
+    behind, _, name = model.partition("/")
+    return behind, name
 
 
 def known(provider: str) -> str:

@@ -67,7 +67,7 @@ class Skill(Runner):
     """A prompt and the model that answers it: one call an item.
 
     model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order. A
-        `Spread` in place of a model shares the calls among several.
+        `Spread` instead of a model shares the calls among several.
     input: a conversation, `{"messages": [{"role": "user", "parts": ["... {text} ..."]}]}`; an assistant message
         without parts is generated there, and the conversation goes on.
     output: what the answer must be; text by default. A type (a dataclass, a pydantic model, a msgspec Struct, a
@@ -140,7 +140,7 @@ class Skill(Runner):
     ) -> Any:
         """The answer for `variables`; raises what went wrong. Also works inside a running event loop.
 
-        max_retries, retry_delay: for this call, in place of the skill's own.
+        max_retries, retry_delay: for this call, instead of the skill's own.
         """
         skill = self._with_retries(max_retries, retry_delay)
         return wiring.load("pool").run_one(skill, checked_variables(variables))
@@ -183,8 +183,8 @@ class Skill(Runner):
             "name": None if self.name == _DEFAULT_NAME else self.name,
             "description": self.description,
             "model": models if len(models) > 1 else models[0],
-            "prompt": _told_parts(prompt),
-            "input": _told_parts(input),
+            "prompt": _written_parts(prompt),
+            "input": _written_parts(input),
             "output": _output_definition(output, self.answer.schema),
             "variables": self.variables,
             "options": self.options,
@@ -195,23 +195,23 @@ class Skill(Runner):
             if self.output_retries == DEFAULT_OUTPUT_RETRIES
             else self.output_retries,
         }
-        return _told(fields)
+        return _without_empty(fields)
 
 
 def _output_definition(output: Any, schema: Mapping[str, Any] | None) -> Any:
     """A type as its schema, beside the name under which it is imported where there is one."""
     if schema is None or isinstance(output, Mapping):
         return output if isinstance(output, Mapping) else None
-    return _told({"python": dotted_of(output), "schema": schema})
+    return _without_empty({"python": dotted_of(output), "schema": schema})
 
 
-def _told_parts(value: Any) -> Any:
+def _written_parts(value: Any) -> Any:
     """A prompt with its attachments as a file has them."""
     if isinstance(value, Attachment):
         return value.as_part()
     if isinstance(value, Mapping):
-        return {name: _told_parts(inner) for name, inner in value.items()}
-    return [_told_parts(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {name: _written_parts(inner) for name, inner in value.items()}
+    return [_written_parts(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _choice_definition(choice: Spread) -> str | dict[str, Any]:
@@ -226,14 +226,14 @@ def _model_definition(model: Model) -> str | dict[str, Any]:
         "options": model.options,
         "timeout": model.timeout,
         "retries": model.retries,
-        "limits": _told(msgspec.structs.asdict(model.limits)) if model.limits else None,
-        "prices": _told(msgspec.structs.asdict(model.prices)) if model.prices else None,
+        "limits": _without_empty(msgspec.structs.asdict(model.limits)) if model.limits else None,
+        "prices": _without_empty(msgspec.structs.asdict(model.prices)) if model.prices else None,
     }
-    told = _told(fields)
-    return {"name": model.name, **told} if told else model.name
+    written = _without_empty(fields)
+    return {"name": model.name, **written} if written else model.name
 
 
-def _told(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
@@ -301,22 +301,27 @@ def _part(part: Any, where: str) -> PromptPart:
         return Template(part["text"])
     if isinstance(part, Mapping) and (attachment := attachment_of(part)) is not None:
         return attachment
-    if isinstance(part, Mapping) and part.get("type") in ("image", "file", "media"):
-        nested = part.get("source")
-        source = {**part, **nested} if isinstance(nested, Mapping) else part
-        default = "image/png" if part["type"] == "image" else "application/pdf"
-        media_type = source.get("media_type") or source.get("mime_type") or default
-        if source.get("url") or source.get("data"):
-            return Media(
-                media_type,
-                source.get("data") or "",
-                source.get("url") or "",
-                source.get("name") or "",
-            )
+    if isinstance(part, Mapping) and (media := _media(part)) is not None:
+        return media
     raise InvalidInput(
         f"{where}: a part is text, {{'text': ...}}, {{'image': path, address or bytes}}, {{'file': ...}} or "
         "{'type': 'image'|'file', 'url': ... or 'data': base64, 'media_type': ...}."
     )
+
+
+def _media(part: Mapping[str, Any]) -> Media | None:
+    """A part in AIchain's form, its fields beside its type or in `source`; None for what is none."""
+    kind = part.get("type")
+    if kind not in ("image", "file", "media"):
+        return None
+    nested = part.get("source")
+    source = {**part, **nested} if isinstance(nested, Mapping) else part
+    url, data = source.get("url") or "", source.get("data") or ""
+    if not url and not data:
+        return None
+    default = "image/png" if kind == "image" else "application/pdf"
+    media_type = source.get("media_type") or source.get("mime_type") or default
+    return Media(media_type, data, url, source.get("name") or "")
 
 
 def _render_media(part: Media, variables: Mapping[str, Any]) -> Media:

@@ -37,7 +37,7 @@ class Template:
         return "".join(self._pieces[::2])
 
     def render(self, variables: Mapping[str, Any]) -> str:
-        """The text with each variable's value in its place; raises `InvalidItem` for one that is missing."""
+        """The text with each variable replaced by its value; raises `InvalidItem` for one that is missing."""
         pieces = self._pieces
         if len(pieces) == 1:
             return self.text

@@ -9,6 +9,10 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from flowpool.errors import InvalidInput
+from flowpool.usage import NO_USAGE as NO_USAGE
+from flowpool.usage import Usage as Usage
+
 Role = Literal["system", "user", "assistant"]
 Headers = tuple[tuple[str, str], ...]
 
@@ -152,37 +156,6 @@ class Timeouts(Struct, frozen=True):
     total: float = 600.0
 
 
-class Usage(Struct, frozen=True):
-    """Tokens of a call. `input_tokens` includes cached ones; `output_tokens` includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cached_input_tokens + other.cached_input_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
-        )
-
-    def __sub__(self, other: Usage) -> Usage:
-        return Usage(
-            self.input_tokens - other.input_tokens,
-            self.output_tokens - other.output_tokens,
-            self.cached_input_tokens - other.cached_input_tokens,
-            self.cache_write_tokens - other.cache_write_tokens,
-            self.reasoning_tokens - other.reasoning_tokens,
-        )
-
-
-NO_USAGE = Usage()
-
-
 class Reply(Struct, frozen=True):
     """A model's complete answer to a call."""
 
@@ -196,7 +169,7 @@ class Attempt(Struct, frozen=True, gc=False):
     """One request of a call, as it went.
 
     step: the step that made it. model: `provider/model`. started: seconds of the run's loop clock. status: the HTTP
-    status, None where no answer came. error: the error's type, None for an answer. prices: as somebody told them.
+    status, None where no answer came. error: the error's type, None for an answer. prices: as configured.
     unknown_cost, unknown_tokens: the most that it may have cost, in dollars, where nobody knows what it did.
     """
 
@@ -229,8 +202,6 @@ class Limits(Struct, frozen=True, kw_only=True):
     concurrent: int | None = None
 
     def __post_init__(self) -> None:
-        from flowpool.errors import InvalidInput  # which imports this module
-
         for name in self.__struct_fields__:
             value = getattr(self, name)
             kinds = (int,) if name == "concurrent" else (int, float)
@@ -242,7 +213,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Prices(Struct, frozen=True, kw_only=True):
     """What a model costs: dollars for a million tokens. For a model that the price list doesn't know, or has wrong.
 
-    cached_input, cache_write: of input read from or written to a cache, as `input` if not told. request:
+    cached_input, cache_write: of input read from or written to a cache, as `input` if left out. request:
     dollars for each call beside its tokens.
 
         Model("qwen3", base_url="http://localhost:8000/v1", prices=Prices(input=0, output=0))
@@ -255,8 +226,6 @@ class Prices(Struct, frozen=True, kw_only=True):
     request: float = 0.0
 
     def __post_init__(self) -> None:
-        from flowpool.errors import InvalidInput  # which imports this module
-
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and 0 <= value < inf):

@@ -1,7 +1,8 @@
 """Where a lower layer finds the parts above it that it hands work to, loaded at their first use.
 
-Runners promise `run()`, which the pool does; a pool shows progress, which a view draws. Neither may import
-the other way up, so this table is the one place that knows both names.
+Runners promise `run()`, which the pool does; a pool shows progress, which a view draws; a wire's row names the
+transport of a package that most runs don't need. None may import the other way up, so this table is the only one
+to know both names.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ from importlib import import_module
 from types import ModuleType
 from typing import Literal
 
-_PARTS = {"pool": "flowpool.pool", "progress": "flowpool.views.progress"}
+_PARTS = {
+    "pool": "flowpool.pool",
+    "progress": "flowpool.views.progress",
+    "any-llm": "flowpool.integrations.any_llm_transport",
+}
 
 
-def load(part: Literal["pool", "progress"]) -> ModuleType:
+def load(part: Literal["pool", "progress", "any-llm"]) -> ModuleType:
     """The module that plays `part`."""
     return import_module(_PARTS[part])

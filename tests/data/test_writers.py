@@ -154,7 +154,7 @@ def test_parquet_that_was_killed_once_it_was_joined_has_no_row_twice(
     killed = ParquetWriter(path, Layout())
     for index in range(6):
         killed.write(record(index, "x"))
-    monkeypatch.setattr(killed, "_put_in_place", lambda: None)
+    monkeypatch.setattr(killed, "_move_joined", lambda: None)
     killed.close()
     assert [found.name for found in tmp_path.iterdir()] == ["out.parquet.joined"]
     with open_writer(path, append=True) as writer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from copy import deepcopy
-from pathlib import Path
 
 import msgspec
 import pytest
 from tests.structured.test_answer import READ
+from tests.wire import golden_cases as golden
 
 from flowpool.providers import resolve
 from flowpool.structured import answer_of
@@ -27,9 +27,9 @@ with warnings.catch_warnings():
     from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
     from pydantic import TypeAdapter, ValidationError
 
-GOLDEN = Path(__file__).parent / "golden"
-REQUESTS = msgspec.json.decode((GOLDEN / "requests.json").read_bytes())
-ANSWERS = msgspec.json.decode((GOLDEN / "answers.json").read_bytes())
+WITH_GOLDEN = [wire for wire in WIRES if wire != "any-llm"]
+REQUESTS = [case for wire in WITH_GOLDEN for case in golden.requests(wire)]
+ANSWERS = [case | {"wire": wire} for wire in WITH_GOLDEN for case in golden.answers(wire)]
 PARAMS = {
     "openai": CompletionCreateParamsNonStreaming,
     "openai-responses": ResponseCreateParamsNonStreaming,

@@ -7,6 +7,7 @@ import pytest
 
 from flowpool.errors import CallError, Verdict
 from flowpool.values import NO_USAGE, HttpResponse, Usage
+from flowpool.wire import WIRES
 from flowpool.wire.classify import embedded, failure
 
 
@@ -190,3 +191,9 @@ def test_the_provider_has_the_word_on_retrying_but_not_of_what_no_wait_can_mend(
     assert answered(400, x_should_retry="true").retryable
     assert answered(500, x_should_retry="perhaps").retryable
     assert not answered(401, x_should_retry="true").retryable
+
+
+def test_a_phrase_far_behind_in_a_message_decides_nothing() -> None:
+    body = msgspec.json.encode({"error": {"message": "x" * 600 + " usage limit"}})
+    result = WIRES["openai-chat"].parse(HttpResponse(400, {}, body))
+    assert type(result).__name__ == "BadRequest"

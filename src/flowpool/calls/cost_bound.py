@@ -50,7 +50,7 @@ def bound_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget
         raise InvalidInput(
             f"{ceiling} can't be kept with {why}: nobody can say before a call of {name} what it costs."
         )
-    rates = prices.told(model.prices) if model.prices else None
+    rates = prices.configured(model.prices) if model.prices else None
     if budget.counts_money and rates is None:
         rates = prices.rates(model.provider, model.model)
         if rates is None:

@@ -33,7 +33,7 @@ from flowpool.model import Model
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
-from flowpool.values import NO_USAGE, Call, Endpoint, Message, Reply, Text, Timeouts, Transport
+from flowpool.values import NO_USAGE, Message, Reply, Text, Timeouts, Transport
 from flowpool.wire import WIRES
 from flowpool.wire.json_in_words import refuses_format
 from flowpool.wire.limits import read_limits
@@ -300,7 +300,7 @@ class ModelCalls:
             model.provider,
             endpoint,
             WIRES[endpoint.wire],
-            self._transport if endpoint.wire != "any-llm" else _any_llm(model, endpoint),
+            WIRES[endpoint.wire].transport(self._transport, endpoint, model.model),
             lane,
             options,
             Timeouts(connect=min(CONNECT_TIMEOUT, timeout), read=timeout, total=timeout),
@@ -328,15 +328,6 @@ async def _exchange(route: ModelRoute, requests: RequestBuilder) -> Outcome:
     except TransportError as error:
         return Outcome(error)
     return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
-
-
-def _any_llm(model: Model, endpoint: Endpoint) -> Transport:
-    """What carries calls to the any-llm package; raises `InvalidInput` for what is missing."""
-    from flowpool.integrations import any_llm_transport
-
-    transport = any_llm_transport.shared()
-    transport.open(WIRES[endpoint.wire].build(Call(model.model, (), {}), endpoint))
-    return transport
 
 
 def _settle(

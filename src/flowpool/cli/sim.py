@@ -1,4 +1,4 @@
-"""`flowpool sim`: the simulator's server, told in a person's words what to be like."""
+"""`flowpool sim`: the simulator's server, to be like the provider that a person's words describe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flowpool.cli.options import rate_options, seed_option
 from flowpool.errors import InvalidInput
 from flowpool.simulator.profile import (
     FAULTS,
@@ -44,8 +45,7 @@ from flowpool.simulator.worlds.kinds import KINDS
 @click.option(
     "--slots", type=int, metavar="N", help="Calls served at once; more wait. [the profile's]"
 )
-@click.option("--rpm", type=float, metavar="N", help="Requests a minute. [the profile's]")
-@click.option("--tpm", type=float, metavar="N", help="Tokens a minute. [the profile's]")
+@rate_options("Most {} a minute. [the profile's]")
 @click.option(
     "--world",
     metavar="SPEC",
@@ -55,7 +55,7 @@ from flowpool.simulator.worlds.kinds import KINDS
 @click.option(
     "--world-seed", type=int, metavar="N", help="Draws what the world leaves open. [0, any world]"
 )
-@click.option("--seed", type=int, default=0, metavar="N", help="Of its randomness. [0]")
+@seed_option("Of its randomness. [0]", default=0)
 @click.option(
     "--pages",
     metavar="DIR|demo",

@@ -115,7 +115,7 @@ def mend(path: Path, quoted: bool) -> int:
 
 
 def replaced(path: Path, fill: Callable[[ByteSink], None]) -> None:
-    """Has `fill` write the file anew, and puts it in the old one's place once it is whole."""
+    """Has `fill` write the file anew, and replaces the old one by it once it is whole."""
     beside = path.with_name(f".{path.name}.new{path.suffix}")
     beside.unlink(missing_ok=True)
     sink = open_to_append(beside)

@@ -115,7 +115,7 @@ class _Lines:
         self.number -= len(again)
 
     def _too_long(self) -> str:
-        """Passes over the rest of the line, and stands an empty one in its place."""
+        """Passes over the rest of the line, and gives an empty one for it."""
         while (rest := self._read(LONGEST)) and not rest.endswith(b"\n"):
             pass
         self.problem = f"longer than {LONGEST >> 20} MB."

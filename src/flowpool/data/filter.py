@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, UnknownColumn
 
 Condition = Callable[[Mapping[str, Any]], Any]
 _LONGEST = 10_000
@@ -25,6 +25,10 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 class _NoColumn(LookupError):
     """The row lacks a column that the condition names."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(name)
 
 
 def condition(text: str) -> Condition:
@@ -53,10 +57,7 @@ def condition(text: str) -> Condition:
         try:
             return bool(test(row))
         except _NoColumn as error:
-            there = ", ".join(map(str, row)) or "none"
-            raise InvalidInput(
-                f"where={text!r}: there is no column {error.args[0]!r} (there are: {there})."
-            ) from None
+            raise UnknownColumn(text, error.name, tuple(map(str, row))) from None
 
     return holds
 

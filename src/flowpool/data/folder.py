@@ -20,7 +20,7 @@ from typing import Any
 from flowpool import workers
 from flowpool.data.lines import LONGEST
 from flowpool.data.reading import RowCursor, Table
-from flowpool.errors import FlowpoolError, InvalidInput
+from flowpool.errors import FlowpoolError, InvalidInput, UnreadableDocument
 from flowpool.tools.decoding import decode, is_text
 from flowpool.tools.documents import kind_of
 
@@ -114,7 +114,7 @@ def _row(path: Path, content: Future[str], reading: RowCursor) -> Iterator[dict[
     try:
         text = content.result()
     except FlowpoolError as error:
-        reading.bad(str(error).removeprefix(f"{path.name}: ").removeprefix(f"{path}: "))
+        reading.bad(error.problem if isinstance(error, UnreadableDocument) else str(error))
         return
     yield {"path": str(path), "name": path.name, "content": text}
 

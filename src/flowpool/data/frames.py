@@ -187,7 +187,7 @@ class HuggingFace(Table):
 
 
 class Items(Table):
-    """A list or any other iterable of rows, or of things that are told to be none later on."""
+    """A list or any other iterable of rows, or of things that are found to be none later on."""
 
     may_be_empty = True
 

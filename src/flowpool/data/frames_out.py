@@ -13,7 +13,7 @@ from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
-    from flowpool.results import Record
+    from flowpool.record import Record
 
 Columns = dict[str, list[Any]]
 

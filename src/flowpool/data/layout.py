@@ -1,4 +1,4 @@
-"""Which columns a result has: the input's, beside them the answer's, then what is told of the run. Pure."""
+"""Which columns a result has: the input's, beside them the answer's, then the run's. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flowpool.data.cells import typed
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from flowpool.results import Record
+    from flowpool.record import Record
 
 Choice = bool | Collection[str]
 OUTPUT = "output"
@@ -79,11 +79,11 @@ class Layout:
         return row
 
     def answers(self, record: Record) -> dict[str, Any]:
-        """The answer's columns and what is told of the run, without the input's."""
+        """The answer's columns and the run's, without the input's."""
         names = self.fields.values()
         answer = {} if record.error is not None else self._answer(record, self._input(record))
-        told = {name: value(record) for name, value in self.meta.items()}
-        return dict.fromkeys(names) | answer | told
+        meta = {name: value(record) for name, value in self.meta.items()}
+        return dict.fromkeys(names) | answer | meta
 
     def _input(self, record: Record) -> dict[str, Any]:
         variables = record.variables
@@ -103,11 +103,11 @@ class Layout:
         for field, value in output.items():
             column = self.fields.get(field)
             if column is None or (column in taken and column == field):
-                column = self._place(field, taken)
+                column = self._column_for(field, taken)
             columns[column] = value
         return columns
 
-    def _place(self, field: str, taken: Mapping[str, Any]) -> str:
+    def _column_for(self, field: str, taken: Mapping[str, Any]) -> str:
         column = field
         while column in taken or column in self.meta:
             column += "_output"

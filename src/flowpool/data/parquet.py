@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from flowpool.data.arrow import load_pyarrow
 from flowpool.data.columns import conformed, table_of, unified
 from flowpool.data.layout import Layout
-from flowpool.data.writers import Writer
+from flowpool.data.writer import Writer
 from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from flowpool.results import Record
+    from flowpool.record import Record
 
 PART_ROWS = 4096
 PART_CHARACTERS = 8_000_000
@@ -53,7 +53,7 @@ class ParquetWriter(Writer):
         self._since = now()
         self._parts: list[Path] = []
         if append:
-            self._put_in_place()
+            self._move_joined()
             self._parts = [path] if path.is_file() and path.stat().st_size else []
             self._parts += sorted(self._folder.glob("*.parquet"))
             self.rows = sum(_rows_in(part) for part in self._parts)
@@ -93,7 +93,7 @@ class ParquetWriter(Writer):
             return
         from pyarrow.parquet import write_table
 
-        if not self._append:  # what an earlier run left goes once there is something in its place
+        if not self._append:  # what an earlier run left goes once there is something new
             for left in (self._folder, self._joined):
                 shutil.rmtree(left, ignore_errors=True)
             self._append = True
@@ -116,9 +116,9 @@ class ParquetWriter(Writer):
                 _give_back()
         # From here on the parts don't count: a kill between the next two lines must not add them again.
         os.rename(self._folder, self._joined)
-        self._put_in_place()
+        self._move_joined()
 
-    def _put_in_place(self) -> None:
+    def _move_joined(self) -> None:
         """Moves the file that was joined to where it belongs."""
         if (self._joined / _JOINED).is_file():
             os.replace(self._joined / _JOINED, self._file)
@@ -131,7 +131,7 @@ class ParquetWriter(Writer):
                     yield conformed(batch, schema)
 
     def _ordered(self, schema: Any) -> Any:
-        """The columns with what is told of the run at the end."""
+        """The columns with the run's at the end."""
         import pyarrow as pa
 
         return pa.schema(sorted(schema, key=lambda field: field.name in self.layout.meta))

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flowpool.errors import InvalidInput
+from flowpool.errors import BadRow
 
 FIRST_KEPT = 5
 _log = logging.getLogger("flowpool.data")
 
 
 class RowCursor:
-    """Is told by a reader where it is. A bad row raises `InvalidInput`, or is counted where `skip` says so.
+    """Where a pass stands; its reader sets it. A bad row raises `BadRow`, or is counted where `skip` is set.
 
     `name` and `unit` ("line" or "row") and `number` (1 is the first) say where the row at hand stands;
     `skipped` counts the bad rows, `first` has what was wrong with the first few.
@@ -31,20 +31,20 @@ class RowCursor:
         self.first: list[str] = []
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """Where the row at hand stands: `rows.csv, line 3`; the source alone before the first row."""
         return f"{self.name}, {self.unit} {self.number}" if self.number else self.name
 
     def bad(self, problem: str) -> None:
         """The row at hand can't be read: raises, or counts it."""
-        text = f"{self.place}: {problem}"
+        row = BadRow(self.position, problem)
         if not self.skip:
-            raise InvalidInput(text) from None
+            raise row from None
         self.skipped += 1
         if len(self.first) < FIRST_KEPT:
-            self.first.append(text)
+            self.first.append(str(row))
 
-    def tell(self, source: str) -> None:
+    def log_skipped(self, source: str) -> None:
         """Logs, at the end, what was skipped of the source."""
         if self.skipped:
             rows = "1 bad row was" if self.skipped == 1 else f"{self.skipped:,} bad rows were"

@@ -38,7 +38,7 @@ class Rows:
             text, as pandas may have, is no variable, unless `columns=` gave it another.
         skipped: how many bad rows the reading at hand, or the last one, passed over.
         first_skipped: what was wrong with the first few of them.
-        description: what `read` was told, as plain data, where the same rows can be read by it again; else None.
+        description: the arguments of `read` as plain data, where the same rows can be read by it again; else None.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Rows:
             rows = map(_text_names, rows)
         if self._wanted.is_all and self._table.may_be_empty and not self._skip:
             return rows
-        return self._told(rows)
+        return self._with_end(rows)
 
     def __repr__(self) -> str:
         count = "" if self.length is None else f", {self.length:,} rows"
@@ -97,6 +97,11 @@ class Rows:
         return Rows(SomeOf(self, size, seed), ALL, description=self.description)
 
     @property
+    def is_sample(self) -> bool:
+        """Whether they are `sampled` of others: a run of them isn't the run of all."""
+        return isinstance(self._table, SomeOf)
+
+    @property
     def columns(self) -> tuple[str, ...] | None:
         return self._wanted.columns(self._table.columns)
 
@@ -109,9 +114,9 @@ class Rows:
         return tuple(self._reading.first)
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """Where the row that was read last stands: `rows.jsonl, line 3`."""
-        return self._reading.place
+        return self._reading.position
 
     @property
     def waits(self) -> bool:
@@ -166,13 +171,13 @@ class Rows:
         """The variables' names by the source's columns, where they differ."""
         return self._wanted.names
 
-    def _told(self, rows: Iterator[Any]) -> Iterator[Any]:
-        """The rows; at their end tells what was skipped, and refuses when there was none."""
+    def _with_end(self, rows: Iterator[Any]) -> Iterator[Any]:
+        """The rows; at their end logs what was skipped, and raises `InvalidInput` when there was none."""
         reading, none = self._reading, True
         for row in rows:
             none = False
             yield row
-        reading.tell(self.name)
+        reading.log_skipped(self.name)
         if none:
             why = f": {reading.first[0]}" if reading.first else " to run."
             there = "no rows" if self._wanted.is_all else "no rows are left by the selection"
@@ -206,7 +211,7 @@ def read(
     limit: the first so many of those, or `slice(10, 20)`.
     sql, table: which rows of a database. A database with one table needs neither.
     format: "jsonl", "csv", "tsv" or "lines" (each line as the variable `line`), where no ending tells.
-    skip_bad_rows: pass over rows that can't be read; they are counted in `skipped` and told in the log at the end.
+    skip_bad_rows: pass over rows that can't be read; they are counted in `skipped` and logged at the end.
         Otherwise the first one raises `InvalidInput` with its file and line.
 
     Raises `InvalidInput` at once for what holds no rows: nothing at all, a path that isn't there.
@@ -223,26 +228,33 @@ def read(
     found = _table(source, sql, table, format)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
-    told = _description(source, where)
-    if told is not None:
-        told |= {
+    description = _description(source, where)
+    if description is not None:
+        description |= {
             "columns": columns,
             "limit": _listed(limit),
             "where": where,
             "sample": sample,
             "seed": seed,
         }
-        told |= {"sql": sql, "table": table, "format": format, "skip_bad_rows": skip_bad_rows}
-        told = {name: value for name, value in told.items() if value not in (None, 0, False)}
-    return Rows(found, wanted, skip_bad_rows, told)
+        description |= {
+            "sql": sql,
+            "table": table,
+            "format": format,
+            "skip_bad_rows": skip_bad_rows,
+        }
+        description = {
+            name: value for name, value in description.items() if value not in (None, 0, False)
+        }
+    return Rows(found, wanted, skip_bad_rows, description)
 
 
 def read_again(description: Mapping[str, Any]) -> Rows:
-    """The rows that a `Rows.description` tells of."""
-    told = dict(description)
-    if isinstance(told.get("limit"), (list, tuple)):
-        told["limit"] = slice(*told["limit"])
-    return read(told.pop("path", None), **told)
+    """The rows that a `Rows.description` describes."""
+    arguments = dict(description)
+    if isinstance(arguments.get("limit"), (list, tuple)):
+        arguments["limit"] = slice(*arguments["limit"])
+    return read(arguments.pop("path", None), **arguments)
 
 
 def _description(source: Any, where: Any) -> dict[str, Any] | None:

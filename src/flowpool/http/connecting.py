@@ -203,7 +203,7 @@ class Dialer:
                 raise
             self._make_room()
             _raise_file_limit()
-            await asyncio.sleep(0.005)  # the loop closes in its next turn what was told to close
+            await asyncio.sleep(0.005)  # the loop closes in its next turn what was asked to close
             sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -45,13 +45,13 @@ class Exchange:
 
 
 class Owner(Protocol):
-    """Who is told what becomes of a connection."""
+    """Who hears what becomes of a connection."""
 
     def freed(self, connection: Connection) -> None:
         """The connection can carry another exchange."""
 
     def lost(self, connection: Connection) -> None:
-        """The connection is going or gone; may be told twice."""
+        """The connection is going or gone; may be called twice."""
 
 
 class Connection(asyncio.Protocol):

@@ -40,13 +40,13 @@ class _Route(NamedTuple):
 class HttpTransport:
     """Carries requests over the network. Belongs to the event loop that it is first used on.
 
-    allow_address: told each IP address before it is connected to; False refuses it. Default: all are allowed.
+    allow_address: called with each IP address before it is connected to; False refuses it. Default: all go.
     max_body: most bytes of an answer, as received and decompressed. Default 64 MiB.
     environ: where HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and
     REQUESTS_CA_BUNDLE are looked up. Default: the process's.
     ca_file: a PEM file of further certificate authorities to trust.
     idle_seconds: a connection that no call used for so long is closed. Default 15.
-    resolve: an async function `(host, port) -> addresses` in place of the system's resolver.
+    resolve: an async function `(host, port) -> addresses` instead of the system's resolver.
 
         async def main():
             transport = HttpTransport()

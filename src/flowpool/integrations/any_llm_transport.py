@@ -79,7 +79,7 @@ class AnyLlmTransport:
         return tuple(key for key in found if len(key) >= 8)
 
 
-def _made(provider: str, told: Mapping[str, str]) -> Any:
+def _made(provider: str, given: Mapping[str, str]) -> Any:
     try:
         from any_llm import AnyLLM
         from any_llm.exceptions import MissingApiKeyError, UnsupportedProviderError
@@ -92,7 +92,7 @@ def _made(provider: str, told: Mapping[str, str]) -> Any:
         settings: dict[str, Any] = {"unified_exceptions": True}  # the others are deprecated there
         if kind.MAX_RETRIES_SUPPORT != "unsupported":
             settings["max_retries"] = 0  # a lane must see each 429
-        return AnyLLM.create(provider, told.get(KEY), told.get(BASE), **settings)
+        return AnyLLM.create(provider, given.get(KEY), given.get(BASE), **settings)
     except UnsupportedProviderError:
         known = ", ".join(AnyLLM.get_supported_providers())
         raise InvalidInput(f"any-llm has no provider {provider!r}: it knows {known}.") from None

@@ -11,7 +11,7 @@ from flowpool import providers
 from flowpool.errors import InvalidInput
 from flowpool.tools.base import Tool
 from flowpool.tools.schema import docstring_of, is_async, only_keywords, signature_of
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 class ForeignAnswer(Struct, frozen=True):
@@ -106,7 +106,7 @@ def refuse(target: Any, why: str) -> InvalidInput:
 
 
 def priced(model: Any, provider: Any = None) -> str:
-    """ "provider/model" as a record has it; empty where the provider can't be told."""
+    """ "provider/model" as a record has it; empty where the provider is unknown."""
     if not isinstance(model, str) or not model:
         return ""
     if isinstance(provider, str) and provider in providers.PROVIDERS:

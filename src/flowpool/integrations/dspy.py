@@ -7,7 +7,7 @@ from typing import Any
 
 from flowpool.integrations.base import ForeignAnswer, ForeignTool, openai_usage, priced
 from flowpool.tools.schema import has_kwargs, signature_of
-from flowpool.values import NO_USAGE
+from flowpool.usage import NO_USAGE
 
 
 def adapt(module: Any) -> ForeignTool | None:

@@ -49,11 +49,11 @@ def response_of(error: BaseException) -> HttpResponse | None:
     if status is None:
         return None
     headers = getattr(error, "headers", None) or getattr(response, "headers", None)
-    told = {str(k).lower(): str(v) for k, v in dict(headers or {}).items()}
+    found = {str(k).lower(): str(v) for k, v in dict(headers or {}).items()}
     after = getattr(error, "retry_after", None)
-    if after is not None and "retry-after" not in told:
-        told["retry-after"] = str(after)
-    return HttpResponse(status, told, _body(error, response))
+    if after is not None and "retry-after" not in found:
+        found["retry-after"] = str(after)
+    return HttpResponse(status, found, _body(error, response))
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

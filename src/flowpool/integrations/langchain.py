@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from flowpool.integrations.base import ForeignAnswer, ForeignTool, count, priced
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
 
 def adapt(runnable: Any) -> ForeignTool | None:

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 from flowpool.integrations.base import ForeignAnswer, ForeignTool, openai_usage, priced, refuse
-from flowpool.values import NO_USAGE, Usage
+from flowpool.usage import NO_USAGE, Usage
 
-# The raw answers of the LLM calls that one item makes, told by LlamaIndex's events.
+# The raw answers of the LLM calls that one item makes, from LlamaIndex's events.
 _seen: ContextVar[list[Any] | None] = ContextVar("flowpool_llama_index_answers", default=None)
 
 
@@ -107,8 +107,8 @@ def _listen() -> None:
 
 def _usage(answer: Any) -> Usage:
     raw = answer.raw
-    told = raw.get("usage") if isinstance(raw, dict) else getattr(raw, "usage", None)
-    return openai_usage(told if told is not None else answer.additional_kwargs)
+    usage = raw.get("usage") if isinstance(raw, dict) else getattr(raw, "usage", None)
+    return openai_usage(usage if usage is not None else answer.additional_kwargs)
 
 
 def _plain(output: Any) -> Any:

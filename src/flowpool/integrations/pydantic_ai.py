@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from flowpool.integrations.base import ForeignAnswer, ForeignTool, count, priced
-from flowpool.values import Usage
+from flowpool.usage import Usage
 
 
 def adapt(agent: Any) -> ForeignTool | None:

@@ -170,5 +170,5 @@ class Snapshot(Struct, frozen=True):
 
 def _cost(name: str, spent: ModelSpend) -> float | None:
     provider, _, model = name.partition("/")
-    rates = prices.told(spent.prices) if spent.prices else prices.rates(provider, model)
+    rates = prices.configured(spent.prices) if spent.prices else prices.rates(provider, model)
     return None if rates is None else rates.cost(spent.usage, spent.calls)

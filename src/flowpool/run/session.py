@@ -400,7 +400,7 @@ def _open(items: Any) -> Source:
         return AsyncSource(aiter(items))
     rows: Rows = items
     source = ThreadSource if rows.waits else Source
-    return source(iter(rows), rows.length, lambda: rows.place)
+    return source(iter(rows), rows.length, lambda: rows.position)
 
 
 def _open_again(rows: Rows | None) -> Source:

@@ -1,4 +1,4 @@
-"""One pure model of a provider: told of requests and time, it says what happens and when.
+"""One pure model of a provider: given requests and the time, it says what happens and when.
 
 No clock, sockets or loop here: `transport` plays it in memory, `server` on real connections.
 """

@@ -65,15 +65,15 @@ def _responses_item(item: Body) -> list[Body]:
     name = "refusal" if part["type"] == "refusal" else "text"
     kind = "refusal" if name == "refusal" else "output_text"
     text = part[name]
-    place: Body = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    at: Body = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     extra: Body = {"logprobs": []} if name == "text" else {}
     opened = item | {"status": "in_progress", "content": []}
     return [
         {"type": "response.output_item.added", "output_index": 0, "item": opened},
-        {"type": "response.content_part.added", **place, "part": part | {name: ""}},
-        {"type": f"response.{kind}.delta", **place, **extra, "delta": text},
-        {"type": f"response.{kind}.done", **place, **extra, name: text},
-        {"type": "response.content_part.done", **place, "part": part},
+        {"type": "response.content_part.added", **at, "part": part | {name: ""}},
+        {"type": f"response.{kind}.delta", **at, **extra, "delta": text},
+        {"type": f"response.{kind}.done", **at, **extra, name: text},
+        {"type": "response.content_part.done", **at, "part": part},
         {"type": "response.output_item.done", "output_index": 0, "item": item},
     ]
 

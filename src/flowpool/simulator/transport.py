@@ -25,7 +25,7 @@ _Waiter = asyncio.Future[None]
 
 
 class SimTransport:
-    """Implements `values.Transport` with a provider in place of a network.
+    """Implements `values.Transport` with a provider instead of a network.
 
     A fault of the connection raises the transport error that a socket would; a cancelled or timed out
     call gives its slot back. `pages` are served at `/pages/{name}`, after `page_latency` seconds. Works

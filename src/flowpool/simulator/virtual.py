@@ -126,11 +126,11 @@ def _waiting(loop: VirtualLoop) -> str:
 def _describe(task: asyncio.Task[Any]) -> str:
     """A task's name and the innermost of its own lines that it waits at."""
     coroutine: Any = task.get_coro()
-    place = ""
+    where = ""
     while frame := getattr(coroutine, "cr_frame", None):
-        place = f" at {frame.f_code.co_qualname}:{frame.f_lineno}"
+        where = f" at {frame.f_code.co_qualname}:{frame.f_lineno}"
         coroutine = coroutine.cr_await
-    return f"{task.get_name()}{place}"
+    return f"{task.get_name()}{where}"
 
 
 run = run_virtual

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
-from flowpool.results import CallCost, Record
+from flowpool.record import CallCost, Record
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo
@@ -20,6 +20,20 @@ from flowpool.values import Attempt
 
 BUSY = 10.0  # seconds that another's read or checkpoint is waited for
 CHECKPOINT = 4000  # pages of the write-ahead log
+
+_DAMAGED = "it is damaged or no SQLite file: restore it from a copy, or name another file"
+_LOCKED = "another program holds a lock on it for long: close what has it open"
+_MEANINGS = {
+    # SQLite's code: what it means for a person
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_READONLY: "it can't be written: the file or its folder is read-only",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_IOERR: "the disk failed to write or read it: check the disk, or use another",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: is its folder there, and writable?",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+}
 
 RUN_COLUMNS = (
     "id, name, fingerprint, definition, obstacle, source, settings, steps, complete, "
@@ -74,11 +88,17 @@ class Store:
             self._at_work.discard(run)
 
     def begin_run(
-        self, name: str, fingerprint: bytes, told: Mapping[str, Any], now: float
+        self, name: str, fingerprint: bytes, values: Mapping[str, Any], now: float
     ) -> RunInfo:
-        """The run of this name and definition, new or known; `told` fills its columns."""
-        columns = {**told, "name": name, "fingerprint": fingerprint, "created": now, "updated": now}
-        updates = ", ".join(f"{name} = excluded.{name}" for name in (*told, "updated"))
+        """The run of this name and definition, new or known; `values` fills its columns."""
+        columns = {
+            **values,
+            "name": name,
+            "fingerprint": fingerprint,
+            "created": now,
+            "updated": now,
+        }
+        updates = ", ".join(f"{name} = excluded.{name}" for name in (*values, "updated"))
         with self._transaction() as db:
             db.execute(
                 f"INSERT INTO runs ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "
@@ -234,20 +254,9 @@ def run_info(row: Sequence[Any]) -> RunInfo:
 
 def in_words(error: sqlite3.Error) -> str:
     """What an SQLite error means for a person."""
-    text = str(error)
-    if "malformed" in text or "not a database" in text:
-        return "it is damaged or no SQLite file: restore it from a copy, or name another file"
-    if "readonly" in text:
-        return "it can't be written: the file or its folder is read-only"
-    if "full" in text:
-        return "the disk is full: make room"
-    if "I/O" in text:
-        return "the disk failed to write or read it: check the disk, or use another"
-    if "unable to open" in text:
-        return "it can't be opened: is its folder there, and writable?"
-    if "locked" in text:
-        return "another program holds a lock on it for long: close what has it open"
-    return text
+    # An extended code has what it extends in its lowest byte.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return _MEANINGS.get(code, str(error))
 
 
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:

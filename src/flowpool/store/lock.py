@@ -33,7 +33,7 @@ class StoreLock:
             "program": Path(sys.argv[0] if sys.argv else "python").name or "python",
             "since": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-        with suppress(OSError):  # a full disk: whoever finds it locked isn't told by whom
+        with suppress(OSError):  # a full disk: whoever finds it locked doesn't learn by whom
             self._file.truncate(0)
             self._file.write(msgspec.json.encode(holder))
 
@@ -85,9 +85,9 @@ def holder_of(store: Path) -> str:
 def _holder(file: IO[bytes]) -> str:
     file.seek(0)
     try:
-        told: Any = msgspec.json.decode(file.read())
-        host = "" if told["host"] == socket.gethostname() else f" on {told['host']}"
-        return f"{told['program']} (process {told['pid']}{host}, since {told['since']})"
+        note: Any = msgspec.json.decode(file.read())
+        host = "" if note["host"] == socket.gethostname() else f" on {note['host']}"
+        return f"{note['program']} (process {note['pid']}{host}, since {note['since']})"
     except (msgspec.DecodeError, KeyError, TypeError):
         return "another process"
 

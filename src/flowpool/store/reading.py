@@ -13,12 +13,13 @@ from msgspec import Struct
 from flowpool import errors
 from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
-from flowpool.results import Record
+from flowpool.record import Record
 from flowpool.store.compression import unpack
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, in_words, run_info
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
-from flowpool.values import Status, Usage
+from flowpool.usage import Usage
+from flowpool.values import Status
 
 CHUNK = 1000
 _DONE = int(Status.DONE)
@@ -183,8 +184,8 @@ class Reader:
     def attempts(self, run: int) -> Iterator[dict[str, Any]]:
         """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
         cursor = self._db.execute(
-            f"SELECT place, {', '.join(ATTEMPT)} FROM attempts JOIN ("
-            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM items WHERE run = ?"
+            f"SELECT position, {', '.join(ATTEMPT)} FROM attempts JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
             ") ON id = item ORDER BY item, started",
             (run,),
         )
@@ -211,7 +212,7 @@ class Reader:
         )
 
     def steps(self, item: int) -> dict[str, tuple[bytes, bytes]]:
-        """The steps that an item has been through: each one's call and its output as JSON, by its place."""
+        """The steps that an item has been through: each one's call and its output as JSON, by its path."""
         rows = self._all("SELECT step, call, output, output_zstd FROM steps WHERE item = ?", item)
         return {step: (call, unpack(*output)) for step, call, *output in rows}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from flowpool.results import Record
+from flowpool.record import Record
 from flowpool.values import Attempt
 
 

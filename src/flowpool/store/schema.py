@@ -14,7 +14,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             definition TEXT,            -- the runner as JSON; NULL where it can't be written down
             obstacle TEXT,              -- why it can't
             source TEXT,                -- where the items come from, as JSON; NULL where only Python knows
-            settings TEXT NOT NULL,     -- what the pool was told, as JSON
+            settings TEXT NOT NULL,     -- the pool's settings, as JSON
             steps TEXT NOT NULL,        -- hex fingerprints of the steps' definitions, separated by spaces
             complete INTEGER NOT NULL DEFAULT 0, -- 1 once every item of the source stands in items
             reason TEXT NOT NULL DEFAULT '',     -- why the last run of it ended before its end
@@ -47,7 +47,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         """CREATE TABLE steps (
             item INTEGER NOT NULL,
-            step TEXT NOT NULL,         -- its place in the chain, such as 1 or 1.0 and its key
+            step TEXT NOT NULL,         -- its path in the chain, such as 1 or 1.0 and its key
             call BLOB NOT NULL,         -- 16 bytes of the step's definition and inputs
             output TEXT,
             output_zstd BLOB,

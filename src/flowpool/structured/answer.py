@@ -89,7 +89,7 @@ class Answer:
             raise InvalidOutput(f"a kept output doesn't fit: {_in_a_line(error)}") from None
 
     def correction(self, error: InvalidOutput) -> str:
-        """What a model is told that gave an invalid answer."""
+        """The message to a model that gave an invalid answer."""
         return (
             f"That can't be used: {error.message}.\n"
             "Answer again with the whole corrected JSON and nothing else."
@@ -149,7 +149,7 @@ class Answer:
             if self.kind is None:
                 raise
             found = list(faults(meant, self.schema))  # all of them, in one form
-            raise Misfit("\n".join(found) or str(error)) from None
+            raise Misfit(*(found or error.faults)) from None
 
 
 TEXT = Answer()
@@ -187,6 +187,11 @@ def _of_mapping(output: Mapping[str, Any]) -> Answer:
         return _of_schema(output["schema"], output.get("name"))
     if not output or not _KEYWORDS.isdisjoint(output):
         return _of_schema(output) if output else TEXT
+    return _of_format(output)
+
+
+def _of_format(output: Mapping[str, Any]) -> Answer:
+    """AIchain's form: modalities, and a format."""
     if list(output.get("modalities") or ["text"]) != ["text"]:
         raise InvalidInput(
             f'Skill(output=...): modalities={output["modalities"]!r}: only ["text"] is answered.'
@@ -221,7 +226,7 @@ def _of_schema(schema: Any, name: Any = None) -> Answer:
         value = with_defaults(value, whole)
         found = list(faults(value, whole))
         if found:
-            raise Misfit("\n".join(found))
+            raise Misfit(*found)
         return value
 
     return Answer(None, whole, convert, name=name if isinstance(name, str) and name else "answer")
@@ -261,9 +266,9 @@ def _names(kind: Any, schema: Made) -> tuple[str, ...] | None:
 def _in_a_line(error: Misfit | RecursionError) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
-    lines = str(error).splitlines() or ["it doesn't fit"]
-    told = [
-        line if len(line) <= _LONGEST_FAULT else line[:_LONGEST_FAULT] + "..." for line in lines
+    lines = [
+        fault if len(fault) <= _LONGEST_FAULT else fault[:_LONGEST_FAULT] + "..."
+        for fault in error.faults
     ]
-    more = f"; and {len(told) - _MOST_FAULTS} more" if len(told) > _MOST_FAULTS else ""
-    return "; ".join(told[:_MOST_FAULTS]) + more
+    more = f"; and {len(lines) - _MOST_FAULTS} more" if len(lines) > _MOST_FAULTS else ""
+    return "; ".join(lines[:_MOST_FAULTS]) + more

@@ -34,7 +34,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_schema(schema: Any, where: str = "output") -> None:
-    """Raises `InvalidInput`, with the place, for a schema that can't be held against anything."""
+    """Raises `InvalidInput`, with the path, for a schema that can't be held against anything."""
     _check(schema, schema, where)
 
 
@@ -43,6 +43,14 @@ def _check(schema: Any, root: Any, where: str) -> None:
         return
     if not isinstance(schema, Mapping):
         raise InvalidInput(f"{where}: a schema is an object, not {schema!r}.")
+    _check_keywords(schema, where)
+    if "$ref" in schema:
+        resolve(schema["$ref"], root, where)
+    for path, sub in subschemas(schema):
+        _check(sub, root, f"{where}.{path}")
+
+
+def _check_keywords(schema: Schema, where: str) -> None:
     kinds = schema.get("type", [])
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind not in _TYPES:
@@ -50,21 +58,16 @@ def _check(schema: Any, root: Any, where: str) -> None:
     for name in _REFUSED:
         if name in schema:
             raise InvalidInput(f"{where}: {name} isn't checked here: leave it out.")
-    if "$ref" in schema:
-        resolve(schema["$ref"], root, where)
-    for name in ("pattern",):
-        try:
-            re.compile(schema.get(name, ""))
-        except (re.error, TypeError):
-            raise InvalidInput(f"{where}: {name} {schema[name]!r} is no pattern.") from None
+    try:
+        re.compile(schema.get("pattern", ""))
+    except (re.error, TypeError):
+        raise InvalidInput(f"{where}: pattern {schema['pattern']!r} is no pattern.") from None
     if not isinstance(schema.get("enum", []), (list, tuple)):
         raise InvalidInput(f"{where}: enum is a list of values.")
-    for place, sub in subschemas(schema):
-        _check(sub, root, f"{where}.{place}")
 
 
 def subschemas(schema: Schema) -> Iterator[tuple[str, Any]]:
-    """Every schema that stands directly in this one, with its place."""
+    """Every schema that stands directly in this one, with its path."""
     for key in ("items", "additionalProperties", "not", "if", "then", "else", "contains"):
         if key in schema:
             yield key, schema[key]
@@ -74,8 +77,8 @@ def subschemas(schema: Schema) -> Iterator[tuple[str, Any]]:
         for name, sub in (schema.get(key) or {}).items():
             yield f"{key}.{name}", sub
     for key in ("anyOf", "allOf", "oneOf", "prefixItems"):
-        for place, sub in enumerate(schema.get(key) or ()):
-            yield f"{key}[{place}]", sub
+        for i, sub in enumerate(schema.get(key) or ()):
+            yield f"{key}[{i}]", sub
 
 
 def resolve(ref: Any, root: Any, where: str = "output") -> Any:
@@ -95,7 +98,7 @@ def resolve(ref: Any, root: Any, where: str = "output") -> Any:
 
 
 def faults(value: Any, schema: Any, root: Any = None, at: str = "$") -> Faults:
-    """What of `value` doesn't fit, each with its place: `$.age: is 'x', not an integer`."""
+    """What of `value` doesn't fit, each with its path: `$.age: is 'x', not an integer`."""
     root = schema if root is None else root
     if schema is True or schema == {}:
         return
@@ -128,17 +131,21 @@ def _value_faults(value: Any, schema: Schema, at: str) -> Faults:
     if "const" in schema and not _same(value, schema["const"]):
         yield f"{at}: is {shown(value)}, not {shown(schema['const'])}"
     if is_number(value):
-        yield from _bounds(value, schema, at, "minimum", "maximum", "")
-        if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-            yield f"{at}: is {value}, not above {schema['exclusiveMinimum']}"
-        if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
-            yield f"{at}: is {value}, not below {schema['exclusiveMaximum']}"
-        if "multipleOf" in schema and not _is_multiple(value, schema["multipleOf"]):
-            yield f"{at}: is {value}, not a multiple of {schema['multipleOf']}"
+        yield from _number_faults(value, schema, at)
     elif isinstance(value, str):
         yield from _bounds(len(value), schema, at, "minLength", "maxLength", " characters")
         if "pattern" in schema and not re.search(schema["pattern"], value):
             yield f"{at}: is {shown(value)}, which doesn't match {schema['pattern']}"
+
+
+def _number_faults(value: float, schema: Schema, at: str) -> Faults:
+    yield from _bounds(value, schema, at, "minimum", "maximum", "")
+    if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
+        yield f"{at}: is {value}, not above {schema['exclusiveMinimum']}"
+    if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
+        yield f"{at}: is {value}, not below {schema['exclusiveMaximum']}"
+    if "multipleOf" in schema and not _is_multiple(value, schema["multipleOf"]):
+        yield f"{at}: is {value}, not a multiple of {schema['multipleOf']}"
 
 
 def _object_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) -> Faults:
@@ -146,20 +153,27 @@ def _object_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) ->
     for name in schema.get("required", ()):
         if name not in value:
             yield f"{at}: has no {name!r}"
+    yield from _member_faults(value, schema, root, at)
+    yield from _dependent_faults(value, schema, root, at)
+
+
+def _member_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) -> Faults:
+    """What of each name and its value doesn't fit."""
     named = schema.get("properties") or {}
     patterns = schema.get("patternProperties") or {}
     others = schema.get("additionalProperties", True)
     for name, inner in value.items():
-        place = f"{at}.{name}"
-        if name in named:
-            yield from faults(inner, named[name], root, place)
-        matching = [sub for pattern, sub in patterns.items() if re.search(pattern, name)]
-        for sub in matching:
-            yield from faults(inner, sub, root, place)
-        if name not in named and not matching:
-            yield from faults(inner, others, root, place)
+        path = f"{at}.{name}"
+        subs = [named[name]] if name in named else []
+        subs += [sub for pattern, sub in patterns.items() if re.search(pattern, name)]
+        for sub in subs or [others]:
+            yield from faults(inner, sub, root, path)
         if "propertyNames" in schema:
-            yield from faults(name, schema["propertyNames"], root, place)
+            yield from faults(name, schema["propertyNames"], root, path)
+
+
+def _dependent_faults(value: dict[str, Any], schema: Schema, root: Any, at: str) -> Faults:
+    """What is lacking or wrong because another name is there."""
     for name, needed in (schema.get("dependentRequired") or {}).items():
         if name in value:
             yield from (f"{at}: has {name!r} but no {n!r}" for n in needed if n not in value)
@@ -172,9 +186,9 @@ def _array_faults(value: list[Any], schema: Schema, root: Any, at: str) -> Fault
     yield from _bounds(len(value), schema, at, "minItems", "maxItems", " items")
     first = schema.get("prefixItems") or ()
     others = schema.get("items", True)
-    for place, inner in enumerate(value):
-        sub = first[place] if place < len(first) else others
-        yield from faults(inner, sub, root, f"{at}[{place}]")
+    for i, inner in enumerate(value):
+        sub = first[i] if i < len(first) else others
+        yield from faults(inner, sub, root, f"{at}[{i}]")
     if schema.get("uniqueItems") and _has_twins(value):
         yield f"{at}: holds the same value twice"
     if "contains" in schema:

@@ -13,7 +13,16 @@ import msgspec
 
 from flowpool.structured.check import Schema, resolve
 
+# Deeper, a schema that refers to itself would be followed without end; no answer that a model gives is so deep.
 _NESTED_MOST = 100
+# What a value of JSON may be for.
+_KINDS_OF: dict[type, tuple[str, ...]] = {
+    int: ("number", "integer"),
+    float: ("number", "integer"),
+    bool: ("boolean",),
+    dict: ("object",),
+    list: ("array",),
+}
 
 
 def fitted(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
@@ -31,9 +40,7 @@ def fitted(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
     if isinstance(value, str):
         return _from_text(value, schema, kinds, root, depth)
     if isinstance(value, list):
-        if kinds == {"object"} and len(value) == 1 and isinstance(value[0], dict):
-            return fitted(value[0], schema, root, depth + 1)  # an object in needless brackets
-        return _items(value, schema, root, depth)
+        return _from_list(value, schema, kinds, root, depth)
     if isinstance(value, dict):
         return _members(value, schema, root, depth)
     if isinstance(value, float) and kinds == {"integer"} and value.is_integer():
@@ -112,6 +119,12 @@ def _has_its_names(schema: Schema, value: dict[str, Any]) -> bool:
     return True
 
 
+def _from_list(values: list[Any], schema: Schema, kinds: set[str], root: Any, depth: int) -> Any:
+    if kinds == {"object"} and len(values) == 1 and isinstance(values[0], dict):
+        return fitted(values[0], schema, root, depth + 1)  # an object in needless brackets
+    return _items(values, schema, root, depth)
+
+
 def _from_text(text: str, schema: Schema, kinds: set[str], root: Any, depth: int) -> Any:
     choices = schema.get("enum")
     if choices is not None:
@@ -122,14 +135,7 @@ def _from_text(text: str, schema: Schema, kinds: set[str], root: Any, depth: int
         meant = msgspec.json.decode(text.strip())
     except (ValueError, RecursionError):
         return text
-    is_number = isinstance(meant, (int, float)) and not isinstance(meant, bool)
-    if ("number" in kinds or "integer" in kinds) and is_number:
-        return fitted(meant, schema, root, depth + 1)
-    if "boolean" in kinds and isinstance(meant, bool):
-        return meant
-    if ("object" in kinds and isinstance(meant, dict)) or (
-        "array" in kinds and isinstance(meant, list)
-    ):
+    if not kinds.isdisjoint(_KINDS_OF.get(type(meant), ())):
         return fitted(meant, schema, root, depth + 1)
     return text
 

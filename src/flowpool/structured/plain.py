@@ -1,4 +1,4 @@
-"""Values as JSON's own kinds, and what of a value are its fields. The one place for records, stores and prompts."""
+"""Values as JSON's own kinds, and what of a value are its fields. Used by records, stores and prompts alike."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ from typing import Any
 
 import msgspec
 
+# Subclasses of plain types, of which msgspec takes only the types themselves.
+_PLAINER: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int),
+    (float, float),
+    (Mapping, dict),
+    (PurePath, str),
+)
 _WITHOUT_FIELDS = frozenset({str, int, float, bool, list, tuple, bytes, type(None)})
 
 
@@ -31,14 +39,9 @@ def plain(
     def hook(value: Any) -> Any:
         if is_pydantic(type(value)):
             return value.model_dump(mode="python" if keep else "json")
-        if isinstance(value, str):  # a subclass; msgspec takes only text itself
-            return str.__str__(value)
-        if isinstance(value, (int, float)):
-            return int(value) if isinstance(value, int) else float(value)
-        if isinstance(value, Mapping):
-            return dict(value)
-        if isinstance(value, PurePath):
-            return str(value)
+        for kind, change in _PLAINER:
+            if isinstance(value, kind):
+                return change(value)
         if hasattr(value, "tolist") and type(value).__module__.partition(".")[0] == "numpy":
             return value.tolist()
         if otherwise is None:
@@ -56,7 +59,7 @@ def plain(
 
 
 def is_pydantic(kind: type) -> bool:
-    """Whether `kind` is a model of pydantic 2, told without importing it."""
+    """Whether `kind` is a model of pydantic 2, found without importing it."""
     return any(
         base.__name__ == "BaseModel" and base.__module__.partition(".")[0] == "pydantic"
         for base in getattr(kind, "__mro__", ())

@@ -16,6 +16,8 @@ _NESTED = frozenset(
 )
 _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 _LISTED = frozenset({"anyOf", "allOf", "oneOf", "prefixItems"})
+# What an inlined schema has no use for.
+_DROPPED = frozenset({"$defs", "definitions", "$ref", "$schema", "$id"})
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated"})
 _MOST_NODES = 20_000
 _SCALARS = ("string", "integer", "number", "boolean")
@@ -26,17 +28,22 @@ def rebuilt(schema: Any, change: Callable[[Made], Any]) -> Any:
     """A copy of a schema in which `change` has had every object, the innermost first."""
     if not isinstance(schema, Mapping):
         return schema
-    made: Made = {}
-    for key, value in schema.items():
-        if key in _NESTED:
-            made[key] = rebuilt(value, change)
-        elif key in _NAMED and isinstance(value, Mapping):
-            made[key] = {name: rebuilt(sub, change) for name, sub in value.items()}
-        elif key in _LISTED and isinstance(value, (list, tuple)):
-            made[key] = [rebuilt(sub, change) for sub in value]
-        else:
-            made[key] = value
+    made: Made = {
+        key: _in_parts(key, value, lambda sub: rebuilt(sub, change))
+        for key, value in schema.items()
+    }
     return change(made)
+
+
+def _in_parts(key: str, value: Any, change: Callable[[Any], Any]) -> Any:
+    """A keyword's value, with each schema in it changed."""
+    if key in _NESTED:
+        return change(value)
+    if key in _NAMED and isinstance(value, Mapping):
+        return {name: change(sub) for name, sub in value.items()}
+    if key in _LISTED and isinstance(value, (list, tuple)):
+        return [change(sub) for sub in value]
+    return value
 
 
 def inlined(schema: Mapping[str, Any]) -> Made:
@@ -68,18 +75,11 @@ class _Inliner:
         self.nodes += 1
         if self.nodes > _MOST_NODES:
             raise InvalidInput("output: the schema's references unfold into too many parts.")
-        made: Made = {}
-        for key, value in schema.items():
-            if key in ("$defs", "definitions", "$ref", "$schema", "$id"):
-                continue
-            if key in _NESTED:
-                made[key] = self._inline(value, within)
-            elif key in _NAMED and isinstance(value, Mapping):
-                made[key] = {name: self._inline(sub, within) for name, sub in value.items()}
-            elif key in _LISTED and isinstance(value, (list, tuple)):
-                made[key] = [self._inline(sub, within) for sub in value]
-            else:
-                made[key] = value
+        made: Made = {
+            key: _in_parts(key, value, lambda sub: self._inline(sub, within))
+            for key, value in schema.items()
+            if key not in _DROPPED
+        }
         ref = schema.get("$ref")
         if ref is None:
             return made

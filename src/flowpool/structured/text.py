@@ -46,7 +46,7 @@ class CutJson(BrokenJson):
 
 
 def values_in(text: str) -> list[Any]:
-    """The JSON values in a text, the most likely kind of place alone: all of it, its fences, or its prose.
+    """The JSON values in a text, from the most likely source alone: all of it, its fences, or its prose.
 
     Raises `NoJson`, or `CutJson` for a value that isn't whole.
 

@@ -22,7 +22,11 @@ Convert = Callable[[Any], Any]
 
 
 class Misfit(ValueError):
-    """A value that the type refuses; one fault a line."""
+    """A value that the type refuses. faults: what is wrong with it, each in a line."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = faults
+        super().__init__(*faults)
 
 
 def of_type(kind: Any) -> tuple[Made, Convert]:
@@ -109,7 +113,7 @@ def _of_pydantic(kind: Any) -> tuple[Made, Convert]:
         try:
             return _validated(adapter, msgspec.json.encode(value))
         except pydantic.ValidationError as error:
-            raise Misfit("\n".join(map(_fault, error.errors(include_url=False)))) from None
+            raise Misfit(*map(_fault, error.errors(include_url=False))) from None
 
     return inlined(rebuilt(schema, _untitled)), convert
 
@@ -126,8 +130,8 @@ def _validated(adapter: Any, body: bytes) -> Any:
 
 
 def _fault(error: Mapping[str, Any]) -> str:
-    place = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"])
-    return f"${place}: {error['msg']}"
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error["loc"])
+    return f"${path}: {error['msg']}"
 
 
 def _untitled(schema: Made) -> Made:

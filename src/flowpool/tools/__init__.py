@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from flowpool.tools import base as _base
 
 if TYPE_CHECKING:
-    from flowpool.tools.base import Tool, ToolResult, as_tool, tool
+    from flowpool.tools.base import Tool, ToolResult, tool
+    from flowpool.tools.conversion import as_tool
     from flowpool.tools.markdown import convertToMD, to_markdown
     from flowpool.tools.web import fetch
 
 __all__ = ["Tool", "ToolResult", "as_tool", "convertToMD", "fetch", "to_markdown", "tool"]
 
 _HOMES = {
-    **dict.fromkeys(("Tool", "ToolResult", "as_tool", "tool"), "base"),
+    **dict.fromkeys(("Tool", "ToolResult", "tool"), "base"),
+    "as_tool": "conversion",
     **dict.fromkeys(("convertToMD", "to_markdown"), "markdown"),
     "fetch": "web",
 }

@@ -329,34 +329,10 @@ def tool(
     return FunctionTool(fn, **settings)
 
 
-def as_tool(obj: Any) -> Tool:
-    """The tool that `obj` is or can be.
-
-    Takes a `Tool` or its class, a plain or async function, a `functools.partial`, a callable object, or
-    another framework's object (`flowpool.integrations`). Raises `InvalidInput` for anything else.
-
-        as_tool(str.title).run(**as_tool(str.title).bind({"self": "ada"}))  # 'Ada'
-    """
-    if isinstance(obj, Tool):
-        return obj
-    if inspect.isclass(obj) and issubclass(obj, Tool):
-        return obj()
-    if isinstance(obj, functools.partial) and isinstance(obj.func, Tool) and not obj.args:
-        return obj.func.with_options(**obj.keywords)
-    if not inspect.isroutine(obj) and not inspect.isclass(obj):
-        from flowpool import integrations
-
-        if (made := integrations.wrap(obj)) is not None:
-            return made
-    if callable(obj):
-        return FunctionTool(obj)
-    raise InvalidInput(f"{obj!r} can't be run: pass a Skill, a Chain, a Tool or a function.")
-
-
 def _restore(dotted: str, presets: dict[str, Any]) -> Tool:
     module, _, path = dotted.partition(":")
-    found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
-    made = as_tool(found)
+    found: Any = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+    made = found if isinstance(found, Tool) else FunctionTool(found)
     return made.with_options(**presets) if presets else made
 
 

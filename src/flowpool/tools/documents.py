@@ -7,7 +7,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, UnreadableDocument
 
 _INSTALL = "to read PDF and DOCX: pip install 'flowpool[documents]'"
 
@@ -33,13 +33,21 @@ def document_to_text(content: bytes, suffix: str, name: str) -> str:
     except Exception as error:
         if type(error).__name__ == "MissingDependencyException":
             raise InvalidInput(_INSTALL) from None
-        reason = str(error).strip().rpartition("with message: ")[2].partition("\n")[0]
-        kind = suffix[1:].upper()
-        raise InvalidInput(f"{name}: this {kind} can't be read ({reason}): is it whole?") from error
+        problem = f"this {suffix[1:].upper()} can't be read ({_reason(error)}): is it whole?"
+        raise UnreadableDocument(name, problem) from error
     text = str(result.markdown).strip()
     if not text:
-        raise InvalidInput(f"{name}: no text in it: it is empty, cut short, or a scan without OCR.")
+        raise UnreadableDocument(
+            name, "no text in it: it is empty, cut short, or a scan without OCR."
+        )
     return text
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what the last converter that was tried says."""
+    attempts = getattr(error, "attempts", None) or ()
+    tried = [attempt.exc_info[1] for attempt in attempts if attempt.exc_info]
+    return str(tried[-1] if tried else error).strip().partition("\n")[0]
 
 
 @cache

@@ -178,20 +178,12 @@ class _Survey:
             if element.getparent() in gone:
                 gone.add(element)
                 continue
-            if element in self.junk:
-                gone.add(element)
-                yield element
-                continue
             worth = self.kept.get(element)
-            if worth is None or not worth.text:
-                continue
-            tag = element.tag
-            is_links = worth.score < 0 and worth.links > _MOSTLY_LINKS * worth.text
-            if is_links and (tag in _PRUNED or (tag in _LISTS and not begun)):
+            if element in self.junk or (worth and _is_links(element, worth, begun)):
                 gone.add(element)
                 yield element
-                continue
-            begun = begun or tag in HEADINGS or (tag == "p" and worth.score > _PROSE)
+            elif worth and worth.text and not begun:
+                begun = element.tag in HEADINGS or (element.tag == "p" and worth.score > _PROSE)
 
     def is_surely_junk(self, element: Element) -> bool:
         """Whether more than a name says that this is furniture."""
@@ -267,6 +259,13 @@ def _is_junk(element: Element, worth: Worth) -> bool:
     if kind == "strong" or (kind == "weak" and not reads_like_prose):
         return True
     return element.tag == "header" and element.getparent().tag in ("body", "div")
+
+
+def _is_links(element: Element, worth: Worth, begun: bool) -> bool:
+    """Whether a block is there for its links; a list of them only before the text has begun."""
+    if worth.score >= 0 or worth.links <= _MOSTLY_LINKS * worth.text:
+        return False
+    return element.tag in _PRUNED or (element.tag in _LISTS and not begun)
 
 
 def _is_furniture(element: Element) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, UnreadableDocument
 from flowpool.tools.base import FunctionTool, Prepare, Tool
 
 Source = str | bytes | Mapping[str, Any] | os.PathLike[str]
@@ -160,7 +160,8 @@ def _convert_bytes(
         return document_to_text(content, suffix, name)
     if not is_text(content, content_type):
         kind = content_type.partition(";")[0] or "this binary format"
-        raise InvalidInput(f"{name}: can't make markdown of {kind}: HTML, text, PDF and DOCX work.")
+        problem = f"can't make markdown of {kind}: HTML, text, PDF and DOCX work."
+        raise UnreadableDocument(name, problem)
     return _convert_text(decode(content, content_type), url, main_content, content_type)
 
 
@@ -182,7 +183,7 @@ def _convert_file(path: Path, main_content: bool) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidInput(f"{path}: {error.strerror}: check the path.") from None
+        raise UnreadableDocument(str(path), f"{error.strerror}: check the path.") from None
     content_type = "text/html" if suffix in _HTML else "text/plain"
     if suffix in _DOCUMENTS:
         from flowpool.tools.documents import document_to_text

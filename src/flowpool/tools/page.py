@@ -6,6 +6,7 @@ Runs in worker processes, on text that is at hand. Must not know files, URLs' co
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
@@ -193,15 +194,7 @@ def _code_table(block: Element) -> Element | None:
 
 def _language_of(block: Element) -> str:
     """The language a highlighter named on the block, the code in it, or the boxes around it."""
-    around = [block, *block.iter("code")]
-    parent = block.getparent()
-    for _ in range(3):
-        if parent is None or parent.tag not in ("div", "figure", "td", "tr", "tbody", "table"):
-            break
-        if parent.tag in ("div", "figure"):
-            around.append(parent)
-        parent = parent.getparent()
-    for element in around:
+    for element in (block, *block.iter("code"), *_boxes_around(block)):
         named = (
             element.get("data-lang") or element.get("data-language") or element.get("lang") or ""
         )
@@ -209,6 +202,17 @@ def _language_of(block: Element) -> str:
         if found and found.lower() not in _NO_LANGUAGE and found.lower() != "en":
             return str(found).lower()
     return ""
+
+
+def _boxes_around(block: Element) -> Iterator[Element]:
+    """The boxes that a highlighter puts around a block, which may be three deep."""
+    parent = block.getparent()
+    for _ in range(3):
+        if parent is None or parent.tag not in ("div", "figure", "td", "tr", "tbody", "table"):
+            return
+        if parent.tag in ("div", "figure"):
+            yield parent
+        parent = parent.getparent()
 
 
 def _language_in(classes: str, tag: str) -> str:
@@ -235,7 +239,7 @@ def _straighten_image(image: Element) -> None:
 
 
 def _is_layout(table: Element) -> bool:
-    """Whether the table only places things: nested, one cell, or with blocks of their own in its cells."""
+    """Whether the table is for layout alone: nested, one cell, or with blocks of their own in its cells."""
     if table.get("role") in ("presentation", "none") or table.find(".//table") is not None:
         return True
     if table.find(".//th") is not None:

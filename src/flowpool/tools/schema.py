@@ -86,14 +86,21 @@ def type_schema(hint: Any) -> Schema:
     if origin is typing.Annotated:
         return type_schema(args[0])
     if origin in (Union, types.UnionType):
-        options = [type_schema(a) for a in args if a is not type(None)]
-        return options[0] if len(options) == 1 else {} if {} in options else {"anyOf": options}
+        return _union_schema(args)
     if inspect.isclass(origin) and issubclass(origin, Mapping):
         return {"type": "object"}
     if inspect.isclass(origin) and issubclass(origin, (Sequence, set, frozenset)):
         items = type_schema(args[0]) if args else {}
         return {"type": "array", "items": items} if items else {"type": "array"}
     return {"type": "object"} if typing.is_typeddict(hint) else {}
+
+
+def _union_schema(members: Iterable[Any]) -> Schema:
+    """The schema of one of several types; that one may be None goes without saying."""
+    options = [type_schema(member) for member in members if member is not type(None)]
+    if len(options) == 1:
+        return options[0]
+    return {} if {} in options else {"anyOf": options}
 
 
 def docstring_of(fn: Any) -> Docs:

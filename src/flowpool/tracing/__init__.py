@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
+from typing import TYPE_CHECKING
 
 from flowpool.errors import InvalidInput
+from flowpool.tracing.options import Tracing
 
 if TYPE_CHECKING:
     from flowpool.tracing.spans import Tracer
@@ -26,33 +25,21 @@ _CONTENT = ("true", "1", "span_only", "span_and_event")
 _ON = ("1", "true", "yes", "on")
 
 
-class Tracing(Struct, frozen=True, kw_only=True):
-    """How a pool is traced: `Pool(skill, items, tracing=Tracing(content=True))`.
-
-    content: whether prompts and answers stand in the spans. [no]
-    tracer_provider, meter_provider: OpenTelemetry's, where they aren't the global ones.
-    """
-
-    content: bool = False
-    tracer_provider: Any = None
-    meter_provider: Any = None
-
-
 def open_tracer(
-    told: bool | Tracing | None, environ: Mapping[str, str], caller: Context
+    setting: bool | Tracing | None, environ: Mapping[str, str], caller: Context
 ) -> Tracer | None:
     """The tracer of a run, or None where nobody asks for one.
 
-    told: what the pool was told; None leaves it to `FLOWPOOL_TRACING` in `environ`. caller: the context of whoever
+    setting: the pool's `tracing`; None leaves it to `FLOWPOOL_TRACING` in `environ`. caller: the context of whoever
     started the run, whose span is the run's parent.
 
     Raises `InvalidInput` where OpenTelemetry isn't installed, and for what isn't one of these.
     """
-    if told is None:
-        told = environ.get(VARIABLE, "").lower() in _ON
-    if not isinstance(told, (bool, Tracing)):
-        raise InvalidInput(f"tracing={told!r}: use True, False or Tracing(content=True).")
-    if told is False:
+    if setting is None:
+        setting = environ.get(VARIABLE, "").lower() in _ON
+    if not isinstance(setting, (bool, Tracing)):
+        raise InvalidInput(f"tracing={setting!r}: use True, False or Tracing(content=True).")
+    if setting is False:
         return None
     try:
         from flowpool.tracing.spans import Tracer
@@ -60,6 +47,6 @@ def open_tracer(
         raise InvalidInput(
             "tracing needs OpenTelemetry: install it with pip install 'flowpool[otel]'."
         ) from None
-    if told is True:
-        told = Tracing(content=environ.get(CONTENT_VARIABLE, "").lower() in _CONTENT)
-    return Tracer(told, caller)
+    if setting is True:
+        setting = Tracing(content=environ.get(CONTENT_VARIABLE, "").lower() in _CONTENT)
+    return Tracer(setting, caller)

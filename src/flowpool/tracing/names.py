@@ -1,4 +1,4 @@
-"""The names that the conventions give, in one place: they are still moving.
+"""The names that the conventions give, in one file: they are still moving.
 
 https://github.com/open-telemetry/semantic-conventions-genai, read in November 2026. What has no name there begins
 with `flowpool.`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowpool.values import Usage
+from flowpool.usage import Usage
 
 SCOPE = "flowpool"
 
@@ -75,23 +75,23 @@ def provider_name(provider: str) -> str:
 
 def option_attributes(options: Mapping[str, object]) -> dict[str, object]:
     """The call's options that have a name, where their values are plain."""
-    told: dict[str, object] = {
+    attributes: dict[str, object] = {
         name: options[option]
         for option, name in _OPTIONS.items()
         if isinstance(options.get(option), (int, float))
     }
     stop = options.get("stop")
     if isinstance(stop, (str, list, tuple)):
-        told[_STOP] = [stop] if isinstance(stop, str) else [str(one) for one in stop]
-    return told
+        attributes[_STOP] = [stop] if isinstance(stop, str) else [str(one) for one in stop]
+    return attributes
 
 
 def usage_attributes(usage: Usage) -> dict[str, int]:
-    told = {
+    attributes = {
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
         "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
         "gen_ai.usage.cache_creation.input_tokens": usage.cache_write_tokens,
         "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens,
     }
-    return {name: count for name, count in told.items() if count}
+    return {name: count for name, count in attributes.items() if count}

@@ -16,10 +16,12 @@ from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from flowpool import __version__
+from flowpool import __version__, providers
 from flowpool.errors import CallError
-from flowpool.tracing import Tracing, content, names
-from flowpool.values import Endpoint, Message, Reply, Status, Usage
+from flowpool.tracing import content, names
+from flowpool.tracing.options import Tracing
+from flowpool.usage import Usage
+from flowpool.values import Endpoint, Message, Reply, Status
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -32,8 +34,7 @@ class SpanTarget:
     def __init__(
         self, provider: str, model: str, endpoint: Endpoint, options: Mapping[str, object]
     ) -> None:
-        if provider == "any-llm":
-            provider, _, model = model.partition("/")
+        provider, model = providers.served_by(provider, model)
         self.name = f"{names.CHAT} {model}"
         self.metrics: dict[str, Any] = {
             names.OPERATION: names.CHAT,
@@ -50,10 +51,10 @@ class SpanTarget:
 class Tracer:
     """The spans and metrics of one run."""
 
-    def __init__(self, told: Tracing, caller: Context) -> None:
-        self.content = told.content
-        self._tracer = trace.get_tracer(names.SCOPE, __version__, told.tracer_provider)
-        meter = metrics.get_meter(names.SCOPE, __version__, told.meter_provider)
+    def __init__(self, tracing: Tracing, caller: Context) -> None:
+        self.content = tracing.content
+        self._tracer = trace.get_tracer(names.SCOPE, __version__, tracing.tracer_provider)
+        meter = metrics.get_meter(names.SCOPE, __version__, tracing.meter_provider)
         self._tokens = meter.create_histogram(
             names.TOKENS,
             names.TOKENS_UNIT,
@@ -156,7 +157,7 @@ class Tracer:
 
 
 class CallSpan:
-    """One logical call: told of each attempt, and of how it ended."""
+    """The span of one logical call, of each attempt of it and of how it ended."""
 
     __slots__ = ("_asked", "_attempts", "_sent", "_span", "_target", "_tracer")
 
@@ -179,23 +180,23 @@ class CallSpan:
             self._span.set_attributes(target.attributes)
 
     def failed_attempt(self, error: CallError) -> None:
-        told: dict[str, Any] = {names.ERROR_TYPE: type(error).__name__}
+        attributes: dict[str, Any] = {names.ERROR_TYPE: type(error).__name__}
         if error.status is not None:
-            told[names.STATUS_CODE] = error.status
+            attributes[names.STATUS_CODE] = error.status
         if error.retry_after is not None:
-            told[names.RETRY_AFTER] = error.retry_after
-        self._span.add_event(names.FAILED_ATTEMPT, told)
+            attributes[names.RETRY_AFTER] = error.retry_after
+        self._span.add_event(names.FAILED_ATTEMPT, attributes)
         self._tracer.measure(self._target, "", error.usage)
 
     def answered(self, reply: Reply, now: float) -> None:
-        told: dict[str, Any] = names.usage_attributes(reply.usage)
+        attributes: dict[str, Any] = names.usage_attributes(reply.usage)
         if reply.model:
-            told[names.RESPONSE_MODEL] = reply.model
+            attributes[names.RESPONSE_MODEL] = reply.model
         if reply.request_id:
-            told[names.RESPONSE_ID] = reply.request_id
+            attributes[names.RESPONSE_ID] = reply.request_id
         if self._tracer.content:
-            told[names.OUTPUT_MESSAGES] = content.output_messages(reply.text)
-        self._span.set_attributes(told)
+            attributes[names.OUTPUT_MESSAGES] = content.output_messages(reply.text)
+        self._span.set_attributes(attributes)
         self._tracer.measure(self._target, reply.model, reply.usage)
         self._end(now, None)
 

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct, json
 
 from flowpool.errors import CallError, InvalidInput, InvalidReply, Refused, Truncated
 from flowpool.structured.schemas import rebuilt
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -24,10 +25,8 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded, failure
 
 DEFAULT_MAX_TOKENS = 4096  # the API demands a number
 _VERSION = ("anthropic-version", "2023-06-01")
@@ -63,7 +62,7 @@ _TOOLS = frozenset({"tool_use", "pause_turn"})
 @lru_cache(maxsize=1024)
 def _target(endpoint: Endpoint) -> tuple[str, Headers]:
     url = request_parts.join(request_parts.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
-    return url, request_parts.headers_for(endpoint, _VERSION)
+    return url, request_parts.headers_for(endpoint, _VERSION, auth="x-api-key")
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -167,13 +166,15 @@ class _MessagesUsage(Struct):
     cache_read_input_tokens: int | None = None
 
 
-class _MessagesAnswer(Struct):
+class _MessagesAnswer(replies.AnswerBody):
     content: list[_Block] | None = None
     stop_reason: str | None = None
     usage: _MessagesUsage | None = None
     model: str | None = None
     id: str | None = None
-    error: Any = None
+
+    def used(self) -> Usage:
+        return _usage(self.usage or _NO_USAGE)
 
 
 _decoder = json.Decoder(_MessagesAnswer, strict=False)
@@ -182,14 +183,10 @@ _NO_USAGE = _MessagesUsage()
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a message object, or the typed failure. Never raises for what a provider sent."""
-    if not 200 <= response.status < 300:
-        return failure(response)
-    answer = replies.decode(_decoder, response)
-    if isinstance(answer, CallError):
-        return answer
-    usage = _usage(answer.usage or _NO_USAGE)
-    if answer.error:
-        return embedded(answer.error, response, usage)
+    return replies.parsed(response, _decoder, _finished)
+
+
+def _finished(answer: _MessagesAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if answer.content is None:
         return replies.failed(InvalidReply, "the answer has no content", response, usage)
     text = _said(answer.content)

@@ -7,12 +7,14 @@ hold what that provider's client is made with. Its answers are read as chat comp
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import cast
 from urllib.parse import quote
 
 from msgspec.structs import replace
 
+from flowpool import wiring
 from flowpool.errors import InvalidInput
-from flowpool.values import Call, Endpoint, Headers, HttpRequest
+from flowpool.values import Call, Endpoint, Headers, HttpRequest, Transport
 from flowpool.wire import openai_chat
 
 SCHEME = "any-llm:"
@@ -26,6 +28,16 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     return HttpRequest("CALL", SCHEME + quote(provider), _headers(endpoint), request.body)
 
 
+def transport(http: Transport, endpoint: Endpoint, model: str) -> Transport:
+    """What carries these requests instead of HTTP: any-llm's client of the provider.
+
+    Raises InvalidInput for a missing package, provider or key.
+    """
+    carrier = wiring.load("any-llm").shared()
+    carrier.open(build(Call(model, (), {}), endpoint))
+    return cast(Transport, carrier)
+
+
 @lru_cache(maxsize=1024)
 def _headers(endpoint: Endpoint) -> Headers:
     if endpoint.headers:
@@ -33,5 +45,5 @@ def _headers(endpoint: Endpoint) -> Headers:
         raise InvalidInput(
             f"default_headers ({names}) can't be sent through any-llm: leave them out."
         )
-    told = ((KEY, endpoint.key.reveal()), (BASE, endpoint.base_url))
-    return tuple((name, value) for name, value in told if value)
+    settings = ((KEY, endpoint.key.reveal()), (BASE, endpoint.base_url))
+    return tuple((name, value) for name, value in settings if value)

@@ -24,7 +24,8 @@ from flowpool.errors import (
     ServerError,
     Verdict,
 )
-from flowpool.values import NO_USAGE, HttpResponse, Usage
+from flowpool.usage import NO_USAGE, Usage
+from flowpool.values import HttpResponse
 from flowpool.wire import error_body
 from flowpool.wire.error_body import MESSAGE_CAP, PER_DAY, Fault
 
@@ -100,7 +101,7 @@ RULES = (
                 "insufficient credits",
                 "insufficient balance",
             ),
-            *("usage limit", "spend limit", "spending limit", "key limit"),
+            *("usage limit", "spend limit", "spending limit", "key limit", "calls / month"),
         ),
     ),
     Rule(

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, json
 
 from flowpool.errors import Blocked, CallError, EmptyReply, InvalidReply, Truncated
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -23,10 +24,8 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded, failure
 
 _VERSION = "/v1beta"
 _CONFIG = {
@@ -64,7 +63,7 @@ def _target(endpoint: Endpoint, model: str) -> tuple[str, Headers]:
     path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
     base_url = request_parts.unversioned(endpoint.base_url, _VERSION)
     url = request_parts.join(base_url, f"{_VERSION}/{request_parts.quoted(path)}:generateContent")
-    return url, request_parts.headers_for(endpoint)
+    return url, request_parts.headers_for(endpoint, auth="x-goog-api-key")
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -159,13 +158,15 @@ class _GeminiUsage(Struct, rename="camel"):
     thoughts_token_count: int | None = None
 
 
-class _GeminiAnswer(Struct, rename="camel"):
+class _GeminiAnswer(replies.AnswerBody, rename="camel"):
     candidates: list[_Candidate] | None = None
     prompt_feedback: _Feedback | None = None
     usage_metadata: _GeminiUsage | None = None
     model_version: str | None = None
     response_id: str | None = None
-    error: Any = None
+
+    def used(self) -> Usage:
+        return _usage(self.usage_metadata or _NO_USAGE)
 
 
 _decoder = json.Decoder(_GeminiAnswer, strict=False)
@@ -174,14 +175,10 @@ _NO_USAGE = _GeminiUsage()
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a generateContent answer, or the typed failure. Never raises for what was sent."""
-    if not 200 <= response.status < 300:
-        return failure(response)
-    answer = replies.decode(_decoder, response)
-    if isinstance(answer, CallError):
-        return answer
-    usage = _usage(answer.usage_metadata or _NO_USAGE)
-    if answer.error:
-        return embedded(answer.error, response, usage)
+    return replies.parsed(response, _decoder, _finished)
+
+
+def _finished(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if not answer.candidates:
         return _without_candidates(answer, usage, response)
     candidate = answer.candidates[0]
@@ -189,8 +186,8 @@ def parse(response: HttpResponse) -> Reply | CallError:
     text = _said(pieces)
     if candidate.finish_reason in _STOPPED:
         kind, why = _STOPPED[candidate.finish_reason]
-        told = candidate.finish_message or candidate.finish_reason
-        return replies.failed(kind, f"{why}: {told}", response, usage, text)
+        reason = candidate.finish_message or candidate.finish_reason
+        return replies.failed(kind, f"{why}: {reason}", response, usage, text)
     if not text and any(piece.functionCall for piece in pieces):
         return replies.asked_for_a_tool(response, usage, text)
     return replies.reply(text, usage, answer.model_version, answer.response_id, response)

@@ -13,6 +13,7 @@ from msgspec import Struct, json
 
 from flowpool.errors import Blocked, CallError, InvalidReply, Overloaded, Refused, Truncated
 from flowpool.providers import Provider
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -25,10 +26,9 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded, failure
+from flowpool.wire.classify import embedded
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 _TOOLS = frozenset({"tool_calls", "function_call"})
@@ -168,29 +168,29 @@ class _ChatUsage(Struct):
     reasoning_tokens: int | None = None  # Perplexity
 
 
-class _Completion(Struct):
+class _Completion(replies.AnswerBody):
     choices: list[_Choice] | None = None
     usage: _ChatUsage | None = None
     model: str | None = None
     id: str | None = None
-    error: Any = None
+
+    def used(self) -> Usage:
+        return _usage(self.usage or _NO_USAGE)
 
 
 _decoder = json.Decoder(_Completion, strict=False)
 _NOTHING_SAID = _Said()
 _NO_USAGE = _ChatUsage()
+_NO_INPUT_DETAILS = _ChatInputDetails()
+_NO_OUTPUT_DETAILS = _ChatOutputDetails()
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a chat completion, or the typed failure. Never raises for what a provider sent."""
-    if not 200 <= response.status < 300:
-        return failure(response)
-    answer = replies.decode(_decoder, response)
-    if isinstance(answer, CallError):
-        return answer
-    usage = _usage(answer.usage or _NO_USAGE)
-    if answer.error:
-        return embedded(answer.error, response, usage)
+    return replies.parsed(response, _decoder, _finished)
+
+
+def _finished(answer: _Completion, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if not answer.choices:
         return replies.failed(InvalidReply, "the answer has no choices", response, usage)
     choice = answer.choices[0]
@@ -228,15 +228,17 @@ def _stopped(
 
 def _usage(usage: _ChatUsage) -> Usage:
     sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    cached = usage.prompt_cache_hit_tokens or usage.cached_tokens or 0
-    written = 0
-    thought = usage.reasoning_tokens or 0
-    if usage.prompt_tokens_details is not None:
-        cached = usage.prompt_tokens_details.cached_tokens or cached
-        written = usage.prompt_tokens_details.cache_write_tokens or 0
-    if usage.completion_tokens_details is not None:
-        thought = usage.completion_tokens_details.reasoning_tokens or thought
+    of_input = usage.prompt_tokens_details or _NO_INPUT_DETAILS
+    of_output = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
+    cached = _first(of_input.cached_tokens, usage.prompt_cache_hit_tokens, usage.cached_tokens)
+    written = of_input.cache_write_tokens or 0
+    thought = _first(of_output.reasoning_tokens, usage.reasoning_tokens)
     # xAI counts reasoning beside the completion, the others inside it: the total tells which.
     if thought and usage.total_tokens == sent + made + thought:
         made += thought
     return Usage(sent, made, cached, written, thought)
+
+
+def _first(*counts: int | None) -> int:
+    """The first that is no 0: providers keep the same count under several names."""
+    return next(filter(None, counts), 0)

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct, json
 
 from flowpool.errors import Blocked, CallError, InvalidInput, InvalidReply, Refused, Truncated
+from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
@@ -23,10 +24,8 @@ from flowpool.values import (
     Part,
     Reply,
     Text,
-    Usage,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded, failure
 
 _NAMES = {"max_tokens": "max_output_tokens"}
 _INCOMPLETE: dict[str, tuple[type[CallError], str]] = {
@@ -152,14 +151,19 @@ class _ResponsesUsage(Struct):
     output_tokens_details: _ResponsesOutputDetails | None = None
 
 
-class _Response(Struct):
+class _Response(replies.AnswerBody):
     status: str | None = None
     output: list[_Item] | None = None
     incomplete_details: _Why | None = None
     usage: _ResponsesUsage | None = None
     model: str | None = None
     id: str | None = None
-    error: Any = None
+
+    def used(self) -> Usage:
+        return _usage(self.usage or _NO_USAGE)
+
+    def partial(self) -> str:
+        return _said(self.output or [])[0]
 
 
 _decoder = json.Decoder(_Response, strict=False)
@@ -170,16 +174,12 @@ _NO_OUTPUT_DETAILS = _ResponsesOutputDetails()
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a response object, or the typed failure. Never raises for what a provider sent."""
-    if not 200 <= response.status < 300:
-        return failure(response)
-    answer = replies.decode(_decoder, response)
-    if isinstance(answer, CallError):
-        return answer
-    usage = _usage(answer.usage or _NO_USAGE)
+    # What failed without saying how is the call's own fault: a bad image, a prompt against the rules.
+    return replies.parsed(response, _decoder, _finished, otherwise=400)
+
+
+def _finished(answer: _Response, usage: Usage, response: HttpResponse) -> Reply | CallError:
     text, refusal = _said(answer.output or [])
-    if answer.error:
-        # What failed without saying how is the call's own fault: a bad image, a prompt against the rules.
-        return embedded(answer.error, response, usage, text, otherwise=400)
     if refusal:
         why = f"the model declined: {refusal}"
         return replies.failed(Refused, why, response, usage, text)

@@ -1,4 +1,4 @@
-"""What the wires share in reading answers: JSON into typed records, and how a finished answer is judged.
+"""What the wires share in reading answers: how each begins, JSON into typed records, how a finished one is judged.
 
 Knows no provider's names. Nothing here raises for what a provider sent.
 """
@@ -6,17 +6,59 @@ Knows no provider's names. Nothing here raises for what a provider sent.
 from __future__ import annotations
 
 import json
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
 from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply
-from flowpool.values import NO_USAGE, HttpResponse, Reply, Usage
+from flowpool.usage import NO_USAGE, Usage
+from flowpool.values import HttpResponse, Reply
+from flowpool.wire.classify import embedded, failure
 from flowpool.wire.error_body import one_line, request_id, words_of
 
 T = TypeVar("T")
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class AnswerBody(msgspec.Struct):
+    """A success's body, of which a wire declares its own fields. `error` is what went wrong all the same."""
+
+    error: Any = None
+
+    def used(self) -> Usage:
+        """The tokens that it counts."""
+        raise NotImplementedError
+
+    def partial(self) -> str:
+        """What the model had said before an error."""
+        return ""
+
+
+B = TypeVar("B", bound=AnswerBody)
+Finish = Callable[[B, Usage, HttpResponse], Reply | CallError]
+
+
+def parsed(
+    response: HttpResponse,
+    decoder: msgspec.json.Decoder[B],
+    finish: Finish[B],
+    otherwise: int = 502,
+) -> Reply | CallError:
+    """How every wire's `parse` begins: an error status, a body that can't be read, an error inside a success.
+
+    finish: judges the rest, from the body and its usage. otherwise: the status of an error that has none.
+    """
+    if not 200 <= response.status < 300:
+        return failure(response)
+    answer = decode(decoder, response)
+    if isinstance(answer, CallError):
+        return answer
+    usage = answer.used()
+    if answer.error:
+        return embedded(answer.error, response, usage, answer.partial(), otherwise)
+    return finish(answer, usage, response)
 
 
 def decode(decoder: msgspec.json.Decoder[T], response: HttpResponse) -> T | InvalidReply:

@@ -25,13 +25,6 @@ _AUTH: dict[AuthStyle, tuple[str, str]] = {
     "x-api-key": ("x-api-key", ""),
     "x-goog-api-key": ("x-goog-api-key", ""),
 }
-_USUAL_AUTH: dict[str, AuthStyle] = {
-    "openai-chat": "bearer",
-    "openai-responses": "bearer",
-    "any-llm": "bearer",
-    "anthropic": "x-api-key",
-    "gemini": "x-goog-api-key",
-}
 _NOT_HERE = {
     "stream": "answers are read whole: remove stream from the model's options",
     "background": "answers are awaited: remove background from the model's options",
@@ -43,12 +36,16 @@ def row_of(endpoint: Endpoint) -> Provider:
     return PROVIDERS.get(endpoint.provider, PROVIDERS["custom"])
 
 
-def headers_for(endpoint: Endpoint, *extra: tuple[str, str]) -> Headers:
-    """An endpoint's request headers. Its own ones replace those made here."""
+def headers_for(endpoint: Endpoint, *extra: tuple[str, str], auth: AuthStyle = "bearer") -> Headers:
+    """An endpoint's request headers. Its own ones replace those made here.
+
+    extra: what the wire sends with every request. auth: how its key is sent, where the provider table doesn't
+    say otherwise.
+    """
     made = {"content-type": "application/json", "accept": "application/json"}
     if endpoint.key:
         row = row_of(endpoint)
-        style = row.auth if row.wire == endpoint.wire else _USUAL_AUTH[endpoint.wire]
+        style = row.auth if row.wire == endpoint.wire else auth
         name, before = _AUTH[style]
         made[name] = before + endpoint.key.reveal()
     made.update(extra)

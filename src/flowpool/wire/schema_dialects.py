@@ -1,4 +1,4 @@
-"""JSON Schemas in the dialect that each provider enforces. What one can't enforce is told in the description.
+"""JSON Schemas in the dialect that each provider enforces. What one can't enforce is said in the description.
 
 A provider refuses a schema with a keyword that it doesn't know, so each has its list. The answer is held to the
 whole schema afterwards, whatever was sent. A schema is made fit once, not for every call.
@@ -14,23 +14,24 @@ from msgspec import json
 
 from flowpool.structured.schemas import Made, rebuilt
 
-_CORE = frozenset(
+# What every provider's subset has.
+CORE = frozenset(
     {"type", "properties", "required", "additionalProperties", "items", "anyOf", "enum"}
     | {"$ref", "$defs", "description"}
 )
-_OPENAI = _CORE | {
+_OPENAI = CORE | {
     *("pattern", "format", "minItems", "maxItems", "multipleOf"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
 }
-_ANTHROPIC = _CORE | {"format"}
-_GEMINI = _CORE | {"format", "prefixItems", "minItems", "maxItems", "minimum", "maximum", "title"}
+_ANTHROPIC = CORE | {"format"}
+_GEMINI = CORE | {"format", "prefixItems", "minItems", "maxItems", "minimum", "maximum", "title"}
 _FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 )
-# Said nowhere: they tell a model nothing.
+# Left out: they say nothing to a model.
 _SILENT = frozenset({"default", "discriminator", "$comment", "$schema", "$id", "examples", "title"})
 # They make an answer's shape, so that a schema without them would be another one.
-_SHAPES = frozenset(
+SHAPES = frozenset(
     {"allOf", "patternProperties", "prefixItems", "not", "if", "then", "else", "dependentSchemas"}
 )
 _KINDS: dict[type, str] = {
@@ -38,10 +39,12 @@ _KINDS: dict[type, str] = {
 }
 
 T = TypeVar("T")
+# A run has a schema a step; more of them come only from schemas that are made anew for each call, which are then
+# better forgotten than kept.
 _MOST_KEPT = 256
 
 
-def _once(make: Callable[[Mapping[str, Any]], T]) -> Callable[[Mapping[str, Any]], T]:
+def once(make: Callable[[Mapping[str, Any]], T]) -> Callable[[Mapping[str, Any]], T]:
     """Keeps what was made of a schema for the next call with the very same one."""
     kept: dict[int, tuple[Mapping[str, Any], T]] = {}
 
@@ -57,33 +60,33 @@ def _once(make: Callable[[Mapping[str, Any]], T]) -> Callable[[Mapping[str, Any]
     return made
 
 
-@_once
+@once
 def for_openai(schema: Mapping[str, Any]) -> tuple[Made, bool]:
     """The schema, and whether it is one for strict mode: every object closed, every property required.
 
     A property that may be missing becomes one that may be null, which the reader of the answer knows.
     """
-    made: Made = rebuilt(rebuilt(schema, _plainer), closed)
+    made: Made = rebuilt(rebuilt(schema, plainer), closed)
     if not _has_one_shape(made):
         return made, False
-    strict: Made = rebuilt(made, lambda node: _all_required(_told(node, _OPENAI)))
+    strict: Made = rebuilt(made, lambda node: _all_required(in_keywords(node, _OPENAI)))
     return strict, True
 
 
-@_once
+@once
 def for_anthropic(schema: Mapping[str, Any]) -> Made | None:
     """The schema for structured output, or None where that can't hold it and a tool's input can."""
-    made: Made = rebuilt(rebuilt(schema, _plainer), closed)
+    made: Made = rebuilt(rebuilt(schema, plainer), closed)
     if not _has_one_shape(made) or "$defs" in made:
         return None
-    fit: Made = rebuilt(made, lambda node: _one_type(_told(node, _ANTHROPIC)))
+    fit: Made = rebuilt(made, lambda node: one_type(in_keywords(node, _ANTHROPIC)))
     return fit
 
 
-@_once
+@once
 def for_gemini(schema: Mapping[str, Any]) -> Made:
     """The schema in the keywords that Gemini knows."""
-    made: Made = rebuilt(schema, lambda node: _told(_plainer(node), _GEMINI))
+    made: Made = rebuilt(schema, lambda node: in_keywords(plainer(node), _GEMINI))
     return made
 
 
@@ -94,7 +97,7 @@ def closed(node: Made) -> Made:
     return node
 
 
-def _plainer(node: Made) -> Made:
+def plainer(node: Made) -> Made:
     """The same said with fewer keywords."""
     if "oneOf" in node and "anyOf" not in node:
         node["anyOf"] = node.pop("oneOf")
@@ -121,7 +124,7 @@ def _has_one_shape(schema: Any) -> bool:
         is_object = node.get("type") == "object"
         is_list = node.get("type") == "array"
         is_open = is_object and (node.get("additionalProperties") is not False)
-        found = found and says and not is_open and _SHAPES.isdisjoint(node)
+        found = found and says and not is_open and SHAPES.isdisjoint(node)
         found = found and (not is_list or isinstance(node.get("items"), Mapping))
         return node
 
@@ -129,30 +132,30 @@ def _has_one_shape(schema: Any) -> bool:
     return found
 
 
-def _told(node: Made, known: frozenset[str]) -> Made:
-    """The node in `known` keywords alone; the others are told in its description."""
+def in_keywords(node: Made, known: frozenset[str], formats: frozenset[str] = _FORMATS) -> Made:
+    """The node in `known` keywords and `formats` alone; the others are said in its description."""
     if "$ref" in node:
         return {key: node[key] for key in ("$ref", "$defs") if key in node}
     kept: Made = {}
-    told = []
+    said = []
     for key, value in node.items():
-        refused = key == "format" and value not in _FORMATS
+        refused = key == "format" and value not in formats
         refused = refused or (key == "pattern" and "(?" in str(value))  # no engine looks around
         if key in known and not refused:
             kept[key] = value
         elif key not in _SILENT:
-            told.append(f"{key}: {json.encode(value).decode()}")
-    if told:
-        words = f"({', '.join(told)})"
+            said.append(f"{key}: {json.encode(value).decode()}")
+    if said:
+        words = f"({', '.join(said)})"
         kept["description"] = f"{kept['description']} {words}" if "description" in kept else words
     return kept
 
 
-def _one_type(node: Made) -> Made:
+def one_type(node: Made) -> Made:
     """The node with one type at most."""
     kinds = node.get("type")
     if isinstance(kinds, list) and "enum" in node:
-        del node["type"]  # the values tell
+        del node["type"]  # the values say it
     elif isinstance(kinds, list):
         said = {key: node.pop(key) for key in ("description", "$defs") if key in node}
         null = {"type": "null"}

@@ -1,17 +1,17 @@
-"""The runner that `flowpool map`'s words describe."""
+"""The runner that `flowpool map`'s options describe."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from flowpool.chain import Chain
-from flowpool.cli.wishes import pairs
+from flowpool.cli.options import pairs
 from flowpool.errors import InvalidInput
 from flowpool.model import Model
 from flowpool.skill import Skill
@@ -32,7 +32,7 @@ def runner_of(
     text = _from_file(prompt)
     model = Model(
         options["model"] or _default_model(environ),
-        {name: _value(told) for name, told in _model_options(options).items()},
+        _model_options(options["model_options"]),
         base_url=options["base_url"],
     )
     skill = Skill(model, _conversation(options["system"], text), _answer(options), name="map")
@@ -40,10 +40,10 @@ def runner_of(
         if "page" in skill.names and not options["path"]:
             raise InvalidInput("{page} in the prompt: say --fetch to have each row's url fetched.")
         return skill
-    reach = {"allow_private": True} if options["allow_private"] else {}
+    addresses = {"allow_private": True} if options["allow_private"] else {}
     return Chain(
         [
-            (fetch, "fetched", {"url": "url"}, reach),
+            (fetch, "fetched", {"url": "url"}, addresses),
             (to_markdown, "page", {"source": "fetched"}),
             (skill, "output"),
         ],
@@ -52,8 +52,8 @@ def runner_of(
 
 
 def _conversation(system: str | None, prompt: str) -> dict[str, Any]:
-    said = [{"role": "system", "parts": [_from_file(system)]}] if system else []
-    return {"messages": [*said, {"role": "user", "parts": [prompt]}]}
+    first = [{"role": "system", "parts": [_from_file(system)]}] if system else []
+    return {"messages": [*first, {"role": "user", "parts": [prompt]}]}
 
 
 def _from_file(text: str) -> str:
@@ -76,8 +76,9 @@ def _default_model(environ: Mapping[str, str]) -> str:
     raise InvalidInput(f"which model? Say -m {fitting}, or set {MODEL_VARIABLE}={fitting}.")
 
 
-def _model_options(options: Mapping[str, Any]) -> dict[str, str]:
-    return pairs(options["model_options"], "--option", split=False)
+def _model_options(texts: Sequence[str]) -> dict[str, Any]:
+    options = pairs(texts, "--option", split=False)
+    return {name: _value(text) for name, text in options.items()}
 
 
 def _value(text: str) -> Any:
@@ -89,9 +90,11 @@ def _value(text: str) -> Any:
 
 
 def _answer(options: Mapping[str, Any]) -> Any:
-    told = [name for name in ("choices", "fields", "schema", "json") if options[name]]
-    if len(told) > 1:
-        raise InvalidInput(f"--{told[0]} and --{told[1]}: an answer has one form: say one of them.")
+    forms = [name for name in ("choices", "fields", "schema", "json") if options[name]]
+    if len(forms) > 1:
+        raise InvalidInput(
+            f"--{forms[0]} and --{forms[1]}: an answer has one form: say one of them."
+        )
     if options["choices"]:
         return {"choices": [one.strip() for one in options["choices"].split(",") if one.strip()]}
     if options["fields"]:

@@ -1,27 +1,34 @@
-"""Every wire against recorded-looking material: calls and their exact requests, answers and what they mean."""
+"""The golden files `golden/<module>.json`: a wire's calls and their requests, its answers and what they mean."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import pytest
 
 from flowpool.providers import resolve
 from flowpool.values import Call, HttpResponse, Reply, Usage
 from flowpool.wire import WIRES
 
 GOLDEN = Path(__file__).parent / "golden"
-REQUESTS = msgspec.json.decode((GOLDEN / "requests.json").read_bytes())
-ANSWERS = msgspec.json.decode((GOLDEN / "answers.json").read_bytes())
+Case = dict[str, Any]
 
 
-def claim(case) -> str:
+def requests(wire: str) -> list[Case]:
+    return _cases(wire)["requests"]
+
+
+def answers(wire: str) -> list[Case]:
+    return _cases(wire)["answers"]
+
+
+def claim(case: Case) -> str:
     return str(case["claim"])
 
 
-@pytest.mark.parametrize("case", REQUESTS, ids=claim)
-def test_a_call_becomes_exactly_this_request(case) -> None:
+def check_request(case: Case) -> None:
+    """The call in a case becomes exactly the request in it."""
     endpoint = resolve(case["provider"], case.get("base_url"), "key-canary", {})
     request = WIRES[endpoint.wire].build(msgspec.convert(case["call"], Call), endpoint)
     assert request.method == "POST"
@@ -30,11 +37,11 @@ def test_a_call_becomes_exactly_this_request(case) -> None:
     assert dict(request.headers) == case.get("headers", dict(request.headers))
 
 
-@pytest.mark.parametrize("case", ANSWERS, ids=claim)
-def test_an_answer_means_exactly_this(case) -> None:
+def check_answer(wire: str, case: Case) -> None:
+    """The answer in a case means exactly what it expects."""
     body = case["raw"].encode() if "raw" in case else msgspec.json.encode(case["body"])
     response = HttpResponse(case.get("status", 200), case.get("headers", {}), body)
-    result = WIRES[case["wire"]].parse(response)
+    result = WIRES[wire].parse(response)
     expected = dict(case["expect"])
     assert type(result).__name__ == expected.pop("type"), result
     if "usage" in expected:
@@ -45,6 +52,7 @@ def test_an_answer_means_exactly_this(case) -> None:
     assert {name: getattr(result, name) for name in expected} == expected
 
 
-def test_no_two_cases_claim_the_same() -> None:
-    claims = [claim(case) for case in REQUESTS + ANSWERS]
-    assert len(claims) == len(set(claims))
+def _cases(wire: str) -> dict[str, list[Case]]:
+    path = GOLDEN / f"{wire.replace('-', '_')}.json"
+    cases: dict[str, list[Case]] = msgspec.json.decode(path.read_bytes())
+    return cases

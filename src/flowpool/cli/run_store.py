@@ -1,4 +1,4 @@
-"""Where a command's run is kept: beside its output unless it is told otherwise, so that the same words go on."""
+"""Where a command's run is kept: beside its output unless --store says where, so that the same words go on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from flowpool.values import Status
 BESIDE = ".flowpool.db"
 
 
-class Keeping(Struct, frozen=True):
+class RunStore(Struct, frozen=True):
     """A run's store. path: None where it has none. is_beside: it goes once every row is done.
 
     known: what it has of this very run, by status; None when that is new. had_output: an output that stands there
@@ -48,17 +48,17 @@ class Keeping(Struct, frozen=True):
         return ", ".join(reversed(counts)) or "nothing yet"
 
 
-def keeping(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew: bool) -> Keeping:
+def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew: bool) -> RunStore:
     """Where the run is kept; `resume` refuses to begin, `anew` drops what stands beside the output.
 
     Raises `InvalidInput` where the store beside the output keeps an unfinished run with other words.
     """
-    path, is_beside = _place(pipeline)
+    path, is_beside = _path(pipeline)
     if path is None:
         if resume or pipeline.run.retry_failed:
             what = "--resume" if resume else "--retry-errors"
             raise InvalidInput(f"{what}: no store is kept: say --store PATH, or -o FILE.")
-        return Keeping()
+        return RunStore()
     if anew and not is_beside:
         raise InvalidInput(f"--no-cache: {path} may hold other runs: name another --store.")
     had_output = path.exists()
@@ -74,7 +74,7 @@ def keeping(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew: bo
         )
     if known is None and resume:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
-    return Keeping(path, is_beside, known, had_output and (anew or known is not None))
+    return RunStore(path, is_beside, known, had_output and (anew or known is not None))
 
 
 def remove(path: Path) -> None:
@@ -83,13 +83,14 @@ def remove(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
-def _place(pipeline: Pipeline) -> tuple[Path | None, bool]:
-    told, output = pipeline.run.store, pipeline.output
-    if isinstance(told, str):
+def _path(pipeline: Pipeline) -> tuple[Path | None, bool]:
+    """The store's path, and whether it is the one beside the output."""
+    store, output = pipeline.run.store, pipeline.output
+    if isinstance(store, str):
         if output.append:
             raise InvalidInput("--append can't tell which of a store's rows the file has: say one.")
-        return Path(told), False
-    if told is False or output.append or output.path == "-" or not _is_plain(Path(output.path)):
+        return Path(store), False
+    if store is False or output.append or output.path == "-" or not _is_plain(Path(output.path)):
         return None, False
     return Path(output.path + BESIDE), True
 

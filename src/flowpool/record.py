@@ -1,0 +1,90 @@
+"""How one item ended, and what each of its calls used. Plain data: knows no files, frames or runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from flowpool import prices
+from flowpool.attachments import brief
+from flowpool.structured import plain
+from flowpool.usage import NO_USAGE, Usage
+from flowpool.values import Prices, Status
+
+
+class CallCost(Struct, frozen=True):
+    """What one call used: of `provider/model`, at the prices that were configured or the list's."""
+
+    model: str
+    usage: Usage
+    prices: Prices | None = None
+
+    @property
+    def cost(self) -> float | None:
+        """Dollars; None where the list has no price for the model."""
+        if self.prices is not None:
+            return prices.configured(self.prices).cost(self.usage)
+        provider, _, model = self.model.partition("/")
+        rates = prices.rates(provider, model) if model else None
+        return None if rates is None else rates.cost(self.usage)
+
+
+def known_sum(costs: Iterable[float | None]) -> float | None:
+    """The sum of those that are known; None when none is."""
+    known = [cost for cost in costs if cost is not None]
+    return math.fsum(known) if known else None
+
+
+class Record(Struct, frozen=True):
+    """How one item ended.
+
+    `duration` is in seconds, from the item's start to its end; `started` in seconds of the run's loop clock;
+    `attempts` counts requests and function calls; `error` is the exception, or None.
+    """
+
+    index: int
+    variables: Any
+    status: Status
+    output: Any = None
+    error: Exception | None = None
+    started: float = 0.0
+    duration: float = 0.0
+    attempts: int = 0
+    usage: Usage = NO_USAGE
+    model: str = ""
+    steps: list[dict[str, Any]] | None = None
+    bills: tuple[CallCost, ...] = ()
+
+    @property
+    def calls(self) -> tuple[CallCost, ...]:
+        """What each of the item's calls used, failed ones included where the provider counted them."""
+        if self.bills or not self.model:
+            return self.bills
+        return (CallCost(self.model, self.usage),)
+
+    @property
+    def cost(self) -> float | None:
+        """Dollars of the calls whose model has a known price; None when none has."""
+        return known_sum(call.cost for call in self.calls)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as plain data: what `history` has for each item."""
+        return {
+            "index": self.index,
+            "variables": brief(self.variables),
+            "status": int(self.status),
+            "output": plain(self.output, repr),
+            "error": _in_words(self.error),
+            "duration": round(self.duration, 6),
+            "attempts": self.attempts,
+            "model": self.model,
+            "input_tokens": self.usage.input_tokens,
+            "output_tokens": self.usage.output_tokens,
+        }
+
+
+def _in_words(error: Exception | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}"
