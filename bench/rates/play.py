@@ -91,7 +91,10 @@ def _play(row: Row, seed: int, names: Sequence[str]) -> Run:
     oracle, latency = _oracle(row, scene, faults)
     figures = {}
     for name in names:
-        figures[name] = _figures(row, scene, oracle, contender(name), faults)
+        who = contender(name)
+        if row.flows is not None and hasattr(who, "fixed"):
+            who = who.fixed(row.flows)
+        figures[name] = _figures(row, scene, oracle, who, faults)
     expected = scene.items * scene.chance / (1.0 - scene.chance)
     for met in (faults or {}).values():
         expected += met.count("429")

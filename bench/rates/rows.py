@@ -52,7 +52,7 @@ class Row(Struct, frozen=True, kw_only=True):
     measure: "items" compares the time for all items with the oracle's; "share" what several clients are answered
     from the 15th to the 75th second with what is allowed; "after" a calm run with the memory of the row's worlds
     with one that has none. faults: whether calls are planted with faults. tells_latency: whether the latency
-    is printed too.
+    is printed too. flows: what a user configures as the most at once, where a contender can be told.
     """
 
     group: str
@@ -63,6 +63,7 @@ class Row(Struct, frozen=True, kw_only=True):
     clients: int = 1
     faults: bool = False
     tells_latency: bool = False
+    flows: int | None = None
 
 
 CHANCE = Bar(1.3, 1.6, 0.005, plain=1.1)
@@ -104,9 +105,13 @@ def _named() -> Iterator[Row]:
     )
     yield _one(group, "2,000 calls of 2 s, of 1,000 at once",
                "calm latency=2 sigma=0 items=2000 ceiling=1000", Bar(1.15, 1.15))  # fmt: skip
+    yield Row(group=group, name="2,000 calls of 2 s, max_flows=1,000, of 1,000 at once", flows=1000,
+              specs=("calm latency=2 sigma=0 items=2000 ceiling=1000",), bar=Bar(1.15, 1.15))  # fmt: skip
     for share in (0.01, 0.03, 0.1):
-        yield _one("chance", f"{share:.0%} of 600 calls of 0.2 s",
-                   f"chance share={share} status=429 latency=0.2 sigma=0 items=600", CHANCE)  # fmt: skip
+        spec = f"chance share={share} status=429 latency=0.2 sigma=0 items=600"
+        yield _one("chance", f"{share:.0%} of 600 calls of 0.2 s", spec, CHANCE)
+        yield Row(group="chance", name=f"{share:.0%} of 600 calls of 0.2 s, max_flows=100", flows=100,
+                  specs=(spec,), bar=CHANCE)  # fmt: skip
     yield _one("chance", "10 %, and a header of 60 a minute on refusals alone, 480 calls",
                "chance share=0.1 status=429 latency=0.2 sigma=0 items=480 headers=refusals", CHANCE)  # fmt: skip
     for most, items in ((4, 200), (20, 600), (100, 2000)):

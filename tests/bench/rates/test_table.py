@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from bench.rates.baselines import Plain
 from bench.rates.figure import draw
 from bench.rates.play import Figures, Run, contender, play_row
 from bench.rates.rows import Bar, Row, rows
@@ -99,3 +100,16 @@ def test_the_same_seed_plays_the_same_run() -> None:
 def test_a_contender_without_an_adapter_is_an_import_error() -> None:
     with pytest.raises(ImportError):
         contender("nobody")
+
+
+def test_a_row_with_flows_is_told_to_who_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Plain):
+        def fixed(self, flows: int) -> Told:
+            told.append(flows)
+            return self
+
+    told: list[int] = []
+    monkeypatch.setattr("bench.rates.play.contender", lambda name: Told())
+    for chosen in (r for r in rows("tune") if r.flows is not None and "chance" in r.group):
+        play_row(chosen, range(1), ["told"])
+    assert told == [100, 100, 100]
