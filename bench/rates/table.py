@@ -52,7 +52,8 @@ def summary(runs: Sequence[Run], name: str) -> Summary:
 def holds(row: Row, runs: Sequence[Run], name: str) -> tuple[bool, bool]:
     """Whether a contender is within a row's bars: for time, and for refusals (on average, beside chance's)."""
     bar, told = row.bar, summary(runs, name)
-    allowed = statistics.fmean(run.expected + bar.refused * run.items + bar.calls for run in runs)
+    granted = statistics.fmean(run.figures[name].granted for run in runs)
+    allowed = granted + statistics.fmean(bar.refused * run.items + bar.calls for run in runs)
     few = told.refused <= allowed + 1e-9
     if row.measure == "after":
         return all(_remembers_well(run.figures[name]) for run in runs), True
