@@ -57,7 +57,8 @@ class Part(Struct, frozen=True):
     """One mechanism with its parameters: what makes it, and what it lets through.
 
     pace: answers a second at most, in the long run. burst: calls that pass at once at the start. refuses:
-    whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle. window: how many calls fit in one of its windows.
+    whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle.
+    window: how many calls fit in one of its windows.
     """
 
     words: str
