@@ -26,6 +26,8 @@ class Gate:
     voice: Voice = "api"
     # Backends that refuse by chance stand behind the gateways that count: they are asked last.
     last = False
+    # Refuses whatever one does.
+    by_lot = False
 
     def wait(self, now: float, call: Call) -> float:
         """0 where the call may pass; else seconds until it might, inf (a call must end) or `BY_CHANCE`."""
@@ -232,6 +234,7 @@ class Chance(Gate):
 
     dimension = ""
     last = True
+    by_lot = True
 
     def __init__(self, share: float, status: int, random: Random) -> None:
         self.share = share

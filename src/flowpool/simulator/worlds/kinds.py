@@ -57,8 +57,8 @@ class Part(Struct, frozen=True):
     """One mechanism with its parameters: what makes it, and what it lets through.
 
     pace: answers a second at most, in the long run. burst: calls that pass at once at the start. refuses:
-    whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle. chance:
-    the share that is refused whatever one does. window: how many calls fit in one of its windows.
+    whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle.
+    window: how many calls fit in one of its windows.
     """
 
     words: str
@@ -69,7 +69,6 @@ class Part(Struct, frozen=True):
     refuses: bool = True
     pushy: bool = False
     window: int = 0
-    chance: float = 0.0
 
 
 def _units(dimension: str) -> float:
@@ -148,7 +147,7 @@ def _chance(draw: Draw, service: Service) -> Part:
     share = draw.number("share", 0.003, 0.15)
     status = int(draw.pick("status", "429", "429", "503", "529"))
     words = f"{share:.1%} of all calls get a {status} by chance"
-    return Part(words, lambda random: Chance(share, status, random), chance=share)
+    return Part(words, lambda random: Chance(share, status, random))
 
 
 def _shared(draw: Draw, service: Service) -> Part:

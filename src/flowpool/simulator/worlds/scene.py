@@ -44,8 +44,7 @@ class Scene:
     """A world of settled parameters and the work for it.
 
     items, ceiling: how many calls, and how many an oracle has in flight at most. refuses: whether any call can be
-    refused. pushy: whether taking no notice of refusals can beat the oracle. chance: the share that is refused
-    whatever one does.
+    refused. pushy: whether taking no notice of refusals can beat the oracle.
     """
 
     def __init__(self, text: str, seed: int) -> None:
@@ -75,7 +74,6 @@ class Scene:
         self.per_token = common.number("per_token", 0.0, 0.0)
         self.refuses = any(part.refuses for part in self.parts)
         self.pushy = any(part.pushy for part in self.parts)
-        self.chance = 1.0 - math.prod(1.0 - part.chance for part in self.parts)
         self.items, self.ceiling = self._work(common)
         self.spread = common.number("spread", 1.5, 1.5)
         self.words = "; ".join(part.words for part in self.parts) + self._reply_words()
@@ -148,6 +146,8 @@ class Scene:
             words += f"; Retry-After {told['retry']}"
         if told["headers"] != "absent":
             words += f"; headers {told['headers']}"
+        if told["names"]:
+            words += "; refusals name the limit"
         return words
 
 

@@ -61,7 +61,7 @@ class World:
     def _refuse(self, now: float, call: Call, gate: Gate, wait: float) -> Refused:
         replies = self.replies
         self.refused += 1
-        self.by_chance += wait < 0.0
+        self.by_chance += gate.by_lot
         for each in self.gates:
             each.refused(now, call)
         return Refused(
