@@ -89,7 +89,7 @@ class CallError(FlowpoolError):
 
     `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
     `usage` what the failed call is known to have used, `partial` the text that did arrive, `dimension` the limit
-    that a refusal names ("requests", "tokens", "input", "output"), None if it names none.
+    that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent".
     """
 
     retryable = False
@@ -133,7 +133,10 @@ class RateLimited(CallError):
 
 
 class QuotaExhausted(CallError):
-    """The account has no credit, or its quota is used up: no wait refills it."""
+    """The account has no credit, or its quota of a day or longer is used up: asking on is no use.
+
+    `retry_after` is then the seconds until it comes back, None where nobody says.
+    """
 
     verdict = Verdict.HOPELESS
     fix = "raise the quota or add credit at the provider, then retry()"
