@@ -1,18 +1,43 @@
-# Two commands for a newcomer: `make demo` and `make test`. Both install what they need into .venv.
+# Two commands for a newcomer: `make demo` and `make test`. Both install what they need into .venv, at the versions
+# that requirements/ locks.
 PYTHON ?= python3
 BIN := .venv/bin
+PACKAGES := $(PYTHON) tools/packages.py
+# Whoever has nothing left to do takes tests from the other.
+ON_TWO_CORES := --numprocesses 2 --dist worksteal
 
-.PHONY: demo test check house mutate bench docs soak clean
+# Tests start hundreds of processes: each would compile all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-frameworks newest coverage check lock house mutate bench docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
 test: check
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(ON_TWO_CORES)
+
+# LangChain, DSPy, LlamaIndex, pydantic-ai and any-llm: what they need is 600 MB.
+test-frameworks: .venv/frameworks/installed
+	.venv/frameworks/bin/pytest tests/frameworks
+
+# The tests with the newest release of everything, the lock left aside.
+newest:
+	$(PACKAGES) newest .venv/newest dev
+	.venv/newest/bin/pytest $(ON_TWO_CORES)
+	$(PACKAGES) newest .venv/newest-frameworks frameworks
+	.venv/newest-frameworks/bin/pytest tests/frameworks
+
+# What of src/ the tests run, their processes included; fails under the floor in pyproject.toml.
+coverage: .venv/installed-dev
+	rm -rf build/coverage
+	$(BIN)/coverage run -m pytest $(ON_TWO_CORES)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 house: .venv/installed-dev  # how hard it is to find the way in; ends with an error where it slid back
 	$(BIN)/python -m tools.house --check
@@ -20,6 +45,10 @@ house: .venv/installed-dev  # how hard it is to find the way in; ends with an er
 # Small mistakes in the policies, each against the policy's own tests: MODULES="calls/retry" SAMPLE=0 for all of one.
 mutate: .venv/installed-dev
 	$(BIN)/python -m tools.mutate $(MODULES) --sample $(or $(SAMPLE),20)
+
+# Writes requirements/ anew with the newest releases; `make lock KEEP=--keep` adds what pyproject.toml has gained.
+lock:
+	$(PACKAGES) lock $(KEEP)
 
 docs: .venv/installed-dev  # into build/site
 	$(BIN)/python docs/make_site.py
@@ -32,24 +61,20 @@ soak: .venv/installed-dev
 	$(BIN)/python -m tests.soak --kills $(or $(KILLS),1000) --seeds $(or $(SEEDS),10000) --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.soak.command
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+.venv/installed: pyproject.toml requirements/demo.txt
+	$(PACKAGES) install .venv demo
 	touch $@
 
-.venv/installed-dev: .venv/installed .venv/any-llm/installed
-	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --editable '.[documents]' --group dev --group frameworks
+.venv/installed-dev: pyproject.toml requirements/dev.txt
+	$(PACKAGES) install .venv dev
+	touch .venv/installed $@
+
+.venv/installed-bench: .venv/installed-dev requirements/bench.txt
+	$(PACKAGES) install .venv bench
 	touch $@
 
-# any-llm-sdk wants an older client of Anthropic's than the tests do, and so has an environment of its own.
-.venv/any-llm/installed: .venv/installed
-	$(PYTHON) -m venv .venv/any-llm
-	.venv/any-llm/bin/pip install --quiet --disable-pip-version-check --editable '.[any-llm]' pytest
-	touch $@
-
-.venv/installed-bench: .venv/installed-dev
-	$(BIN)/pip install --quiet --group bench
+.venv/frameworks/installed: pyproject.toml requirements/frameworks.txt
+	$(PACKAGES) install .venv/frameworks frameworks
 	touch $@
 
 clean:

@@ -65,7 +65,7 @@ VARIANTS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("soft power=20..50 memory=1..2", "soft power=20..50 memory=2..3"),
     ),
     "gateway": (
-        ("gateway keys=2 pick=random", "gateway keys=3..4 pick=random"),
+        ("gateway keys=2 pick=random", "gateway keys=3..4 pick=random rate=20..100"),
         ("gateway keys=5..7 pick=random rate=30..100 depth=4..20",
          "gateway keys=8..10 pick=random rate=40..100 depth=4..20"),
         ("gateway keys=2..4 pick=turn", "gateway keys=5..10 pick=turn rate=30..100"),
@@ -110,18 +110,20 @@ VARIANTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 # fmt: on
 
-# Mechanisms that are found together: a gateway's in front of a backend's.
-PAIRED = ("bucket", "clock", "sliding", "cap", "chance", "shared", "soft", "gateway", "neighbours",
+# Mechanisms that are found together: a gateway's in front of a backend's. Windows that count refusals stand alone:
+# with another gate that refuses, who isn't told of both is hardly ever let in.
+PAIRED = ("bucket", "clock", "sliding counts=admitted", "cap", "chance", "shared", "soft", "gateway", "neighbours",
           "wandering", "wandering-cap", "nginx", "slots")  # fmt: skip
 # Two of the same nature that would only be one of them, the narrower one.
 SAME = ({"cap", "wandering-cap"}, {"shared", "soft"}, {"gateway", "neighbours"})
 
 # Mechanisms that may be told of with any words, and those that count, so that headers can say how much is left.
-TELLING = ("bucket by=requests", "clock by=requests window=2..20", "sliding window=2..10", "cap",
-           "chance", "shared", "gateway")  # fmt: skip
+TELLING = ("bucket by=requests", "clock by=requests window=2..20",
+           "sliding window=2..10 counts=admitted", "cap", "chance", "shared", "gateway")  # fmt: skip
 COUNTING = ("bucket by=requests", "bucket by=tokens depth=2..10", "clock by=requests window=2..20",
-            "sliding window=2..10", "gateway")  # fmt: skip
+            "sliding window=2..10 counts=admitted", "gateway")  # fmt: skip
 SAYINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "which limit was reached": (TELLING, ("names=yes",)),
     "Retry-After right": (COUNTING, ("retry=right",)),
     "Retry-After always 1": (TELLING, ("retry=1",)),
     "Retry-After always 60": (TELLING, ("retry=60",)),
@@ -145,6 +147,12 @@ SAYINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "headers of the day": (TELLING, ("headers=day",)),
 }
+
+
+REFUSING = tuple(kind for kind in VARIANTS if kind not in ("slots", "halved", "batching"))
+# All ways at once, each drawn for itself.
+ANY_WORDS = ("retry=absent|right|1|60|far headers=absent|right|stale|zero|jumping|refusals|day "
+             "style=openai|anthropic|mistral late=0|0.5 names=yes|no")  # fmt: skip
 
 
 def half_of(specs: Iterable[str]) -> dict[str, Half]:

@@ -14,10 +14,10 @@ from bench.rates.baselines import Aimd, Plain, PlainLoop
 from bench.rates.lab import Fault, Lab, Outcome
 from bench.rates.policy import Contender, Policy, Refusal
 from bench.rates.rows import CALM, Row
-from flowpool.simulator.worlds import Scene, draw_scene
+from flowpool.worlds import Scene, draw_scene
 
 # A run that takes so many times the oracle's time and seconds more isn't waited for.
-PATIENCE, GRACE = 15.0, 120.0
+PATIENCE, GRACE = 8.0, 60.0
 SHARE_SPAN = (15.0, 75.0)  # seconds that "share" measures
 BATCH = 5  # seeds that a process plays at a time
 # 50 calls with faults: how many of each, and what their attempts meet.
@@ -32,7 +32,8 @@ PLANTED: tuple[tuple[int, list[Fault]], ...] = (
 
 
 class Figures(Struct, frozen=True):
-    """One contender's run. time: seconds for all items; ratio: over the oracle's."""
+    """One contender's run. time: seconds for all items; ratio: over the oracle's; granted: refusals that nothing
+    could have avoided, by chance or planted."""
 
     time: float
     ratio: float
@@ -42,17 +43,19 @@ class Figures(Struct, frozen=True):
     peak: int
     pace: float
     latency: float
+    granted: int = 0
 
 
 class Run(Struct, frozen=True):
-    """One seed of a row. expected: refusals that chance brings. pushy: whether the oracle is beaten by force."""
+    """One seed of a row. oracle, latency: the oracle's seconds and its median latency. pushy: whether who takes no
+    notice of refusals can beat the oracle."""
 
     seed: int
     spec: str
     words: str
     items: int
     oracle: float
-    expected: float
+    latency: float
     pushy: bool
     figures: dict[str, Figures]
 
@@ -86,20 +89,25 @@ def play_row(row: Row, seeds: Sequence[int], names: Sequence[str]) -> list[Run]:
 def _play(row: Row, seed: int, names: Sequence[str]) -> Run:
     scene = draw_scene(row.specs[seed % len(row.specs)], seed)
     faults = planted(scene.items, seed) if row.faults else None
-    oracle = _oracle(row, scene, faults)
+    oracle, latency = _oracle(row, scene, faults)
     figures = {}
     for name in names:
-        figures[name] = _figures(row, scene, oracle, contender(name), faults)
-    expected = scene.items * scene.chance / (1.0 - scene.chance)
-    return Run(seed, scene.spec, scene.words, scene.items, oracle, expected, scene.pushy, figures)
+        who = contender(name)
+        if row.flows is not None and hasattr(who, "fixed"):
+            who = who.fixed(row.flows)
+        figures[name] = _figures(row, scene, oracle, who, faults)
+    return Run(seed, scene.spec, scene.words, scene.items, oracle, latency, scene.pushy, figures)
 
 
-def _oracle(row: Row, scene: Scene, faults: dict[int, list[Fault]] | None) -> float:
+def _oracle(row: Row, scene: Scene, faults: dict[int, list[Fault]] | None) -> tuple[float, float]:
+    """The oracle's seconds and median latency."""
     if row.faults:
-        return run(scene, [Eager(Random(scene.seed), scene.ceiling)], faults).seconds
+        outcome = run(scene, [Eager(Random(scene.seed), scene.ceiling)], faults)
+        return outcome.seconds, outcome.latency
     if row.measure == "share":
-        return SHARE_SPAN[1] - SHARE_SPAN[0]
-    return scene.oracle()
+        return SHARE_SPAN[1] - SHARE_SPAN[0], scene.service.median
+    oracle = scene.oracle_run()
+    return oracle.seconds, oracle.latency
 
 
 def _figures(
@@ -117,7 +125,8 @@ def _figures(
         return _share(scene, outcome)
     if row.measure == "after":
         return _after(scene, outcome, policies, who)
-    return _told(outcome, outcome.seconds, outcome.seconds / oracle)
+    planted_limits = sum(met.count("429") for met in (faults or {}).values())
+    return _told(outcome, outcome.seconds, outcome.seconds / oracle, planted_limits)
 
 
 def run(
@@ -139,9 +148,9 @@ def planted(items: int, seed: int) -> dict[int, list[Fault]]:
     return dict(zip(where, meets, strict=True))
 
 
-def _told(outcome: Outcome, time: float, ratio: float) -> Figures:
+def _told(outcome: Outcome, time: float, ratio: float, granted: int = 0) -> Figures:
     return Figures(time, ratio, outcome.refused, outcome.sent, outcome.lost, outcome.peak, outcome.pace,
-                   outcome.latency)  # fmt: skip
+                   outcome.latency, outcome.by_chance + granted)  # fmt: skip
 
 
 def _share(scene: Scene, outcome: Outcome) -> Figures:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from bench.common import Row
 from bench.servers.clients import Job
-from bench.servers.measuring import Flows, Settings, run_client, say
+from bench.servers.measuring import Flows, Settings, flows_in_words, run_client, say
 from bench.servers.process import Process, free_port
 
 WINDOWS = (16, 32, 64, 128, 256)
 CALLS = 1200
-# Short calls: so many tokens each, however long the model would go on.
-OPTIONS = {"max_tokens": 8, "temperature": 1.0, "ignore_eos": True}
+# Nearly never reached: an answer ends at one of the engine's stops.
+MAX_TOKENS = 160
 PACE_BAR, LATENCY_BAR = 0.95, 0.6
 # The widest window's calls, on a core that others use too.
 DEADLINE = 240.0
@@ -30,6 +30,7 @@ class Engine(ABC):
     name: str
     hint: str
     module: str  # what its Python must be able to import
+    stops: str  # letters that end an answer, some eight tokens long in the mean
 
     def is_installed(self, settings: Settings) -> bool:
         if settings.url:
@@ -38,13 +39,13 @@ class Engine(ABC):
 
     def measure(self, settings: Settings) -> list[Row]:
         with self._served(settings) as url:
-            _run(url, "plain", 64, 300)  # warm
+            self._run(url, "plain", 64, 300)  # warm
             ours: list[dict[str, float]] = []
             fixed: dict[int, list[dict[str, float]]] = {window: [] for window in WINDOWS}
             for _ in range(settings.runs):  # in turn, so that a noisy moment meets all
-                ours.append(_run(url, "pool", "auto"))
+                ours.append(self._run(url, "pool", "auto"))
                 for window in WINDOWS:
-                    fixed[window].append(_run(url, "plain", window))
+                    fixed[window].append(self._run(url, "plain", window))
         return [say(row) for row in _rows(self.name, ours, fixed)]
 
     @contextmanager
@@ -58,6 +59,15 @@ class Engine(ABC):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="flowpool-bench-"))
             command = [str(python), *self.command(port, folder)]
             yield stack.enter_context(Process(command, port, lifetime=3600)).url
+
+    def _run(self, url: str, client: str, flows: Flows, calls: int = CALLS) -> dict[str, float]:
+        options = {"max_tokens": MAX_TOKENS, "temperature": 1.0, "stop": list(self.stops)}
+        job = Job(
+            url, calls, flows, options=options, latencies=True, prompt="Say", deadline=DEADLINE
+        )
+        figures = run_client(client, job)
+        print(f"    {client}, {flows_in_words(flows)}: {figures}", file=sys.stderr)
+        return figures
 
     def _folder(self, settings: Settings) -> Path:
         return settings.installed / self.name
@@ -77,6 +87,7 @@ class LlamaCpp(Engine):
     name = "llama"
     hint = "python3 -m venv .venv/llama && .venv/llama/bin/pip install xllamacpp gguf"
     module = "xllamacpp"
+    stops = "abcdefghijkl"  # of 94 that it says
 
     def command(self, port: int, folder: str) -> list[str]:
         return [_script("llama_standalone.py"), f"--port={port}", "--slots=64"]
@@ -91,16 +102,10 @@ class Vllm(Engine):
         "some 3 GB); or name one that runs: --url http://127.0.0.1:8000"
     )
     module = "vllm"
+    stops = "abcdefghijklmnopqrstuvwxyz0123456789"  # of 259 that it says
 
     def command(self, port: int, folder: str) -> list[str]:
         return [_script("vllm_standalone.py"), f"--port={port}", f"--folder={folder}"]
-
-
-def _run(url: str, client: str, flows: Flows, calls: int = CALLS) -> dict[str, float]:
-    job = Job(url, calls, flows, options=OPTIONS, latencies=True, prompt="Say", deadline=DEADLINE)
-    figures = run_client(client, job)
-    print(f"    {client} {flows}: {figures}", file=sys.stderr)
-    return figures
 
 
 def _rows(

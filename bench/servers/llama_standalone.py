@@ -2,8 +2,8 @@
 
     .venv/llama/bin/python bench/servers/llama_standalone.py --port 8310 --slots 64
 
-The model is a llama of `--layers` layers that speaks letters: it never ends by itself, so an answer has
-`max_tokens` tokens. Imports nothing of flowpool or of the bench.
+The model is a llama of `--layers` layers that says letters and never ends by itself: a call's `stop` says at which
+letters. Imports nothing of flowpool or of the bench.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+# Large beside what the layers add, so that it stays large when a state is scaled to its norm.
+CONSTANT = 16.0
+# Times a normal deviate, the logits: about a dozen letters are likely at each step, and no answer repeats itself.
+LIVELY = 1.5
 CONTEXT = 256  # tokens of one slot: a short prompt and a short answer
 TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
 # Kinds of tokens, as GGUF numbers them.
@@ -51,26 +55,33 @@ def write_model(path: Path, layers: int, width: int, heads: int) -> None:
     writer.add_eos_token_id(2)
     writer.add_chat_template(TEMPLATE)
 
-    def add(name: str, *shape: int) -> None:
-        values = random.standard_normal(shape, dtype=numpy.float32) / numpy.float32(
-            shape[-1] ** 0.5
-        )
-        writer.add_tensor(name, values)
+    def weights(rows: int, columns: int, scale: float = 1.0) -> Any:
+        values = random.standard_normal((rows, columns), dtype=numpy.float32)
+        return values * numpy.float32(scale / columns**0.5)
 
-    add("token_embd.weight", len(tokens), width)
-    said = random.standard_normal((len(tokens), width), dtype=numpy.float32)
-    said[:silent] = 0.0  # a logit of 0, where the best letter's is about 40
+    def add_even(name: str) -> None:
+        writer.add_tensor(f"{name}.weight", numpy.ones(width, dtype=numpy.float32))
+
+    # The first of the numbers is the same in every state, and speaks against the tokens that are never said.
+    embedding = weights(len(tokens), width)
+    embedding[:, 0] = CONSTANT
+    writer.add_tensor("token_embd.weight", embedding)
+    said = weights(len(tokens), width, LIVELY)
+    said[:, 0] = 0.0
+    said[:silent, 0] = -CONSTANT
     writer.add_tensor("output.weight", said)
-    writer.add_tensor("output_norm.weight", numpy.ones(width, dtype=numpy.float32))
+    add_even("output_norm")
     for number in range(layers):
         block = f"blk.{number}"
-        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            add(f"{block}.{name}.weight", width, width)
-        add(f"{block}.ffn_gate.weight", width * 3, width)
-        add(f"{block}.ffn_up.weight", width * 3, width)
-        add(f"{block}.ffn_down.weight", width, width * 3)
-        for name in ("attn_norm", "ffn_norm"):
-            writer.add_tensor(f"{block}.{name}.weight", numpy.ones(width, dtype=numpy.float32))
+        for name in ("attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"):
+            rows = width if name.startswith("attn") else width * 3
+            writer.add_tensor(f"{block}.{name}.weight", weights(rows, width))
+        for name, columns in (("attn_output", width), ("ffn_down", width * 3)):
+            values = weights(width, columns)
+            values[0] = 0.0
+            writer.add_tensor(f"{block}.{name}.weight", values)
+        add_even(f"{block}.attn_norm")
+        add_even(f"{block}.ffn_norm")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -109,7 +109,7 @@ class Haproxy:
 
 @contextmanager
 def _upstream() -> Iterator[int]:
-    command, port = our_server("bench.servers.worlds", f"--latency={LATENCY}")
+    command, port = our_server("bench.servers.world_server", f"--latency={LATENCY}")
     with Process(command, port):
         yield port
 

@@ -50,11 +50,11 @@ class Sockets:
 
     def measure(self, settings: Settings) -> list[Row]:
         rows = []
-        command, port = our_server("bench.servers.worlds", f"--latency={LATENCY}")
+        command, port = our_server("bench.servers.world_server", f"--latency={LATENCY}")
         with Process(command, port, lifetime=3600) as server:
             for world, calls, name in WORLDS:
                 rows += [say(row) for row in _world_rows(server.url, settings, world, calls, name)]
-        command, port = our_server("bench.servers.worlds", f"--latency={FAULT_LATENCY}")
+        command, port = our_server("bench.servers.world_server", f"--latency={FAULT_LATENCY}")
         with Process(command, port) as server:
             rows += [say(row) for row in _fault_rows(server.url, settings)]
         return rows

@@ -2,8 +2,8 @@
 
     .venv/vllm/bin/python bench/servers/vllm_standalone.py --port 8320
 
-The model is a llama of a few layers that speaks letters; answers have `max_tokens` tokens where the call says
-`ignore_eos`. Imports nothing of flowpool or of the bench.
+The model is a llama of a few layers that says any byte with the same chance: a call's `stop` says at which letters
+it ends. Imports nothing of flowpool or of the bench.
 """
 
 from __future__ import annotations

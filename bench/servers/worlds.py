@@ -1,30 +1,15 @@
-"""Providers that refuse, as a server of their own: a second opinion beside the simulator's.
+"""Providers that refuse: a second opinion beside the simulator's worlds.
 
 Written from what providers and gateways are seen to do, with no look at the limiter or at the simulator: one small
-class a kind, each with the shortest time that anybody could take (`bound`). No limit headers, no Retry-After.
-
-    python -m bench.servers.worlds --world cap-20 --latency 0.2 --port 8300
-
-`GET /ledger` has what happened, `POST /reset` begins anew with `{"world": NAME, "seed": N}`.
+class a kind, each with the shortest time that anybody could take (`bound`). Pure: each is told the time.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import math
-import time
 from collections import Counter
 from random import Random
 from typing import Protocol
-
-import msgspec
-import uvloop
-from aiohttp import web
-
-# The longest run is given up by its client at 60 s; a call that hangs outlives every client's patience.
-HANGS = 120.0
 
 
 class World(Protocol):
@@ -187,126 +172,3 @@ def make_world(name: str, seed: int) -> World:
         case "shared", [rate]:
             return Shared(rate, random)
     raise ValueError(f"no world {name!r}")
-
-
-class Ask(msgspec.Struct):
-    """A reset's body."""
-
-    world: str
-    seed: int = 0
-
-
-class Provider:
-    """One world behind `/v1/chat/completions`, and its ledger.
-
-    A prompt with `{plant NAME}` fails first: `500` twice, `429`, `drop`, `hang` and `broken` once, `400` always.
-    """
-
-    def __init__(self, world: World, latency: float) -> None:
-        self.world = world
-        self.latency = latency
-        self._clear()
-
-    def _clear(self) -> None:
-        self.first: float | None = None
-        self.last = 0.0
-        self.counts: Counter[str] = Counter()
-        self.planted: Counter[str] = Counter()
-
-    async def complete(self, request: web.Request) -> web.StreamResponse:
-        now = time.monotonic()
-        if self.first is None:
-            self.first = now
-        self.last = now - self.first
-        prompt = json.loads(await request.read())["messages"][-1]["content"]
-        self.counts["calls"] += 1
-        if (plant := self._plant(prompt)) is not None:
-            return await self._fail(plant, request)
-        if not self.world.admits(self.last):
-            self.counts["refused"] += 1
-            return _error(429, "rate_limit_exceeded", "Too many requests.")
-        try:
-            await asyncio.sleep(self.latency)
-        finally:
-            self.world.ended()
-        self.counts["answered"] += 1
-        return web.json_response(_answer(prompt))
-
-    def _plant(self, prompt: str) -> str | None:
-        _, found, rest = prompt.partition("{plant ")
-        if not found:
-            return None
-        plant = rest.partition("}")[0]
-        self.planted[prompt] += 1
-        times = {"500": 2, "400": 1_000_000}.get(plant, 1)
-        return plant if self.planted[prompt] <= times else None
-
-    async def _fail(self, plant: str, request: web.Request) -> web.StreamResponse:
-        self.counts[plant] += 1
-        match plant:
-            case "drop":
-                assert request.transport is not None
-                request.transport.abort()
-            case "hang":
-                await asyncio.sleep(HANGS)
-            case "broken":
-                await asyncio.sleep(self.latency)
-                whole = json.dumps(_answer("cut off"))
-                return web.Response(text=whole[: len(whole) // 2], content_type="application/json")
-            case "429":
-                return _error(429, "rate_limit_exceeded", "Too many requests.")
-            case "400":
-                return _error(400, "invalid_request_error", "The input can't be read.")
-        return _error(500, "server_error", "The server had an error.")
-
-    async def ledger(self, request: web.Request) -> web.Response:
-        calls = int(request.query.get("calls", 0))
-        bound = self.world.bound(calls, self.latency)
-        return web.json_response({**self.counts, "last": self.last, "bound": bound})
-
-    async def reset(self, request: web.Request) -> web.Response:
-        ask = msgspec.json.decode(await request.read(), type=Ask)
-        self.world = make_world(ask.world, ask.seed)
-        self._clear()
-        return web.json_response({})
-
-
-def _error(status: int, code: str, words: str) -> web.Response:
-    return web.json_response(
-        {"error": {"message": words, "type": code, "code": code}}, status=status
-    )
-
-
-def _answer(prompt: str) -> dict[str, object]:
-    message = {"role": "assistant", "content": f"An answer to: {prompt[:100]}"}
-    tokens = {"prompt_tokens": len(prompt) // 4, "completion_tokens": 30}
-    usage = {**tokens, "total_tokens": sum(tokens.values())}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return {
-        "id": "1",
-        "object": "chat.completion",
-        "model": "bench",
-        "choices": [choice],
-        "usage": usage,
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.servers.worlds", description=__doc__)
-    parser.add_argument("--world", default="calm")
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds an answer takes")
-    parser.add_argument("--port", type=int, default=8300)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    provider = Provider(make_world(options.world, options.seed), options.latency)
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", provider.complete)
-    app.router.add_get("/ledger", provider.ledger)
-    app.router.add_post("/reset", provider.reset)
-    # The loop that flowpool brings: the plain one takes half a millisecond a call, which shows in rounds of 100.
-    web.run_app(app, loop=uvloop.new_event_loop(), host="127.0.0.1", port=options.port, print=None, access_log=None,
-                shutdown_timeout=0.5, backlog=1024)  # fmt: skip
-
-
-if __name__ == "__main__":
-    main()

@@ -8,6 +8,7 @@ only bugs raise.
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from flowpool.usage import NO_USAGE, Usage
@@ -39,6 +40,45 @@ def _rebuild(kind: type[FlowpoolError], state: dict[str, Any]) -> FlowpoolError:
 
 class InvalidInput(FlowpoolError, ValueError):
     """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
+
+
+class MissingColumn(InvalidInput):
+    """Rows have no column for a variable that a runner needs.
+
+    source: the rows' name. column: the variable. runner: whose it is. columns: what there is. problem: what is
+    wrong, without what to do about it.
+    """
+
+    source = column = runner = problem = ""
+    columns: tuple[Any, ...] = ()
+
+    def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
+        self.source = source
+        self.column = column
+        self.runner = runner
+        self.columns = columns
+        there = ", ".join(one if isinstance(one, str) else repr(one) for one in columns)
+        self.problem = (
+            f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
+        )
+        super().__init__(
+            f"{self.problem}: name the one that it is with columns={{{column!r}: ...}}, "
+            "or pass it in run(variables=...)."
+        )
+
+
+class OutputExists(InvalidInput):
+    """A file that is to be written holds something. path: the file. problem: that, without what to do about it."""
+
+    path: Path | str = ""
+    problem = ""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        self.problem = f"{path} exists"
+        super().__init__(
+            f"{self.problem}: name another file, or say overwrite=True or append=True."
+        )
 
 
 class CallError(FlowpoolError):

@@ -195,7 +195,7 @@ def spread(values: Sequence[float], times: float, seed: int = 0) -> Range:
     """`times` the mean of `values`, with the interval that a bootstrap gives.
 
     >>> spread([2.0, 2.0, 2.0], 10)
-    Span(expected=20.0, low=20.0, high=20.0)
+    Range(expected=20.0, low=20.0, high=20.0)
     """
     count = len(values)
     mean = math.fsum(values) / count

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from flowpool.chain import Chain, OnStepError, Stage, Step
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, MissingColumn
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 
@@ -142,16 +142,12 @@ class ItemCheck:
             raise InvalidInput(problem)
 
     def check_columns(self, columns: Iterable[Any], source: str) -> None:
-        """Raises `InvalidInput` for a source whose rows can't run, as they all have these columns and no others."""
+        """Raises `MissingColumn` for a source whose rows can't run, as they have these columns and no others."""
         names = tuple(columns)
         variables = [name for name in names if isinstance(name, str)]
         if (lacking := self._plan.lacks((*self._shared, *variables))) is not None:
             step, name = lacking
-            there = ", ".join(one if isinstance(one, str) else repr(one) for one in names)
-            raise InvalidInput(
-                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {there}): "
-                f"name the one that it is with columns={{{name!r}: ...}}, or pass it in run(variables=...)."
-            )
+            raise MissingColumn(source, name, step.runner.name, names)
 
     def _example(self) -> str:
         lacking = self._plan.lacks(self._shared)

@@ -55,7 +55,7 @@ class Pool:
         What has no room is cancelled and says so; `retry(max_cost=...)` with more goes on. Needs `max_tokens` in
         the options and a known price. [none]
     max_tokens_total: the same ceiling in tokens, input and output together. [none]
-    store: the path of an SQLite file that keeps the run: every answer is in it before anybody is told of it.
+    store: the path of an SQLite file that keeps the run: every answer is in it before anybody gets it.
         The same pool run again goes on where it stopped, also after a crash; `Pool.load` and `flowpool resume`
         do without the script. [memory alone]
     key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
@@ -153,7 +153,7 @@ class Pool:
 
         path: the store. runner: needed where the run's own isn't all skills and named tools, such as a function
         of a script. run: the run's name or number, where the store holds several. trusted: import the Python
-        functions that the run's definition names. changes: other arguments of `Pool` in place of the run's own,
+        functions that the run's definition names. changes: other arguments of `Pool` instead of the run's own,
         such as `max_flows`.
 
         Raises `InvalidInput` for a store that can't be used, or a runner that can't be made again.
@@ -289,7 +289,7 @@ class Pool:
         return self.status
 
     def estimate(self) -> Estimate:
-        """What the run will take, told from its prompts alone: items, tokens, cost. Asks nothing of a provider.
+        """What the run will take, by its prompts alone: items, tokens, cost. Asks nothing of a provider.
 
         Raises `InvalidInput` for items that can be read once only.
 
@@ -325,8 +325,8 @@ class Pool:
     ) -> Results:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
-        variables: shared values, in place of those of the run before. An iterator of items goes on where it stood.
-        max_cost, max_tokens_total: a ceiling in place of the pool's. What the runs before spent counts.
+        variables: shared values, instead of those of the run before. An iterator of items goes on where it stood.
+        max_cost, max_tokens_total: a ceiling instead of the pool's. What the runs before spent counts.
         """
         thread, session = free_thread(), self._session
         return session.complete(thread, session.begin_again(variables, max_cost, max_tokens_total))
@@ -390,5 +390,5 @@ class Pool:
 
     @property
     def snapshot(self) -> Snapshot:
-        """How the run stands, as a progress callable is told it; from any thread."""
+        """How the run stands, as a progress callable gets it; from any thread."""
         return self._session.snapshot

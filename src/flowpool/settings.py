@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return cls(**given)
 
     def changed(self, **given: Any) -> Settings:
-        """These with others in their place; None leaves one as it is. Raises as `checked` does."""
+        """These with others instead; None leaves one as it is. Raises as `checked` does."""
         kept = {name: getattr(self, name) for name in self.__struct_fields__}
         new = {name: value for name, value in given.items() if value is not None}
         return Settings.checked(**{**kept, **new})

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flowpool.calls.budget import PER_DOLLAR, Amount, Budget, Reservation, Spend
+from flowpool.calls.budget import NOTHING, PER_DOLLAR, Amount, Budget, Reservation, Spend
 
 
 def dollars(amount: float) -> Amount:
@@ -58,6 +58,25 @@ def test_a_call_that_waits_for_others_can_still_fit_and_one_larger_than_the_rest
     assert budget.can_never_afford(Amount(0, 100))
 
 
+def test_a_call_that_fills_the_rest_exactly_can_be_afforded() -> None:
+    budget = Budget(1.0, 100, Spend(0.75, 60))
+    assert not budget.can_never_afford(Amount(PER_DOLLAR // 4, 40))
+    assert budget.can_never_afford(Amount(PER_DOLLAR // 4 + 1, 40))
+    assert budget.can_never_afford(Amount(PER_DOLLAR // 4, 41))
+    assert not budget.can_never_afford(NOTHING)
+
+
+def test_nothing_takes_no_room() -> None:
+    budget = Budget(max_cost=0.0, max_tokens=0)
+    budget.settle(reserved(budget, NOTHING), NOTHING)
+    assert budget.spent == Spend()
+
+
+def test_a_budget_counts_money_where_dollars_have_a_ceiling() -> None:
+    assert Budget(max_cost=0.0).counts_money is True
+    assert Budget(max_tokens=5).counts_money is False
+
+
 def test_what_earlier_runs_spent_counts() -> None:
     spent = Spend(0.4, 50, 0.3, 20)
     budget = Budget(1.0, 100, spent)
@@ -75,6 +94,15 @@ def test_the_refusal_says_what_is_spent_the_ceiling_what_the_call_might_cost_and
         "(raise max_cost and run it again)"
     )
     assert "raise max_tokens_total" in Budget(max_tokens=5).refusal(Amount(0, 6))
+
+
+def test_the_refusal_names_the_ceiling_that_is_in_the_way() -> None:
+    budget = Budget(1.0, 10)
+    budget.keep(reserved(budget, dollars(0.6)))
+    assert "raise max_cost" in budget.refusal(dollars(0.5))  # what nobody knows counts too
+    assert "ceiling of 10 tokens" in budget.refusal(
+        Amount(round(0.4 * PER_DOLLAR), 10)
+    )  # money fits
 
 
 def test_a_reservation_ends_once() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
+from typing import Any
 
-from flowpool.calls.retry import RetryBudget, RetryPolicy
+import pytest
+
+from flowpool.calls.decide import Wait
+from flowpool.calls.retry import RetryBudget, RetryPolicy, RetryWaiter
 from flowpool.errors import BadRequest, RateLimited, ServerError
 
 ILL = ServerError("ill")
@@ -19,6 +24,7 @@ def test_the_nth_wait_is_drawn_from_0_to_a_doubling_ceiling() -> None:
 def test_a_policy_that_nobody_configured_is_the_documented_one() -> None:
     # As docs/concepts.md and docs/rate-control.md promise.
     assert RetryPolicy() == RetryPolicy(retries=5, base=0.5, cap=60.0, patience=900.0)
+    assert RetryPolicy().of_exceptions == 0
     assert RetryBudget().left == 100.0
 
 
@@ -80,3 +86,74 @@ def test_who_finds_the_budget_empty_asks_again_and_gets_one_a_second() -> None:
         waiting -= paid
         now += budget.ASK_AGAIN
     assert taken == [0.0, 0.0, 1.0, 2.0, 3.0]
+
+
+class Waits:
+    """A `RetryWaiter` whose pauses take no time, beside calls of which so many fail that retries are rationed."""
+
+    def __init__(self, *, lane_rations: bool = True) -> None:
+        self.now = 0.0
+        self.pauses: list[tuple[Any, float]] = []
+        self._lane_rations = lane_rations
+        self.waiter = RetryWaiter(self._pause, lambda: 0.25, lambda: self.now)
+
+    async def _pause(self, flow: Any, seconds: float) -> None:
+        self.pauses.append((flow, seconds))
+        self.now += seconds
+
+    def rations_retries(self) -> bool:
+        return self._lane_rations
+
+    def wait(self, seconds: float = 0.0, until: float = inf, *, rationed: bool = True) -> bool:
+        lane: Any = self
+        return asyncio.run(self.waiter.wait("flow", Wait(seconds, until, rationed), lane))
+
+    def spend(self) -> None:
+        assert all(self.wait() for _ in range(100))
+        assert self.pauses == []
+
+
+@pytest.mark.parametrize(("seconds", "pauses"), [(0.0, []), (0.5, [("flow", 0.5)])])
+def test_a_call_waits_as_long_as_it_is_to_without_its_slot(seconds, pauses) -> None:
+    waits = Waits(lane_rations=False)
+    assert waits.wait(seconds) is True
+    assert waits.pauses == pauses
+
+
+def test_where_retries_are_rationed_a_call_waits_until_the_budget_has_one() -> None:
+    waits = Waits()
+    waits.spend()
+    assert waits.wait(0.25) is True
+    assert waits.pauses == [("flow", 0.25), ("flow", 1.0)]
+
+
+def test_an_answered_call_puts_retries_back() -> None:
+    waits = Waits()
+    waits.spend()
+    for _ in range(5):
+        waits.waiter.answered()
+    assert waits.wait() is True
+    assert waits.pauses == []
+
+
+def test_a_retry_that_nobody_rations_takes_none_from_the_budget() -> None:
+    waits = Waits()
+    waits.spend()
+    assert waits.wait(rationed=False) is True
+    assert waits.pauses == []
+    well = Waits(lane_rations=False)
+    assert all(well.wait() for _ in range(200))
+    assert well.pauses == []
+
+
+def test_a_call_whose_time_is_over_before_the_budget_has_a_retry_is_not_tried_again() -> None:
+    waits = Waits()
+    waits.spend()
+    assert waits.wait(until=0.9) is False
+    assert waits.pauses == []
+    assert waits.wait(until=1.0) is True
+    assert waits.pauses == [("flow", 1.0)]
+
+
+def test_chance_is_passed_in() -> None:
+    assert Waits().waiter.draw() == 0.25

@@ -6,6 +6,7 @@ import pytest
 
 from flowpool.calls.worst_case import is_free, most_input, most_output, unbounded
 from flowpool.errors import (
+    AddressRefused,
     AttemptTimeout,
     BodyCut,
     ConnectFailed,
@@ -28,8 +29,12 @@ def test_text_is_at_most_a_token_a_byte_and_the_template() -> None:
     assert most_input(body, said(Text("日本語")), "openai", "m", None) == len(body) + 200
 
 
-def test_tools_and_a_form_of_the_answer_bring_instructions_of_the_providers() -> None:
-    assert most_input(b'{"tools":[]}', (), "anthropic", "m", None) > 1500
+@pytest.mark.parametrize(
+    "body",
+    [b'{"tools":[]}', b'{"json_schema":{}}', b'{"response_format":{}}', b'{"form":"schema"}'],
+)
+def test_tools_and_a_form_of_the_answer_bring_instructions_of_the_providers(body) -> None:
+    assert most_input(body, (), "anthropic", "m", None) == len(body) + 200 + 1500
 
 
 @pytest.mark.parametrize(
@@ -54,9 +59,23 @@ def test_a_document_is_at_most_what_the_model_can_read() -> None:
         most_input(b"A" * 1000, said(document), "custom", "m", None)
 
 
-def test_sound_has_no_bound() -> None:
-    with pytest.raises(InvalidInput, match="audio/wav"):
-        most_input(b"", said(Media("audio/wav", "A")), "openai", "m", 100_000)
+def test_a_text_file_is_its_bytes_which_are_in_the_request() -> None:
+    file = Media("text/csv", "A" * 1000)
+    assert most_input(b"A" * 1000, said(file), "anthropic", "m", None) == 1200
+    at_an_address = Media("text/csv", url="https://files.test/a.csv")
+    assert most_input(b"A" * 1000, said(at_an_address), "anthropic", "m", 200_000) == 201_200
+
+
+@pytest.mark.parametrize("kind", ["audio/wav", "video/mp4"])
+def test_sound_and_pictures_that_move_have_no_bound(kind) -> None:
+    with pytest.raises(InvalidInput, match=kind):
+        most_input(b"", said(Media(kind, "A")), "openai", "m", 100_000)
+
+
+def test_every_part_of_every_message_counts() -> None:
+    picture = Media("image/png", "A")
+    messages = (*said(picture, Text("x"), picture), *said(picture))
+    assert most_input(b"AAA", messages, "openai", "m", None) == 3 * 20_000 + 200
 
 
 def test_the_output_is_bounded_by_the_options_under_whatever_name_and_for_every_choice() -> None:
@@ -64,8 +83,21 @@ def test_the_output_is_bounded_by_the_options_under_whatever_name_and_for_every_
     assert most_output({"max_completion_tokens": 90, "max_tokens": 100}, "openai-chat") == 100
     assert most_output({"generationConfig": {"maxOutputTokens": 70}}, "gemini") == 70
     assert most_output({"max_tokens": 100, "n": 3}, "openai-chat") == 300
+    assert most_output({"max_tokens": 100, "n": 1}, "openai-chat") == 100
+    assert most_output({"max_tokens": 100, "best_of": 4, "n": 3}, "openai-chat") == 400
+    config = {"maxOutputTokens": 70, "candidateCount": 2}
+    assert most_output({"generationConfig": config, "max_tokens": 30}, "gemini") == 140
+    assert most_output({"max_tokens": 1}, "openai-chat") == 1
     assert most_output({}, "anthropic") == 4096  # what its wire asks for
+    assert most_output({"max_tokens": 5}, "anthropic") == 5
     assert most_output({"temperature": 0}, "openai-chat") is None
+
+
+@pytest.mark.parametrize("value", [0, -5, True, "100", 100.0, None])
+def test_what_is_no_number_of_tokens_bounds_nothing(value) -> None:
+    assert most_output({"max_tokens": value}, "openai-chat") is None
+    assert most_output({"max_tokens": 100, "n": value}, "openai-chat") == 100
+    assert most_output({"generationConfig": value, "max_tokens": 100}, "gemini") == 100
 
 
 @pytest.mark.parametrize(
@@ -80,6 +112,14 @@ def test_the_output_is_bounded_by_the_options_under_whatever_name_and_for_every_
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, ""),
         ({"tools": [{"name": "f", "input_schema": {}}]}, ""),
         ({"tools": [{"functionDeclarations": []}]}, ""),
+        ({"tools": [{"type": "custom", "name": "f"}]}, ""),
+        ({"tools": [{"name": "f"}, {"type": "web_search"}]}, "tools that the provider runs"),
+        ({"tools": ["f"]}, ""),
+        ({"tools": None}, ""),
+        ({"plugins": [{"id": "web"}]}, "plugins"),
+        ({"plugins": []}, ""),
+        ({"serviceTier": "priority"}, "serviceTier='priority'"),
+        ({"speed": "standard"}, ""),
         ({"web_search_options": {"search_context_size": "low"}}, "web_search_options"),
         ({"service_tier": "priority"}, "service_tier='priority'"),
         ({"service_tier": "flex"}, ""),
@@ -92,7 +132,7 @@ def test_an_option_that_makes_the_price_unknown_is_named(options, why) -> None:
 
 
 def test_with_told_prices_a_dearer_tier_is_the_tellers_business() -> None:
-    assert unbounded({"service_tier": "priority"}, prices_known=True) == ""
+    assert unbounded({"service_tier": "priority", "speed": "fast"}, prices_known=True) == ""
 
 
 @pytest.mark.parametrize(
@@ -100,13 +140,19 @@ def test_with_told_prices_a_dearer_tier_is_the_tellers_business() -> None:
     [
         (ConnectFailed("x"), None, True),
         (ConnectTimeout("x"), None, True),
+        (AddressRefused("x"), None, True),
         (ConnectionReset("x"), None, False),
         (AttemptTimeout("x"), None, False),
         (BodyCut("x"), None, False),
         (RateLimited("x"), 429, True),
         (ServerError("x"), 500, True),
-        (ServerError("x"), 504, False),  # a gateway gave up on an answer that may come
+        # A gateway gave up on an answer that may come.
+        *((ServerError("x"), status, False) for status in (408, 499, 502, 504, 520, 524, 527)),
+        *((ServerError("x"), status, True) for status in (409, 503, 519, 528)),
         (InvalidReply("x"), 200, False),
+        (InvalidReply("x"), 299, False),
+        (InvalidReply("x"), 300, True),
+        (InvalidReply("x"), None, False),
     ],
 )
 def test_a_failed_call_is_free_only_where_nothing_can_have_been_made(error, status, free) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib import import_module
 
 import click
 import pytest
 
 from flowpool import __version__
 from flowpool.cli import main
-from flowpool.cli.app import _COMMANDS
+from flowpool.cli.app import COMMANDS, load_command
 
-HEAVY = ("asyncio", "msgspec", "rich", "ssl", "flowpool.pool", "flowpool.cli.job", "uvloop")
+HEAVY = (
+    "asyncio",
+    "msgspec",
+    "rich",
+    "ssl",
+    "flowpool.pool",
+    "flowpool.cli.run_pipeline",
+    "uvloop",
+)
 
 
 def loaded_after(code: str) -> set[str]:
@@ -33,6 +40,12 @@ def test_the_help_of_run_loads_no_engine() -> None:
     assert loaded.isdisjoint(HEAVY)
 
 
+def test_no_command_loads_the_engine_before_it_is_called() -> None:
+    code = "from flowpool.cli.app import COMMANDS, load_command\nfor name in COMMANDS: load_command(name)"
+    # `sim` names the profiles in its help, which are msgspec's.
+    assert loaded_after(code).isdisjoint({*HEAVY} - {"msgspec"})
+
+
 def test_importing_the_command_line_loads_no_click() -> None:
     assert loaded_after("import flowpool.cli").isdisjoint({"click", *HEAVY})
 
@@ -45,12 +58,12 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 def test_no_arguments_show_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     out = capsys.readouterr().out
-    assert all(name in out and words in out for name, words in _COMMANDS.items())
+    assert all(name in out and words in out for name, words in COMMANDS.items())
 
 
-@pytest.mark.parametrize("name", _COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_says_what_it_does(name: str) -> None:
-    command = getattr(import_module(f"flowpool.cli.{name}"), name)
+    command = load_command(name)
     assert command.help
     for parameter in command.params:
         if isinstance(parameter, click.Option):
@@ -59,9 +72,9 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
             assert sentence.endswith((".", ":")), parameter.name
 
 
-@pytest.mark.parametrize("name", _COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_default_stands_in_brackets(name: str) -> None:
-    command = getattr(import_module(f"flowpool.cli.{name}"), name)
+    command = load_command(name)
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not (parameter.required or parameter.is_flag):
             assert (parameter.help or "").endswith("]"), parameter.name
@@ -70,7 +83,8 @@ def test_every_default_stands_in_brackets(name: str) -> None:
 def test_an_unknown_command_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rnu"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("flowpool: No such command 'rnu'")
+    assert err.startswith("flowpool: ")
+    assert "rnu" in err
     assert err.count("\n") == 1
     assert err.endswith("(see flowpool --help)\n")
 

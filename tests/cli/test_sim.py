@@ -8,6 +8,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import pytest
+
 
 def listening(flowpool: Any, *arguments: str) -> tuple[Any, str]:
     """The process and where it listens."""
@@ -64,6 +66,18 @@ def test_the_demos_pages_are_served(flowpool: Any) -> None:
     _, url = listening(flowpool, "--pages", "demo")
     assert get(f"{url}/pages/").count("<li>") > 200
     assert "<title>Slovenia" in get(f"{url}/pages/slovenia")
+
+
+def test_a_world_refuses_in_place_of_the_limits_and_is_named(flowpool: Any) -> None:
+    process, url = listening(flowpool, "--world", "chance share=1 status=529", "--world-seed", "7")
+    with pytest.raises(urllib.error.HTTPError, match="529") as refused:
+        ask(url, "Who are you?")
+    refused.value.close()
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert b"Its world: 100.0% of all calls get a 529 by chance." in out
+    assert b"--world 'chance share=1 status=529" in out
+    assert b"--world-seed 7" in out
 
 
 def test_a_port_that_is_taken_is_said_in_a_line(flowpool: Any) -> None:

@@ -76,8 +76,8 @@ def test_a_killed_run_is_gone_on_with_from_its_file_with_the_same_selection(
     assert sim.ledger()["requests"] <= 21 + 2 * 2
     code, _, _ = flowpool("export", "run.db", "all.jsonl")
     assert code == 0
-    told = flowpool.read("all.jsonl")
-    done = [row for row in told if row["output"]]
+    rows = flowpool.read("all.jsonl")
+    done = [row for row in rows if row["output"]]
     assert [row["body"] for row in done] == [*bodies[10:], "Row 30."]
     assert list(done[0])[:2] == ["body", "n"]
 

@@ -22,4 +22,5 @@ def test_a_quote_that_is_never_closed_takes_no_other_row_along(tmp_path: Path) -
     path.write_text('n,m\n1,"a\nb"\n2,"open\n' + "".join(f"{n},x\n" for n in range(3, 300)))
     rows = read(path, skip_bad_rows=True)
     assert [int(row["n"]) for row in rows] == [1, *range(3, 300)]
-    assert rows.first_skipped == (f"{path}, line 4: unexpected end of data.",)
+    (skipped,) = rows.first_skipped
+    assert skipped.startswith(f"{path}, line 4: ")

@@ -14,7 +14,7 @@ import pytest
 from flowpool.demo import demo, jobs
 from flowpool.demo.corpus import pages
 from flowpool.demo.report import comparison
-from flowpool.demo.screen import DemoScreen, columns, shortened
+from flowpool.demo.screen import DemoScreen, columns, shorten
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import Origin
 from flowpool.simulator import Fixed, SimServer
@@ -101,8 +101,8 @@ def test_the_lines_fit_a_terminal(shown: tuple[str, Path]) -> None:
 
 def test_the_same_seed_plants_the_same_failures() -> None:
     assert len(demo.PLANTED) == 4
-    assert demo.failing(7) == demo.failing(7)
-    assert demo.failing(7) != demo.failing(8)
+    assert demo.failing_items(7) == demo.failing_items(7)
+    assert demo.failing_items(7) != demo.failing_items(8)
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine() -> None:
@@ -168,8 +168,8 @@ def test_columns_put_words_left_and_figures_right() -> None:
 
 
 def test_a_long_line_is_cut_where_a_terminal_ends() -> None:
-    assert shortened("one two\nthree", 40, indent=2) == "  one two three"
-    assert shortened("one two three", 9) == "one tw..."
+    assert shorten("one two\nthree", 40, indent=2) == "  one two three"
+    assert shorten("one two three", 9) == "one tw..."
 
 
 def test_the_comparison_divides_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:

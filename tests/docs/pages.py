@@ -20,6 +20,9 @@ from msgspec import Struct
 PROJECT = Path(__file__).parent.parent.parent
 PAGES = sorted([PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")])
 NOT_RUN = "*Not run here:"
+# Packages that only the environment of `make test-frameworks` has.
+FRAMEWORKS = ("any_llm", "dspy", "langchain_core", "langchain_openai", "llama_index", "pydantic_ai")
+_FRAMEWORKS = re.compile(rf"^(?:from|import) (?:{'|'.join(FRAMEWORKS)})\b", re.MULTILINE)
 _FENCE = re.compile(r"^( *)(```+)(\w*)\s*(.*)$")
 _TITLE = re.compile(r'title="([^"]*)"')
 _SETUP = re.compile(r"<!-- setup\n(.*?)\n-->", re.DOTALL)
@@ -62,6 +65,15 @@ def blocks_of(text: str) -> Iterator[Block]:
             _reason(lines[: first - 1]),
         )
         number += 1
+
+
+def needs_frameworks(page: Path) -> bool:
+    """Whether a block that is run imports another framework."""
+    blocks = blocks_of(page.read_text(encoding="utf-8"))
+    return any(
+        block.language == "python" and not block.reason and _FRAMEWORKS.search(block.text)
+        for block in blocks
+    )
 
 
 def setups_of(text: str) -> list[str]:

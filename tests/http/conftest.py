@@ -126,7 +126,7 @@ async def polite(peer: Peer) -> None:
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Waits for `condition`, at most `seconds`."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (of whatever a test looks at)
             await asyncio.sleep(0.005)
 
 

@@ -1,25 +1,13 @@
-"""Models of the any-llm package, as far as they need no package; the rest is run where it is installed."""
+"""Models of the any-llm package, as far as they need no package; tests/frameworks has the rest."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from flowpool import Model, Pool, Skill, prices
 from flowpool.errors import InvalidInput
-
-CHECKS = Path(__file__).parents[1] / "other_providers" / "checks.py"
-PYTHON = Path(sys.prefix, "any-llm", "bin", "python")
-
-
-def test_the_claims_hold_with_the_real_package() -> None:
-    assert PYTHON.exists(), "make .venv/installed-dev installs any-llm beside the other packages"
-    command = [str(PYTHON), "-m", "pytest", "-p", "no:cacheprovider", str(CHECKS)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=CHECKS.parents[2])
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch) -> None:

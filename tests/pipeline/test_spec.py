@@ -10,14 +10,16 @@ import pytest
 from ruamel.yaml import YAML
 
 from flowpool import Chain, Skill
-from flowpool.cli.starting import _BODIES, start
+from flowpool.cli import main
+from flowpool.cli.init import TASKS
 from flowpool.errors import InvalidInput
 from flowpool.pipeline import build
 from flowpool.pipeline.json_schema import pipeline_schema
 from flowpool.pipeline.spec import Input, Output, RunOptions
+from flowpool.settings import Settings
 from flowpool.values import Limits
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 WHOLE = """\
 input:
   path: rows.csv
@@ -63,9 +65,9 @@ def test_a_runners_file_is_a_pipeline_that_says_no_more(tmp_path: Path) -> None:
     [
         ("limit: 10-20", "limit: 20-10", "line 1: input: limit 20-10: write 10 for"),
         ("limit: 10-20", "limits: 1", "line 3: input: 'limits' is not known: use path, sql"),
-        ("max_flows: 5", "max_flows: [5]", "line 6: run.max_flows: Expected"),
+        ("max_flows: 5", "max_flows: [5]", "line 6: run.max_flows: "),
         ("rpm: 100", "rpm: -1", "line 7: run.limits: Limits(rpm=-1.0): use a number above 0"),
-        ("output: out.csv", "output: {format: xml}", "line 4: output.format: Invalid enum value"),
+        ("output: out.csv", "output: {format: xml}", "line 4: output.format: "),
         ("model: gpt-5-mini", "modl: gpt-5-mini", "line 10: skill: 'modl' is not known"),
         ("choices: [a, b]", "choices: a", "line 9: skill: output: choices is a list"),
         ("skill:", "skil:", "line 9: skil: no skill, steps, chain, tool or function in it"),
@@ -92,25 +94,30 @@ def test_every_example_fits_the_schema(path: Path) -> None:
     jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
 
 
-@pytest.mark.parametrize("task", _BODIES)
+@pytest.mark.parametrize("task", TASKS)
 def test_what_init_writes_fits_the_schema_and_is_read(
     tmp_path: Path, task: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "pipeline.yaml"
-    assert start(str(path), task, "gpt-5-mini", force=False) == 0
+    assert main(["init", str(path), "--task", task]) == 0
     assert "--dry-run" in capsys.readouterr().err
     jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
     found = build.read_pipeline(path)
     assert found.input.path is not None
     assert Path(found.input.path).is_file()
     assert found.run.max_cost == 5
-    with pytest.raises(InvalidInput, match="exists"):
-        start(str(path), task, "gpt-5-mini", force=False)
+    assert main(["init", str(path), "--task", task]) == 2
+    assert "exists" in capsys.readouterr().err
 
 
 def test_the_schema_refuses_what_reading_refuses() -> None:
     schema = pipeline_schema()
     for bad in (
+        {"skill": {"model": "gpt-5", "timeout": 0}},
+        {"skill": {"model": "gpt-5", "prompt": {"x": "y"}}},
+        {"skill": {"model": "gpt-5"}, "run": {"on_error": "skip"}},
+        {"skill": {"model": "gpt-5"}, "tool": "fetch"},
+        {"tool": "fetchh"},
         {"skill": {"model": "gpt-5"}, "input": {"pth": "rows.csv"}},
         {"steps": [{"tool": "fetch", "kye": "page"}]},
         {"steps": [{"tool": "fetch", "function": "a:b"}]},
@@ -118,3 +125,12 @@ def test_the_schema_refuses_what_reading_refuses() -> None:
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
+
+
+def test_the_run_of_a_file_has_every_setting_of_a_pool() -> None:
+    assert {*Settings.__struct_fields__} < {*RunOptions.__struct_fields__}
+    defaults = RunOptions().pool()
+    assert {name: defaults[name] for name in ("max_flows", "on_error")} == {
+        "max_flows": "auto",
+        "on_error": "collect",
+    }

@@ -90,7 +90,7 @@ def test_a_step_that_swallows_its_cancellation_is_cancelled_again(simulate) -> N
 
 def test_an_async_step_that_blocks_the_loop_starts_no_more_items_after_the_deadline() -> None:
     async def rude(text: str) -> None:
-        time.sleep(0.05)
+        time.sleep(0.05)  # noqa: ASYNC251
 
     pool = Pool(rude, items(*"a" * 200), deadline=0.1, progress=False)
     pool.run()

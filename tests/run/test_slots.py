@@ -68,7 +68,7 @@ def test_those_who_come_back_queue_in_order_and_one_place_serves_a_flows_branche
             for flow, name in ((first, "a"), (second, "b"), (first, "c"))
         ]
         await asyncio.sleep(0)
-        assert (order, slots.wanted) == ([], True)
+        assert (order, bool(slots.returning)) == ([], True)
         slots.park(holder)
         slots.serve()
         await asyncio.sleep(0)

@@ -25,7 +25,7 @@ def made(path: Path) -> Path:
 def test_a_migration_is_whole_or_not_there(store) -> None:
     db = sqlite3.connect(made(store), isolation_level=None)
     ahead = (*MIGRATIONS, ("CREATE TABLE more (a)", "CREATE TABLE more (again)"))
-    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+    with pytest.raises(sqlite3.OperationalError):
         migrate(db, VERSION, ahead)
     assert check_version(db, store) == VERSION
     assert not db.execute("SELECT * FROM sqlite_master WHERE name = 'more'").fetchall()

@@ -104,7 +104,7 @@ def test_only_documents_are_read_as_files(tmp_path: Path) -> None:
             {"content": b"\x89PNG\0", "content_type": "image/png", "url": "u"},
             "can't make markdown of image/png",
         ),
-        (b"%PDF-1.4 cut short", "this PDF can't be read .No"),
+        (b"%PDF-1.4 cut short", "this PDF can't be read"),
         (pdf(""), "no text in it"),
         (b"PK\x03\x04 word/document.xml cut short", "this DOCX can't be read"),
     ],

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from tools.house.__main__ import Figure, figures, table, worse
+import tomllib
+
+from tools.house.__main__ import Figure, figures, lowered, table, worse
 
 
 def test_what_slid_back_or_has_no_floor_is_reported() -> None:
@@ -12,6 +14,12 @@ def test_what_slid_back_or_has_no_floor_is_reported() -> None:
     ]
     floor = {"same": 3, "better": 3, "worse": 3}
     assert worse(found, floor) == ["worse: 4, and was 3", "new: 0, and was not recorded"]
+
+
+def test_recording_lowers_the_floor_and_never_raises_it() -> None:
+    found = [Figure("better", 2, 0), Figure("worse", 4, 0), Figure("new", 5, 0)]
+    text = lowered(found, {"better": 3, "worse": 3, "gone": 1})
+    assert tomllib.loads(text) == {"better": 2, "worse": 3, "new": 5}
 
 
 def test_the_table_says_which_bars_hold() -> None:

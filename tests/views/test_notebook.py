@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from flowpool.views.notebook import as_html, as_text
-from flowpool.views.words import Telling
+from flowpool.views.words import ProgressText
 
 RUN = """
 import time
@@ -61,7 +61,7 @@ def test_a_run_of_less_than_a_second_shows_nothing_unasked(cells) -> None:
     assert cells[2].outputs == []
 
 
-def test_told_not_to_it_shows_nothing(cells) -> None:
+def test_asked_not_to_it_shows_nothing(cells) -> None:
     assert cells[3].outputs == []
 
 
@@ -71,7 +71,7 @@ def test_asked_for_it_shows_a_short_run_too_from_async_code(cells) -> None:
 
 
 def test_the_bar_has_parts_for_what_is_done_and_what_failed() -> None:
-    html = as_html(Telling("a&b", 0.5, 0.25, "3 of 4", [("fine", False), ("bad <b>", True)]))
+    html = as_html(ProgressText("a&b", 0.5, 0.25, "3 of 4", [("fine", False), ("bad <b>", True)]))
     assert "width:50.00%" in html
     assert "width:25.00%" in html
     assert "a&amp;b" in html
@@ -79,6 +79,6 @@ def test_the_bar_has_parts_for_what_is_done_and_what_failed() -> None:
 
 
 def test_of_an_unknown_number_there_is_no_bar() -> None:
-    telling = Telling("x", None, 0.0, "3 items", [("1 in progress", False)])
-    assert "width:" not in as_html(telling).replace("max-width:", "")
-    assert as_text(telling) == "x  3 items\n  1 in progress"
+    text = ProgressText("x", None, 0.0, "3 items", [("1 in progress", False)])
+    assert "width:" not in as_html(text).replace("max-width:", "")
+    assert as_text(text) == "x  3 items\n  1 in progress"

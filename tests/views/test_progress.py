@@ -26,15 +26,15 @@ def work(n: int) -> int:
 ITEMS = [{"n": n} for n in range(6)]
 
 
-def test_a_callable_is_told_how_it_stands_and_at_last_the_end() -> None:
-    told: list[Snapshot] = []
-    Pool(work, ITEMS, progress=told.append).run()
-    last = told[-1]
+def test_a_callable_gets_snapshots_and_at_last_that_of_the_end() -> None:
+    seen: list[Snapshot] = []
+    Pool(work, ITEMS, progress=seen.append).run()
+    last = seen[-1]
     assert (last.total, last.running, last.done, last.failed, last.cancelled) == (6, 0, 5, 1, 0)
     assert last.elapsed >= 0
 
 
-def test_a_callable_is_told_during_the_run_from_another_thread() -> None:
+def test_a_callable_is_called_during_the_run_from_another_thread() -> None:
     seen, threads = threading.Event(), set()
     running: list[int] = []
 
@@ -50,9 +50,9 @@ def test_a_callable_is_told_during_the_run_from_another_thread() -> None:
 
 
 def test_the_total_of_a_lazy_source_is_unknown() -> None:
-    told: list[Snapshot] = []
-    Pool(work, iter(ITEMS), progress=told.append).run()
-    assert (told[-1].total, told[-1].done) == (None, 5)
+    seen: list[Snapshot] = []
+    Pool(work, iter(ITEMS), progress=seen.append).run()
+    assert (seen[-1].total, seen[-1].done) == (None, 5)
 
 
 def test_a_failing_callable_costs_no_results() -> None:

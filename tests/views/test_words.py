@@ -12,7 +12,15 @@ from flowpool.pool import LaneView, Snapshot
 from flowpool.results import Record
 from flowpool.run.progress import ModelSpend
 from flowpool.values import Limits, Status
-from flowpool.views.words import about, clock, dollars, duration, lane_words, tell, tell_end
+from flowpool.views.words import (
+    about,
+    clock,
+    dollars,
+    duration,
+    end_text,
+    lane_words,
+    progress_text,
+)
 
 
 def lane(bound: Any, **changes: Any) -> LaneView:
@@ -38,34 +46,34 @@ GOING = Snapshot(10_000, 64, 4000, 3, 0, 82.0, 48.9, (lane("requests"),), SPENT,
 
 
 def test_a_run_in_words() -> None:
-    telling = tell("summarise", GOING, GOING.lanes)
-    assert telling.counts == "4,003 of 10,000 · 48.9/s · 2:03 left"
-    assert telling.lines == [
+    text = progress_text("summarise", GOING, GOING.lanes)
+    assert text.counts == "4,003 of 10,000 · 48.9/s · 2:03 left"
+    assert text.lines == [
         ("3 failed · 64 in progress · 4.4M tokens · $0.84 so far, about $2.10 in all", False),
         ("openai/gpt-5-mini  3,000 requests/min, 97% used · 16 in flight", False),
         ("last failure: items[17]: BadRequest: too long", True),
     ]
-    assert (telling.done, telling.failed) == (0.4, 0.0003)
+    assert (text.done, text.failed) == (0.4, 0.0003)
 
 
 def test_a_run_of_unknown_length_that_just_began() -> None:
-    telling = tell("x", Snapshot(None, 3), ())
-    assert (telling.counts, telling.lines) == ("0 items", [("3 in progress", False)])
-    assert telling.done is None
+    text = progress_text("x", Snapshot(None, 3), ())
+    assert (text.counts, text.lines) == ("0 items", [("3 in progress", False)])
+    assert text.done is None
 
 
 def test_a_run_that_is_over_in_words() -> None:
     end = Snapshot(10_000, 0, 9_990, 3, 7, 204.0, 48.9, (lane("items"),), SPENT, FAILED)
-    telling = tell_end("summarise", end)
-    assert telling.counts == (
+    text = end_text("summarise", end)
+    assert text.counts == (
         "9,990 done, 3 failed, 7 cancelled in 3 min 24 s · 49.0/s · 4.4M tokens · about $0.84"
     )
-    assert telling.lines == [("last failure: items[17]: BadRequest: too long", True)]
+    assert text.lines == [("last failure: items[17]: BadRequest: too long", True)]
 
 
 def test_of_many_lanes_the_busiest_are_shown() -> None:
     lanes = tuple(lane("requests", name=f"m{n}", queued=n) for n in range(7))
-    lines = [words for words, _ in tell("x", Snapshot(9, lanes=lanes), lanes).lines[1:]]
+    lines = [words for words, _ in progress_text("x", Snapshot(9, lanes=lanes), lanes).lines[1:]]
     assert [words.split()[0] for words in lines] == ["m3", "m4", "m5", "m6", "and"]
     assert lines[-1] == "and 3 more"
 

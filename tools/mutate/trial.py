@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import difflib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -97,35 +98,25 @@ def diff(module: str, source: bytes, mutation: Mutation) -> str:
 class Bench:
     """A copy of the repository in which one module is mutated and tested, again and again."""
 
-    def __init__(self, folder: Path, module: str, tests: list[str]) -> None:
+    def __init__(
+        self, folder: Path, module: str, tests: list[str], nursery: subprocess.Popen[str]
+    ) -> None:
         self.path = folder / "src" / "flowpool" / f"{module}.py"
         self.source = self.path.read_bytes()
-        self._folder = folder
         self._tests = tests
+        self._nursery = nursery
 
-    def passes(self, source: bytes, timeout: float) -> bool:
+    def passes(self, source: bytes, seconds: float) -> bool:
         """Whether the tests pass with this source in place of the module's, within so many seconds."""
+        assert self._nursery.stdin is not None
+        assert self._nursery.stdout is not None
         self.path.write_bytes(source)
         # A mutant of the same size in the same second would be taken for the one before it.
         Path(importlib.util.cache_from_source(str(self.path))).unlink(missing_ok=True)
-        environ = os.environ | {
-            "PYTHONPATH": str(self._folder / "src"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # Other packages' plugins take seconds to load, and no policy's tests need one.
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        }
-        pytest = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider")
-        try:
-            done = subprocess.run(
-                [*pytest, *self._tests],
-                cwd=self._folder,
-                env=environ,
-                capture_output=True,
-                timeout=timeout,
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0  # else a test failed, or the mutant could not even be imported
+        self._nursery.stdin.write(json.dumps({"tests": self._tests, "seconds": seconds}) + "\n")
+        self._nursery.stdin.flush()
+        # Else a test failed, or took too long, or the mutant could not even be imported.
+        return int(self._nursery.stdout.readline()) == 0
 
 
 @contextmanager
@@ -138,4 +129,16 @@ def bench(module: str, tests: list[str], root: Path = REPOSITORY) -> Iterator[Be
             shutil.copytree(root / part, folder / part, ignore=skipped)
         shutil.copy(root / "pyproject.toml", folder)
         compileall.compile_dir(str(folder / "src"), quiet=2)
-        yield Bench(folder, module, tests)
+        # Other packages' plugins take seconds to load, and no policy's tests need one.
+        environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        with subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("nursery.py"))],
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as nursery:
+            assert nursery.stdout is not None
+            assert nursery.stdout.readline() == "ready\n"
+            yield Bench(folder, module, tests, nursery)

@@ -18,8 +18,10 @@ from flowpool.skill import Skill
 from flowpool.threads import DaemonThreads
 from flowpool.values import Media, Text
 
+# Threads that read files: disks answer a few at a time.
 READERS = 4
-MOST_HELD = 128_000_000  # bytes of files; a request holds each about three times
+# Bytes of files held at once: a request holds each about three times, so this is some 400 MB of memory.
+MOST_HELD = 128_000_000
 
 A = TypeVar("A")
 T = TypeVar("T")

@@ -26,7 +26,7 @@ NOTHING = Amount(0, 0)
 class Spend(Struct, frozen=True):
     """What a run has spent: dollars, and tokens of input and output together.
 
-    cost, tokens: of the calls whose usage the provider told. unknown_cost, unknown_tokens: the most that those
+    cost, tokens: of the calls whose usage is known. unknown_cost, unknown_tokens: the most that those
     can have cost whose billing nobody knows, because they timed out, were cut off or were cancelled in flight.
     """
 

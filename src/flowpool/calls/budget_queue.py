@@ -17,10 +17,11 @@ _Waiter = asyncio.Future[Reservation]
 class BudgetQueue:
     """A run's budget and those who wait for what is in flight to cost less than it might.
 
-    stop: told why, once the budget has no room for any call; with `gives_up`, which an endless source of items
-    needs, also when it had none for the last `REFUSALS` that came.
+    stop: called with the reason, once the budget has no room for any call; with `gives_up`, which an endless
+    source of items needs, also when it had none for the last `REFUSALS` that came.
     """
 
+    # Of an endless source a call that fits may still come; after so many in a row that did not, none is expected.
     REFUSALS = 1000
 
     def __init__(self, budget: Budget, stop: Callable[[str], None], *, gives_up: bool) -> None:

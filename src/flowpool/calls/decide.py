@@ -1,4 +1,4 @@
-"""What follows an attempt, and which setting holds: each rule once. Told the time and chance; awaits nothing.
+"""What follows an attempt, and which setting holds: each rule once. Is given the time and chance; awaits nothing.
 
 Model calls, tool calls, the bench and `flowpool limits` ask here. `RULES` is the table of what follows a failure,
 `Attempts` applies it to one call, `setting` is the order of settings. See "What follows an attempt" in
@@ -36,7 +36,7 @@ class Rule(Struct, frozen=True):
     other: whether another route that shares the calls (of a `Spread`) may be tried at once: "free" where one has
         room, "always" also by waiting for it, and then the call never comes back to this one.
     waits: who waits before the next attempt here. "lane": its pace lets the call in when it is time, unless the
-        lane has the refused call alone wait. "call": by backoff, holding neither a slot nor a place in the lane.
+        lane has the refused call alone wait. "call": by backoff, holding no slot.
     """
 
     counts: Literal["yes", "no", "alone"]
@@ -113,27 +113,23 @@ Next = Send[R] | AskInWords | Wait | GiveUp
 
 
 class Attempts(Generic[R]):
-    """One call's attempts so far. Told how each ended, it says what follows.
+    """One call's failed attempts so far: says what follows each.
 
-    has_fallback: whether another model is asked when this call gives up. Then nothing waits for an ill provider.
+    began: when the first attempt was sent. has_fallback: whether another model is asked when this call gives up:
+    then nothing waits for an ill provider.
 
     `routes` are those that the call may still take, `usable` those of them for the next attempt.
     """
 
     __slots__ = ("_began", "_tried", "failures", "has_fallback", "routes", "throttles", "usable")
 
-    def __init__(self, routes: tuple[R, ...], *, has_fallback: bool = False) -> None:
+    def __init__(self, routes: tuple[R, ...], began: float, *, has_fallback: bool = False) -> None:
         self.routes = self.usable = routes
         self.failures = 0  # attempts that count against the retries
         self.throttles = 0
         self.has_fallback = has_fallback
-        self._began: float | None = None
+        self._began = began
         self._tried: tuple[R, ...] = ()  # since the last wait
-
-    def sent(self, now: float) -> None:
-        """An attempt begins."""
-        if self._began is None:
-            self._began = now
 
     def failed(
         self,
@@ -144,7 +140,7 @@ class Attempts(Generic[R]):
         *,
         refuses_format: bool = False,
     ) -> Next[R]:
-        """What follows the failure of an attempt, of which its lane was told. `uniform` is drawn from [0, 1)."""
+        """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1)."""
         cause = cause_of(error, refuses_format=refuses_format)
         rule = RULES[cause]
         if cause is Cause.FORMAT_REFUSED:
@@ -177,7 +173,7 @@ class Attempts(Generic[R]):
         self, route: R, error: Exception, now: float, uniform: float, waits: str
     ) -> Wait | GiveUp:
         policy = route.policy
-        began = now if self._began is None else self._began
+        began = self._began
         if not isinstance(error, CallError):
             if self.failures > policy.of_exceptions:
                 return GiveUp(error)

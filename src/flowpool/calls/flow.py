@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from flowpool.chain import Step
-from flowpool.results import CallCost
+from flowpool.results import CallCost, Record
 from flowpool.values import NO_USAGE, Attempt, Prices, Usage
 
 
@@ -22,6 +22,9 @@ class Log(Protocol):
     def attempted(self, attempt: Attempt) -> None:
         """A request ended, one way or the other."""
 
+    def ended(self, record: Record) -> None:
+        """The item ended."""
+
 
 MISSING: Any = object()
 
@@ -29,22 +32,21 @@ MISSING: Any = object()
 class Flow:
     """What one item's way through the runner has cost so far, and the slot that it holds."""
 
-    __slots__ = (
-        *("attempts", "bills", "branches", "history", "holds_slot", "log", "model", "usage"),
-    )
+    __slots__ = ("attempts", "bills", "branches", "history", "holds_slot", "log", "model",
+                 "usage")  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log | None = None, history: list[dict[str, Any]] | None = None) -> None:
         self.branches = 1
         self.holds_slot = True
         self.attempts = 0
         self.usage = NO_USAGE
         self.model = ""
         self.bills: tuple[CallCost, ...] = ()
-        self.history: list[dict[str, Any]] | None = None
-        self.log: Log | None = None
+        self.history = history
+        self.log = log
 
     def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
-        """A call to the model used this; `prices` are those that somebody told of it."""
+        """A call to the model used this; `prices` are those that the user gave, if any."""
         if self.usage is NO_USAGE and prices is None:  # one call, which is what most items need
             self.model, self.usage = model, usage
             return

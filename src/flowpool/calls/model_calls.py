@@ -172,11 +172,11 @@ class ModelCalls:
     ) -> Reply:
         """A reply by one of the routes: asks for a turn, sends, and does what `decide` says."""
         now = self._loop.time
-        attempts = Attempts(routes, has_fallback=has_fallback)
+        attempts: Attempts[ModelRoute] | None = None  # of which there is no need until one fails
         requests = RequestBuilder(conversation, self._in_words)
         while True:
-            route, admitted, reserved = await self._enter(call, attempts, requests)
-            attempts.sent(admitted.at)
+            usable = routes if attempts is None else attempts.usable
+            route, admitted, reserved = await self._enter(call, usable, requests, has_fallback)
             if span is not None:
                 span.sent(route.target, admitted.at)
             sent = requests.of(route)
@@ -188,6 +188,8 @@ class ModelCalls:
             if span is not None:
                 span.failed_attempt(failure)
             call.rank = Rank.BEGUN
+            if attempts is None:
+                attempts = Attempts(routes, admitted.at, has_fallback=has_fallback)
             no_format = refuses_format(failure, sent.output)
             follows = attempts.failed(
                 route, failure, now(), self._waiter.draw(), refuses_format=no_format
@@ -209,10 +211,13 @@ class ModelCalls:
                     assert_never(follows)
 
     async def _enter(
-        self, call: StepCall, attempts: Attempts[ModelRoute], requests: RequestBuilder
+        self,
+        call: StepCall,
+        routes: tuple[ModelRoute, ...],
+        requests: RequestBuilder,
+        has_fallback: bool,
     ) -> tuple[ModelRoute, Admitted, Reservation | None]:
         """The route whose lane lets the call in, with what the budget set aside for it."""
-        routes = attempts.usable
         reserved = None
         if self._budget is not None:
             worst = [(route, requests.worst(route)) for route in routes]
@@ -222,7 +227,7 @@ class ModelCalls:
             bids = requests.bids(routes)
             turn = self._lanes.enter_now(bids)
             if turn is None:
-                turn = await self._lanes.enter(bids, call.rank, has_fallback=attempts.has_fallback)
+                turn = await self._lanes.enter(bids, call.rank, has_fallback=has_fallback)
             route = next(route for route in routes if route.lane is turn.lane)
         except BaseException:
             if self._budget is not None and reserved is not None:
@@ -238,7 +243,7 @@ class ModelCalls:
         admitted: Admitted,
         reserved: Reservation | None,
     ) -> Outcome:
-        """One attempt, told to all who keep books: the budget, the item's log, the lane and the flow."""
+        """One attempt, entered in all books: the budget, the item's log, the lane and the flow."""
         flow, now = call.flow, self._loop.time
         flow.attempts += 1
         try:

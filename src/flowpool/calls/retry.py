@@ -63,7 +63,8 @@ class RetryBudget:
 
     __slots__ = ("_at", "_ratio", "_reserve", "_trickle", "left")
 
-    ASK_AGAIN = 1.0  # seconds
+    # Seconds after which who found none left asks again: as long as `trickle` needs for one.
+    ASK_AGAIN = 1.0
 
     def __init__(self, reserve: float = 100.0, ratio: float = 0.2, trickle: float = 1.0) -> None:
         self._reserve = reserve

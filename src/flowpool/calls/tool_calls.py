@@ -102,10 +102,9 @@ class ToolCalls:
     async def _use(self, call: StepCall) -> Any:
         route = self._routes[call.step]
         arguments = route.tool.bind(call.variables, call.step.defaults)
-        attempts = Attempts((route,))
+        attempts: Attempts[ToolRoute] | None = None
         while True:
             admitted = await self._enter(route.lane, route.demand(arguments), call.rank)
-            attempts.sent(admitted.at)
             call.flow.attempts += 1
             try:
                 return await self._noted_attempt(route, arguments, admitted, call.flow)
@@ -114,6 +113,7 @@ class ToolCalls:
                     raise
                 failure = error
             call.rank = Rank.BEGUN
+            attempts = attempts or Attempts((route,), admitted.at)
             follows = attempts.failed(route, failure, self._loop.time(), self._waiter.draw())
             if isinstance(follows, Wait) and await self._waiter.wait(
                 call.flow, follows, route.lane

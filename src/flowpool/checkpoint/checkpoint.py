@@ -66,7 +66,6 @@ class Checkpoint:
         self.variables: Mapping[str, Any] = {}  # shared values that a loaded run has
         if loaded is not None:
             self.variables = loaded.settings.get("variables") or {}
-        self.is_whole = True  # whether the pool's items are all that the run has
 
     @contextmanager
     def open(
@@ -86,7 +85,7 @@ class Checkpoint:
             key=self._key,
             in_order=isinstance(items, StoredItems),
             retry_failed=retry_failed,
-            is_whole=self.is_whole,
+            is_whole=not (isinstance(items, Rows) and items.is_sample),
             keeps_steps=not plan.is_single or settings.dedupe,
         )
         steps = [each.hex() for _, each in fingerprint.of_steps(plan)]

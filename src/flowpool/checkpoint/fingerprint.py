@@ -51,7 +51,7 @@ def of_steps(plan: Plan) -> Iterator[tuple[Step, bytes]]:
 
 
 def of_call(step: Step, definition: bytes, variables: Mapping[str, Any]) -> bytes | None:
-    """What tells a step's call from others: its definition and what it is given. None where that can't be told."""
+    """What tells a step's call from others: its definition and what it is given. None where nothing can tell."""
     try:
         return digest(definition, _given(step, variables))
     except CantEncode:
@@ -78,13 +78,13 @@ def _given(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_skill(skill: Skill) -> dict[str, Any]:
     """What makes its calls what they are; not how often they are tried, or what the skill is called."""
-    told = skill.definition()
+    definition = skill.definition()
     models = [
         [[m.provider, m.base_url, m.model, m.options] for m in choice.models]
         for choice in skill.choices
     ]
     parts = ("prompt", "input", "output", "variables", "options")
-    return {"models": models, **{name: told[name] for name in parts if name in told}}
+    return {"models": models, **{name: definition[name] for name in parts if name in definition}}
 
 
 def _of_tool(tool: Tool) -> list[Any]:

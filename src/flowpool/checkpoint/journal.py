@@ -1,6 +1,6 @@
-"""What a run tells its store and is told by it: items, steps' answers, attempts, ends. On the run's loop.
+"""What a run writes to its store and finds in it: items, steps' answers, attempts, ends. On the run's loop.
 
-Rows gather for a moment and are written in one transaction by the store's thread; only then is anyone told of an
+Rows gather for a moment and are written in one transaction by the store's thread; only then does anyone learn of an
 item's end. What was written by an earlier run is met again item by item.
 """
 
@@ -88,6 +88,10 @@ class ItemLog:
         """A request ended, one way or the other."""
         self._journal.attempted(self.row, attempt)
 
+    def ended(self, record: Record) -> None:
+        """The item ended: its record is handed on once it is written."""
+        self._journal.ended(self.row, record)
+
 
 class Journal:
     """A run's store, as its driver uses it.
@@ -96,10 +100,15 @@ class Journal:
     is room again for more items to begin.
     """
 
-    LINGER = 0.005  # seconds in which rows gather for one transaction
-    FULL = 256  # rows that are written without waiting for more
-    BACKLOG = 4096  # ends that may wait for their transaction
-    CHUNK = 2000  # items that are written down at once before a run
+    # Seconds in which rows gather for one transaction: with synchronous=FULL a transaction a row writes 1,100 rows
+    # a second, ten rows each 16,500, and nobody notices 5 ms beside a call.
+    LINGER = 0.005
+    # Rows that are written without waiting for more: from here on larger transactions are no quicker.
+    FULL = 256
+    # Ends that may wait for their transaction before no more items begin: some MB, and under a second of writing.
+    BACKLOG = 4096
+    # Items that are written down at once before a run: enough to be quick, and memory for no more than these.
+    CHUNK = 2000
 
     def __init__(
         self,
@@ -252,7 +261,7 @@ class Journal:
         json = None
         with suppress(
             CantEncode
-        ):  # told apart all the same, but only the script can bring it again
+        ):  # known apart all the same, but only the script can bring it again
             json = encode(item)
         row = self._store.new_item()
         self._batch.items.append(ItemRow(row, hash, json))
@@ -287,8 +296,7 @@ class Journal:
         self._batch.attempts.append(AttemptRow(row, attempt))
         self._wake()
 
-    def ended(self, log: ItemLog, record: Record) -> None:
-        """An item ended: its record is told of once it is written."""
+    def ended(self, row: int, record: Record) -> None:
         self._unsafe += 1
         output = None
         if record.status is Status.DONE:
@@ -304,7 +312,7 @@ class Journal:
         if record.status is Status.CANCELLED:
             self._ended.append(record)  # still to do, as far as the store is concerned
         else:
-            self._batch.results.append(ResultRow(log.row, record, output))
+            self._batch.results.append(ResultRow(row, record, output))
             self._ended.append(record)
         if record.status is Status.DONE:
             self._pass.rows.pop(record.index, None)
@@ -367,7 +375,7 @@ class Journal:
             self._wake()
 
     def _lose(self, error: BaseException, ended: list[Record]) -> None:
-        """Answers that could not be written are told of as not finished: a resumed run asks for them again."""
+        """Answers that could not be written end as not finished: a resumed run asks for them again."""
         for record in ended:
             if record.status is not Status.CANCELLED:
                 failed = NotFinished("its answer could not be saved: the store failed")

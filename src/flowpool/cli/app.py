@@ -15,7 +15,7 @@ from flowpool import __version__
 
 INTERRUPTED = 130
 FAILED, BAD_INPUT = 1, 2
-_COMMANDS = {
+COMMANDS = {
     "map": "Ask a model about every row: one prompt, many rows.",
     "run": "Run a skill, chain or pipeline that a file describes over rows.",
     "status": "Say how the runs of a store stand.",
@@ -28,22 +28,29 @@ _COMMANDS = {
     "sim": "Serve a simulated provider, to test against without a key.",
     "demo": "See what pooling gains, measured on this machine. Needs no key.",
 }
+# Commands that stand in another's file.
+_FILES = {"retry": "resume"}
 
 
 class _Commands(click.Group):
     """Knows its commands' names and words; their modules are imported one at a time, when called."""
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
         _show_warnings()
-        command = getattr(import_module(f"flowpool.cli.{name}"), name)
-        assert isinstance(command, click.Command)
-        return command
+        return load_command(name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def load_command(name: str) -> click.Command:
+    """The command of this name, out of its file."""
+    command = getattr(import_module(f"flowpool.cli.{_FILES.get(name, name)}"), name)
+    assert isinstance(command, click.Command)
+    return command
 
 
 def _show_warnings() -> None:
@@ -63,7 +70,7 @@ def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) 
 @click.group(
     cls=_Commands,
     # What is missing here is looked up in the table; these let click suggest near names.
-    commands={name: click.Command(name, short_help=words) for name, words in _COMMANDS.items()},
+    commands={name: click.Command(name, short_help=words) for name, words in COMMANDS.items()},
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

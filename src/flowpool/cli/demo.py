@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from flowpool.cli.options import seed_option
+
 
 @click.command()
 @click.option(
@@ -26,7 +28,7 @@ import click
     metavar="N",
     help="Web pages to fetch, convert and summarise. [200; 20 with --model]",
 )
-@click.option("--seed", type=int, default=0, metavar="N", help="Chooses which items fail. [0]")
+@seed_option("Chooses which items fail. [0]", default=0)
 def demo(model: str | None, output: str, pages: int | None, seed: int) -> int:
     """See what pooling gains, measured on this machine. Needs no key and takes under a minute.
 

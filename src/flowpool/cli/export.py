@@ -1,14 +1,25 @@
-"""`flowpool export`: its options, and their words."""
+"""`flowpool export`: rows of a store, as the same writers write them that runs use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
+
+from flowpool.cli.options import FORCE, STORE, STORE_RUN
+
+if TYPE_CHECKING:
+    from flowpool.data.rows import Rows
+    from flowpool.results import Record
+    from flowpool.store.reading import Reader
+    from flowpool.store.rows import RunInfo
 
 
 @click.command()
-@click.argument("store", metavar="RUN.db")
+@STORE
 @click.argument("path", metavar="OUT", default="-")
-@click.option("--run", metavar="NAME", help="The run of this name or number. [the only one]")
+@STORE_RUN
 @click.option(
     "--meta", is_flag=True, help="Add the columns _status, _error, _attempts, _seconds, _cost, ..."
 )
@@ -25,7 +36,7 @@ import click
 @click.option(
     "--format", metavar="KIND", help="What to write: jsonl, csv, tsv or parquet. [by the ending]"
 )
-@click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
+@FORCE
 def export(
     store: str,
     path: str,
@@ -46,6 +57,60 @@ def export(
       flowpool export run.db results.parquet --meta
       flowpool export run.db --attempts > attempts.jsonl
     """
-    from flowpool.cli.taking_out import take_out
+    from flowpool.checkpoint.checkpoint import pick_run
+    from flowpool.cli.report import say
+    from flowpool.data.writers import WriteOptions, open_writer
+    from flowpool.errors import InvalidInput, OutputExists
+    from flowpool.store.reading import Reader
 
-    return take_out(store, path, run, meta, attempts, only, format, force)
+    info = pick_run(store, run)
+    options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
+    try:
+        writer = open_writer(path, _rows(info), _answer_column(info), **options)
+    except OutputExists as error:
+        raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
+    with Reader(store) as reader, writer:
+        for record in _attempts(reader, info) if attempts else reader.records(info.id):
+            if only in (None, record.status.name.lower()):
+                writer.write(record)
+    if not writer.rows:
+        raise InvalidInput(
+            f"{store}: run {info.name!r} has nothing like that: nothing was written."
+        )
+    if path != "-":
+        say(f"{writer.rows:,} rows -> {path}")
+    return 0
+
+
+def _attempts(reader: Reader, run: RunInfo) -> Iterator[Record]:
+    """Each attempt as a record whose variables are its columns, which is how they get columns of a file."""
+    from flowpool.results import Record
+    from flowpool.values import Status
+
+    for row in reader.attempts(run.id):
+        yield Record(row["item"], row, Status.DONE, {})
+
+
+def _rows(run: RunInfo) -> Rows | None:
+    """Where the items came from, for the names of their columns; None where that is gone."""
+    from flowpool.data.rows import read_again
+    from flowpool.errors import InvalidInput
+
+    try:
+        return None if run.source is None else read_again(run.source)
+    except InvalidInput:
+        return None
+
+
+def _answer_column(run: RunInfo) -> str:
+    """The column of its answers without fields: a chain's last key."""
+    from flowpool.chain import DEFAULT_KEY
+    from flowpool.data.layout import OUTPUT
+    from flowpool.encoding import decode
+
+    definition = {} if run.definition is None else decode(run.definition.encode())
+    if "steps" not in definition:
+        return OUTPUT
+    last = definition["steps"][-1]
+    key: str = (last[-1] if isinstance(last, list) else last).get("key", DEFAULT_KEY)
+    return key

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from flowpool.cli.keeping import Keeping
 from flowpool.cli.report import RunReport, progress_of, say
+from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
@@ -25,28 +25,29 @@ from flowpool.views.words import dollars, duration
 _LONGEST_PROMPT = 600
 
 
-def show_plan(plan: Plan, rows: Rows, terms: RunOptions) -> int:
+def show_plan(plan: Plan, rows: Rows, run: RunOptions) -> int:
     """Prints what a run would ask and take; asks nothing itself."""
     if rows.once:
         raise InvalidInput(
             "--dry-run reads the rows, and stdin can be read once only: name a file."
         )
-    told = estimate(plan, rows, terms.limits)
-    for number, prompt in enumerate(told.prompts, 1):
+    expected = estimate(plan, rows, run.limits)
+    for number, prompt in enumerate(expected.prompts, 1):
         more = len(prompt) - _LONGEST_PROMPT
         shown = prompt if more <= 0 else f"{prompt[:_LONGEST_PROMPT]}… and {more:,} characters more"
         print(f"--- prompt {number}\n{shown}")
     print("---")
-    items = "an unknown number of" if told.items is None else f"{told.items:,}"
+    items = "an unknown number of" if expected.items is None else f"{expected.items:,}"
     print(f"rows      {items}, from {rows.name}")
-    for step in told.steps:
-        print(f"calls     {_of_step(step, told.items)}")
-    if told.input_tokens is not None:
-        print(f"tokens    about {told.input_tokens:,} of input in all")
-    print(f"cost      {_cost(told.cost, told.most_cost, told.steps)}")
-    limits = "at least {}, by the limits that you set"
-    known = limits.format(duration(told.seconds)) if told.seconds else _NO_LIMITS
-    print(f"time      {known}")
+    for step in expected.steps:
+        print(f"calls     {_of_step(step, expected.items)}")
+    if expected.input_tokens is not None:
+        print(f"tokens    about {expected.input_tokens:,} of input in all")
+    print(f"cost      {_cost(expected.cost, expected.most_cost, expected.steps)}")
+    least = (
+        expected.seconds and f"at least {duration(expected.seconds)}, by the limits that you set"
+    )
+    print(f"time      {least or _NO_LIMITS}")
     print("Nothing was asked of the provider.")
     return 0
 
@@ -71,11 +72,11 @@ def _cost(low: float | None, high: float | None, steps: Sequence[StepEstimate]) 
     return f"{dollars(low)} for the input; answers come on top, unless max_tokens bounds them"
 
 
-def fly_pilot(
-    size: int, goes_on: bool, runner: Any, rows: Rows, pipeline: Pipeline, kept: Keeping
+def run_pilot(
+    size: int, is_confirmed: bool, runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore
 ) -> int | None:
     """Runs some of the rows, forecasts all, and asks; the exit code where the run ends here, else None."""
-    if kept.path is None:
+    if store.path is None:
         raise InvalidInput(
             "--pilot keeps its answers in a store: name an output file, or --store PATH."
         )
@@ -83,21 +84,19 @@ def fly_pilot(
         raise InvalidInput("--pilot needs to know the number of rows: name a file.")
     some = rows.sampled(size, pipeline.input.seed)
     progress = progress_of(False, mixed=False)
-    pool = Pool(runner, some, store=kept.path, progress=progress, **pipeline.run.pool())
-    assert pool._session.checkpoint is not None
-    pool._session.checkpoint.is_whole = False  # the run's other items are still to come
-    seen = _Seen()
+    pool = Pool(runner, some, store=store.path, progress=progress, **pipeline.run.pool())
+    answers = _Answers()
     code = carry_out(
-        pool, seen, RunReport(some.length, kept.path), ordered=False, retry_failed=False
+        pool, answers, RunReport(some.length, store.path), ordered=False, retry_failed=False
     )
     if code > 1:
         return code
-    if not seen.done:
-        say("No row of the pilot was answered: nothing can be told of the rest.")
+    if not answers.done:
+        say("No row of the pilot was answered: nothing is known of the rest.")
         return code
-    for line in _told(pool, seen.done, rows.length, pipeline.run):
+    for line in _forecast_words(pool, answers.done, rows.length, pipeline.run):
         say(line)
-    if goes_on:
+    if is_confirmed:
         return None
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         say(
@@ -110,7 +109,7 @@ def fly_pilot(
     return code
 
 
-class _Seen(Nowhere):
+class _Answers(Nowhere):
     """Keeps a pilot's records."""
 
     def __init__(self) -> None:
@@ -121,16 +120,16 @@ class _Seen(Nowhere):
             self.done.append(record)
 
 
-def _told(pool: Pool, done: Sequence[Record], total: int, terms: RunOptions) -> list[str]:
+def _forecast_words(pool: Pool, done: Sequence[Record], total: int, run: RunOptions) -> list[str]:
     lanes = [lane for lane in pool.lanes if lane.window]
-    most = terms.max_flows if isinstance(terms.max_flows, int) else inf
+    most = run.max_flows if isinstance(run.max_flows, int) else inf
     at_once = min([most, *(float(lane.window) for lane in lanes)])
     learned = [
         Limits(rpm=lane.limits.get("requests"), tpm=lane.limits.get("tokens")) for lane in lanes
     ]
     calls = total * sum(record.attempts for record in done) / len(done)
     tokens = sum(record.usage.input_tokens + record.usage.output_tokens for record in done)
-    floor = least_seconds(calls, total * tokens / len(done), [terms.limits, *learned]) or 0.0
+    floor = least_seconds(calls, total * tokens / len(done), [run.limits, *learned]) or 0.0
     seen = forecast(done, total, at_once if at_once < inf else None, floor)
     lines = [f"All {total:,} rows, by {len(done):,} of them (9 times in 10 within the range):"]
     lines.append(f"  tokens  about {_range(seen.tokens, lambda number: f'{number:,.0f}')}")

@@ -1,4 +1,4 @@
-"""`flowpool map`: its options, and their words. What they do is in `job`, which the help doesn't load."""
+"""`flowpool map`: its options, and their words. What they do is in `run_pipeline`, which the help doesn't load."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from typing import Any
 
 import click
 
-from flowpool.cli.options import INPUT, KEEPING, LIMITS, OUTPUT, TRYING, grouped
+from flowpool.cli.options import (
+    BASE_URL,
+    INPUT,
+    KEEPING,
+    LIMITS,
+    OUTPUT,
+    TRYING,
+    grouped,
+    model_option,
+)
 
 MODEL = grouped(
-    click.option(
-        "--model", "-m", metavar="M", help="The model to ask, as in gpt-5-mini. [$FLOWPOOL_MODEL]"
-    ),
-    click.option(
-        "--base-url",
-        metavar="URL",
-        help="Another endpoint that speaks OpenAI's API, or the provider's own. [the provider's]",
-    ),
+    model_option("The model to ask, as in gpt-5-mini. [$FLOWPOOL_MODEL]"),
+    BASE_URL,
     click.option(
         "--option",
         "-O",
@@ -25,7 +28,7 @@ MODEL = grouped(
         metavar="NAME=VALUE",
         help="An option of the call, as max_tokens=200 or temperature=0; as many as you like. [none]",
     ),
-    click.option("--system", metavar="TEXT", help="What the model is told first. [nothing]"),
+    click.option("--system", metavar="TEXT", help="What the model reads first. [nothing]"),
 )
 ANSWER = grouped(
     click.option("--choices", metavar="A,B,...", help="Let the answer be one of these. [any text]"),
@@ -68,6 +71,6 @@ def map(prompt: str, **options: Any) -> int:
       flowpool map "Classify: {text}" -m gpt-5-mini -i rows.csv -o out.csv --choices spam,ham
       cat urls.txt | flowpool map --fetch "Summarise: {page}" -m gpt-5-mini > out.jsonl
     """
-    from flowpool.cli.job import run_prompt
+    from flowpool.cli.run_pipeline import run_prompt
 
     return run_prompt(prompt, options)

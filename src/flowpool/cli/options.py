@@ -1,14 +1,21 @@
-"""Options that several commands share, in groups. Loads nothing but click: the help is made of them."""
+"""Options that several commands share, and what they say as a pipeline's input, output and run settings.
+
+Loads nothing but click: the help is made of them. What reads them loads the rest when it is called.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
+    from flowpool.values import Limits
+
 Decorator = Callable[[Any], Any]
+P = TypeVar("P", "Input", "Output", "RunOptions")
 
 
 def grouped(*options: Decorator) -> Decorator:
@@ -22,6 +29,36 @@ def grouped(*options: Decorator) -> Decorator:
     return decorate
 
 
+def model_option(words: str, **more: Any) -> Decorator:
+    """The model, where a command has its own words or default for it."""
+    return click.option("--model", "-m", metavar="M", help=words, **more)
+
+
+def timeout_option(words: str, **more: Any) -> Decorator:
+    """The most seconds of a call."""
+    return click.option("--timeout", type=float, metavar="S", help=words, **more)
+
+
+def seed_option(words: str, **more: Any) -> Decorator:
+    """What chance begins with."""
+    return click.option("--seed", type=int, metavar="N", help=words, **more)
+
+
+def rate_options(words: str) -> Decorator:
+    """`--rpm` and `--tpm`; `words` end with what they are where nobody says them."""
+    return grouped(
+        click.option("--rpm", type=float, metavar="N", help=words.format("requests")),
+        click.option("--tpm", type=float, metavar="N", help=words.format("tokens")),
+    )
+
+
+STORE = click.argument("store", metavar="RUN.db")
+BASE_URL = click.option(
+    "--base-url",
+    metavar="URL",
+    help="Another endpoint that speaks OpenAI's API, or the provider's own. [the provider's]",
+)
+FORCE = click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
 STORE_RUN = click.option(
     "--run", metavar="NAME", help="The run of this name or number. [the only one]"
 )
@@ -78,7 +115,7 @@ INPUT = grouped(
     click.option(
         "--sample", metavar="N|P", help="Some of the rows: 100 of them, or a share as 0.01. [all]"
     ),
-    click.option("--seed", type=int, metavar="N", help="Chooses which ones are sampled. [0]"),
+    seed_option("Chooses which ones are sampled. [0]"),
     click.option(
         "--limit", metavar="N|A-B", help="Only the first N rows, or rows A to B from 1 on. [all]"
     ),
@@ -119,7 +156,7 @@ OUTPUT = grouped(
         is_flag=True,
         help="Add to an output that exists. Keeps no store, as it can't tell which rows the file has.",
     ),
-    click.option("--force", is_flag=True, help="Overwrite the output if it exists."),
+    FORCE,
     click.option(
         "--spreadsheet-safe",
         is_flag=True,
@@ -129,12 +166,7 @@ OUTPUT = grouped(
 
 LIMITS = grouped(
     MAX_FLOWS,
-    click.option(
-        "--rpm", type=float, metavar="N", help="Most requests a minute. [what the provider takes]"
-    ),
-    click.option(
-        "--tpm", type=float, metavar="N", help="Most tokens a minute. [what the provider takes]"
-    ),
+    rate_options("Most {} a minute. [what the provider takes]"),
     MAX_COST,
     click.option(
         "--max-tokens-total",
@@ -143,9 +175,7 @@ LIMITS = grouped(
         help="Tokens that the run never uses more than. [no ceiling]",
     ),
     DEADLINE,
-    click.option(
-        "--timeout", type=float, metavar="S", help="Seconds that an attempt may take. [600]"
-    ),
+    timeout_option("Seconds that an attempt may take. [600]"),
     click.option(
         "--retries",
         type=int,
@@ -194,3 +224,116 @@ TRYING = grouped(
     click.option("--yes", "-y", is_flag=True, help="After the pilot, go on without asking."),
     QUIET,
 )
+
+
+def with_options(pipeline: Pipeline, options: Mapping[str, Any]) -> Pipeline:
+    """The pipeline with what the command line says in place of what its file does. Opens nothing."""
+    from flowpool.pipeline.spec import Pipeline
+
+    return Pipeline(
+        pipeline.runner,
+        _input(pipeline.input, options),
+        _output(pipeline.output, options),
+        _run(pipeline.run, options),
+    )
+
+
+def _input(base: Input, options: Mapping[str, Any]) -> Input:
+    if options["sql"] is not None and options["path"] is None:  # in place of the file's path
+        base = type(base)()
+    return _changed(
+        base,
+        options,
+        format=options["input_format"],
+        columns=pairs(options["columns"], "--columns") or None,
+        sample=_sample(options["sample"]),
+    )
+
+
+def _output(base: Output, options: Mapping[str, Any]) -> Output:
+    return _changed(
+        base,
+        options,
+        path=options["output"],
+        format=options["output_format"],
+        inputs=False if options["no_inputs"] else None,
+        ordered=options["ordered"],
+        overwrite=options["force"] or None,
+    )
+
+
+def _run(base: RunOptions, options: Mapping[str, Any]) -> RunOptions:
+    if options["no_store"] and options["store"]:
+        raise click.ClickException("--store and --no-store: say one of them.")
+    return _changed(
+        base,
+        options,
+        max_flows=flows(options["max_flows"]),
+        limits=_limits(base.limits, options["rpm"], options["tpm"]),
+        retry_failed=options["retry_errors"] or None,
+        store=False if options["no_store"] else options["store"],
+    )
+
+
+def _changed(base: P, options: Mapping[str, Any], **more: Any) -> P:
+    """`base` with the options that are called like its fields, and `more`; None and unset flags change nothing.
+
+    Raises what the command line says for a value that isn't of its field's kind.
+    """
+    import msgspec
+
+    from flowpool.pipeline.spec import changed, split_error
+
+    named = {name: options.get(name) for name in base.__struct_fields__}
+    named = {name: None if value is False else value for name, value in named.items()}
+    try:
+        whole = changed(base, {**named, **more})
+        return msgspec.convert(msgspec.to_builtins(whole), type(base))
+    except msgspec.ValidationError as error:
+        words, where = split_error(error)
+        raise click.ClickException(f"{where.lstrip('.') or 'options'}: {words}.") from None
+
+
+def flows(text: str | None) -> int | str | None:
+    """What --max-flows says."""
+    if text is None or text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.ClickException(f'--max-flows {text}: use 1 or more, or "auto".') from None
+
+
+def pairs(texts: Iterable[str], what: str, *, split: bool = True) -> dict[str, str]:
+    """NAME=VALUE, given several times or, where they are split, separated by commas."""
+    found = {}
+    for text in texts:
+        for pair in text.split(",") if split else [text]:
+            name, equals, value = (part.strip() for part in pair.partition("="))
+            if not (name and equals and value):
+                raise click.ClickException(f"{what} {text}: write NAME=VALUE.")
+            found[name] = value
+    return found
+
+
+def _sample(text: str | None) -> int | float | None:
+    if text is None:
+        return None
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        raise click.ClickException(
+            f"--sample {text}: write 100 for a hundred rows, or 0.01."
+        ) from None
+
+
+def _limits(base: Limits | None, rpm: float | None, tpm: float | None) -> Limits | None:
+    from flowpool.pipeline.spec import changed
+    from flowpool.values import Limits
+
+    for name, value in (("rpm", rpm), ("tpm", tpm)):
+        if value is not None and not value > 0:
+            raise click.ClickException(f"--{name} {value:g}: use a rate above 0.")
+    if rpm is None and tpm is None:
+        return None
+    return changed(base or Limits(), {"rpm": rpm, "tpm": tpm})

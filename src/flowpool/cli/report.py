@@ -1,6 +1,6 @@
 """What the command line says of a run: plain progress lines, and the line that it ends with.
 
-Is told of records and snapshots; knows no clock.
+Is given records and snapshots; knows no clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
-from flowpool.views.words import about, duration, tell
+from flowpool.views.words import about, duration, progress_text
 
 EVERY = 10.0
 _LONGEST_FAILURE = 300
@@ -81,11 +81,11 @@ class RunReport:
             line += f", {tokens:,} tokens"
         if self._cost is not None:
             line += f", {about(self._cost)}"
-        line += f" -> {self._place(target)}"
+        line += f" -> {self._target(target)}"
         line += f"; cancelled: {self._ceiling}" if self._ceiling else ""
         return f"{line}; first failure: {self._failure()}" if self._first_failure else line
 
-    def _place(self, target: str) -> str:
+    def _target(self, target: str) -> str:
         return "stdout" if target == "-" else target or str(self._store)
 
     def _failure(self) -> str:
@@ -117,8 +117,8 @@ class PlainProgress:
             return
         while self._next <= now.elapsed:
             self._next += EVERY
-        telling = tell("", now, now.lanes)
-        words = [telling.counts, *(words for words, _ in telling.lines)]
+        summary = progress_text("", now, now.lanes)
+        words = [summary.counts, *(words for words, _ in summary.lines)]
         print(
             f"{duration(now.elapsed)}: {' | '.join(words)}",
             file=self._stream or sys.stderr,

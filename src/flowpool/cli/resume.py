@@ -1,18 +1,28 @@
-"""`flowpool resume`: its options, and their words."""
+"""`flowpool resume` and `flowpool retry`: the run that a store keeps goes on, with no script."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from flowpool.cli.options import DEADLINE, MAX_COST, MAX_FLOWS, QUIET, STORE_RUN, TRUSTED, grouped
+from flowpool.cli.options import (
+    DEADLINE,
+    MAX_COST,
+    MAX_FLOWS,
+    QUIET,
+    STORE,
+    STORE_RUN,
+    TRUSTED,
+    flows,
+    grouped,
+)
 
-CHANGES = grouped(STORE_RUN, MAX_FLOWS, MAX_COST, DEADLINE, TRUSTED, QUIET)
+CHANGES = grouped(STORE, STORE_RUN, MAX_FLOWS, MAX_COST, DEADLINE, TRUSTED, QUIET)
 
 
 @click.command()
-@click.argument("store", metavar="RUN.db")
 @CHANGES
 def resume(store: str, **options: Any) -> int:
     """Go on with a run that a store keeps, where it stopped: nothing that was answered is asked again.
@@ -24,6 +34,63 @@ def resume(store: str, **options: Any) -> int:
     Example:
       flowpool resume run.db --max-cost 5
     """
-    from flowpool.cli.going_on import go_on
+    return _go_on(store, retry_failed=False, **options)
 
-    return go_on(store, retry_failed=False, **options)
+
+@click.command()
+@CHANGES
+def retry(store: str, **options: Any) -> int:
+    """Try again what failed in a run that a store keeps, and do what it didn't come to.
+
+    Steps of a chain that were answered are not asked again. Exit code: as for `flowpool resume`.
+
+    \b
+    Example:
+      flowpool retry run.db --max-flows 4
+    """
+    return _go_on(store, retry_failed=True, **options)
+
+
+def _go_on(
+    store: str,
+    *,
+    retry_failed: bool,
+    run: str | None,
+    max_flows: str | None,
+    max_cost: float | None,
+    deadline: float | None,
+    trusted: bool,
+    quiet: bool,
+) -> int:
+    """Goes on with a run of a store; returns the exit code."""
+    import shlex
+    import sys
+
+    from flowpool.checkpoint.checkpoint import pick_run
+    from flowpool.cli.report import RunReport, progress_of, say
+    from flowpool.cli.running import Nowhere, carry_out
+    from flowpool.errors import InvalidInput
+    from flowpool.pool import Pool
+
+    info = pick_run(store, run)
+    if info.definition is None:
+        raise InvalidInput(
+            f"{store}: {info.obstacle} Run its script again with the same store, or load it there with "
+            f"Pool.load({store!r}, runner)."
+        )
+    if trusted:
+        sys.path.insert(0, str(Path.cwd()))
+    given = {"max_flows": flows(max_flows), "max_cost": max_cost, "deadline": deadline}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    changes["progress"] = progress_of(quiet, mixed=False)
+    pool = Pool.load(store, run=str(info.id), trusted=trusted, **changes)
+    if not info.complete and info.source is None:
+        say(
+            f"{store} has only the items that were handed over before the run ended: its script has the rest. "
+            "These are gone on with; run the script again for the others."
+        )
+    report = RunReport(None, Path(store))
+    code = carry_out(pool, Nowhere(), report, ordered=False, retry_failed=retry_failed)
+    if not quiet:
+        say(f"Take the results out: flowpool export {shlex.quote(store)} results.csv")
+    return code

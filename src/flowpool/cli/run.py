@@ -1,4 +1,4 @@
-"""`flowpool run`: its options, and their words. What they do is in `job`, which the help doesn't load."""
+"""`flowpool run`: its options, and their words. What they do is in `run_pipeline`, which the help doesn't load."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def run(pipeline: str, **options: Any) -> int:
     Example:
       flowpool run summarise.yaml -i articles.csv -o summaries.csv --limit 10
     """
-    from flowpool.cli.job import run_file
+    from flowpool.cli.run_pipeline import run_file
 
     return run_file(pipeline, options)

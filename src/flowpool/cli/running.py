@@ -1,4 +1,4 @@
-"""A pool's run under the command line: records written as they come, signals heeded, the end told in a line."""
+"""A pool's run under the command line: records written as they come, signals heeded, the end in a line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecordWriter(Protocol):
 
 
 class Nowhere:
-    """What is kept in a store needs no other place."""
+    """What is kept in a store is written nowhere else."""
 
     path = ""
     rows = 0
@@ -43,35 +43,35 @@ class Nowhere:
 
 
 def carry_out(
-    pool: Pool, target: RecordWriter, tally: RunReport, ordered: bool, retry_failed: bool
+    pool: Pool, target: RecordWriter, report: RunReport, ordered: bool, retry_failed: bool
 ) -> int:
-    """Runs the pool and tells how it went; returns the exit code. Raises `InvalidInput` for what can't work."""
+    """Runs the pool and says how it went; returns the exit code. Raises `InvalidInput` for what can't work."""
     started = time.monotonic()
     with Interrupts(pool.stop, pool.cancel) as interrupts:
         try:
-            problem = _write_records(pool, target, tally, ordered, retry_failed)
+            problem = _write_records(pool, target, report, ordered, retry_failed)
         except BrokenPipeError:
             _give_up_stdout()
             return _end(BROKEN_PIPE)
-    if tally.ended or problem is None:
-        say(tally.summary(time.monotonic() - started, target.path))
+    if report.ended or problem is None:
+        say(report.summary(time.monotonic() - started, target.path))
     if interrupts.code:
         return _end(interrupts.code)
     if isinstance(problem, InvalidInput):
         raise problem
     if problem is not None:
         say(f"flowpool: {problem}")
-    return _end(0 if problem is None and tally.all_done and not _waits() else SOME_FAILED)
+    return _end(0 if problem is None and report.all_done and not _waits() else SOME_FAILED)
 
 
 def _write_records(
-    pool: Pool, target: RecordWriter, tally: RunReport, ordered: bool, retry_failed: bool
+    pool: Pool, target: RecordWriter, report: RunReport, ordered: bool, retry_failed: bool
 ) -> Exception | None:
-    """Writes records until the run ends. Returns what ended it before its time, if that can be told in a line."""
+    """Writes records until the run ends. Returns what ended it before its time, if a line can say it."""
     records = pool.stream(ordered=ordered, retry_failed=retry_failed)
     try:
         for record in records:
-            tally.add(record)
+            report.add(record)
             target.write(record)
         target.close()
     except BrokenPipeError:
@@ -84,7 +84,7 @@ def _write_records(
         )
     except FlowpoolError as error:
         # The failure that --on-error raise stands for has its record; a store's has none.
-        return error if not tally.has_failed else None
+        return error if not report.has_failed else None
     finally:
         records.close()  # type: ignore[attr-defined]
     return None

@@ -1,4 +1,4 @@
-"""`flowpool sim`: the simulator's server, told in a person's words what to be like."""
+"""`flowpool sim`: the simulator's server, to be like the provider that a person's words describe."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flowpool.cli.options import rate_options, seed_option
 from flowpool.errors import InvalidInput
 from flowpool.simulator.profile import (
     FAULTS,
@@ -18,6 +19,7 @@ from flowpool.simulator.profile import (
     parse_faults,
     parse_latency,
 )
+from flowpool.worlds.kinds import KINDS
 
 
 @click.command()
@@ -43,18 +45,17 @@ from flowpool.simulator.profile import (
 @click.option(
     "--slots", type=int, metavar="N", help="Calls served at once; more wait. [the profile's]"
 )
-@click.option("--rpm", type=float, metavar="N", help="Requests a minute. [the profile's]")
-@click.option("--tpm", type=float, metavar="N", help="Tokens a minute. [the profile's]")
+@rate_options("Most {} a minute. [the profile's]")
 @click.option(
     "--world",
     metavar="SPEC",
     help="What admits and refuses calls in place of the limits: a kind and its parameters, as in "
-    "'cap most=20', two joined by +, or any. [none]",
+    f"'cap most=20', two joined by +, or any. Kinds: {', '.join(KINDS)}. [none]",
 )
 @click.option(
     "--world-seed", type=int, metavar="N", help="Draws what the world leaves open. [0, any world]"
 )
-@click.option("--seed", type=int, default=0, metavar="N", help="Of its randomness. [0]")
+@seed_option("Of its randomness. [0]", default=0)
 @click.option(
     "--pages",
     metavar="DIR|demo",

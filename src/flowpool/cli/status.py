@@ -1,12 +1,29 @@
-"""`flowpool status`: its options, and their words."""
+"""`flowpool status`: how the runs of a store stand. Reads the store; writes nothing but text."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+from flowpool.cli.options import STORE
+
+if TYPE_CHECKING:
+    from flowpool.store.reading import Reader
+    from flowpool.store.rows import RunInfo
+    from flowpool.values import Status
+
+MOST_TROUBLES = 5
+# A line of a log or a wide terminal; what is longer is cut.
+_WIDEST = 150
 
 
 @click.command()
-@click.argument("store", metavar="RUN.db")
+@STORE
 @click.option("--run", metavar="NAME", help="Only the run of this name or number. [all of them]")
 def status(store: str, run: str | None) -> int:
     """Say how the runs of a store stand: what is done, what failed and why, what it cost, how to go on.
@@ -17,6 +34,127 @@ def status(store: str, run: str | None) -> int:
     Example:
       flowpool status run.db
     """
-    from flowpool.cli.standing import show
+    from flowpool.errors import StoreRefused
+    from flowpool.store.lock import holder_of
+    from flowpool.store.reading import Reader
+    from flowpool.values import Status
 
-    return show(store, run)
+    path = Path(store)
+    with Reader(path) as reader:
+        runs = [one for one in reader.runs() if run in (None, one.name, str(one.id))]
+        if not runs:
+            raise StoreRefused(f"{store}: no runs in it{f' called {run}' if run else ''}.")
+        holder = holder_of(path)
+        size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+        print(f"{store}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:,.1f} MB")
+        if holder:
+            print(f"At work on it now: {holder}")
+        all_done = True
+        for one in runs:
+            counts = reader.counts(one.id)
+            print()
+            print("\n".join(_lines(reader, one, counts)))
+            if not holder:
+                for line in _how_to_go_on(path, one, counts, several=len(runs) > 1):
+                    print(f"  {line}")
+            all_done &= one.complete and counts[Status.DONE] == sum(counts.values())
+    return 0 if all_done else 1
+
+
+def in_a_line(data: Mapping[str, Any]) -> str:
+    """A runner's definition in short: `fetch -> to_markdown -> gpt-5-mini 'Summarise: {text}'`."""
+    if "steps" in data:
+        stages = (stage if isinstance(stage, list) else [stage] for stage in data["steps"])
+        return " -> ".join(" + ".join(in_a_line(step) for step in stage) for stage in stages)
+    for kind in ("skill", "chain"):
+        if kind in data:
+            return in_a_line(data[kind])
+    if "model" not in data:
+        return str(data.get("tool") or data.get("function"))
+    model = data["model"]
+    name = model.get("name", model) if isinstance(model, dict) else model
+    prompt = data.get("prompt") or data.get("input", {}).get("messages", [{}])[-1].get("parts")
+    parts = prompt if isinstance(prompt, list) else [prompt]
+    words = " ".join(part for part in parts if isinstance(part, str))
+    return f"{name} {_short(' '.join(words.split()), 60)!r}"
+
+
+def _lines(reader: Reader, run: RunInfo, counts: dict[Status, int]) -> list[str]:
+    """What a run is, and how far it is."""
+    lines = [
+        f"{run.name} (run {run.id})",
+        f"  what      {_short(_runner_words(run), _WIDEST)}",
+        f"  items     {_count_words(counts)}; {_rest_words(run)}",
+        *_time_and_spend(reader, run),
+    ]
+    for trouble in reader.troubles(run.id)[:MOST_TROUBLES]:
+        last = _short(" ".join(trouble.message.split()), _WIDEST)
+        lines.append(f"  failed    {trouble.count:,} x {trouble.error}, the last: {last}")
+    if run.reason:
+        lines.append(f"  ended     before its end: {_short(run.reason, _WIDEST)}")
+    return lines
+
+
+def _runner_words(run: RunInfo) -> str:
+    from flowpool.encoding import decode
+
+    if run.definition is None:
+        return f"only its script has it: {run.obstacle}"
+    return in_a_line(decode(run.definition.encode()))
+
+
+def _count_words(counts: dict[Status, int]) -> str:
+    from flowpool.values import Status
+
+    words = [f"{counts[Status.DONE]:,} done"]
+    words += [f"{counts[Status.FAILED]:,} failed"] if counts[Status.FAILED] else []
+    words += [f"{counts[Status.PENDING]:,} to do"] if counts[Status.PENDING] else []
+    return ", ".join(words)
+
+
+def _rest_words(run: RunInfo) -> str:
+    """Where the items are that the store doesn't have."""
+    if run.complete:
+        return "all items of the run stand in the store"
+    if run.source is not None:
+        return f"the rest is still to be read from {run.source.get('path', 'its query')}"
+    return "items that its script had not handed over yet are not in the store"
+
+
+def _time_and_spend(reader: Reader, run: RunInfo) -> list[str]:
+    from flowpool.views.words import dollars, duration
+
+    timing, spent = reader.course(run.id), reader.spent(run.id)
+    lines = []
+    if timing.began is not None and timing.ended is not None:
+        start = datetime.fromtimestamp(timing.began).strftime("%Y-%m-%d %H:%M:%S")
+        took = duration(max(0.0, timing.ended - timing.began))
+        pace = f", {timing.rate:.1f} a second at the end" if timing.rate else ""
+        lines.append(f"  time      {took} from {start}{pace}")
+    cost = dollars(spent.cost) if spent.cost else "price unknown or nothing"
+    unknown = f", and at most {dollars(spent.unknown_cost)} more for calls whose end nobody saw"
+    lines.append(
+        f"  spent     {spent.tokens:,} tokens, {cost}{unknown if spent.unknown_cost else ''}, "
+        f"{timing.attempts:,} attempts"
+    )
+    return lines
+
+
+def _how_to_go_on(
+    path: Path, run: RunInfo, counts: dict[Status, int], *, several: bool
+) -> list[str]:
+    from flowpool.values import Status
+
+    words = f"{shlex.quote(str(path))}{f' --run {run.id}' if several else ''}"
+    if run.definition is None:
+        return ["go on     run its script again, with the same store"]
+    lines = []
+    if counts[Status.PENDING] or not run.complete:
+        lines.append(f"go on     flowpool resume {words}")
+    if counts[Status.FAILED]:
+        lines.append(f"try again flowpool retry {words}")
+    return [*lines, f"take out  flowpool export {words} results.csv"]
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

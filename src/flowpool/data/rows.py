@@ -97,6 +97,11 @@ class Rows:
         return Rows(SomeOf(self, size, seed), ALL, description=self.description)
 
     @property
+    def is_sample(self) -> bool:
+        """Whether they are `sampled` of others: a run of them isn't the run of all."""
+        return isinstance(self._table, SomeOf)
+
+    @property
     def columns(self) -> tuple[str, ...] | None:
         return self._wanted.columns(self._table.columns)
 

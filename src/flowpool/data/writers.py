@@ -10,7 +10,7 @@ from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
 from flowpool.data.layout import OUTPUT, Choice, Layout
 from flowpool.data.text_writers import DelimitedWriter, JsonlWriter, OutputFile
 from flowpool.data.writer import Writer as Writer
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, OutputExists
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -117,9 +117,7 @@ def _check_target(path: Path, rows: Rows | None, may_exist: bool) -> None:
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InvalidInput(f"{path}: can't be written: you may not write there.")
     if not may_exist and path.is_file() and path.stat().st_size:
-        raise InvalidInput(
-            f"{path} exists: name another file, or say overwrite=True or append=True."
-        )
+        raise OutputExists(path)
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

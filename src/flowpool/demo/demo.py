@@ -15,7 +15,7 @@ from flowpool.chain import Chain
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
-from flowpool.demo.screen import WIDTH, DemoScreen, columns, shortened
+from flowpool.demo.screen import WIDTH, DemoScreen, columns, shorten
 from flowpool.model import Model
 from flowpool.pool import DONE, Pool
 from flowpool.results import Results
@@ -159,7 +159,7 @@ def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
     """Plants failures, shows what became of them, and mends them."""
     screen = stage.screen
     items = jobs.text_items(FAILING)
-    for index, directive in zip(failing(seed), PLANTED, strict=True):
+    for index, directive in zip(failing_items(seed), PLANTED, strict=True):
         items[index]["text"] += f"\n\n{directive}"
     screen.line("")
     screen.say(
@@ -172,7 +172,7 @@ def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
     for record in results.failed:
         attempts = _times(record.attempts, "attempt")
         error = f"{type(record.error).__name__} ({attempts}): {record.error}"
-        screen.line(shortened(f"items[{record.index}] {error}", WIDTH, indent=2))
+        screen.line(shorten(f"items[{record.index}] {error}", WIDTH, indent=2))
     for record in results.records:
         if record.status is DONE and record.attempts > 1:
             screen.line(f"  items[{record.index}] done, at attempt {record.attempts}")
@@ -184,8 +184,8 @@ def _failures(stage: Stage, summarise: Skill, seed: int) -> None:
     stage.books.close_job()
 
 
-def failing(seed: int) -> list[int]:
-    """The places of the texts that make the provider fail, one for each planted failure."""
+def failing_items(seed: int) -> list[int]:
+    """The indices of the texts that make the provider fail, one for each planted failure."""
     return sorted(Random(seed).sample(range(FAILING), len(PLANTED)))
 
 
@@ -207,7 +207,7 @@ def _conclude(stage: Stage, target: Path, results: Results) -> None:
         "not by an LLM. The first:"
     )
     for page, summary in zip(corpus.pages()[:SHOWN], results, strict=False):
-        screen.line(shortened(f"{page.title}: {summary}", WIDTH, indent=2))
+        screen.line(shorten(f"{page.title}: {summary}", WIDTH, indent=2))
     screen.line("\nNext:")
     screen.line("  flowpool demo --model gpt-5-mini      the same on a real model, with your key")
     screen.line("  flowpool run RUNNER.yaml --input rows.csv --output out.jsonl   your own rows")

@@ -15,7 +15,7 @@ from flowpool.chain import Chain
 from flowpool.demo import corpus, jobs
 from flowpool.demo.jobs import Item, Timed
 from flowpool.demo.report import comparison, results_file, write_results
-from flowpool.demo.screen import WIDTH, DemoScreen, columns, shortened
+from flowpool.demo.screen import WIDTH, DemoScreen, columns, shorten
 from flowpool.errors import FlowpoolError
 from flowpool.model import Model
 from flowpool.results import Results
@@ -131,7 +131,7 @@ class _Live:
             f"{used.input_tokens:,} tokens were read and {used.output_tokens:,} written{cost}."
         )
         screen.line(f"The summaries are in {target}. One of them, by {self._model.model}:")
-        screen.line(shortened(str(next(filter(None, summaries), "")), WIDTH, indent=2))
+        screen.line(shorten(str(next(filter(None, summaries), "")), WIDTH, indent=2))
 
 
 def _in_words(error: Exception) -> str:

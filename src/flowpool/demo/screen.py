@@ -55,7 +55,7 @@ def columns(cells: Sequence[str], widths: Sequence[int], left: int = 1) -> str:
     return "  ".join(words).rstrip()
 
 
-def shortened(text: str, width: int, indent: int = 0) -> str:
+def shorten(text: str, width: int, indent: int = 0) -> str:
     """`text` as one line of at most `width` characters, `indent` spaces among them."""
     text = " " * indent + " ".join(text.split())
     return text if len(text) <= width else text[: width - 3] + "..."

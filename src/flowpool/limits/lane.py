@@ -87,6 +87,11 @@ class Lane(Generic[T]):
         return self.breaker.dead if self.breaker is not None else None
 
     @property
+    def last_error(self) -> CallError | None:
+        """How the call failed that failed last."""
+        return self._error
+
+    @property
     def is_well(self) -> bool:
         """Whether calls go and are answered, as far as is known."""
         return self.broken is None and not (self.breaker is not None and self.breaker.is_open)

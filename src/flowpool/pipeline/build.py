@@ -30,53 +30,42 @@ import msgspec
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread
-from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
-from flowpool.pipeline.yaml import Misplaced, at, dumped, loaded
+from flowpool.pipeline.spec import (
+    ChainFile,
+    ChainSpec,
+    Input,
+    ModelSpec,
+    Output,
+    Pipeline,
+    RunnerFile,
+    RunnerSpec,
+    RunOptions,
+    SkillSpec,
+    SpreadSpec,
+    StepSpec,
+    arguments,
+    split_error,
+)
+from flowpool.pipeline.yaml import FileError, at, dump, load
 from flowpool.skill import Skill
 from flowpool.tools.base import FunctionTool, Tool
-from flowpool.values import Limits, Prices
 
 Runner = Skill | Chain | Tool
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 MAX_BYTES = 1_000_000
 _OWN_TOOLS = "flowpool.tools"
-CHAIN_FIELDS = {"name", "description", "variables", "on_step_error", "steps"}
-STEP_FIELDS = {"skill", "tool", "chain", "function", "key", "inputs", "options"}
-MODEL_FIELDS = {
-    "name",
-    "provider",
-    "base_url",
-    "options",
-    "timeout",
-    "retries",
-    "limits",
-    "prices",
-}
-SKILL_FIELDS = {
-    "name",
-    "description",
-    "model",
-    "prompt",
-    "input",
-    "output",
-    "variables",
-    "options",
-    "timeout",
-    "retries",
-    "retry_delay",
-    "output_retries",
-}
 
 
 def write(runner: Runner, path: Path) -> None:
     """Writes a runner's definition to a YAML file."""
-    path.write_text(dumped(describe(runner)), encoding="utf-8")
+    path.write_text(dump(describe(runner)), encoding="utf-8")
 
 
 def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Runner:
     """The runner that a YAML file defines.
 
-    Raises `InvalidInput`, naming the file and the place in it, for what can't be run; also for a Python
+    Raises `InvalidInput`, naming the file and the line, for what can't be run; also for a Python
     function outside flowpool unless `trusted`.
     """
     return _in_file(path, lambda text: _built(text, _Builder(api_key, trusted).runner))
@@ -100,18 +89,18 @@ def read_pipeline(path: Path, *, trusted: bool = False) -> Pipeline:
 def _in_file(path: Path, make: Callable[[str], T]) -> T:
     try:
         return make(_read_text(path))
-    except Misplaced as error:
-        place = f"{path}, line {error.line}" if error.line else str(path)
-        raise InvalidInput(f"{place}: {error}") from None
+    except FileError as error:
+        line = f", line {error.line}" if error.line else ""
+        raise InvalidInput(f"{path}{line}: {error}") from None
     except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from None
 
 
 def _built(text: str, build: Callable[[Any, str], T]) -> T:
-    data, lines = loaded(text)
+    data, lines = load(text)
     try:
         return build(data, "")
-    except Misplaced as error:
+    except FileError as error:
         error.line = error.line or lines.of(error.where)
         raise
 
@@ -134,8 +123,8 @@ def describe(runner: Runner) -> dict[str, Any]:
             for stage in runner.stages
         ],
     }
-    told = {name: value for name, value in fields.items() if value not in (None, "", {})}
-    return _plain(told, runner.name)
+    given = {name: value for name, value in fields.items() if value not in (None, "", {})}
+    return _plain(given, runner.name)
 
 
 def _plain(data: dict[str, Any], name: str) -> dict[str, Any]:
@@ -207,7 +196,7 @@ def _read_text(path: Path) -> str:
 
 
 class _Builder:
-    """Makes runners of plain data; `where` is the place in the file that an error names."""
+    """Makes runners of plain data; `where` is the path in the file that an error names, as `steps[1].skill`."""
 
     def __init__(self, api_key: str | None, trusted: bool, folder: Path | None = None) -> None:
         self._api_key = api_key
@@ -215,57 +204,33 @@ class _Builder:
         self._folder = folder
 
     def pipeline(self, data: Any, where: str) -> Pipeline:
-        data = dict(_mapping(data, ""))
+        data = dict(_mapping(data, where))
         if "model" in data:
-            self._refuse_terms_of_a_skill(data)
-            return Pipeline(self.runner(data, ""))
-        told = {
+            _refuse_terms_of_a_skill(data)
+            return Pipeline(self.runner(data, where))
+        if not data.keys() & {"steps", *RunnerSpec.__struct_fields__}:
+            odd = next((name for name in data if name not in ChainFile.__struct_fields__), "")
+            more = f", and {odd!r} is not known" if odd else ""
+            _refuse(str(odd), f"no skill, steps, chain, tool or function in it{more}.", "")
+        _fields(data, ChainFile if "steps" in data else RunnerFile, where)
+        parts = {
             name: self._part(data.pop(name), name, kind)
             for name, kind in (("input", Input), ("output", Output), ("run", RunOptions))
             if name in data
         }
-        kinds = [kind for kind in ("skill", "chain") if kind in data]
-        if not kinds:
-            if not data.keys() & {"steps", "tool", "function"}:
-                odd = next((name for name in data if name not in CHAIN_FIELDS), "")
-                more = f", and {odd!r} is not known" if odd else ""
-                _refuse(str(odd), f"no skill, steps, chain, tool or function in it{more}.", "")
-            return Pipeline(self.runner(data, ""), **told)
-        inner = _known(data, set(kinds), "")[kinds[0]]
-        runner = self.skill(inner, "skill") if kinds[0] == "skill" else self.chain(inner, "chain")
-        return Pipeline(runner, **told)
-
-    def _refuse_terms_of_a_skill(self, data: Mapping[str, Any]) -> None:
-        for name in ("input", "output", "run"):
-            value = data.get(name)
-            is_path = isinstance(value, str) or (isinstance(value, Mapping) and "path" in value)
-            if (name == "run" and name in data) or is_path:
-                _refuse(
-                    name,
-                    f"beside a bare model, {name} would be the prompt's own: put model, prompt and the like "
-                    "under `skill:`.",
-                )
+        return Pipeline(self.runner(data, where), **parts)
 
     def _part(self, data: Any, where: str, kind: type[Any]) -> Any:
-        """Input, output or run terms; a text is a path."""
-        fields = (
-            {"path": data} if isinstance(data, str) and where != "run" else _mapping(data, where)
-        )
-        if odd := [name for name in fields if name not in kind.__struct_fields__]:
-            known = ", ".join(kind.__struct_fields__)
-            _refuse(at(where, str(odd[0])), f"{odd[0]!r} is not known: use {known}.", where)
-        try:
-            made = msgspec.convert(fields, kind)
-            if isinstance(made, Input):
-                made.reading()
-        except (msgspec.ValidationError, InvalidInput) as error:
-            words, _, place = str(error).partition(" - at `$")
-            _refuse(f"{where}{place.strip('`')}", words.rstrip(".") + ".")
-        name = "store" if isinstance(made, RunOptions) else "path"
-        path = getattr(made, name)
+        """Input, output or run settings; a text is a path."""
+        data = {"path": data} if isinstance(data, str) and where != "run" else data
+        part = _read(_fields(data, kind, where), kind, where)
+        if isinstance(part, Input):
+            self._make(part.reading, where)
+        name = "store" if isinstance(part, RunOptions) else "path"
+        path = getattr(part, name)
         if isinstance(path, str) and path != "-" and self._folder is not None:
-            made = msgspec.structs.replace(made, **{name: str(self._folder / path)})
-        return made
+            part = msgspec.structs.replace(part, **{name: str(self._folder / path)})
+        return part
 
     def runner(self, data: Any, where: str) -> Runner:
         data = _mapping(data, where)
@@ -273,30 +238,27 @@ class _Builder:
             return self.chain(data, where)
         if "model" in data:
             return self.skill(data, where)
-        if "tool" in data or "function" in data:
-            return self.tool(_known(data, {"tool", "function"}, where), where)
+        if data.keys() & set(RunnerSpec.__struct_fields__):
+            return self._one_of(_fields(data, RunnerSpec, where), where)
         return _refuse(where, "no 'steps' (a chain) and no 'model' (a skill) in it.", "")
 
     def chain(self, data: Any, where: str) -> Chain:
-        fields = dict(_known(data, CHAIN_FIELDS, where, "the chain"))
-        steps = fields.get("steps")
-        place = at(where, "steps")
+        fields = _fields(data, ChainSpec, where, "the chain")
+        steps, list_at = fields["steps"], at(where, "steps")
         if not isinstance(steps, list) or not steps:
-            _refuse(place, "a list with at least one step.")
-        fields["steps"] = [self._stage(entry, f"{place}[{i}]") for i, entry in enumerate(steps)]
-        return self._make(lambda: Chain(**fields), where)
+            _refuse(list_at, "a list with at least one step.")
+        fields["steps"] = [self._stage(entry, f"{list_at}[{i}]") for i, entry in enumerate(steps)]
+        spec = _read(fields, ChainSpec, where)
+        return self._make(lambda: Chain(**arguments(spec)), where)
 
     def skill(self, data: Any, where: str) -> Skill:
-        fields = dict(_known(data, SKILL_FIELDS, where, "the skill"))
-        if "model" not in fields:
-            _refuse(where, "no 'model' in it.", where or "the skill")
+        fields = _fields(data, SkillSpec, where, "the skill")
         if "output" in fields:
             fields["output"] = self._output(fields["output"], at(where, "output"))
-        models = fields.pop("model")
-        models = models if isinstance(models, list) else [models]
-        return self._make(
-            partial(Skill, [self._choice(m, at(where, "model")) for m in models], **fields), where
-        )
+        models = fields["model"] if isinstance(fields["model"], list) else [fields["model"]]
+        fields["model"] = [self._choice(model, at(where, "model")) for model in models]
+        spec = _read(fields, SkillSpec, where)
+        return self._make(lambda: Skill(**arguments(spec)), where)
 
     def _output(self, data: Any, where: str) -> Any:
         """What the answer must be: a type that is named only where the file is trusted, else its schema."""
@@ -307,16 +269,18 @@ class _Builder:
             return {name: value for name, value in data.items() if name != "python"}
         return self._import(data["python"], where)
 
-    def tool(self, data: Mapping[str, Any], where: str) -> Runner:
-        if "tool" in data:
-            name = data["tool"]
-            found = (
-                getattr(import_module(_OWN_TOOLS), name, None) if isinstance(name, str) else None
-            )
-            if not isinstance(found, Tool):
-                _refuse(where, f"no tool {name!r}: use fetch or to_markdown.")
-            return found
-        return self._function(data["function"], where)
+    def _one_of(self, data: Mapping[str, Any], where: str) -> Runner:
+        """The runner that one of the names says: skill, tool, chain or function."""
+        kinds = [kind for kind in RunnerSpec.__struct_fields__ if kind in data]
+        if len(kinds) != 1:
+            _refuse(where, f"name one of {', '.join(RunnerSpec.__struct_fields__)}.")
+        make: Mapping[str, Callable[[Any], Runner]] = {
+            "skill": lambda value: self.skill(value, at(where, "skill")),
+            "chain": lambda value: self.chain(value, at(where, "chain")),
+            "tool": lambda value: _own_tool(value, where),
+            "function": lambda value: self._function(value, where),
+        }
+        return make[kinds[0]](data[kinds[0]])
 
     def _function(self, dotted: Any, where: str) -> Runner:
         _check_dotted(dotted, where, "function")
@@ -341,51 +305,54 @@ class _Builder:
         return self._step(entry, where)
 
     def _step(self, entry: Any, where: str) -> tuple[Any, ...]:
-        data = _known(entry, STEP_FIELDS, where)
-        kinds = [kind for kind in ("skill", "tool", "chain", "function") if kind in data]
-        if len(kinds) != 1:
-            _refuse(where, "name one of skill, tool, chain, function.")
-        build: Mapping[str, Callable[[Any], Runner]] = {
-            "skill": lambda value: self.skill(value, f"{where}.skill"),
-            "chain": lambda value: self.chain(value, f"{where}.chain"),
-            "tool": lambda value: self.tool(data, where),
-            "function": lambda value: self.tool(data, where),
-        }
-        runner = build[kinds[0]](data[kinds[0]])
-        return runner, data.get("key", DEFAULT_KEY), data.get("inputs"), data.get("options")
+        fields = _fields(entry, StepSpec, where)
+        runner = self._one_of(fields, where)
+        spec = _read(fields, StepSpec, where)
+        return runner, spec.key or DEFAULT_KEY, spec.inputs, spec.options
 
     def _choice(self, data: Any, where: str) -> Model | Spread:
         if not isinstance(data, Mapping) or "spread" not in data:
             return self._model(data, where)
-        shared = _known(data, {"spread"}, where)["spread"]
+        shared = _fields(data, SpreadSpec, where)["spread"]
         if not isinstance(shared, list):
-            _refuse(f"{where}.spread", "a list of models.")
+            _refuse(at(where, "spread"), "a list of models.")
         models = [self._model(one, f"{where}.spread[{i}]") for i, one in enumerate(shared)]
         return self._make(partial(Spread, models), where)
 
     def _model(self, data: Any, where: str) -> Model:
         if isinstance(data, str):
             return self._make(lambda: Model(data, api_key=self._api_key), where)
-        fields = dict(_known(data, MODEL_FIELDS, where))
-        if "name" not in fields:
-            _refuse(where, "no 'name' in it.")
-        for field, kind in (("limits", Limits), ("prices", Prices)):
-            if fields.get(field):
-                fields[field] = self._make(
-                    partial(msgspec.convert, fields[field], kind), at(where, field)
-                )
-        return self._make(lambda: Model(**fields, api_key=self._api_key), where)
+        spec = _read(_fields(data, ModelSpec, where), ModelSpec, where)
+        return self._make(lambda: Model(**arguments(spec), api_key=self._api_key), where)
 
     def _make(self, make: Callable[[], T], where: str) -> T:
+        """What `make` gives; what it can't be made of is wrong at `where`."""
         try:
             return make()
-        except Misplaced:
+        except FileError:
             raise
-        except (InvalidInput, TypeError, msgspec.ValidationError) as error:
-            words, _, place = str(error).partition(" - at `$")
-            if place:
-                return _refuse(f"{where}{place.strip('`')}", f"{words}.")
-            return _refuse(where, words, "")
+        except (InvalidInput, TypeError) as error:
+            return _refuse(where, str(error), "")
+
+
+def _refuse_terms_of_a_skill(data: Mapping[str, Any]) -> None:
+    """Beside a bare skill, `input` and `output` are its own, and `run` is nobody's."""
+    for name in ("input", "output", "run"):
+        value = data.get(name)
+        is_path = isinstance(value, str) or (isinstance(value, Mapping) and "path" in value)
+        if (name == "run" and name in data) or is_path:
+            _refuse(
+                name,
+                f"beside a bare model, {name} would be the prompt's own: put model, prompt and the like "
+                "under `skill:`.",
+            )
+
+
+def _own_tool(name: Any, where: str) -> Tool:
+    found = getattr(import_module(_OWN_TOOLS), name, None) if isinstance(name, str) else None
+    if not isinstance(found, Tool):
+        _refuse(where, f"no tool {name!r}: use fetch or to_markdown.")
+    return found
 
 
 def _check_dotted(dotted: Any, where: str, what: str) -> None:
@@ -400,24 +367,38 @@ def _mapping(data: Any, where: str) -> Mapping[str, Any]:
     return data
 
 
-def _known(value: Any, fields: set[str], where: str, label: str = "the file") -> Mapping[str, Any]:
-    data = _mapping(value, where)
-    for name in data:
-        place = at(where, str(name))
-        if name in ("api_key", "key") and "key" not in fields:
+def _fields(
+    data: Any, kind: type[msgspec.Struct], where: str, label: str = "the file"
+) -> dict[str, Any]:
+    """The values by name, once they are names of the struct and none that it needs is lacking."""
+    fields = dict(_mapping(data, where))
+    for name in fields:
+        if name in ("api_key", "key") and "key" not in kind.__struct_fields__:
             _refuse(
-                place,
+                at(where, name),
                 "keys don't belong in a file: set the provider's environment variable.",
                 where or label,
             )
-        if name not in fields:
-            known = ", ".join(sorted(fields))
-            _refuse(place, f"{name!r} is not known: use {known}.", where or label)
-    return data
+        if name not in kind.__struct_fields__:
+            known = ", ".join(kind.__struct_fields__)
+            _refuse(at(where, str(name)), f"{name!r} is not known: use {known}.", where or label)
+    for field in msgspec.structs.fields(kind):
+        if field.required and field.name not in fields:
+            _refuse(where, f"no {field.name!r} in it.", where or label)
+    return fields
+
+
+def _read(fields: dict[str, Any], kind: type[S], where: str) -> S:
+    """The struct of these values; what is of another type is named at its own line."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        words, inner = split_error(error)
+        return _refuse((where + inner).lstrip("."), f"{words}.")
 
 
 def _refuse(where: str, message: str, label: str | None = None) -> NoReturn:
-    """Says what is wrong at a place; `label` names it in place of the place itself."""
+    """Says what is wrong at a path of the file; `label` names it instead of the path itself."""
     if label is None or (where and not label):
         label = where or "the file"
-    raise Misplaced(where, f"{label}: {message}" if label else message)
+    raise FileError(where, f"{label}: {message}" if label else message)

@@ -1,23 +1,55 @@
-"""What a run is told beside its runner: where rows come from, where answers go, and its terms. Plain data, checked.
+"""What a pipeline's file may say, declared once: files are read by it, and the schema for editors is made of it.
 
-A pipeline's file has these as `input`, `output` and `run`; the command line's options stand over them.
+A file is one runner, with `input`, `output` and `run` beside it or not; options of the command line stand over it.
+Parts that `build` makes itself are `Any` here, with what the schema says of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
+from flowpool.chain import OnStepError
 from flowpool.errors import InvalidInput
-from flowpool.values import Limits
+from flowpool.settings import Settings
+from flowpool.values import Limits, Prices
 
 S = TypeVar("S", bound=Struct)
+REF = "#/$defs/{name}"
+
+
+def _says(words: str, **schema: Any) -> Meta:
+    """A field's description, and what else the schema says of it."""
+    return Meta(description=words, extra_json_schema=schema)
+
+
+def _ref(kind: str) -> dict[str, str]:
+    return {"$ref": REF.format(name=kind)}
+
+
+def _or_list(one: Mapping[str, Any], least: int) -> list[dict[str, Any]]:
+    return [dict(one), {"type": "array", "items": dict(one), "minItems": least}]
+
+
+_A_MODEL = {"anyOf": [{"type": "string"}, _ref("ModelSpec"), _ref("SpreadSpec")]}
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Text = str | None
+Timeout = Annotated[Seconds | None, _says("Seconds that an attempt may take.")]
+Retries = Annotated[
+    Count | None, _says("Further attempts after one that failed and may work the next time.")
+]
+Variables = Annotated[dict[str, Any] | None, _says("Values that no row gives.")]
+CallOptions = Annotated[
+    dict[str, Any] | None, _says("Options of the call, as max_tokens and temperature.")
+]
 
 
 class Input(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the rows come from, as `flowpool.read` is told it; `limit` is 10 or "10-20", counted from 1."""
+    """Where the rows come from, as `flowpool.read` takes it; `limit` is 10 or "10-20", counted from 1."""
 
     path: str | None = None
     sql: str | None = None
@@ -62,30 +94,162 @@ class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     spreadsheet_safe: bool = False
 
 
-class RunOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a pool is told; seconds and dollars. store: a path, or False for none."""
+class RunOptions(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The run's settings, as `Pool` takes them; seconds and dollars.
 
-    max_flows: int | Literal["auto"] = "auto"
-    limits: Limits | None = None
-    max_cost: float | None = None
-    max_tokens_total: int | None = None
-    deadline: float | None = None
-    timeout: float | None = None
-    retries: int | None = None
+    key: the variable that tells items apart in the store. store: a path, or False for none.
+    retry_failed: tries again what failed in the run before.
+    """
+
+    max_flows: int | Literal["auto"] = "auto"  # type: ignore[assignment]
     on_error: Literal["collect", "stop", "raise"] = "collect"
-    dedupe: bool = False
+    tracing: bool | None = None
     key: str | None = None
     store: str | bool | None = None
     retry_failed: bool = False
 
     def pool(self) -> dict[str, Any]:
-        """The arguments of `Pool` that are told here."""
+        """These as arguments of `Pool`, where it has them."""
         beside = ("store", "retry_failed")
         return {name: getattr(self, name) for name in self.__struct_fields__ if name not in beside}
 
 
+InputPart = Annotated[str | Input | None, _says("Where the rows come from; a text is the path.")]
+OutputPart = Annotated[str | Output | None, _says("Where the answers go; a text is the path.")]
+RunPart = Annotated[RunOptions | None, _says("How the run goes.")]
+
+
+class ModelSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model with more to it than its name. Its key is never written."""
+
+    name: str
+    provider: Text = None
+    base_url: Text = None
+    options: CallOptions = None
+    timeout: Timeout = None
+    retries: Retries = None
+    limits: Limits | None = None
+    prices: Prices | None = None
+
+
+class SpreadSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Models that serve together: each call goes to whichever can take it now."""
+
+    spread: Annotated[
+        Any,
+        _says(
+            "The models.", type="array", items={"anyOf": [{"type": "string"}, _ref("ModelSpec")]}
+        ),
+    ]
+
+
+class SkillSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A prompt and the model that answers it."""
+
+    model: Annotated[
+        Any,
+        _says(
+            "The model to ask, as gpt-5-mini; a list of them are fallbacks in order.",
+            anyOf=_or_list(_A_MODEL, 1),
+        ),
+    ]
+    name: Text = None
+    description: Text = None
+    prompt: Annotated[str | list[Any] | None, _says("One user message; {name} is a variable.")] = (
+        None
+    )
+    input: Annotated[
+        dict[str, Any] | None,
+        _says("A conversation: {messages: [{role, parts}]}; in place of prompt."),
+    ] = None
+    output: Annotated[
+        Any,
+        _says(
+            "What the answer must be: {choices: [...]}, {fields: {...}} or a JSON Schema; text by default.",
+            type="object",
+        ),
+    ] = None
+    variables: Variables = None
+    options: CallOptions = None
+    timeout: Timeout = None
+    retries: Retries = None
+    retry_delay: Annotated[
+        Annotated[float, Meta(ge=0)] | None, _says("Seconds of the first wait before a retry.")
+    ] = None
+    output_retries: Annotated[
+        Count | None, _says("How often an answer that doesn't fit is asked for again.")
+    ] = None
+
+
+class ChainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Steps in order."""
+
+    name: Text = None
+    description: Text = None
+    variables: Variables = None
+    on_step_error: Annotated[
+        Text, _says("What a failed step does.", enum=[*get_args(OnStepError), None])
+    ] = None
+    steps: Annotated[
+        Any,
+        _says(
+            "Steps in order; a list in place of a step runs them side by side.",
+            type="array",
+            minItems=1,
+            items={"anyOf": _or_list(_ref("StepSpec"), 1)},
+        ),
+    ]
+
+
+class RunnerSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of these."""
+
+    skill: Annotated[Any, _says("A prompt and its model.", **_ref("SkillSpec"))] = None
+    tool: Annotated[
+        Any, _says("A tool of flowpool's.", type="string", enum=["fetch", "to_markdown"])
+    ] = None
+    chain: Annotated[Any, _says("Steps in order.", **_ref("ChainSpec"))] = None
+    function: Annotated[
+        Any,
+        _says(
+            "A Python function as module:name; needs --trusted.",
+            type="string",
+            pattern="^[^:]+:[^:]+$",
+        ),
+    ] = None
+
+
+class StepSpec(RunnerSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step of a chain."""
+
+    key: Annotated[Text, _says("The variable that the step's output is stored under.")] = None
+    inputs: Annotated[dict[str, str] | None, _says("The variable that fills each parameter.")] = (
+        None
+    )
+    options: Annotated[
+        dict[str, Any] | None,
+        _says("The step's max_flows, timeout and retries; others are arguments of its tool."),
+    ] = None
+
+
+class ChainFile(ChainSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A chain, and how it is run."""
+
+    input: InputPart = None
+    output: OutputPart = None
+    run: RunPart = None
+
+
+class RunnerFile(RunnerSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A runner, and how it is run."""
+
+    input: InputPart = None
+    output: OutputPart = None
+    run: RunPart = None
+
+
 class Pipeline(Struct, frozen=True):
-    """A runner and what its run is told."""
+    """A runner and how it is run, as a file and the command line say it."""
 
     runner: Any
     input: Input = Input()
@@ -111,8 +275,18 @@ def span(limit: int | str | None) -> int | slice | None:
     return slice(start, stop) if dash else stop
 
 
-def changed(base: S, told: Mapping[str, Any]) -> S:
-    """`base` with those of `told` in place that are something."""
-    from msgspec.structs import replace
+def changed(base: S, changes: Mapping[str, Any]) -> S:
+    """`base` with those of `changes` that are something."""
+    return replace(base, **{name: value for name, value in changes.items() if value is not None})
 
-    return replace(base, **{name: value for name, value in told.items() if value is not None})
+
+def arguments(spec: Struct) -> dict[str, Any]:
+    """What a struct says as keyword arguments; what it leaves open isn't among them."""
+    fields = {name: getattr(spec, name) for name in spec.__struct_fields__}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def split_error(error: Exception) -> tuple[str, str]:
+    """What msgspec says of data that don't fit, and where: ("Expected `int`, got `str`", ".limits.rpm")."""
+    words, _, where = str(error).partition(" - at `$")
+    return words.rstrip("."), where.rstrip("`")

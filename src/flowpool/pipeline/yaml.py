@@ -11,8 +11,8 @@ from flowpool.errors import InvalidInput
 MAX_DEPTH = 60
 
 
-class Misplaced(InvalidInput):
-    """What is wrong at a place of a file, such as `steps[1].skill`. `line` is 0 while it isn't known."""
+class FileError(InvalidInput):
+    """What is wrong in a file. where: the path in it, as `steps[1].skill`. line: 0 while it isn't known."""
 
     def __init__(self, where: str, message: str, line: int = 0) -> None:
         self.where = where
@@ -23,18 +23,18 @@ class Misplaced(InvalidInput):
 class LineNumbers:
     """Where the parts of a file stand, counted from 1."""
 
-    def __init__(self, places: Mapping[str, int]) -> None:
-        self._places = places
+    def __init__(self, lines: Mapping[str, int]) -> None:
+        self._lines = lines
 
     def of(self, where: str) -> int:
-        """The line of a place, or of the nearest part around it that the file has."""
-        while where and where not in self._places:
+        """The line of a path, or of the nearest part around it that the file has."""
+        while where and where not in self._lines:
             dot, bracket = where.rfind("."), where.rfind("[")
             where = where[: max(dot, bracket, 0)]
-        return self._places.get(where, 1)
+        return self._lines.get(where, 1)
 
 
-def dumped(data: Any) -> str:
+def dump(data: Any) -> str:
     """The data as text that people can read and edit."""
     from ruamel.yaml import YAML
 
@@ -49,39 +49,39 @@ def dumped(data: Any) -> str:
     return text.getvalue()
 
 
-def loaded(text: str) -> tuple[Any, LineNumbers]:
-    """The data of a text, and where its parts stand; raises `Misplaced` for what is no YAML, or too much of it."""
+def load(text: str) -> tuple[Any, LineNumbers]:
+    """The data of a text, and where its parts stand; raises `FileError` for what is no YAML, or too much of it."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         yaml = YAML(typ="safe", pure=True)
         _check_events(yaml.parse(text))
-        places = dict(_places(yaml.compose(text), ""))
-        return yaml.load(text), LineNumbers(places)
+        lines = dict(_lines(yaml.compose(text), ""))
+        return yaml.load(text), LineNumbers(lines)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = " ".join(str(getattr(error, "problem", error)).split())
-        raise Misplaced("", f"not YAML: {problem}", mark.line + 1 if mark else 0) from None
+        raise FileError("", f"not YAML: {problem}", mark.line + 1 if mark else 0) from None
 
 
 def at(where: str, field: str) -> str:
-    """The place of a field at a place."""
+    """The path of a field of the part at a path."""
     return f"{where}.{field}" if where else field
 
 
-def _places(node: Any, where: str) -> Iterator[tuple[str, int]]:
+def _lines(node: Any, where: str) -> Iterator[tuple[str, int]]:
     kind = type(node).__name__
     if kind == "MappingNode":
         for key, value in node.value:
             inner = at(where, str(key.value))
             yield inner, key.start_mark.line + 1
-            yield from _places(value, inner)
+            yield from _lines(value, inner)
     elif kind == "SequenceNode":
         for position, value in enumerate(node.value):
             inner = f"{where}[{position}]"
             yield inner, value.start_mark.line + 1
-            yield from _places(value, inner)
+            yield from _lines(value, inner)
 
 
 def _represent_text(representer: Any, text: str) -> Any:
@@ -100,10 +100,10 @@ def _check_events(events: Iterable[Any]) -> None:
         kind = type(event).__name__
         line = event.start_mark.line + 1 if event.start_mark is not None else 0
         if kind == "AliasEvent":
-            raise Misplaced("", "YAML aliases (*name) in it: write the value out.", line)
+            raise FileError("", "YAML aliases (*name) in it: write the value out.", line)
         depth += kind in ("SequenceStartEvent", "MappingStartEvent")
         depth -= kind in ("SequenceEndEvent", "MappingEndEvent")
         if depth > MAX_DEPTH:
-            raise Misplaced(
+            raise FileError(
                 "", f"nested more than {MAX_DEPTH} deep: name steps in a flat list.", line
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 class Deadline:
     """Calls `end` after so many seconds, and each second from then on: some code swallows its cancellation."""
 
+    # Seconds between two tries: seldom enough to cost nothing, soon enough for who waits.
     AGAIN = 1.0
 
     def __init__(self, seconds: float, end: Callable[[str], None]) -> None:

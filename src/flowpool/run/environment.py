@@ -1,4 +1,4 @@
-"""What a run can't decide for itself: the one place where the outside comes in, and where tests put theirs."""
+"""What a run can't decide for itself: the one way that the outside comes in, and where tests put theirs."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class LoopThread:
             self.thread.join(timeout=5.0)
 
     def _run_until_stopped(self) -> bool:
-        """Whether the loop was told to stop. A task's sys.exit() gets here too: it ends the task, not the loop."""
+        """Whether the loop is to stop. A task's sys.exit() gets here too: it ends the task, not the loop."""
         try:
             self.loop.run_forever()
         except (KeyboardInterrupt, SystemExit):

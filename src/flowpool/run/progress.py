@@ -17,7 +17,7 @@ from flowpool.values import NO_USAGE, Prices, Status, Usage
 class ModelSpend(Struct):
     """What the calls of one model (`provider/model`) used: how many they are, and their tokens.
 
-    prices: what somebody told of the model's.
+    prices: those that the user gave, if any.
     """
 
     calls: int = 0
@@ -46,7 +46,8 @@ class Progress:
 
     __slots__ = ("_began", "_ended", "_recent", "_spent", "failure")
 
-    BELIEF = 10.0  # items: what the run's whole course counts for beside the last seconds
+    # Items that the rate of the whole run counts for beside the last seconds: a few items alone say little.
+    BELIEF = 10.0
 
     def __init__(self, now: float) -> None:
         self._began = now

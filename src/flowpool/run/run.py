@@ -30,7 +30,7 @@ from flowpool.run.environment import Environment
 from flowpool.run.progress import Progress
 from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
-from flowpool.run.source import Source
+from flowpool.run.source import Entry, Source
 from flowpool.run.steps import Steps
 from flowpool.settings import Settings
 from flowpool.tracing import open_tracer
@@ -39,8 +39,10 @@ from flowpool.values import Status
 if TYPE_CHECKING:
     pass
 
-LOOK_TIMEOUT = 1.0  # seconds that another thread waits for a busy loop
-YIELD_EVERY = 500  # items met in the journal before others have their turn
+# Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
+LOOK_TIMEOUT = 1.0
+# Items found in the journal before others have their turn: some 5 ms, which nobody on the loop notices.
+YIELD_EVERY = 500
 
 
 class Run:
@@ -240,7 +242,7 @@ class Run:
     def _fill(self) -> None:
         """Gives free slots to flows that come back from a wait, then to new ones."""
         slots = self._slots
-        if slots.wanted:
+        if slots.returning:
             slots.serve()
         if self._stopping or self._exhausted or self._is_full:
             return
@@ -279,23 +281,9 @@ class Run:
         return self._sink.is_full or (self._journal is not None and self._journal.is_full)
 
     async def _work(self) -> None:
-        source, slots = self._source, self._slots
+        slots = self._slots
         carry = self._carry if self._tracer is None else self._carry_traced
-        while not self._stopping and not self._is_full:
-            if self._deadline is not None and self._deadline.ends():
-                break
-            try:
-                entry = source.take() if not source.waits else await self._await_item()
-            except Exception as error:
-                self._crash = self._crash or error
-                self.stop(f"reading the items failed: {error}")
-                break
-            if entry is None:
-                self._exhausted = self._exhausted or not self._stopping
-                break
-            if self._stopping:
-                source.put_back([entry])
-                break
+        while (entry := await self._next_entry()) is not None:
             log = None
             if self._journal is not None:
                 known = self._find_or_begin(self._journal, *entry)
@@ -307,10 +295,30 @@ class Run:
                 log = known
             await carry(*entry, log)
             size = self._size()
-            if slots.taken > size or slots.wanted:
-                break
+            if slots.taken > size or slots.returning:
+                return
             if slots.taken < size and not self._exhausted:
                 self._fill()
+
+    async def _next_entry(self) -> Entry | None:
+        """The item that a worker is to carry next; None where it is to end."""
+        if self._stopping or self._is_full:
+            return None
+        if self._deadline is not None and self._deadline.ends():
+            return None
+        source = self._source
+        try:
+            entry = source.take() if not source.waits else await self._await_item()
+        except Exception as error:
+            self._crash = self._crash or error
+            self.stop(f"reading the items failed: {error}")
+            return None
+        if entry is None:
+            self._exhausted = self._exhausted or not self._stopping
+        elif self._stopping:
+            source.put_back([entry])
+            return None
+        return entry
 
     async def _await_item(self) -> tuple[int, Any] | None:
         """The next item of a source that waits. Meanwhile the slot is free for those who come back."""
@@ -343,7 +351,7 @@ class Run:
     # Flows
 
     def _find_or_begin(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
-        """The item's part of the journal; or its record, of which is told, where it has one."""
+        """The item's part of the journal; or its record, which is handed on, where it has one."""
         if not isinstance(item, Mapping):
             return None  # it fails as it would without a journal
         known: ItemLog | Record
@@ -373,58 +381,68 @@ class Run:
     async def _carry(self, index: int, item: Any, log: ItemLog | None) -> Record:
         """One item from its start to its record."""
         self._counts[Status.RUNNING] += 1
-        flow = Flow()
-        flow.log = log
-        if self._keep_history:
-            flow.history = []
+        flow = Flow(log, [] if self._keep_history else None)
         started = self._loop.time()
-        output: Any = None
-        error: Exception | None = None
-        status = Status.DONE
         try:
-            if problem := self._check.problem(item, index):
-                position = self._source.position()
-                raise InvalidItem(f"{position}: {problem}" if position else problem)
-            variables = {**self._shared, **item} if self._shared else item
-            output = await self._steps.carry(variables, flow)
+            output = await self._output(index, item, flow)
         except asyncio.CancelledError:
-            status = Status.CANCELLED
             error = NotFinished(self.reason or "cancelled")
+            self._end_item(index, item, flow, started, Status.CANCELLED, error=error)
             raise
         except BudgetSpent as refusal:
-            status, error = Status.CANCELLED, refusal
+            return self._end_item(index, item, flow, started, Status.CANCELLED, error=refusal)
         except FlowpoolError as failure:
-            status, error = Status.FAILED, failure
+            record = self._end_item(index, item, flow, started, Status.FAILED, error=failure)
+            if self._settings.on_error in ("raise", "stop"):
+                end = self.cancel if self._settings.on_error == "raise" else self.stop
+                end(f"items[{index}] failed")
+            return record
         except BaseException as bug:
-            status = Status.CANCELLED
             error = NotFinished(f"a bug ended the run: {bug!r}")
+            self._end_item(index, item, flow, started, Status.CANCELLED, error=error)
             raise
-        finally:
-            if not flow.holds_slot:
-                self._slots.retake(flow)
-            ended = self._loop.time()
-            record = Record(
-                index,
-                item,
-                status,
-                output,
-                error,
-                started,
-                ended - started,
-                flow.attempts,
-                flow.usage,
-                flow.model,
-                flow.history,
-                flow.bills,
-            )
-            self.progress.add(record, ended)
-            if log is None or self._journal is None:
-                self._tell(record)
-            else:
-                self._journal.ended(log, record)
-        if status is Status.FAILED and self._settings.on_error in ("raise", "stop"):
-            end = self.cancel if self._settings.on_error == "raise" else self.stop
-            end(f"items[{index}] failed")
+        return self._end_item(index, item, flow, started, Status.DONE, output)
+
+    async def _output(self, index: int, item: Any, flow: Flow) -> Any:
+        """The plan's output for an item."""
+        if problem := self._check.problem(item, index):
+            position = self._source.position()
+            raise InvalidItem(f"{position}: {problem}" if position else problem)
+        return await self._steps.carry({**self._shared, **item} if self._shared else item, flow)
+
+    def _end_item(
+        self,
+        index: int,
+        item: Any,
+        flow: Flow,
+        started: float,
+        status: Status,
+        output: Any = None,
+        error: Exception | None = None,
+    ) -> Record:
+        """The record of an item that ended, for all to know once it is written down."""
+        if not flow.holds_slot:
+            self._slots.retake(flow)
+        ended = self._loop.time()
+        record = Record(
+            index,
+            item,
+            status,
+            output,
+            error,
+            started,
+            ended - started,
+            flow.attempts,
+            flow.usage,
+            flow.model,
+            flow.history,
+            flow.bills,
+        )
+        self.progress.add(record, ended)
+        if flow.log is None:
+            self._tell(record)
+        else:
+            flow.log.ended(record)
         return record
 
 

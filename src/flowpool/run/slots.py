@@ -23,18 +23,14 @@ class Slots:
     Those who come back from a wait go before new ones, in the order they came.
     """
 
-    __slots__ = ("_freed", "_returning", "_size", "taken")
+    __slots__ = ("_freed", "_size", "returning", "taken")
 
     def __init__(self, size: Callable[[], int], freed: Callable[[], None]) -> None:
         self.taken = 0
         self._size = size
         self._freed = freed
-        self._returning: dict[Holder, list[asyncio.Future[None]]] = {}
-
-    @property
-    def wanted(self) -> bool:
-        """Whether somebody who came back waits for a slot."""
-        return bool(self._returning)
+        # Those who came back from a wait, and wait for a slot.
+        self.returning: dict[Holder, list[asyncio.Future[None]]] = {}
 
     def yield_(self, holder: Holder) -> None:
         """Leaves the holder's slot to those who came back, and to nobody new."""
@@ -54,11 +50,11 @@ class Slots:
         """A branch wants to go on: waits until its holder has a slot again. Counted by the caller."""
         if holder.holds_slot:
             return
-        if not self._returning and self.taken < self._size():
+        if not self.returning and self.taken < self._size():
             self.retake(holder)
             return
         turn = asyncio.get_running_loop().create_future()
-        self._returning.setdefault(holder, []).append(turn)
+        self.returning.setdefault(holder, []).append(turn)
         await turn
 
     def retake(self, holder: Holder) -> None:
@@ -69,12 +65,12 @@ class Slots:
 
     def serve(self) -> None:
         """Gives free slots to those who came back: one for all branches of a holder."""
-        while self._returning:
-            holder, turns = next(iter(self._returning.items()))
+        while self.returning:
+            holder, turns = next(iter(self.returning.items()))
             turns = [turn for turn in turns if not turn.done()]  # others were cancelled
             if turns and not holder.holds_slot and self.taken >= self._size():
                 return
-            del self._returning[holder]
+            del self.returning[holder]
             if turns:
                 self.retake(holder)
             for turn in turns:

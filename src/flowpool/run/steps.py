@@ -203,7 +203,7 @@ def _kind(runner: Skill | Chain | Tool) -> str:
 
 
 class _Skipped:
-    """What stands in place of an output when a chain goes on after a failed step."""
+    """What stands for an output when a chain goes on after a failed step."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -340,7 +340,7 @@ class Server:
         for connection in list(self._site.connections):
             connection.abort()
         await self._server.wait_closed()
-        while self._site.connections:
+        while self._site.connections:  # noqa: ASYNC110 (the loop drops each within a turn or two)
             await asyncio.sleep(0)
 
 

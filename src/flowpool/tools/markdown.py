@@ -49,6 +49,10 @@ def _to_markdown(source: Source, main_content: bool = True, allow_private: bool 
     return _convert(source, main_content)
 
 
+def _absolute(path: os.PathLike[str] | str) -> Path:
+    return Path(path).absolute()
+
+
 def _preparing(parameter: str) -> Prepare:
     """What happens to the argument of this name before it leaves for a worker."""
 
@@ -61,7 +65,7 @@ def _preparing(parameter: str) -> Prepare:
         if isinstance(source, Mapping):
             source = {key: source[key] for key in _OF_A_PAGE if key in source}
         elif isinstance(source, os.PathLike) or (isinstance(source, str) and _path_in(source)):
-            source = Path(source).absolute()  # a worker may have been started in another directory
+            source = _absolute(source)  # a worker may have been started in another directory
         return {**arguments, parameter: source}
 
     return prepare

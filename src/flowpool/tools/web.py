@@ -63,7 +63,7 @@ _transports: PerLoop[_Transports] = PerLoop(_Transports)
 async def fetch(
     url: str,
     allow_private: bool = False,
-    timeout: float = 30.0,
+    timeout: float = 30.0,  # noqa: ASYNC109 (a variable of chains and files)
     max_bytes: int = 10_000_000,
     max_redirects: int = 5,
 ) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import sys
 from html import escape
 from typing import Any
 
-from flowpool.views.words import Telling
+from flowpool.views.words import ProgressText
 
 _GREEN, _RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
 _BOX = "font:13px/1.6 system-ui,sans-serif;max-width:60em"
@@ -28,37 +28,37 @@ class CellOutput:
     def __init__(self) -> None:
         self._handle: Any = None
 
-    def show(self, telling: Telling) -> None:
-        """Draws it in place of what was shown before."""
+    def show(self, progress: ProgressText) -> None:
+        """Draws it over what was shown before."""
         from IPython import display
 
-        data = {"text/html": as_html(telling), "text/plain": as_text(telling)}
+        data = {"text/html": as_html(progress), "text/plain": as_text(progress)}
         if self._handle is None:
-            self._handle = display.display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display.display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
 
     finish = show
 
 
-def as_html(telling: Telling) -> str:
+def as_html(progress: ProgressText) -> str:
     """For any theme, light or dark: it takes the page's own colours."""
     bar = ""
-    if telling.done is not None:
-        bar = f'<div style="{_TRACK}">{_piece(telling.done, _GREEN)}{_piece(telling.failed, _RED)}</div>'
+    if progress.done is not None:
+        bar = f'<div style="{_TRACK}">{_piece(progress.done, _GREEN)}{_piece(progress.failed, _RED)}</div>'
     rows = [
-        f'<div style="{_ROW}"><b>{escape(telling.name)}</b>{bar}<span>{escape(telling.counts)}</span></div>'
+        f'<div style="{_ROW}"><b>{escape(progress.name)}</b>{bar}<span>{escape(progress.counts)}</span></div>'
     ]
-    for words, is_bad in telling.lines:
+    for words, is_bad in progress.lines:
         style = f"color:{_RED}" if is_bad else "opacity:.7"
         rows.append(f'<div style="{style};{_FIT}">{escape(words)}</div>')
     return f'<div style="{_BOX}">{"".join(rows)}</div>'
 
 
-def as_text(telling: Telling) -> str:
+def as_text(progress: ProgressText) -> str:
     """For who reads the notebook's file."""
     return "\n  ".join(
-        [f"{telling.name}  {telling.counts}", *(words for words, _ in telling.lines)]
+        [f"{progress.name}  {progress.counts}", *(words for words, _ in progress.lines)]
     )
 
 

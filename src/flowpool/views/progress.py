@@ -1,4 +1,4 @@
-"""A run's progress: in a terminal, in a notebook or told to a callable. Looks at the pool from its own thread."""
+"""A run's progress: in a terminal, in a notebook or by a callable. Looks at the pool from its own thread."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ import msgspec
 
 from flowpool.pool import LaneView, Snapshot
 from flowpool.views.notebook import CellOutput, is_notebook
-from flowpool.views.words import Telling, tell, tell_end
+from flowpool.views.words import ProgressText, end_text, progress_text
 
+# Seconds between two looks: often enough to seem steady, seldom enough to cost nothing.
 TICK = 0.2
+# Seconds: a run that is over sooner needs no bar.
 SHOW_AFTER = 1.0
-STEADY = 10  # looks, of which the most frequent bound is shown
+# Looks, of which the most frequent bound is shown: two seconds of them.
+STEADY = 10
 
 
 class Watched(Protocol):
@@ -35,10 +38,10 @@ class Watched(Protocol):
 class Screen(Protocol):
     """Where one run is shown."""
 
-    def show(self, telling: Telling) -> None:
-        """Draws how it goes, in place of what was shown before."""
+    def show(self, progress: ProgressText) -> None:
+        """Draws how it goes, over what was shown before."""
 
-    def finish(self, telling: Telling) -> None:
+    def finish(self, progress: ProgressText) -> None:
         """Draws how it went, which stays."""
 
 
@@ -46,19 +49,19 @@ class Screen(Protocol):
 def showing(pool: Watched, progress: bool | Callable[[Snapshot], None] | None) -> Iterator[None]:
     """Shows the pool's progress while the block runs.
 
-    progress: True shows it at once, None in a terminal or notebook after a second, a callable is told.
+    progress: True shows it at once, None in a terminal or notebook after a second, a callable is given snapshots.
     """
-    told: _Told | None = None
+    callback: _Callback | None = None
     view: Callable[[threading.Event], None]
     after = 0.0 if progress else SHOW_AFTER
     if callable(progress):
-        view = told = _Told(pool, progress)
+        view = callback = _Callback(pool, progress)
     elif is_notebook():
-        view = _Shown(pool, after, CellOutput())
+        view = _Display(pool, after, CellOutput())
     elif progress or _is_terminal():
         from flowpool.views.terminal import TerminalLines  # slow to import
 
-        view = _Shown(pool, after, TerminalLines())
+        view = _Display(pool, after, TerminalLines())
     else:
         yield
         return
@@ -73,8 +76,8 @@ def showing(pool: Watched, progress: bool | Callable[[Snapshot], None] | None) -
     finally:
         ended.set()
         thread.join()
-        if told is not None and told.error is not None:
-            warnings.warn(f"the progress callable failed: {told.error!r}", RuntimeWarning, 2)
+        if callback is not None and callback.error is not None:
+            warnings.warn(f"the progress callable failed: {callback.error!r}", RuntimeWarning, 2)
 
 
 def _is_terminal() -> bool:
@@ -82,22 +85,22 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and not is_dumb
 
 
-class _Told:
-    def __init__(self, pool: Watched, tell: Callable[[Snapshot], None]) -> None:
+class _Callback:
+    def __init__(self, pool: Watched, give: Callable[[Snapshot], None]) -> None:
         self._pool = pool
-        self._tell = tell
+        self._give = give
         self.error: Exception | None = None
 
     def __call__(self, ended: threading.Event) -> None:
         try:
             while not ended.wait(TICK):
-                self._tell(self._pool.snapshot)
-            self._tell(self._pool.snapshot)
+                self._give(self._pool.snapshot)
+            self._give(self._pool.snapshot)
         except Exception as error:  # a view's failure is no reason to lose a run
             self.error = error
 
 
-class _Shown:
+class _Display:
     def __init__(self, pool: Watched, after: float, screen: Screen) -> None:
         self._pool = pool
         self._after = after
@@ -109,8 +112,8 @@ class _Shown:
         name, steady = self._pool.name, _Steady()
         while not ended.wait(TICK):
             now = self._pool.snapshot
-            self._screen.show(tell(name, now, steady.lanes(now)))
-        self._screen.finish(tell_end(name, self._pool.snapshot))
+            self._screen.show(progress_text(name, now, steady.lanes(now)))
+        self._screen.finish(end_text(name, self._pool.snapshot))
 
 
 class _Steady:

@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from flowpool.views.words import Telling
+from flowpool.views.words import ProgressText
 
 WIDEST_BAR, NARROWEST_BAR = 40, 6
 LONGEST_NAME = 28
@@ -18,11 +18,11 @@ LONGEST_NAME = 28
 class TerminalLines:
     """A run's lines at the foot of the terminal."""
 
-    def show(self, telling: Telling) -> None:
-        board.show(self, telling)
+    def show(self, progress: ProgressText) -> None:
+        board.show(self, progress)
 
-    def finish(self, telling: Telling) -> None:
-        board.finish(self, telling)
+    def finish(self, progress: ProgressText) -> None:
+        board.finish(self, progress)
 
 
 class Board:
@@ -33,13 +33,13 @@ class Board:
         self._live: Live | None = None
         self._lines: dict[object, Text] = {}
 
-    def show(self, owner: object, telling: Telling) -> None:
-        """Draws the owner's lines in place of those before."""
+    def show(self, owner: object, progress: ProgressText) -> None:
+        """Draws the owner's lines over those before."""
         with self._lock:
             console = self._console()
             if not console.is_terminal or console.is_dumb_terminal:
                 return
-            self._lines[owner] = drawn(telling, console)
+            self._lines[owner] = as_lines(progress, console)
             if self._live is None:
                 self._live = Live(
                     console=console,
@@ -51,7 +51,7 @@ class Board:
                 self._live.start()
             self._live.update(Group(*self._lines.values()), refresh=True)
 
-    def finish(self, owner: object, telling: Telling) -> None:
+    def finish(self, owner: object, progress: ProgressText) -> None:
         """Leaves the owner's last lines standing, above those of runs that go on."""
         with self._lock:
             self._lines.pop(owner, None)
@@ -61,16 +61,16 @@ class Board:
                 if not self._lines:
                     live.stop()
                     self._live = None
-            console.print(drawn(telling, console, whole=True))
+            console.print(as_lines(progress, console, whole=True))
 
     def _console(self) -> Console:
         return self._live.console if self._live is not None else Console(stderr=True)
 
 
-def drawn(telling: Telling, console: Console, *, whole: bool = False) -> Text:
+def as_lines(progress: ProgressText, console: Console, *, whole: bool = False) -> Text:
     """A run's lines, as wide as the terminal at most; `whole`: what is longer goes on in the next line."""
-    text = _head(telling, console)
-    for words, is_bad in telling.lines:
+    text = _head(progress, console)
+    for words, is_bad in progress.lines:
         line = Text(words, "red" if is_bad else "dim")
         lines = line.wrap(console, max(20, console.width - 2)) if whole else [line]
         for part in lines:
@@ -79,16 +79,16 @@ def drawn(telling: Telling, console: Console, *, whole: bool = False) -> Text:
     return text
 
 
-def _head(telling: Telling, console: Console) -> Text:
-    name = Text(telling.name, no_wrap=True)
+def _head(progress: ProgressText, console: Console) -> Text:
+    name = Text(progress.name, no_wrap=True)
     name.truncate(LONGEST_NAME, overflow="ellipsis")
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(name.plain, "bold").append(" ")
-    room = console.width - len(text) - len(telling.counts) - 2
-    if telling.done is not None and room >= NARROWEST_BAR:
-        text.append_text(_bar(telling.done, telling.failed, min(WIDEST_BAR, room), console))
+    room = console.width - len(text) - len(progress.counts) - 2
+    if progress.done is not None and room >= NARROWEST_BAR:
+        text.append_text(_bar(progress.done, progress.failed, min(WIDEST_BAR, room), console))
         text.append(" ")
-    text.append(telling.counts)
+    text.append(progress.counts)
     return text
 
 

@@ -16,7 +16,7 @@ UNITS = {
 }
 
 
-class Telling(Struct, frozen=True):
+class ProgressText(Struct, frozen=True):
     """A run in words, for any view to lay out.
 
     done, failed: parts of all items; None, where their number isn't known. counts: how far it is.
@@ -30,7 +30,7 @@ class Telling(Struct, frozen=True):
     lines: list[tuple[str, bool]]
 
 
-def tell(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Telling:
+def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> ProgressText:
     """A run that goes on. `lanes` are those of the snapshot, their bounds made steady."""
     counts = f"{now.ended:,}" + (f" of {now.total:,}" if now.total is not None else " items")
     if now.rate > 0.0:
@@ -41,10 +41,10 @@ def tell(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Telling:
     if now.failed:
         figures.insert(0, f"{now.failed:,} failed")
     lines = [(" · ".join(figures), False), *_lane_lines(lanes), *_failure_lines(now)]
-    return Telling(name, *_parts(now), counts, lines)
+    return ProgressText(name, *_parts(now), counts, lines)
 
 
-def tell_end(name: str, now: Snapshot) -> Telling:
+def end_text(name: str, now: Snapshot) -> ProgressText:
     """A run that is over."""
     words = [f"{now.done:,} done"]
     if now.failed:
@@ -54,7 +54,7 @@ def tell_end(name: str, now: Snapshot) -> Telling:
     counts = f"{', '.join(words)} in {duration(now.elapsed)}"
     figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True)]
-    return Telling(name, *_parts(now), " · ".join([counts, *figures]), _failure_lines(now))
+    return ProgressText(name, *_parts(now), " · ".join([counts, *figures]), _failure_lines(now))
 
 
 def lane_words(lane: LaneView) -> str:
@@ -118,6 +118,14 @@ def _failure_lines(now: Snapshot) -> list[tuple[str, bool]]:
     return [(f"last failure: items[{record.index}]: {error}", True)]
 
 
+# What holds a lane back where no figure says how much.
+_BOUND_WORDS = {
+    "paused": "paused by a 429",
+    "reader": "waits for the reader of the stream",
+    "items": "nothing waits",
+}
+
+
 def _bound_words(lane: LaneView) -> str:
     at_once = f"{lane.window:,} at once"
     used = f"{min(1.0, lane.utilisation):.0%}"
@@ -139,18 +147,12 @@ def _bound_words(lane: LaneView) -> str:
             return f"{at_once}; more would slow each other"
         case "learning":
             return f"finding the limit, {lane.used.get('requests', 0.0):,.0f} requests/min so far"
-        case "paused":
-            return "paused by a 429"
         case "outage":
             left = f", gives up in {clock(lane.gives_up)}" if lane.gives_up is not None else ""
             return f"no answers, probing{left}: {_short(lane.error)}"
         case "broken":
             return f"given up: {_short(lane.error)}"
-        case "reader":
-            return "waits for the reader of the stream"
-        case "items":
-            return "nothing waits"
-    return "free"
+    return _BOUND_WORDS.get(lane.bound, "free")
 
 
 def _short(error: str) -> str:

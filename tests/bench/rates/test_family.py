@@ -6,7 +6,7 @@ import pytest
 from bench.rates.family import PAIRED, SAYINGS, VARIANTS, pairs, sayings, variants
 from bench.rates.rows import rows
 
-from flowpool.simulator.worlds import KINDS, draw_scene
+from flowpool.worlds import KINDS, draw_scene
 
 
 def test_every_kind_but_the_calm_one_has_variants() -> None:
@@ -42,7 +42,7 @@ def test_each_half_has_worlds_that_speak_so(name: str) -> None:
 def test_a_variant_stays_in_its_half() -> None:
     """By a hash of its words and of those beside it: who adds one beside these must write down where they are."""
     assert variants("gateway", "held") == (
-        "gateway keys=3..4 pick=random",
+        "gateway keys=3..4 pick=random rate=20..100",
         "gateway keys=5..7 pick=random rate=30..100 depth=4..20",
         "gateway keys=5..10 pick=turn rate=30..100",
     )

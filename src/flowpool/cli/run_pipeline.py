@@ -1,0 +1,146 @@
+"""What `flowpool run` and `map` do: look at everything that can be wrong, run the pool, write, and sum up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from flowpool.chain import as_runner
+from flowpool.cli.options import with_options
+from flowpool.cli.prompt_runner import runner_of
+from flowpool.cli.report import RunReport, progress_of, say
+from flowpool.cli.run_store import RunStore, find_store
+from flowpool.cli.running import carry_out
+from flowpool.data.rows import Rows, read
+from flowpool.data.writers import WriteOptions, Writer
+from flowpool.errors import InvalidInput, MissingColumn, OutputExists
+from flowpool.pipeline import build
+from flowpool.pipeline.spec import Input, Output, Pipeline
+from flowpool.plan import ItemCheck, Plan
+from flowpool.pool import Pool
+
+STDIN = STDOUT = "-"
+
+
+def run_file(path: str, options: Mapping[str, Any]) -> int:
+    """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
+    if options["trusted"]:
+        sys.path.insert(0, str(Path(path).absolute().parent))
+    pipeline = build.read_pipeline(Path(path), trusted=options["trusted"])
+    return _run(with_options(pipeline, options), options)
+
+
+def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
+    """`flowpool map`; as `run_file`."""
+    pipeline = with_options(Pipeline(runner_of(prompt, options)), options)
+    if options["fetch"]:
+        pipeline = replace(pipeline, input=_of_addresses(pipeline.input))
+    return _run(pipeline, options)
+
+
+def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
+    runner = as_runner(pipeline.runner)
+    plan = Plan(runner)
+    rows = _rows(pipeline.input, plan)
+    if options["dry_run"]:
+        from flowpool.cli.forecast import show_plan
+
+        return show_plan(plan, rows, pipeline.run)
+    store = find_store(
+        pipeline, plan, runner.name, resume=options["resume"], anew=options["no_cache"]
+    )
+    if store.known is not None and not options["quiet"]:
+        say(f"Going on with {store.path}: {store.words}.")
+    pool = _pool(runner, rows, pipeline, store, options["quiet"])
+    writer = _writer(pool, pipeline.output, store)
+    if options["pilot"] is not None:
+        from flowpool.cli.forecast import run_pilot
+
+        code = run_pilot(options["pilot"], options["yes"], runner, rows, pipeline, store)
+        if code is not None:
+            return code
+    report = RunReport(rows.length, store.path)
+    ordered = pipeline.output.ordered
+    if ordered is None:
+        ordered = pipeline.output.path != STDOUT
+    try:
+        code = carry_out(pool, writer, report, ordered, pipeline.run.retry_failed)
+    finally:
+        with suppress(OSError):  # what can't be flushed was already said to have failed
+            writer.close()
+    if code == 0:
+        store.drop()
+    else:
+        _say_how_to_go_on(store, report)
+    return code
+
+
+def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
+    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and sys.stdout.isatty())
+    return Pool(runner, rows, store=store.path, progress=progress, **pipeline.run.pool())
+
+
+def _rows(input: Input, plan: Plan) -> Rows:
+    """The rows, looked through: a bad one in a file costs no call."""
+    path, format = input.path, input.format
+    if path is None and input.sql is None:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise InvalidInput("no rows: say --input FILE, or pipe them in.")
+        path = STDIN
+    if path == STDIN and format is None and _takes_lines(plan):
+        format = "lines"
+    rows = read(path, **{**input.reading(), "format": format})
+    check = ItemCheck(plan, plan.variables)
+    if rows.columns is not None:
+        try:
+            check.check_columns(rows.columns, rows.name)
+        except MissingColumn as error:
+            fix = f"name the one that it is with --columns {error.column}=COLUMN."
+            raise InvalidInput(f"{error.problem}: {fix}") from None
+    if not rows.once and not rows.waits:
+        rows.look_through(check.check)
+    return rows
+
+
+def _takes_lines(plan: Plan) -> bool:
+    """Whether plain lines are enough for it."""
+    return plan.lacks(["line"]) is None
+
+
+def _of_addresses(input: Input) -> Input:
+    """With lines taken for addresses, where they come from stdin or a file of text."""
+    path = input.path or STDIN
+    if input.format is None and (path == STDIN or path.endswith((".txt", ".list", ".urls"))):
+        input = replace(input, format="lines")
+    if input.format == "lines" and not input.columns:
+        input = replace(input, columns={"url": "line"})
+    return input
+
+
+def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
+    options: WriteOptions = {
+        "meta": output.meta,
+        "inputs": output.inputs,
+        "output": output.column,
+        "append": output.append,
+        "overwrite": output.overwrite or store.had_output,
+        "spreadsheet_safe": output.spreadsheet_safe,
+        "format": output.format,
+    }
+    try:
+        return pool.writer(output.path, **options)
+    except OutputExists as error:
+        fix = "name another file, overwrite it with --force, or --append."
+        raise InvalidInput(f"{error.problem}: {fix}") from None
+
+
+def _say_how_to_go_on(store: RunStore, report: RunReport) -> None:
+    if store.path is None or not store.path.exists():
+        return
+    more = " with --retry-errors to try the failed rows again" if report.only_failed else ""
+    say(f"{store.path} keeps the run: say the same words{more or ' to go on'}.")

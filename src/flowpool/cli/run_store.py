@@ -1,0 +1,112 @@
+"""Where a command's run is kept: beside its output unless --store says where, so that the same words go on."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from msgspec import Struct
+
+from flowpool.checkpoint.checkpoint import fingerprint_of
+from flowpool.errors import InvalidInput
+from flowpool.pipeline.spec import Pipeline
+from flowpool.plan import Plan
+from flowpool.store.lock import holder_of
+from flowpool.store.reading import Reader
+from flowpool.values import Status
+
+BESIDE = ".flowpool.db"
+
+
+class RunStore(Struct, frozen=True):
+    """A run's store. path: None where it has none. is_beside: it goes once every row is done.
+
+    known: what it has of this very run, by status; None when that is new. had_output: an output that stands there
+    is this run's, or that of one that was dropped.
+    """
+
+    path: Path | None = None
+    is_beside: bool = False
+    known: dict[Status, int] | None = None
+    had_output: bool = False
+
+    def drop(self) -> None:
+        """Takes a store beside an output away."""
+        if self.is_beside and self.path is not None:
+            remove(self.path)
+
+    @property
+    def words(self) -> str:
+        """What it has, for a person."""
+        assert self.known is not None
+        counts = [
+            f"{count:,} {'to do' if status is Status.PENDING else status.name.lower()}"
+            for status, count in self.known.items()
+            if count
+        ]
+        return ", ".join(reversed(counts)) or "nothing yet"
+
+
+def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew: bool) -> RunStore:
+    """Where the run is kept; `resume` refuses to begin, `anew` drops what stands beside the output.
+
+    Raises `InvalidInput` where the store beside the output keeps an unfinished run with other words.
+    """
+    path, is_beside = _path(pipeline)
+    if path is None:
+        if resume or pipeline.run.retry_failed:
+            what = "--resume" if resume else "--retry-errors"
+            raise InvalidInput(f"{what}: no store is kept: say --store PATH, or -o FILE.")
+        return RunStore()
+    if anew and not is_beside:
+        raise InvalidInput(f"--no-cache: {path} may hold other runs: name another --store.")
+    had_output = path.exists()
+    if anew and had_output:
+        if holder := holder_of(path):
+            raise InvalidInput(f"{path} is in use by {holder}: wait for its end or stop it.")
+        remove(path)
+    known = _known(path, plan, name) if path.exists() and path.stat().st_size else None
+    if known is None and path.exists() and is_beside:
+        raise InvalidInput(
+            f"{path} keeps an unfinished run with another prompt, model or answer: say the same words to go on "
+            "with it, `flowpool export` takes it out, --no-cache drops it."
+        )
+    if known is None and resume:
+        raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
+    return RunStore(path, is_beside, known, had_output and (anew or known is not None))
+
+
+def remove(path: Path) -> None:
+    """Removes a store's files."""
+    for ending in ("", "-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+
+
+def _path(pipeline: Pipeline) -> tuple[Path | None, bool]:
+    """The store's path, and whether it is the one beside the output."""
+    store, output = pipeline.run.store, pipeline.output
+    if isinstance(store, str):
+        if output.append:
+            raise InvalidInput("--append can't tell which of a store's rows the file has: say one.")
+        return Path(store), False
+    if store is False or output.append or output.path == "-" or not _is_plain(Path(output.path)):
+        return None, False
+    return Path(output.path + BESIDE), True
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether it is, or may become, a file like any other: no device, no pipe."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return os.access(path.parent, os.W_OK)
+
+
+def _known(path: Path, plan: Plan, name: str) -> dict[Status, int] | None:
+    fingerprint = fingerprint_of(plan, {})
+    with Reader(path) as reader:
+        for run in reader.runs():
+            if run.name == name and run.fingerprint == fingerprint:
+                return reader.counts(run.id)
+    return None
