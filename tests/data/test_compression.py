@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from flowpool.data.compression import open_to_read, unpacked_name, unpacking_errors, zstd
 from flowpool.errors import InvalidInput
 
-PACKERS = {
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "a.jsonl": bytes,
     "a.jsonl.gz": gzip.compress,
     "a.jsonl.zst": lambda d: zstd().compress(d),
