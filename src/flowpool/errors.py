@@ -45,43 +45,40 @@ class InvalidInput(FlowpoolError, ValueError):
 class MissingColumn(InvalidInput):
     """Rows have no column for a variable that a runner needs.
 
-    source: the rows' name. column: the variable. runner: whose it is. columns: what there is.
+    source: the rows' name. column: the variable. runner: whose it is. columns: what there is. problem: what is
+    wrong, without what to do about it.
     """
+
+    source = column = runner = problem = ""
+    columns: tuple[Any, ...] = ()
 
     def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
         self.source = source
         self.column = column
         self.runner = runner
         self.columns = columns
-        super().__init__(source, column, runner, columns)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong, without what to do about it."""
-        there = ", ".join(one if isinstance(one, str) else repr(one) for one in self.columns)
-        return f"{self.source}: no column {self.column!r}, which {self.runner!r} needs (there are: {there})"
-
-    def __str__(self) -> str:
-        return (
-            f"{self.problem}: name the one that it is with columns={{{self.column!r}: ...}}, "
+        there = ", ".join(one if isinstance(one, str) else repr(one) for one in columns)
+        self.problem = (
+            f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
+        )
+        super().__init__(
+            f"{self.problem}: name the one that it is with columns={{{column!r}: ...}}, "
             "or pass it in run(variables=...)."
         )
 
 
 class OutputExists(InvalidInput):
-    """A file that is to be written holds something. path: the file."""
+    """A file that is to be written holds something. path: the file. problem: that, without what to do about it."""
+
+    path: Path | str = ""
+    problem = ""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        super().__init__(path)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong, without what to do about it."""
-        return f"{self.path} exists"
-
-    def __str__(self) -> str:
-        return f"{self.problem}: name another file, or say overwrite=True or append=True."
+        self.problem = f"{path} exists"
+        super().__init__(
+            f"{self.problem}: name another file, or say overwrite=True or append=True."
+        )
 
 
 class CallError(FlowpoolError):
