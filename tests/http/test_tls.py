@@ -131,7 +131,7 @@ def test_a_missing_file_of_certificates_is_named(run, raw, tmp_path) -> None:
 @pytest.mark.parametrize("end", ["cancel", "timeout"])
 @pytest.mark.parametrize("stage", ["handshake", "answer"])
 def test_a_tls_call_that_is_given_up_closes_its_connection(run, raw, authority, stage, end) -> None:
-    timeouts = Timeouts(total=0.1 if end == "timeout" else 5)
+    timeouts = Timeouts(total=0.5 if end == "timeout" else 5)
 
     async def main() -> None:
         tls = authority.server_context() if stage == "answer" else None
