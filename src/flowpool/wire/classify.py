@@ -278,15 +278,33 @@ def embedded(
 ) -> CallError:
     """The typed failure of an error that sits inside a success; `otherwise` is its status if it has none."""
     fault = error_body.fault_in({"error": error})
+    made = _classified(_status_in(fault) or otherwise, fault, response)
+    made.usage = usage
+    made.partial = partial
+    return made
+
+
+def told_in(response: HttpResponse, usage: Usage = NO_USAGE) -> CallError | None:
+    """The failure that a success without an answer speaks of; None for words that nobody knows."""
+    fault = error_body.read(response.body)
+    if not fault.message:
+        return None
+    status = _status_in(fault)
+    made = _classified(status or 500, fault, response)
+    if not status and type(made) is ServerError:
+        return None
+    made.usage = usage
+    return made
+
+
+def _status_in(fault: Fault) -> int:
+    """The status that an error's codes stand for; 0 if they tell none."""
     numbers = [int(code) for code in fault.codes if code.isascii() and code.isdigit()]
     known = [
         _STATUS_OF_CODE[code.lower()] for code in fault.codes if code.lower() in _STATUS_OF_CODE
     ]
     status = next((number for number in numbers if 400 <= number < 600), 0)
-    made = _classified(status or (known[0] if known else otherwise), fault, response)
-    made.usage = usage
-    made.partial = partial
-    return made
+    return status or (known[0] if known else 0)
 
 
 def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
