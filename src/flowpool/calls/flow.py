@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct
+
 from flowpool.chain import Step
 from flowpool.results import CallCost, Record
 from flowpool.values import NO_USAGE, Attempt, Prices, Usage
@@ -29,21 +31,20 @@ class Log(Protocol):
 MISSING: Any = object()
 
 
-class Flow:
-    """What one item's way through the runner has cost so far, and the slot that it holds."""
+class Flow(Struct, eq=False):
+    """What one item's way through the runner has cost so far, and the slot that it holds.
 
-    __slots__ = ("attempts", "bills", "branches", "history", "holds_slot", "log", "model",
-                 "usage")  # fmt: skip
+    branches: those of its steps that don't wait for a retry.
+    """
 
-    def __init__(self, log: Log | None = None, history: list[dict[str, Any]] | None = None) -> None:
-        self.branches = 1
-        self.holds_slot = True
-        self.attempts = 0
-        self.usage = NO_USAGE
-        self.model = ""
-        self.bills: tuple[CallCost, ...] = ()
-        self.history = history
-        self.log = log
+    log: Log | None = None
+    history: list[dict[str, Any]] | None = None
+    branches: int = 1
+    holds_slot: bool = True
+    attempts: int = 0
+    usage: Usage = NO_USAGE
+    model: str = ""
+    bills: tuple[CallCost, ...] = ()
 
     def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
         """A call to the model used this; `prices` are those that the user gave, if any."""
@@ -63,15 +64,10 @@ class Rank:
     BEGUN = -1e9  # a call of which an attempt was made: what was begun is finished first
 
 
-class StepCall:
+class StepCall(Struct, eq=False):
     """One step of one item, on its way: what is called, with what, for which flow, and how urgently."""
 
-    __slots__ = ("flow", "rank", "step", "variables")
-
-    def __init__(
-        self, step: Step, variables: Mapping[str, Any], flow: Flow, rank: float = Rank.NEW
-    ) -> None:
-        self.step = step
-        self.variables = variables
-        self.flow = flow
-        self.rank = rank
+    step: Step
+    variables: Mapping[str, Any]
+    flow: Flow
+    rank: float = Rank.NEW

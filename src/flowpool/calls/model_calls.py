@@ -42,7 +42,7 @@ from flowpool.model import Model
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
-from flowpool.values import NO_USAGE, Message, Reply, Text, Timeouts, Transport
+from flowpool.values import NO_USAGE, HttpRequest, Message, Reply, Text, Timeouts, Transport
 from flowpool.wire import WIRES
 from flowpool.wire.json_in_words import refuses_format
 from flowpool.wire.limits import read_limits
@@ -189,7 +189,7 @@ class ModelCalls:
             if span is not None:
                 span.sent(route.target, admitted.at)
             sent = requests.of(route)
-            outcome = await self._send(call, route, requests, admitted, reserved)
+            outcome = await self._send(call, route, sent.request, admitted, reserved)
             failure = outcome.result
             if type(failure) is Reply:
                 return failure
@@ -248,7 +248,7 @@ class ModelCalls:
         self,
         call: StepCall,
         route: ModelRoute,
-        requests: RequestBuilder,
+        request: HttpRequest,
         admitted: Admitted,
         reserved: Reservation | None,
     ) -> Outcome:
@@ -256,7 +256,7 @@ class ModelCalls:
         flow, now = call.flow, self._loop.time
         flow.attempts += 1
         try:
-            outcome = await _exchange(route, requests)
+            outcome = await _exchange(route, request)
         except BaseException:
             lost = NOTHING
             if self._budget is not None and reserved is not None:
@@ -275,7 +275,8 @@ class ModelCalls:
             flow.log.attempted(attempt_of(route, admitted.at, now(), result, lost))
         if type(result) is Reply:
             flow.bill(route.name, result.usage, route.prices)
-            self._waiter.answered()
+            if self._waiter.is_short:
+                self._waiter.answered()
             self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
         elif isinstance(result, CallError):
             weigh_page(result, route.lane)
@@ -330,9 +331,8 @@ class ModelCalls:
         return route
 
 
-async def _exchange(route: ModelRoute, requests: RequestBuilder) -> Outcome:
-    """Sends the route's request, and reads what comes back."""
-    request = requests.of(route).request
+async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
+    """Sends a request, and reads what comes back."""
     try:
         response = without_key(await route.transport.send(request, route.timeouts), route.key)
     except TransportError as error:

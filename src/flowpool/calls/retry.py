@@ -73,9 +73,11 @@ class RetryBudget:
         self._at = 0.0
         self.left = reserve
 
-    def answered(self) -> None:
+    def answered(self) -> bool:
+        """A call was answered; whether all of the reserve is there again."""
         if self.left < self._reserve:
             self.left = min(self._reserve, self.left + self._ratio)
+        return self.left >= self._reserve
 
     def take(self, now: float) -> bool:
         """Takes a retry if there is one; else ask again after `ASK_AGAIN` seconds."""
@@ -103,17 +105,22 @@ class RetryWaiter:
         self.draw = draw
         self._now = now
         self._budget = RetryBudget()
+        self.is_short = False  # whether the budget has less than it could: answers fill it up again
 
     def answered(self) -> None:
         """A call of the run was answered."""
-        self._budget.answered()
+        self.is_short = not self._budget.answered()
 
     async def wait(self, flow: Any, wait: Wait, lane: Lane[Any]) -> bool:
         """Waits for a call's next attempt; False when its time is over before the retry budget has one for it."""
         if wait.seconds > 0.0:
             await self._pause(flow, wait.seconds)
-        while wait.rationed and lane.rations_retries() and not self._budget.take(self._now()):
+        while wait.rationed and lane.rations_retries() and not self._take():
             if self._now() + RetryBudget.ASK_AGAIN > wait.until:
                 return False
             await self._pause(flow, RetryBudget.ASK_AGAIN)
         return True
+
+    def _take(self) -> bool:
+        self.is_short = True
+        return self._budget.take(self._now())
