@@ -63,12 +63,19 @@ def test_a_status_alone_means_this(status: int, kind: str, verdict: Verdict) -> 
 @pytest.mark.parametrize(
     ("code", "phrase", "kind", "fix", "means_it", "no_longer"),
     [
-        ("insufficient_quota", "", "QuotaExhausted", "", (400, 429, 499), (399, 500)),
+        ("insufficient_quota", "", "QuotaExhausted", "", (400, 429, 500, 999), (399, 1000)),
         ("content_filter", "", "Blocked", "", (400, 422, 499), (399, 500)),
         ("overloaded_error", "", "Overloaded", "", (400, 429, 500, 999), (399, 1000)),
         ("slow_down", "", "RateLimited", "", (400, 503, 999), (399, 1000)),
         ("api_key_invalid", "", "AuthFailed", "", (400, 401, 403), (402, 404)),
-        ("", "your credit balance is low", "QuotaExhausted", "", (400, 403, 429), (401, 404, 430)),
+        ("", "your credit balance is low", "QuotaExhausted", "", (400, 401, 429, 500, 999), (404, 430, 1000)),
+        ("", "quota exceeded", "QuotaExhausted", "", (403, 500, 999), (400, 429, 499, 1000)),
+        ("", "rate limit", "RateLimited", "", (403, 429, 500, 999), (400, 402, 404, 1000)),
+        ("", "daily limit", "QuotaExhausted", "of a day", (402, 403, 429, 500, 999), (400, 401, 404, 1000)),
+        ("", "limit: 0", "QuotaExhausted", "isn't on the plan", (429,), (400, 403, 500)),
+        ("", "location is not supported", "AuthFailed", "doesn't serve", (400, 403, 451, 500), (399, 1000)),
+        ("", "Organization has been disabled", "AuthFailed", "closed", (400, 403, 500), (399, 1000)),
+        ("", "Unexpected endpoint or method", "BadRequest", "no such API", (400, 500, 999), (401, 404, 1000)),
         ("", "it was flagged", "Blocked", "", (400, 403), (401, 404)),
         ("", "Incorrect API key", "AuthFailed", "", (400,), (404, 422)),
         ("", "Request too large", "BadRequest", "lower max_tokens", (413, 429), (414, 428, 430)),
@@ -92,6 +99,36 @@ def test_a_code_or_phrase_means_more_with_these_statuses_and_not_beside_them(
     for status in no_longer:
         error = answered(status, code, phrase)
         assert type(error).__name__ != kind or (fix and fix not in (error.fix or "")), status
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (
+            "QuotaExhausted",
+            "insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded "
+            "project_spend_limit_exceeded organization_usage_limit_exceeded billing_error "
+            "billing_hard_limit_reached billing_not_active insufficient_balance "
+            "exceeded_current_quota_error Arrearage",
+        ),
+        (
+            "Blocked",
+            "content_filter content_policy_violation ResponsibleAIPolicyViolation "
+            "data_inspection_failed DataInspectionFailed moderation_blocked",
+        ),
+        (
+            "Overloaded",
+            "overloaded_error server_is_overloaded capacity_exceeded queue_exceeded "
+            "engine_overloaded_error resource_unavailable service_tier_capacity_exceeded "
+            "insufficient_system_resource",
+        ),
+        ("RateLimited", "slow_down ThrottlingException"),
+        ("AuthFailed", "API_KEY_INVALID invalid_api_key authentication_error"),
+    ],
+)
+def test_providers_have_many_codes_for_the_same(kind: str, codes: str) -> None:
+    for code in codes.split():
+        assert type(answered(400, code)).__name__ == kind, code
 
 
 def test_an_unknown_model_breaks_its_lane_and_a_model_without_a_host_does_not() -> None:
