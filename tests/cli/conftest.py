@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from flowpool.simulator import Fixed, SimServer
 
 COMMAND = (sys.executable, "-W", "error", "-m", "flowpool.cli")
 KEY = "key-canary"
+STORED_RUN = ("run", "skill.yaml", "-i", "rows.jsonl", "-o", "out.jsonl", "--store", "run.db")
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +66,11 @@ class Command:
         lines = (self.folder / name).read_bytes().splitlines()
         return [json.loads(line) for line in lines]
 
+    def table(self, name: str) -> list[dict[str, str]]:
+        """The rows of a CSV file."""
+        with (self.folder / name).open(newline="") as file:
+            return list(csv.DictReader(file))
+
 
 @pytest.fixture
 def flowpool(tmp_path: Path, sim: SimServer) -> Iterator[Command]:
@@ -76,3 +83,11 @@ def flowpool(tmp_path: Path, sim: SimServer) -> Iterator[Command]:
         process.wait()
         for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
             pipe.close()
+
+
+@pytest.fixture
+def stored(flowpool: Command) -> Command:
+    """A store with three items done and one failed."""
+    flowpool.write_rows(["One.", "Two.", "Bad. [[sim: 400]]", "Three."])
+    assert flowpool(*STORED_RUN)[0] == 1
+    return flowpool

@@ -1,31 +1,22 @@
-"""`flowpool demo`: on the embedded provider, and on a model as its `--model` would run."""
+"""`flowpool demo` on the embedded provider."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.demo.command import KEYLESS
 
 from flowpool.demo import demo, jobs
 from flowpool.demo.corpus import pages
-from flowpool.demo.report import comparison
-from flowpool.demo.screen import DemoScreen, columns, shorten
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import Origin
-from flowpool.simulator import Fixed, SimServer
 
 SCALE = 200  # ten times faster than people see it
-KEYLESS = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "ANTHROPIC_"))}
-
-
-def run_command(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-m", "flowpool.cli", "demo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=100)
 
 
 @pytest.fixture(scope="module")
@@ -111,76 +102,3 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine() -> None:
     assert proxy_for(Origin("http", "127.0.0.1", 8000), environ) is None
     assert proxy_for(Origin("http", "intern", 80), environ) is None
     assert proxy_for(Origin("http", "example.com", 80), environ) is not None
-
-
-# With a model
-
-
-def test_a_model_without_a_key_is_refused_in_one_line(tmp_path: Path) -> None:
-    done = run_command("--model", "gpt-5-mini", "--output", str(tmp_path / "x"), env=KEYLESS)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("flowpool: ")
-    assert "OPENAI_API_KEY" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "x").exists()
-
-
-def test_an_output_that_cant_be_written_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    done = run_command("--output", str(tmp_path / "file"), env=KEYLESS)
-    assert done.returncode == 2
-    assert done.stderr.startswith("flowpool: --output ")
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_model_runs_the_small_job_and_says_its_costs_before_and_after(tmp_path: Path) -> None:
-    with SimServer(latency=Fixed(0.01)) as sim:
-        env = KEYLESS | {"OPENAI_BASE_URL": f"{sim.url}/v1", "OPENAI_API_KEY": "key-canary"}
-        arguments = ("--model", "gpt-5-mini", "--pages", "6", "--output", str(tmp_path))
-        done = run_command(*arguments, env=env)
-        answers = sim.ledger()["answers"]
-    assert done.returncode == 0, done.stderr
-    text = " ".join(done.stdout.split())
-    assert answers == 2 * 5 + 3 * 20 + 2 * 6
-    assert f"This makes {answers} calls with about " in text
-    assert re.search(r"tokens to read: about \$[\d.]+, by estimate", text)
-    assert re.search(r"tokens were read and [\d,]+ written, which cost about \$[\d.]+\.", text)
-    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 6
-    assert "key-canary" not in done.stdout
-
-
-def test_a_model_that_never_answers_ends_the_demo_at_the_first_job(tmp_path: Path) -> None:
-    with SimServer(faults={"401": 1.0}) as sim:
-        env = KEYLESS | {"OPENAI_BASE_URL": f"{sim.url}/v1", "OPENAI_API_KEY": "key-canary"}
-        done = run_command("--model", "gpt-5-mini", "--output", str(tmp_path), env=env)
-        assert sim.ledger()["requests"] <= 5
-    assert done.returncode == 1
-    assert "No call was answered; the first: AuthFailed: " in " ".join(done.stdout.split())
-
-
-# The screen
-
-
-def test_columns_put_words_left_and_figures_right() -> None:
-    assert columns(("a", "b", "1"), (3, 3, 3), left=2) == "a    b      1"
-    assert columns(("a", "b", "1"), (3, 3, 3)) == "a      b    1"
-
-
-def test_a_long_line_is_cut_where_a_terminal_ends() -> None:
-    assert shorten("one two\nthree", 40, indent=2) == "  one two three"
-    assert shorten("one two three", 9) == "one tw..."
-
-
-def test_the_comparison_divides_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    timed = [
-        jobs.Timed("job", 10, jobs.LOOP, 8.0),
-        jobs.Timed("job", 10, jobs.TENS, 2.0),
-        jobs.Timed("job", 10, jobs.POOL, 0.5),
-    ]
-    comparison(DemoScreen(), timed)
-    lines = capsys.readouterr().out.splitlines()
-    assert [" ".join(line.split()) for line in lines[2:]] == [
-        "job, ten at a time 8.00 s 2.00 s 4.0 x",
-        "job 8.00 s 0.50 s 16.0 x",
-    ]

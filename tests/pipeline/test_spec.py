@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import jsonschema
 import pytest
-from ruamel.yaml import YAML
 
 from flowpool import Chain, Skill
-from flowpool.cli import main
-from flowpool.cli.init import TASKS
 from flowpool.errors import InvalidInput
 from flowpool.pipeline import build
-from flowpool.pipeline.json_schema import pipeline_schema
 from flowpool.pipeline.spec import Input, Output, RunOptions
 from flowpool.settings import Settings
 from flowpool.values import Limits
@@ -87,44 +82,6 @@ def test_beside_a_bare_skill_they_are_refused_with_the_fix(tmp_path: Path, line:
     path = written(tmp_path, f"model: gpt-5-mini\nprompt: Hi\n{line}\n")
     with pytest.raises(InvalidInput, match=r"line 3: .* put model, prompt .* under `skill:`"):
         build.read_pipeline(path)
-
-
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_every_example_fits_the_schema(path: Path) -> None:
-    jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_what_init_writes_fits_the_schema_and_is_read(
-    tmp_path: Path, task: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "pipeline.yaml"
-    assert main(["init", str(path), "--task", task]) == 0
-    assert "--dry-run" in capsys.readouterr().err
-    jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
-    found = build.read_pipeline(path)
-    assert found.input.path is not None
-    assert Path(found.input.path).is_file()
-    assert found.run.max_cost == 5
-    assert main(["init", str(path), "--task", task]) == 2
-    assert "exists" in capsys.readouterr().err
-
-
-def test_the_schema_refuses_what_reading_refuses() -> None:
-    schema = pipeline_schema()
-    for bad in (
-        {"skill": {"model": "gpt-5", "timeout": 0}},
-        {"skill": {"model": "gpt-5", "prompt": {"x": "y"}}},
-        {"skill": {"model": "gpt-5"}, "run": {"on_error": "skip"}},
-        {"skill": {"model": "gpt-5"}, "tool": "fetch"},
-        {"tool": "fetchh"},
-        {"skill": {"model": "gpt-5"}, "input": {"pth": "rows.csv"}},
-        {"steps": [{"tool": "fetch", "kye": "page"}]},
-        {"steps": [{"tool": "fetch", "function": "a:b"}]},
-        {"skill": {"prompt": "Hi"}},
-    ):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(bad, schema)
 
 
 def test_the_run_of_a_file_has_every_setting_of_a_pool() -> None:

@@ -22,6 +22,7 @@ from flowpool.results import Record
 from flowpool.values import Limits, Status
 from flowpool.views.words import dollars, duration
 
+# Characters of a prompt that is shown: three of them fit a screen.
 _LONGEST_PROMPT = 600
 
 

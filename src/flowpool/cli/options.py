@@ -227,7 +227,7 @@ TRYING = grouped(
 
 
 def with_options(pipeline: Pipeline, options: Mapping[str, Any]) -> Pipeline:
-    """The pipeline with what the command line says in place of what its file does. Opens nothing."""
+    """The pipeline with what the command line says over what its file does. Opens nothing."""
     from flowpool.pipeline.spec import Pipeline
 
     return Pipeline(
@@ -239,7 +239,7 @@ def with_options(pipeline: Pipeline, options: Mapping[str, Any]) -> Pipeline:
 
 
 def _input(base: Input, options: Mapping[str, Any]) -> Input:
-    if options["sql"] is not None and options["path"] is None:  # in place of the file's path
+    if options["sql"] is not None and options["path"] is None:  # the file's path isn't meant
         base = type(base)()
     return _changed(
         base,

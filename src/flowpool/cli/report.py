@@ -16,7 +16,9 @@ from flowpool.results import Record
 from flowpool.values import NO_USAGE, Status
 from flowpool.views.words import about, duration, progress_text
 
+# Seconds between two lines: a log of an hour has 360.
 EVERY = 10.0
+# Characters: what a provider says may be a page of HTML.
 _LONGEST_FAILURE = 300
 
 

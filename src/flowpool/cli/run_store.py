@@ -55,18 +55,17 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
     """
     path, is_beside = _path(pipeline)
     if path is None:
-        if resume or pipeline.run.retry_failed:
-            what = "--resume" if resume else "--retry-errors"
-            raise InvalidInput(f"{what}: no store is kept: say --store PATH, or -o FILE.")
+        for is_asked, option in (
+            (resume, "--resume"),
+            (pipeline.run.retry_failed, "--retry-errors"),
+        ):
+            if is_asked:
+                raise InvalidInput(f"{option}: no store is kept: say --store PATH, or -o FILE.")
         return RunStore()
-    if anew and not is_beside:
-        raise InvalidInput(f"--no-cache: {path} may hold other runs: name another --store.")
     had_output = path.exists()
-    if anew and had_output:
-        if holder := holder_of(path):
-            raise InvalidInput(f"{path} is in use by {holder}: wait for its end or stop it.")
-        remove(path)
-    known = _known(path, plan, name) if path.exists() and path.stat().st_size else None
+    if anew:
+        _begin_anew(path, is_beside)
+    known = _known(path, plan, name)
     if known is None and path.exists() and is_beside:
         raise InvalidInput(
             f"{path} keeps an unfinished run with another prompt, model or answer: say the same words to go on "
@@ -75,6 +74,16 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
     if known is None and resume:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
     return RunStore(path, is_beside, known, had_output and (anew or known is not None))
+
+
+def _begin_anew(path: Path, is_beside: bool) -> None:
+    """Drops what the store beside the output keeps; others may hold more than this run."""
+    if not is_beside:
+        raise InvalidInput(f"--no-cache: {path} may hold other runs: name another --store.")
+    if path.exists():
+        if holder := holder_of(path):
+            raise InvalidInput(f"{path} is in use by {holder}: wait for its end or stop it.")
+        remove(path)
 
 
 def remove(path: Path) -> None:
@@ -104,6 +113,9 @@ def _is_plain(path: Path) -> bool:
 
 
 def _known(path: Path, plan: Plan, name: str) -> dict[Status, int] | None:
+    """What the store has of this very run, by status."""
+    if not path.exists() or not path.stat().st_size:
+        return None
     fingerprint = fingerprint_of(plan, {})
     with Reader(path) as reader:
         for run in reader.runs():

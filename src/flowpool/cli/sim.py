@@ -49,7 +49,7 @@ from flowpool.worlds.kinds import KINDS
 @click.option(
     "--world",
     metavar="SPEC",
-    help="What admits and refuses calls in place of the limits: a kind and its parameters, as in "
+    help="What admits and refuses calls instead of the limits: a kind and its parameters, as in "
     f"'cap most=20', two joined by +, or any. Kinds: {', '.join(KINDS)}. [none]",
 )
 @click.option(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flowpool.store.rows import RunInfo
     from flowpool.values import Status
 
+# Kinds of failures: the most frequent ones tell what to mend.
 MOST_TROUBLES = 5
 # A line of a log or a wide terminal; what is longer is cut.
 _WIDEST = 150

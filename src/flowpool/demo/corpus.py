@@ -19,6 +19,7 @@ from msgspec import Struct
 from flowpool.demo.site import MENU, SHELL
 
 FOLDER = Path(__file__).with_name("corpus")
+# Links from a page to others, as on a site.
 RELATED = 6
 
 

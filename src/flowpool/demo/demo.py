@@ -22,7 +22,9 @@ from flowpool.results import Results
 from flowpool.simulator import Fixed, SimServer
 from flowpool.skill import Skill
 
+# Seconds of a typical call and page, and how many times faster they are here, so that the slow way fits a minute.
 CALL, PAGE, SCALE = 2.0, 0.5, 20
+# Texts among which failures are planted, and summaries that are shown at the end.
 FAILING, SHOWN = 20, 3
 # What four of the prompts tell the provider to do. With one retry, only the first is healed by it.
 PLANTED = (

@@ -24,7 +24,9 @@ from flowpool.skill import Skill
 from flowpool.values import NO_USAGE, Usage
 from flowpool.views.words import dollars
 
+# Texts of the two jobs: few enough to cost cents.
 FEW, MANY = 5, 20
+# About, in English; a sentence and a half is the answer.
 _CHARS_A_TOKEN, _ANSWER_TOKENS = 4, 80
 _HEAD, _WIDTHS = ("job", "way", "took", "items/s"), (36, 13, 9, 7)
 

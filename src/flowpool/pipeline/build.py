@@ -53,6 +53,7 @@ from flowpool.tools.base import FunctionTool, Tool
 Runner = Skill | Chain | Tool
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
+# What people write is smaller; what is larger would take the parser long.
 MAX_BYTES = 1_000_000
 _OWN_TOOLS = "flowpool.tools"
 

@@ -160,7 +160,7 @@ class SkillSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )
     input: Annotated[
         dict[str, Any] | None,
-        _says("A conversation: {messages: [{role, parts}]}; in place of prompt."),
+        _says("A conversation: {messages: [{role, parts}]}; instead of prompt."),
     ] = None
     output: Annotated[
         Any,
@@ -193,7 +193,7 @@ class ChainSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     steps: Annotated[
         Any,
         _says(
-            "Steps in order; a list in place of a step runs them side by side.",
+            "Steps in order; a list instead of a step runs them side by side.",
             type="array",
             minItems=1,
             items={"anyOf": _or_list(_ref("StepSpec"), 1)},

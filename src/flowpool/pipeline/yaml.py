@@ -8,6 +8,7 @@ from typing import Any
 
 from flowpool.errors import InvalidInput
 
+# A chain of chains of chains is 20 deep; the parser recurses, and Python stops it at a thousand.
 MAX_DEPTH = 60
 
 

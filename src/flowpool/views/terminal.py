@@ -11,7 +11,9 @@ from rich.text import Text
 
 from flowpool.views.words import ProgressText
 
+# Columns: a wider bar says no more, in a narrower one a failure isn't seen.
 WIDEST_BAR, NARROWEST_BAR = 40, 6
+# Columns: of 80, the counts need about 50.
 LONGEST_NAME = 28
 
 

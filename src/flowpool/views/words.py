@@ -6,8 +6,10 @@ from msgspec import Struct
 
 from flowpool.pool import LaneView, Snapshot
 
+# Lines of lanes: more would push the program's own words off a small terminal.
 MOST_LANES = 4
-COST_AFTER = 2.0  # seconds: shorter runs aren't slowed by loading the price list
+# Seconds: shorter runs aren't slowed by loading the price list.
+COST_AFTER = 2.0
 UNITS = {
     "requests": "requests",
     "tokens": "tokens",

@@ -1,0 +1,61 @@
+"""`flowpool resume` and `retry` of real stores."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+from tests.helpers import until
+
+SLOW = "[[sim: latency=30]]"
+RUN = ("run", "skill.yaml", "-i", "rows.jsonl", "-o", "out.jsonl", "--store", "run.db")
+
+
+def test_retry_tries_again_only_what_failed(stored: Any, sim: Any) -> None:
+    code, _, err = stored("retry", "run.db")
+    assert code == 1
+    assert "3 done, 1 failed in " in err
+    assert sim.ledger()["requests"] == 5
+    assert stored("resume", "run.db")[0] == 1
+    assert sim.ledger()["requests"] == 5
+
+
+def test_a_killed_run_is_gone_on_with_from_its_file_with_the_same_selection(
+    flowpool: Any, sim: Any
+) -> None:
+    bodies = [f"Row {i}." for i in range(30)]
+    rows = "".join(
+        json.dumps({"body": body, "n": i}) + "\n" for i, body in enumerate([*bodies, SLOW])
+    )
+    flowpool.write("rows.jsonl", rows)
+    words = (*RUN, "--columns", "text=body", "--where", "n >= 10", "--max-flows", "2")
+    process = flowpool.start(*words)
+    until(lambda: sim.ledger()["requests"] >= 12, process=process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, out, _ = flowpool("status", "run.db")
+    assert "the rest is still to be read from " in out
+    assert "go on     flowpool resume run.db" in out
+    flowpool.write("rows.jsonl", rows.replace(SLOW, "Row 30."))
+    code, _, err = flowpool("resume", "run.db", "--max-flows", "8")
+    assert code == 0, err
+    assert sim.ledger()["requests"] <= 21 + 2 * 2
+    code, _, _ = flowpool("export", "run.db", "all.jsonl")
+    assert code == 0
+    rows = flowpool.read("all.jsonl")
+    done = [row for row in rows if row["output"]]
+    assert [row["body"] for row in done] == [*bodies[10:], "Row 30."]
+    assert list(done[0])[:2] == ["body", "n"]
+
+
+def test_sigterm_leaves_a_store_that_goes_on(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows(["One.", f"Two. {SLOW}"])
+    process = flowpool.start(*RUN)
+    until(lambda: sim.ledger()["in_flight"] and sim.ledger()["requests"] >= 2, process=process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert b"run.db keeps the run: say the same words to go on." in err
+    _, out, _ = flowpool("status", "run.db")
+    assert "1 done, 1 to do" in out

@@ -1,0 +1,30 @@
+"""Where a run is kept, and what becomes of one that was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ASK = ("map", "Repeat this:\n\n{text}", "-m", "gpt-5-mini")
+
+
+def test_failed_rows_are_tried_again_by_the_same_words_when_asked(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows(["Good.", "Bad. [[sim: 400]]"])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    code, _, err = flowpool(*words)
+    assert code == 1
+    assert "out.jsonl.flowpool.db keeps the run: say the same words with --retry-errors" in err
+    assert flowpool(*words)[0] == 1
+    assert sim.ledger()["requests"] == 2
+    assert flowpool(*words, "--retry-errors")[0] == 1
+    assert sim.ledger()["requests"] == 3
+    assert flowpool(*words, "--no-cache")[0] == 1
+    assert sim.ledger()["requests"] == 5
+
+
+def test_another_prompt_doesnt_overwrite_an_unfinished_run(flowpool: Any) -> None:
+    flowpool.write_rows(["Bad. [[sim: 400]]"])
+    files = ("-i", "rows.jsonl", "-o", "out.jsonl")
+    assert flowpool(*ASK, *files)[0] == 1
+    code, _, err = flowpool("map", "Other: {text}", "-m", "gpt-5-mini", *files)
+    assert code == 2
+    assert "keeps an unfinished run with another prompt" in err
