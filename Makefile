@@ -37,7 +37,7 @@ coverage: .venv/installed-dev
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 house: .venv/installed-dev  # how hard it is to find the way in; ends with an error where it slid back
 	$(BIN)/python -m tools.house --check

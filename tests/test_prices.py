@@ -11,15 +11,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 from genai_prices.data_snapshot import get_snapshot
 
-from flowpool.prices import (
-    Rate,
-    Rates,
-    _rates,
-    configured,
-    context_window,
-    rates,
-    rates_at,
-)
+from flowpool.prices import Rate, Rates, _rates, configured, context_window, rates, rates_at
 from flowpool.providers import PROVIDERS
 from flowpool.values import Prices, Usage
 
@@ -162,11 +154,11 @@ def test_each_part_of_a_call_costs_by_its_own_rate() -> None:
     assert one_rate.cost(usage) == (1000 * 3 + 100 * 15) / 1_000_000
 
 
-def test_told_prices_are_exactly_those() -> None:
-    rates_told = configured(
+def test_configured_prices_are_exactly_those() -> None:
+    set_rates = configured(
         Prices(input=0.1, output=0.4, cached_input=0.01, cache_write=0.2, request=0.003)
     )
-    assert rates_told == Rates(
+    assert set_rates == Rates(
         Rate(Decimal("0.1")),
         Rate(Decimal("0.4")),
         Rate(Decimal("0.01")),

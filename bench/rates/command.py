@@ -46,7 +46,7 @@ def main(*words: str) -> bool:
         from bench.rates.figure import draw
 
         options.figure.write_text(draw(every, names))
-    return not (options.only or options.world)
+    return judged is not None and not (options.only or options.world)
 
 
 def _rows(options: argparse.Namespace) -> list[cases.Row]:

@@ -123,6 +123,7 @@ TELLING = ("bucket by=requests", "clock by=requests window=2..20",
 COUNTING = ("bucket by=requests", "bucket by=tokens depth=2..10", "clock by=requests window=2..20",
             "sliding window=2..10 counts=admitted", "gateway")  # fmt: skip
 SAYINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "which limit was reached": (TELLING, ("names=yes",)),
     "Retry-After right": (COUNTING, ("retry=right",)),
     "Retry-After always 1": (TELLING, ("retry=1",)),
     "Retry-After always 60": (TELLING, ("retry=60",)),
@@ -146,6 +147,12 @@ SAYINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "headers of the day": (TELLING, ("headers=day",)),
 }
+
+
+REFUSING = tuple(kind for kind in VARIANTS if kind not in ("slots", "halved", "batching"))
+# All ways at once, each drawn for itself.
+ANY_WORDS = ("retry=absent|right|1|60|far headers=absent|right|stale|zero|jumping|refusals|day "
+             "style=openai|anthropic|mistral late=0|0.5 names=yes|no")  # fmt: skip
 
 
 def half_of(specs: Iterable[str]) -> dict[str, Half]:

@@ -14,7 +14,7 @@ from bench.rates.baselines import Aimd, Plain, PlainLoop
 from bench.rates.lab import Fault, Lab, Outcome
 from bench.rates.policy import Contender, Policy, Refusal
 from bench.rates.rows import CALM, Row
-from flowpool.simulator.worlds import Scene, draw_scene
+from flowpool.worlds import Scene, draw_scene
 
 # A run that takes so many times the oracle's time and seconds more isn't waited for.
 PATIENCE, GRACE = 8.0, 60.0
@@ -32,7 +32,8 @@ PLANTED: tuple[tuple[int, list[Fault]], ...] = (
 
 
 class Figures(Struct, frozen=True):
-    """One contender's run. time: seconds for all items; ratio: over the oracle's."""
+    """One contender's run. time: seconds for all items; ratio: over the oracle's; granted: refusals that nothing
+    could have avoided, by chance or planted."""
 
     time: float
     ratio: float
@@ -42,11 +43,12 @@ class Figures(Struct, frozen=True):
     peak: int
     pace: float
     latency: float
+    granted: int = 0
 
 
 class Run(Struct, frozen=True):
-    """One seed of a row. oracle, latency: the oracle's seconds and its median latency. expected: refusals that
-    chance brings, or that are planted. pushy: whether who takes no notice of refusals can beat the oracle."""
+    """One seed of a row. oracle, latency: the oracle's seconds and its median latency. pushy: whether who takes no
+    notice of refusals can beat the oracle."""
 
     seed: int
     spec: str
@@ -54,7 +56,6 @@ class Run(Struct, frozen=True):
     items: int
     oracle: float
     latency: float
-    expected: float
     pushy: bool
     figures: dict[str, Figures]
 
@@ -91,12 +92,11 @@ def _play(row: Row, seed: int, names: Sequence[str]) -> Run:
     oracle, latency = _oracle(row, scene, faults)
     figures = {}
     for name in names:
-        figures[name] = _figures(row, scene, oracle, contender(name), faults)
-    expected = scene.items * scene.chance / (1.0 - scene.chance)
-    for met in (faults or {}).values():
-        expected += met.count("429")
-    return Run(seed, scene.spec, scene.words, scene.items, oracle, latency, expected, scene.pushy,
-               figures)  # fmt: skip
+        who = contender(name)
+        if row.flows is not None and hasattr(who, "fixed"):
+            who = who.fixed(row.flows)
+        figures[name] = _figures(row, scene, oracle, who, faults)
+    return Run(seed, scene.spec, scene.words, scene.items, oracle, latency, scene.pushy, figures)
 
 
 def _oracle(row: Row, scene: Scene, faults: dict[int, list[Fault]] | None) -> tuple[float, float]:
@@ -125,7 +125,8 @@ def _figures(
         return _share(scene, outcome)
     if row.measure == "after":
         return _after(scene, outcome, policies, who)
-    return _told(outcome, outcome.seconds, outcome.seconds / oracle)
+    planted_limits = sum(met.count("429") for met in (faults or {}).values())
+    return _told(outcome, outcome.seconds, outcome.seconds / oracle, planted_limits)
 
 
 def run(
@@ -147,9 +148,9 @@ def planted(items: int, seed: int) -> dict[int, list[Fault]]:
     return dict(zip(where, meets, strict=True))
 
 
-def _told(outcome: Outcome, time: float, ratio: float) -> Figures:
+def _told(outcome: Outcome, time: float, ratio: float, granted: int = 0) -> Figures:
     return Figures(time, ratio, outcome.refused, outcome.sent, outcome.lost, outcome.peak, outcome.pace,
-                   outcome.latency)  # fmt: skip
+                   outcome.latency, outcome.by_chance + granted)  # fmt: skip
 
 
 def _share(scene: Scene, outcome: Outcome) -> Figures:

@@ -62,7 +62,11 @@ class Policy(Protocol):
 
 
 class Contender(Protocol):
-    """What starts policies: one line of the table."""
+    """What starts policies: one line of the table.
+
+    Where a user can set how many calls go at once, it may also have `fixed(flows: int) -> Contender`, for the rows
+    that do; others play those as they play all.
+    """
 
     name: str
 

@@ -17,6 +17,7 @@ from flowpool.errors import InvalidItem
 from flowpool.template import Template, look_up
 from flowpool.values import Media
 
+# About the largest request that providers take; what is larger is refused before it is read into memory.
 MAX_BYTES = 20_000_000
 
 _VARIABLE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")

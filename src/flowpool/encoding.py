@@ -22,6 +22,7 @@ from flowpool.structured import plain
 
 TAG = "$type"
 _MARK = TAG.encode()
+# No data is meant to be so deep: what is holds itself, and Python's own limit of recursion would end the run.
 MOST_DEEP = 200
 _to_json = msgspec.json.Encoder().encode
 _to_sorted_json = msgspec.json.Encoder(order="deterministic").encode

@@ -88,10 +88,12 @@ class CallError(FlowpoolError):
     """One attempt that gave no answer.
 
     `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
-    `usage` what the failed call is known to have used, `partial` the text that did arrive.
+    `usage` what the failed call is known to have used, `partial` the text that did arrive, `dimension` the limit
+    that a refusal names ("requests", "tokens", "input", "output"), None if it names none.
     """
 
     retryable = False
+    dimension: str | None = None
     verdict = Verdict.NONE
     fix = ""
 

@@ -24,12 +24,18 @@ from flowpool.template import Template, look_up
 from flowpool.usage import Usage
 from flowpool.values import Limits
 
-CHARACTERS_A_TOKEN = 4.0  # of English text; code and other languages take more tokens
+# Of English text; code and other languages take more tokens.
+CHARACTERS_A_TOKEN = 4.0
+# What chat templates put around a message: its role and marks of beginning and end.
 TOKENS_A_MESSAGE = 4
-SHOWN = 3  # prompts
-LOOKED_AT = 200  # items whose prompts are measured
-DRAWS = 1000  # of the bootstrap
-SURE = 0.9  # of the interval: 9 times in 10 what comes is within it
+# Prompts that are shown: enough to see a mistake in the template or in the data.
+SHOWN = 3
+# Items whose prompts are measured: enough for a mean, and no file is read for long.
+LOOKED_AT = 200
+# Draws of the bootstrap: enough that its interval hardly moves from seed to seed.
+DRAWS = 1000
+# Of the interval: 9 times in 10 what comes is within it.
+SURE = 0.9
 
 
 class StepEstimate(Struct, frozen=True):
@@ -189,7 +195,7 @@ def spread(values: Sequence[float], times: float, seed: int = 0) -> Range:
     """`times` the mean of `values`, with the interval that a bootstrap gives.
 
     >>> spread([2.0, 2.0, 2.0], 10)
-    Span(expected=20.0, low=20.0, high=20.0)
+    Range(expected=20.0, low=20.0, high=20.0)
     """
     count = len(values)
     mean = math.fsum(values) / count

@@ -14,15 +14,11 @@ from flowpool.tools.base import Tool
 class Plan:
     """A runner as stages: the steps of a stage run side by side, the stages one after another."""
 
+    # fmt: off
     __slots__ = (
-        "is_single",
-        "name",
-        "on_step_error",
-        "stages",
-        "step_paths",
-        "subplans",
-        "variables",
+        "is_single", "name", "on_step_error", "stages", "step_paths", "subplans", "variables",
     )
+    # fmt: on
 
     def __init__(
         self, runner: Skill | Chain | Tool, on_step_error: OnStepError | None = None

@@ -237,6 +237,7 @@ _HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) i
     "dashscope.aliyuncs.com": "qwen"
 }
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+# Ollama's own, which its addresses leave out.
 _OLLAMA_PORT = 11434
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
 _HEADER_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")

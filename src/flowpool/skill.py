@@ -18,6 +18,7 @@ from flowpool.structured.types import dotted_of
 from flowpool.template import Template
 from flowpool.values import Media, Message, Role, Text
 
+# Each is a whole call, paid again: a model that doesn't mend its answer in two tries needs another prompt.
 DEFAULT_OUTPUT_RETRIES = 2
 _DEFAULT_NAME = "skill"
 

@@ -21,6 +21,7 @@ from flowpool.errors import InvalidInput, WorkerDied
 from flowpool.per_loop import PerLoop
 
 _LENGTH = struct.Struct("!Q")
+# Bytes of a worker's answer that are read ahead of whoever waits for it.
 _BUFFER = 1 << 20
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows ends a process at once by either
 # The parent's import path goes along: a child finds every module that its parent finds.

@@ -123,6 +123,38 @@ def test_a_refusal_gives_up_once_its_patience_is_over() -> None:
     assert Attempts((one,), 0.0).failed(one, slow, 101.0, 0.0) == GiveUp(slow)
 
 
+def test_a_calls_patience_begins_with_its_first_attempt() -> None:
+    one = route(policy=RetryPolicy(patience=100.0))
+    slow = RateLimited("slow")
+    follows = Attempts((one,), 1000.0).failed(one, slow, 1099.0, 0.0)
+    assert isinstance(follows, Wait)
+    assert follows.until == 1100.0
+    assert Attempts((one,), 1000.0).failed(one, slow, 1101.0, 0.0) == GiveUp(slow)
+
+
+def test_a_wait_is_rationed_unless_it_says_otherwise() -> None:
+    one = route()
+    follows = Attempts((one,), 0.0).failed(one, ILL, 1.0, 0.5)
+    assert isinstance(follows, Wait)
+    assert follows.rationed
+
+
+def test_the_lane_is_asked_with_this_failure_counted() -> None:
+    asked: list[int] = []
+
+    class Blaming(Lane[Any]):
+        def blames(self, own_failures: int) -> bool:
+            asked.append(own_failures)
+            return own_failures != 2
+
+    one = Route(Blaming("a", FixedWindow(4)))
+    attempts = Attempts((one,), 0.0)
+    for _ in range(3):
+        attempts.failed(one, ILL, 1.0, 0.5)
+    assert asked == [1, 2, 2]  # the second time it was everybody's, and counted for nothing
+    assert attempts.failures == 1
+
+
 def test_an_outage_of_its_own_costs_a_retry_and_waits_by_backoff() -> None:
     one = route(policy=RetryPolicy(retries=2, base=1.0))
     attempts = Attempts((one,), 10.0)
@@ -230,6 +262,14 @@ def test_an_ill_provider_is_tried_again_by_the_call_that_finds_a_probe_due() -> 
     assert worth_trying((one,), 1.0), "the probe is due"
     assert one.lane.try_enter(1.0) is not None
     assert not worth_trying((one,), 1.0), "it is on its way"
+
+
+def test_routes_are_worth_trying_as_long_as_one_of_them_is_well() -> None:
+    ill, well = route(), route()
+    open_breaker(ill.lane, now=0.0)
+    assert worth_trying((ill, well), 0.0)
+    open_breaker(well.lane, now=0.0)
+    assert not worth_trying((ill, well), 0.0)
 
 
 def test_a_lane_that_was_given_up_is_probed_on_where_there_is_a_fallback() -> None:

@@ -78,6 +78,7 @@ def test_a_statement_becomes_each_of_its_small_mistakes(text: str, mistakes: lis
         "if TYPE_CHECKING:\n    x = 1",
         'T = TypeVar("T", bound=1)',
         "Wait = Callable[[int], None]",
+        "Next = Send[R] | GiveUp",
         "x: str",
     ],
 )

@@ -94,6 +94,36 @@ def test_a_code_or_phrase_means_more_with_these_statuses_and_not_beside_them(
         assert type(error).__name__ != kind or (fix and fix not in (error.fix or "")), status
 
 
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (
+            "QuotaExhausted",
+            "insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded "
+            "project_spend_limit_exceeded organization_usage_limit_exceeded billing_error "
+            "billing_hard_limit_reached billing_not_active insufficient_balance "
+            "exceeded_current_quota_error Arrearage",
+        ),
+        (
+            "Blocked",
+            "content_filter content_policy_violation ResponsibleAIPolicyViolation "
+            "data_inspection_failed DataInspectionFailed moderation_blocked",
+        ),
+        (
+            "Overloaded",
+            "overloaded_error server_is_overloaded capacity_exceeded queue_exceeded "
+            "engine_overloaded_error resource_unavailable service_tier_capacity_exceeded "
+            "insufficient_system_resource",
+        ),
+        ("RateLimited", "slow_down ThrottlingException"),
+        ("AuthFailed", "API_KEY_INVALID invalid_api_key authentication_error"),
+    ],
+)
+def test_providers_have_many_codes_for_the_same(kind: str, codes: str) -> None:
+    for code in codes.split():
+        assert type(answered(400, code)).__name__ == kind, code
+
+
 def test_an_unknown_model_breaks_its_lane_and_a_model_without_a_host_does_not() -> None:
     assert answered(400, "model_not_found").verdict is Verdict.HOPELESS
     assert answered(404, "model_not_found").fix == answered(400, "model_not_found").fix

@@ -206,7 +206,9 @@ def _is_type(value: ast.expr) -> bool:
     match value:
         case ast.Call(func=ast.Name(id=name)):
             return name in ("TypeVar", "TypeVarTuple", "ParamSpec", "NewType")
-        case ast.Subscript(value=ast.Name(id=name)):
+        case ast.Subscript(value=ast.Name(id=name)) | ast.Name(id=name):
             return name[:1].isupper() and not name.isupper()
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _is_type(left) and _is_type(right)
         case _:
             return False

@@ -14,8 +14,11 @@ import msgspec
 from flowpool.data.compression import GZIP, PACKED, open_to_read, unpacking_errors, zstd
 from flowpool.errors import InvalidInput
 
+# Bytes of a line that are read at once, so that a file without line ends stays out of memory.
 _CHUNK = 1 << 20
-_FLUSH_EVERY = 1.0  # seconds that a packed file may keep its rows to itself
+# Seconds that a packed file may keep its rows to itself: a kill loses no more, and flushing each row would undo the
+# compression.
+_FLUSH_EVERY = 1.0
 
 
 class ByteSink(Protocol):

@@ -10,7 +10,10 @@ from flowpool.data.files import check_file
 from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
-BATCH = 256  # rows made into Python objects at once
+# Rows made into Python objects at once: enough that a batch's own cost is small beside that of its rows, few enough
+# that rows with long documents fit into memory.
+BATCH = 256
+# Bytes: a row group is read as it is needed, not kept whole.
 _READ_BUFFER = 1 << 20
 
 

@@ -14,6 +14,7 @@ from flowpool.errors import InvalidInput
 
 SQLITE_ENDINGS = (".db", ".sqlite", ".sqlite3")
 DUCKDB_ENDINGS = (".duckdb", ".ddb")
+# Rows fetched at once, as of files: see `arrow.BATCH`.
 _BATCH = 256
 _NO_ROWS = "gives no rows: write a SELECT."
 

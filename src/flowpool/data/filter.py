@@ -10,6 +10,7 @@ from typing import Any
 from flowpool.errors import InvalidInput, UnknownColumn
 
 Condition = Callable[[Mapping[str, Any]], Any]
+# Characters: Python parses a condition, and its parser can be made to run out of memory.
 _LONGEST = 10_000
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,

@@ -29,7 +29,8 @@ _CONVERTED = (".html", ".htm", ".xhtml", *_EXTRA)
 _TEXT = (".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex", ".log")
 DOCUMENT_ENDINGS = (*_TEXT, *_CONVERTED)
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")  # prompts read them, by `path`
-_HEAD = 4096  # bytes that tell what a file is
+# Bytes that show what a file is: the marks of PDF, DOCX and of binary data stand in the first page of a disk.
+_HEAD = 4096
 
 
 class Documents(Table):

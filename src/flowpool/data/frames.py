@@ -9,6 +9,7 @@ from flowpool.data.arrow import ArrowStream, ArrowTable, checked_names
 from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
+# Rows made into Python objects at once, as of files: see `arrow.BATCH`.
 _BATCH = 256
 _IN_MEMORY: tuple[type, ...] = (list, tuple, type(iter([])), type(iter(())))
 

@@ -73,9 +73,8 @@ def _pandas(frame: Any, positions: list[int] | None, columns: Columns, schema: A
     found = frame.copy(deep=False) if positions is None else frame.iloc[positions]
     more_levels = ("",) * (frame.columns.nlevels - 1)
     for name, values in _renamed(columns, frame.columns).items():
-        found[(name, *more_levels) if more_levels else name] = _series(
-            pd, values
-        ).array  # by position, whatever the index is
+        # An array goes in by position, whatever the index is.
+        found[(name, *more_levels) if more_levels else name] = _series(pd, values).array
     return found
 
 

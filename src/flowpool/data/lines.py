@@ -9,7 +9,8 @@ import msgspec
 
 from flowpool.data.reading import RowCursor
 
-LONGEST = 64 * 1024 * 1024  # bytes; a longer line is refused rather than kept
+# Bytes of a line: a longer one is a file without line ends rather than a row, and would fill the memory.
+LONGEST = 64 * 1024 * 1024
 BOM = b"\xef\xbb\xbf"
 
 

@@ -21,9 +21,12 @@ from flowpool.errors import InvalidInput
 if TYPE_CHECKING:
     from flowpool.record import Record
 
+# A part is what a kill may lose and what memory holds: at most so many rows, so many characters of text and so many
+# seconds of the run. Each is a file, so that smaller ones would slow down a run of many short answers.
 PART_ROWS = 4096
 PART_CHARACTERS = 8_000_000
 PART_SECONDS = 10.0
+# The most rows and bytes of a row group, which the join here and every reader later hold in memory at once.
 GROUP_ROWS = 1 << 16
 GROUP_BYTES = 1 << 24
 _JOINED = "all.unfinished"

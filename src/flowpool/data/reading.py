@@ -9,6 +9,7 @@ from typing import Any
 
 from flowpool.errors import BadRow
 
+# What is wrong with the first few shows the pattern; all of a million would fill the memory.
 FIRST_KEPT = 5
 _log = logging.getLogger("flowpool.data")
 

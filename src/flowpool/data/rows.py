@@ -142,9 +142,8 @@ class Rows:
         """Where the first `count` rows stand in their frame; None when they are just its rows."""
         if self._wanted.is_all:
             return None
-        if (
-            self._positions is None or len(self._positions) < count
-        ):  # a run that was cut, or never began
+        # Too few are known of a run that was cut, or never began.
+        if self._positions is None or len(self._positions) < count:
             found, reading = array("q"), RowCursor(self.name, skip=True)
             for _ in islice(self._wanted.of(self._table.rows(reading), reading, found), count):
                 pass

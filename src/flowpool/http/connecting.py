@@ -24,11 +24,16 @@ _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
-_NEXT_ADDRESS_AFTER = 0.25  # seconds: an address that hasn't answered by then gets a rival
-_NAMES_KEPT = 10.0  # seconds a name's addresses are remembered
+# Seconds: an address that hasn't answered by then gets a rival. RFC 8305 recommends 250 ms.
+_NEXT_ADDRESS_AFTER = 0.25
+# Seconds a name's addresses are remembered: a burst of connections asks once, and a host that moves is followed.
+_NAMES_KEPT = 10.0
+# Names whose addresses are remembered: only a run over pages of many hosts has more, and it asks for each once.
 _MOST_NAMES = 1024
+# Open files that the process asks for: more connections than any lane's window, and what servers usually allow.
 _MOST_FILES = 65_536
-_PROXY_HEAD = 64 * 1024  # bytes
+# Bytes of a proxy's answer to CONNECT: more is no such answer.
+_PROXY_HEAD = 64 * 1024
 
 
 class Way(NamedTuple):

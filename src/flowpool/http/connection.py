@@ -22,8 +22,11 @@ from flowpool.errors import (
 from flowpool.http import body as bodies
 from flowpool.values import HttpResponse, Timeouts
 
-_MAX_HEAD = 256 * 1024  # bytes of an answer's status line and headers
-_STALE_WITHIN = 1.0  # seconds after the request: a reused connection that ends so soon was dead
+# Bytes of an answer's status line and headers, far beyond what servers send: more than that is no HTTP.
+_MAX_HEAD = 256 * 1024
+# Seconds after the request: a reused connection that ends so soon had been closed by the server while it was idle,
+# and the request was not read.
+_STALE_WITHIN = 1.0
 
 
 class StaleConnection(ConnectionReset):

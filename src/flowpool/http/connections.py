@@ -13,7 +13,7 @@ from flowpool.errors import AttemptTimeout, ConnectionReset, ConnectTimeout
 from flowpool.http.connection import Connection
 from flowpool.values import Timeouts
 
-# Connection attempts at once: those that a listen backlog has no room for cost a second each.
+# Connection attempts at once, at first and at most: those that a listen backlog has no room for cost a second each.
 _FIRST_WINDOW = 32
 _WIDEST_WINDOW = 256
 

@@ -23,6 +23,7 @@ from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 if TYPE_CHECKING:
     import ssl
 
+# Hosts with their own pool of connections: only a run over pages of many hosts has more, and it comes back to few.
 _MOST_ROUTES = 1024
 
 

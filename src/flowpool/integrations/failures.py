@@ -23,6 +23,8 @@ _SDKS = frozenset(
     | {"litellm", "any_llm", "dspy", "pydantic_ai", "langchain_core", "llama_index"}
 )
 _STATUSES = range(400, 600)
+# Causes behind an error that are looked at: frameworks wrap a client's error two or three times, and causes may
+# go in a circle.
 _DEPTH = 6
 
 

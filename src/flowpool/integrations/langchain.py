@@ -58,9 +58,8 @@ def _is_mapping(kind: Any) -> bool:
 
 def _needs(runnable: Any) -> list[str]:
     """The variables that its prompt or arguments have; none where it doesn't say."""
-    with contextlib.suppress(
-        Exception
-    ):  # a schema of types that have none: it is asked for help, no more
+    # Types that have no schema raise; it is asked for help, no more.
+    with contextlib.suppress(Exception):
         schema = runnable.get_input_schema().model_json_schema()
         return [name for name in schema.get("required", ()) if name != "root"]
     return []

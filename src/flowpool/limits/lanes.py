@@ -21,7 +21,7 @@ from flowpool.logs import in_short, log
 from flowpool.settings import Settings
 from flowpool.values import Endpoint, LimitReading, Limits, Usage
 
-AUTO_START, AUTO_CEILING = 16, 1000
+AUTO_START, AUTO_CEILING = 64, 1000
 
 
 class Turn(NamedTuple):
@@ -142,6 +142,8 @@ class Lanes:
             if len(usable) < len(wants) and any(lane.is_well for lane, _ in usable):
                 for lane, _ in wants:
                     lane.keep_asking(self._loop.time())
+            if has_fallback and not any(lane.is_well for lane, _ in usable):
+                raise _again(usable[-1][0].last_error)
             turn = await self._wait(usable, rank, has_fallback)
             if turn.lane.broken is None:
                 return turn

@@ -36,7 +36,9 @@ _STOP_WORDS = frozenset(
         "when where which while will with would your",
     )
 )
+# Characters of a document that its answers are made of: more would only take time.
 _LONGEST_READ = 6_000
+# Schemas may refer to themselves: deeper parts are left empty.
 _DEEPEST_SCHEMA = 12
 
 

@@ -17,6 +17,7 @@ import msgspec
 
 from flowpool.simulator.profile import PROFILES, Profile, find_profile
 
+# Seconds: a process on a busy machine may take several to import what it needs.
 _START_TIMEOUT = 30.0
 
 

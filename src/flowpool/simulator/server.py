@@ -26,7 +26,9 @@ from flowpool.simulator.answers import Rendered
 from flowpool.simulator.profile import Profile
 from flowpool.simulator.provider import Failure, ReplyPlan, SimulatedProvider
 
+# Connections that wait to be accepted: a client may open as many at once as its window is wide.
 BACKLOG = 4096
+# Pieces that a slow answer comes in: enough to be met in the middle of one.
 _PIECES = 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _KEY_HEADERS = frozenset(name.encode() for name in wires.KEY_HEADERS)

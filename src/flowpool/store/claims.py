@@ -24,7 +24,9 @@ class ItemRows(Protocol):
 class ItemMatcher:
     """One pass of a source over a run's rows, up to the row `last`."""
 
-    LEAP = 1000  # rows that the pass may leave behind at once: farther away, a row is taken out of turn
+    # Rows that the pass may leave behind at once. Farther away a row is taken out of turn, so that a shuffled
+    # source makes no set of everything that it has passed over.
+    LEAP = 1000
 
     def __init__(self, run: int, last: int) -> None:
         self._run = run

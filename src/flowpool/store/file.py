@@ -18,8 +18,11 @@ from flowpool.store.rows import Batch, RunInfo
 from flowpool.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from flowpool.values import Attempt
 
-BUSY = 10.0  # seconds that another's read or checkpoint is waited for
-CHECKPOINT = 4000  # pages of the write-ahead log
+# Seconds that another's read or checkpoint is waited for: longer than either takes on a slow disk.
+BUSY = 10.0
+# Pages of the write-ahead log, 32 MB: SQLite's own 1,000 would copy each page back four times as often while a run
+# writes.
+CHECKPOINT = 4000
 
 _DAMAGED = "it is damaged or no SQLite file: restore it from a copy, or name another file"
 _LOCKED = "another program holds a lock on it for long: close what has it open"
@@ -184,9 +187,8 @@ class Store:
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             migrate(db, version)
-            db.execute(
-                "BEGIN IMMEDIATE"
-            )  # fails here, not at the first answer, where nothing can be written
+            # Where nothing can be written it fails here, not at the first answer.
+            db.execute("BEGIN IMMEDIATE")
             db.execute(f"PRAGMA user_version = {VERSION}")
             db.execute("COMMIT")
         except sqlite3.Error as error:

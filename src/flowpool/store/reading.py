@@ -21,9 +21,11 @@ from flowpool.store.schema import VERSION
 from flowpool.usage import Usage
 from flowpool.values import Status
 
+# Rows read at once: a query a row is slow, and all of a large run would fill the memory.
 CHUNK = 1000
 _DONE = int(Status.DONE)
-LATELY = 60.0  # seconds at the end of a run that its rate is of
+# Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
+LATELY = 60.0
 ATTEMPT = (
     *("step", "model", "started", "seconds", "status", "error", "input_tokens", "output_tokens"),
     *("cost", "request_id"),

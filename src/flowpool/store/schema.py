@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-APPLICATION_ID = 0x666C6F77  # "flow": tells our files from other SQLite ones
+# "flow" in ASCII: tells our files from other SQLite ones.
+APPLICATION_ID = 0x666C6F77
 
 # Each entry takes a file from the version of its position to the next one, in one transaction.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

@@ -16,6 +16,7 @@ from flowpool.structured.text import CutJson, NoJson, values_in
 from flowpool.structured.types import Convert, Misfit
 from flowpool.values import OutputFormat
 
+# What a correction quotes of an answer's faults: how many, and how many characters of each. All of it is paid for.
 _MOST_FAULTS = 5
 _LONGEST_FAULT = 200
 _KEYWORDS = frozenset(

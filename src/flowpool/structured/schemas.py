@@ -19,6 +19,7 @@ _LISTED = frozenset({"anyOf", "allOf", "oneOf", "prefixItems"})
 # What an inlined schema has no use for.
 _DROPPED = frozenset({"$defs", "definitions", "$ref", "$schema", "$id"})
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "deprecated"})
+# References that refer to one another can unfold without end: no schema that a provider takes has so many parts.
 _MOST_NODES = 20_000
 _SCALARS = ("string", "integer", "number", "boolean")
 _FIELD = re.compile(r"\s*(.+?)\s*(\?)?\s*")

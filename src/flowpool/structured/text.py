@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+# Deeper than any answer that is meant, and well within Python's own limit of recursion.
 MAX_DEPTH = 100
-_MOST_TRIES = 200  # brackets of prose that are looked at
+# Brackets of prose that are looked at: text of nothing but brackets would take a time that grows with its square.
+_MOST_TRIES = 200
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)```", re.DOTALL)
 _THOUGHTS = re.compile(r"\A\s*<(think|thinking|thought)>.*?</\1>", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")

@@ -103,9 +103,7 @@ def _of_pydantic(kind: Any) -> tuple[Made, Convert]:
     try:
         adapter = pydantic.TypeAdapter(kind)
         schema = adapter.json_schema()
-    except (
-        Exception
-    ) as error:  # pydantic has many kinds of these, and none is more than a message here
+    except Exception as error:  # pydantic has many kinds, and each is a message here
         why = str(error).strip().splitlines()[0]
         raise InvalidInput(f"Skill(output={_name(kind)}): pydantic has no schema: {why}.") from None
 

@@ -41,7 +41,8 @@ _TEXTUAL = re.compile(
     r"^(text/.*|application/(.*\+)?(json|xml|xhtml|javascript|ecmascript|yaml|x-ndjson|ld\+json)"
     r"|application/xhtml\+xml|image/svg\+xml|message/.*)$"
 )
-_LOOK_AT = 4096  # bytes in which a page must declare its character set; browsers read 1024
+# Bytes in which a page must declare its character set. Browsers read 1,024; some pages put scripts first.
+_LOOK_AT = 4096
 
 
 def is_text(body: bytes, content_type: str) -> bool:

@@ -16,56 +16,17 @@ Kind = Literal["", "weak", "strong"]
 
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 _FURNITURE = frozenset(("nav", "footer", "aside", "menu", "dialog"))
-_FURNITURE_ROLES = frozenset(
-    (
-        *(
-            "navigation",
-            "banner",
-            "contentinfo",
-            "complementary",
-            "search",
-            "dialog",
-            "alertdialog",
-        ),
-        *("menu", "menubar", "toolbar", "tablist", "tooltip", "alert"),
-    )
-)
-_INLINE = frozenset(
-    (
-        *(
-            "a",
-            "abbr",
-            "acronym",
-            "b",
-            "bdi",
-            "bdo",
-            "big",
-            "br",
-            "center",
-            "cite",
-            "code",
-            "data",
-            "del",
-        ),
-        *(
-            "dfn",
-            "em",
-            "font",
-            "i",
-            "img",
-            "ins",
-            "kbd",
-            "label",
-            "mark",
-            "nobr",
-            "q",
-            "s",
-            "samp",
-            "small",
-        ),
-        *("span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"),
-    )
-)
+# fmt: off
+_FURNITURE_ROLES = frozenset((
+    "navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog",
+    "menu", "menubar", "toolbar", "tablist", "tooltip", "alert",
+))
+_INLINE = frozenset((
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "center", "cite", "code", "data", "del",
+    "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark", "nobr", "q", "s", "samp", "small",
+    "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+))
+# fmt: on
 _ITEMS = frozenset(("li", "td", "th", "dt", "dd", "figcaption"))
 # Never furniture by their names, and never worth going into for less than their whole.
 _SOLID = frozenset(("p", "pre", "ul", "ol", "table", "blockquote", "li")) | HEADINGS
@@ -104,14 +65,18 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _DENSE_SCRIPT = re.compile("[\u2e80-\u9fff\uac00-\ud7af]")
 
-_PROSE = 40  # characters: shorter blocks are labels, captions and buttons
-_NEARLY_ALL = 0.8  # a child worth this share of its parent is where the content is
-_WORST = (
-    -150.0
-)  # what a subtree of links can cost: it is pruned, so it mustn't repel its neighbours
-_RESCUE = 4.0  # furniture worth this many times the content is the content
+# Characters: shorter blocks are labels, captions and buttons.
+_PROSE = 40
+# A child worth this share of its parent is where the content is.
+_NEARLY_ALL = 0.8
+# What a subtree of links can cost: it is pruned, so it mustn't repel its neighbours.
+_WORST = -150.0
+# Furniture worth this many times the content is the content.
+_RESCUE = 4.0
+# The share of a block's text that is links, above which it leads elsewhere rather than says something.
 _MOSTLY_LINKS = 0.6
-_TOO_LITTLE = 200  # characters of content that may be an extraction gone wrong
+# Characters of content that may be an extraction gone wrong.
+_TOO_LITTLE = 200
 
 
 class Worth(NamedTuple):

@@ -19,7 +19,8 @@ Source = str | bytes | Mapping[str, Any] | os.PathLike[str]
 _HTML = (".html", ".htm", ".xhtml")
 _DOCUMENTS = (".pdf", ".docx")
 _SUFFIXES = (*_HTML, ".txt", ".text", ".md", ".markdown", *_DOCUMENTS)
-_LONGEST_PATH = 4096  # characters
+# Characters: Linux's own limit, so that a longer text is taken for content and asked of no disk.
+_LONGEST_PATH = 4096
 _OF_A_PAGE = ("html", "content", "url", "content_type", "title")
 # Converting waits for a worker anyway; the width lets URLs be fetched meanwhile.
 _WIDTH = 50

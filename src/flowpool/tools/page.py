@@ -16,35 +16,19 @@ from flowpool.tools.main_content import HEADINGS, Element, drop, extract_main, i
 if TYPE_CHECKING:
     from html_to_markdown import ConversionOptions
 
+# fmt: off
 _NOISE = (
-    *(
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "iframe",
-        "object",
-        "embed",
-        "svg",
-        "canvas",
-        "map",
-    ),
-    *("button", "select", "textarea", "option", "datalist", "audio", "video"),
+    "script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "canvas", "map",
+    "button", "select", "textarea", "option", "datalist", "audio", "video",
 )
+_NO_LANGUAGE = {
+    "default", "none", "plain", "notranslate", "nohighlight", "source", "text", "highlight",
+}
+# fmt: on
 _LANGUAGE = re.compile(
     r"(?:^|\s)(?:language-|lang-|highlight-source-|highlight-|brush:\s*|sourceCode\s+)([\w+#.-]+)",
     re.IGNORECASE,
 )
-_NO_LANGUAGE = {
-    "default",
-    "none",
-    "plain",
-    "notranslate",
-    "nohighlight",
-    "source",
-    "text",
-    "highlight",
-}
 _GUTTER = re.compile(r"(?:^|\s)(?:gutter|linenos?|line-?numbers?(?:-rows)?|rouge-gutter)(?:\s|$)")
 _ANCHOR_MARKS = {"", "#", "¶", "§", "🔗", "permalink", "link"}
 _BLOCKS_IN_CELLS = ("p", "ul", "ol", "table", "pre", "div", *sorted(HEADINGS))

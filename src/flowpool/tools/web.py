@@ -34,7 +34,8 @@ from flowpool.tools.decoding import decode, is_text, title_of
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CONNECT = 10.0  # seconds: a host that takes longer won't answer
+# Seconds: a host that takes longer to connect won't answer.
+_CONNECT = 10.0
 
 
 class _Transports:

@@ -28,20 +28,17 @@ from flowpool.values import (
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
 
-DEFAULT_MAX_TOKENS = 4096  # the API demands a number
+# The API demands a number; this is one that every model of it can write.
+DEFAULT_MAX_TOKENS = 4096
 _VERSION = ("anthropic-version", "2023-06-01")
 _NAMES = {"stop": "stop_sequences"}
 # Models from before structured output: they fill in a tool's input instead.
 _TOOL_ONLY = (
-    "claude-2",
-    "claude-3",
-    "claude-instant",
-    "claude-opus-4-0",
-    "claude-opus-4-2025",
-    "claude-sonnet-4-0",
-    "claude-sonnet-4-2025",
+    *("claude-2", "claude-3", "claude-instant", "claude-opus-4-0", "claude-opus-4-2025"),
+    *("claude-sonnet-4-0", "claude-sonnet-4-2025"),
 )
-_LARGEST_IMAGE = 5 * 1024 * 1024  # in base64
+# The API refuses a larger one, counted in base64; so it is refused here before it is sent.
+_LARGEST_IMAGE = 5 * 1024 * 1024
 _ANSWER_TOOL = "give_answer"
 _STOPPED: dict[str, tuple[type[CallError], str, str]] = {
     # stop reason: (failure, what happened, another fix than the failure's own)

@@ -30,7 +30,7 @@ from flowpool.wire import error_body
 from flowpool.wire.error_body import MESSAGE_CAP, PER_DAY, Fault
 
 
-class Rule(Struct, frozen=True):
+class FailureRule(Struct, frozen=True):
     """Fits when the status is in `statuses`, and a code or a phrase is met if any are listed.
 
     Codes are compared in lower case with every type, code, status and reason in the error body; phrases
@@ -52,7 +52,7 @@ _NOT_ON_PLAN = "flowpool:limit-of-zero"
 _WEB_PAGE = "flowpool:web-page"
 
 RULES = (
-    Rule(
+    FailureRule(
         QuotaExhausted,
         _CLIENT,
         frozenset(
@@ -62,13 +62,13 @@ RULES = (
             | {"exceeded_current_quota_error", "arrearage", PER_DAY}
         ),
     ),
-    Rule(
+    FailureRule(
         QuotaExhausted,
         frozenset({429}),
         frozenset({_NOT_ON_PLAN}),
         fix="this model isn't on the plan: change the plan or the model",
     ),
-    Rule(
+    FailureRule(
         Blocked,
         _CLIENT,
         frozenset(
@@ -76,7 +76,7 @@ RULES = (
             | {"data_inspection_failed", "datainspectionfailed", "moderation_blocked"}
         ),
     ),
-    Rule(
+    FailureRule(
         Overloaded,
         _ANY,
         frozenset(
@@ -85,55 +85,51 @@ RULES = (
             | {"insufficient_system_resource"}
         ),
     ),
-    Rule(RateLimited, _ANY, frozenset({"slow_down", "throttlingexception"})),
-    Rule(
+    FailureRule(RateLimited, _ANY, frozenset({"slow_down", "throttlingexception"})),
+    FailureRule(
         AuthFailed,
         frozenset({400, 401, 403}),
         frozenset({"api_key_invalid", "invalid_api_key", "authentication_error"}),
     ),
-    Rule(
+    FailureRule(
         QuotaExhausted,
         frozenset({400, 403, 429}),
         phrases=(
-            *(
-                "credit balance",
-                "available credits",
-                "insufficient credits",
-                "insufficient balance",
-            ),
-            *("usage limit", "spend limit", "spending limit", "key limit", "calls / month"),
+            *("credit balance", "available credits", "insufficient credits"),
+            *("insufficient balance", "usage limit", "spend limit", "spending limit", "key limit"),
+            "calls / month",  # of a trial key of Cohere's
         ),
     ),
-    Rule(
+    FailureRule(
         Blocked,
         frozenset({400, 403}),
         phrases=("was flagged", "content management policy", "violates usage guidelines"),
     ),
-    Rule(
+    FailureRule(
         AuthFailed,
         frozenset({400}),
         phrases=("incorrect api key", "invalid api key", "api key not valid"),
     ),
-    Rule(
+    FailureRule(
         BadRequest,
         frozenset({413, 429}),
         phrases=("request too large",),
         fix="shorten the input or lower max_tokens: one call exceeds the limit of a minute",
     ),
-    Rule(
+    FailureRule(
         BadRequest,
         frozenset({400, 413, 422}),
         frozenset({"context_length_exceeded", "request_too_large"}),
         ("maximum context length", "prompt is too long", "input token count"),
         fix="shorten the input, or use a model with a larger context",
     ),
-    Rule(
+    FailureRule(
         BadRequest,
         frozenset({404}),
         phrases=("no endpoints found",),
         fix="no host of this model takes such a call: change the options or the model",
     ),
-    Rule(
+    FailureRule(
         BadRequest,
         frozenset({400, 404}),
         frozenset({"model_not_found", "deploymentnotfound", "invalid_model"}),
@@ -141,34 +137,34 @@ RULES = (
         fix="check the model's name",
         verdict=Verdict.HOPELESS,
     ),
-    Rule(
+    FailureRule(
         BadRequest,
         frozenset({404, 405}),
         fix="check the model's name and base_url",
         verdict=Verdict.HOPELESS,
     ),
     # A firewall may dislike one prompt: that says nothing of the key.
-    Rule(
+    FailureRule(
         BadRequest,
         frozenset({403}),
         frozenset({_WEB_PAGE}),
         fix="a proxy or firewall refused it: check base_url, the network and the prompt",
     ),
-    Rule(AuthFailed, frozenset({401, 403})),
-    Rule(QuotaExhausted, frozenset({402})),
-    Rule(ServerError, frozenset({408})),
-    Rule(ServerError, frozenset({409, 425}), verdict=Verdict.NONE),
-    Rule(RateLimited, frozenset({429})),
-    Rule(Overloaded, frozenset({498, 503, 529})),
-    Rule(BadRequest, _CLIENT),
-    Rule(ServerError, range(500, 1000)),
-    Rule(
+    FailureRule(AuthFailed, frozenset({401, 403})),
+    FailureRule(QuotaExhausted, frozenset({402})),
+    FailureRule(ServerError, frozenset({408})),
+    FailureRule(ServerError, frozenset({409, 425}), verdict=Verdict.NONE),
+    FailureRule(RateLimited, frozenset({429})),
+    FailureRule(Overloaded, frozenset({498, 503, 529})),
+    FailureRule(BadRequest, _CLIENT),
+    FailureRule(ServerError, range(500, 1000)),
+    FailureRule(
         BadRequest,
         range(300, 400),
         fix="set base_url to the address that answers without a redirect",
         verdict=Verdict.HOPELESS,
     ),
-    Rule(InvalidReply, range(-1000, 300)),
+    FailureRule(InvalidReply, range(-1000, 300)),
 )
 
 # The status behind an error inside a 200, by the code it comes with.
@@ -248,11 +244,11 @@ def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
     return error
 
 
-def _rule(status: int, codes: set[str], message: str) -> Rule:
+def _rule(status: int, codes: set[str], message: str) -> FailureRule:
     return next((rule for rule in RULES if _fits(rule, status, codes, message)), RULES[-1])
 
 
-def _fits(rule: Rule, status: int, codes: set[str], message: str) -> bool:
+def _fits(rule: FailureRule, status: int, codes: set[str], message: str) -> bool:
     if status not in rule.statuses:
         return False
     if not rule.codes and not rule.phrases:

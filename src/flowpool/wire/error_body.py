@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from flowpool.values import HttpResponse
 
+# Characters: some servers answer with whole pages, and an error is read in a line of a log.
 MESSAGE_CAP = 500
 PER_DAY = "flowpool:quota-per-day"  # a code made up for what Gemini says in its details
 

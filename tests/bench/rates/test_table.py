@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from bench.rates.baselines import Plain
 from bench.rates.figure import draw
 from bench.rates.play import Figures, Run, contender, play_row
 from bench.rates.rows import Bar, Row, rows
@@ -17,13 +18,13 @@ def row(bar: Bar, **changes: Any) -> Row:
     return Row(group="a group", name="a row", specs=("cap most=4",), bar=bar, **changes)
 
 
-def run(seed: int = 0, expected: float = 0.0, **times: tuple[float, int]) -> Run:
+def run(seed: int = 0, granted: int = 0, **times: tuple[float, int]) -> Run:
     """A run of 100 items whose oracle needs 10 s, by each name's seconds and refusals."""
     figures = {
-        name: Figures(time, time / 10.0, refused, 100 + refused, 0, 10, 1.0, 0.2)
+        name: Figures(time, time / 10.0, refused, 100 + refused, 0, 10, 1.0, 0.2, granted)
         for name, (time, refused) in times.items()
     }
-    return Run(seed, "cap most=4", "words", 100, 10.0, 0.2, expected, False, figures)
+    return Run(seed, "cap most=4", "words", 100, 10.0, 0.2, False, figures)
 
 
 def test_the_median_and_the_worst_seed_are_held_against_the_bar() -> None:
@@ -36,9 +37,9 @@ def test_the_median_and_the_worst_seed_are_held_against_the_bar() -> None:
 
 
 def test_refusals_are_a_share_of_the_items_and_some_calls_beside_what_chance_brings() -> None:
-    for refused, expected, few in ((32, 0.0, True), (33, 0.0, False), (42, 10.0, True)):
+    for refused, granted, few in ((32, 0, True), (33, 0, False), (42, 10, True)):
         assert (
-            holds(row(Bar(2, 2, 0.02, 30)), [run(us=(10.0, refused), expected=expected)], "us")[1]
+            holds(row(Bar(2, 2, 0.02, 30)), [run(us=(10.0, refused), granted=granted)], "us")[1]
             is few
         )
 
@@ -66,12 +67,6 @@ def test_a_run_that_never_ended_holds_nothing() -> None:
     assert beside_plain(runs[0], "us") == (False, True)
 
 
-def test_a_batching_servers_bar_is_for_its_latency_too() -> None:
-    runs = [run(us=(10.0, 0))]
-    assert not holds(row(Bar(1, 1, latency=0.6)), runs, "us")[0]
-    assert holds(row(Bar(1, 1, latency=1.0)), runs, "us")[0]
-
-
 def test_where_the_plain_loop_takes_from_others_the_oracle_may_be_later() -> None:
     pushed = run(plain=(8.0, 900))
     assert not out_of_reach(pushed)
@@ -82,7 +77,7 @@ def test_a_memory_may_cost_a_second() -> None:
     after = row(Bar(1, 1), measure="after")
     for time, fresh, well in ((2.9, 2.0, True), (3.1, 2.0, False)):
         figures = {"us": Figures(time, time / fresh, 0, 100, 0, 10, 1.0, 0.2)}
-        runs = [Run(0, "", "", 100, 10.0, 0.2, 0.0, False, figures)]
+        runs = [Run(0, "", "", 100, 10.0, 0.2, False, figures)]
         assert holds(after, runs, "us")[0] is well
 
 
@@ -105,3 +100,16 @@ def test_the_same_seed_plays_the_same_run() -> None:
 def test_a_contender_without_an_adapter_is_an_import_error() -> None:
     with pytest.raises(ImportError):
         contender("nobody")
+
+
+def test_a_row_with_flows_is_told_to_who_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Plain):
+        def fixed(self, flows: int) -> Told:
+            told.append(flows)
+            return self
+
+    told: list[int] = []
+    monkeypatch.setattr("bench.rates.play.contender", lambda name: Told())
+    for chosen in (r for r in rows("tune") if r.flows is not None and "chance" in r.group):
+        play_row(chosen, range(1), ["told"])
+    assert told == [100, 100, 100]

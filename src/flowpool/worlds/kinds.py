@@ -12,9 +12,9 @@ from random import Random
 
 from msgspec import Struct
 
-from flowpool.simulator.worlds.draw import Draw
-from flowpool.simulator.worlds.gates import (
-    Bucket,
+from flowpool.worlds.draw import Draw
+from flowpool.worlds.gates import (
+    BucketGate,
     Cap,
     Chance,
     ClockWindow,
@@ -22,8 +22,8 @@ from flowpool.simulator.worlds.gates import (
     LimitReq,
     SlidingWindow,
 )
-from flowpool.simulator.worlds.servers import Batching, Server, Slots
-from flowpool.simulator.worlds.shared import (
+from flowpool.worlds.servers import AnswerQueue, Batching, SlotQueue
+from flowpool.worlds.shared import (
     Gateway,
     Neighbours,
     Path,
@@ -57,19 +57,18 @@ class Part(Struct, frozen=True):
     """One mechanism with its parameters: what makes it, and what it lets through.
 
     pace: answers a second at most, in the long run. burst: calls that pass at once at the start. refuses:
-    whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle. chance:
-    the share that is refused whatever one does. window: how many calls fit in one of its windows.
+    whether it ever refuses a call. pushy: who takes no notice of refusals can be faster than the oracle.
+    window: how many calls fit in one of its windows.
     """
 
     words: str
     gate: Callable[[Random], Gate] | None = None
-    server: Callable[[Random, Service], Server] | None = None
+    server: Callable[[Random, Service], AnswerQueue] | None = None
     pace: float = math.inf
     burst: float = 0.0
     refuses: bool = True
     pushy: bool = False
     window: int = 0
-    chance: float = 0.0
 
 
 def _units(dimension: str) -> float:
@@ -92,7 +91,7 @@ def _bucket(draw: Draw, service: Service) -> Part:
 
     def gate(random: Random) -> Gate:
         told = rate * unit * 60.0 if shown == "rate" else None
-        return Bucket(rate * unit, rate * unit * depth, dimension, reserved=charges == "reserved",
+        return BucketGate(rate * unit, rate * unit * depth, dimension, reserved=charges == "reserved",
                       shown=told)  # fmt: skip
 
     words = f"{rate * unit:.4g} {dimension} a second in a bucket of {depth:g} s"
@@ -139,7 +138,7 @@ def _queue(draw: Draw, service: Service) -> Part:
     return Part(
         f"{slots} served at once, {queue} more wait, any further is refused",
         lambda random: Cap(slots + queue),
-        lambda random, service: Slots(slots, service.median, service.sigma, random),
+        lambda random, service: SlotQueue(slots, service.median, service.sigma, random),
         pace=slots / service.mean,
     )
 
@@ -148,7 +147,7 @@ def _chance(draw: Draw, service: Service) -> Part:
     share = draw.number("share", 0.003, 0.15)
     status = int(draw.pick("status", "429", "429", "503", "529"))
     words = f"{share:.1%} of all calls get a {status} by chance"
-    return Part(words, lambda random: Chance(share, status, random), chance=share)
+    return Part(words, lambda random: Chance(share, status, random))
 
 
 def _shared(draw: Draw, service: Service) -> Part:
@@ -250,7 +249,7 @@ def _slots(draw: Draw, service: Service) -> Part:
     slots = draw.whole("slots", 2, 128)
     return Part(
         f"{slots} slots and an endless queue",
-        server=lambda random, service: Slots(slots, service.median, service.sigma, random),
+        server=lambda random, service: SlotQueue(slots, service.median, service.sigma, random),
         pace=slots / service.mean,
         refuses=False,
     )
@@ -260,7 +259,7 @@ def _halved(draw: Draw, service: Service) -> Part:
     slots, at = draw.whole("slots", 4, 64), draw.number("at", 5, 20)
     return Part(
         f"{slots} slots and an endless queue, half of them gone at {at:g} s",
-        server=lambda random, service: Slots(
+        server=lambda random, service: SlotQueue(
             slots, service.median, service.sigma, random, halved_at=at
         ),
         pace=0.6 * slots / service.mean,
@@ -272,7 +271,7 @@ def _haproxy(draw: Draw, service: Service) -> Part:
     slots, patience = draw.whole("slots", 2, 32), draw.number("patience", 0.5, 5)
     return Part(
         f"HAProxy with maxconn {slots}: more wait, and after {patience:g} s get a 503",
-        server=lambda random, service: Slots(
+        server=lambda random, service: SlotQueue(
             slots, service.median, service.sigma, random, patience=patience
         ),
         pace=slots / service.mean,
