@@ -20,7 +20,8 @@ def send(limiter: Limiter, now: float, cost: Demand = CALL) -> Admission:
 
 
 def test_sixteen_calls_go_within_a_tenth_of_a_second_and_more_with_the_answers() -> None:
-    limiter, now, sent = Limiter(), 0.0, []
+    limiter, now = Limiter(), 0.0
+    sent: list[Admission] = []
     while limiter.wait(CALL, now, len(sent)) < 1.0:
         wait = limiter.wait(CALL, now, len(sent))
         if wait:

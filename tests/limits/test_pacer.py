@@ -141,7 +141,8 @@ def test_cuts_that_dont_pay_are_taken_back() -> None:
 
 def test_while_refused_it_asks_with_one_call_at_a_time() -> None:
     pacer = Pacer.at_first_429(1.0, 10.0, 0.98, 1.0, (10.0, 1.0))
-    now, probes = 1.0, []
+    now = 1.0
+    probes: list[float] = []
     while now < 10.0:
         wait = pacer.wait(1.0, now)
         if wait > 1e-9:

@@ -40,8 +40,8 @@ class Refusals:
         "_assent", "_beyond", "_brakes", "_cap", "_clean", "_eager", "_falls", "_first", "_ignored", "_is_new",
         "_last_refused", "_last_sent", "_latency", "_next", "_patience", "_peak", "_probes_refused", "_recent",
         "_refusal_latency", "_refused", "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at",
-        "_sent", "_since", "_stage", "_stage_sent", "_step", "_top", "_until", "is_alone", "mode", "most", "refused", "told",
-        "total", "width",
+        "_sent", "_since", "_stage", "_stage_sent", "_step", "_top", "_until", "is_alone", "mode", "most",
+        "refused", "told", "total", "width",
     )
     # fmt: on
 

@@ -61,9 +61,9 @@ class AdaptiveWindow:
     BLUR, AVERAGED = 2.0, 32  # standard errors allowed for; answers in the mean that is compared
     PRECISION = 0.1  # of an idle server's latency: how well it should be known
     RARELY, OFTEN = 0.08, 0.4  # the share of answers from below the knee, at least and at most
-    # On a server that batches it ends where that many times the calls at which latency doubles are in flight: 11 times at
-    # 0.08, with 92 % of the most that it can give. At 0.25 (3 times, 75 %) a vLLM gave a quarter less; at 0.04 the
-    # latency is twice as long for 4 % more.
+    # On a server that batches it ends where that many times the calls at which latency doubles are in flight: 11
+    # times at 0.08, with 92 % of the most that it can give. At 0.25 (3 times, 75 %) a vLLM gave a quarter less; at
+    # 0.04 the latency is twice as long for 4 % more.
     PAYS = 0.08
     GROWTH = 3.0
     AFTER_KNEE = 2.0  # the growth once there was one
