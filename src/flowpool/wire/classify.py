@@ -119,16 +119,9 @@ RULES = (
         _ANY,
         frozenset({"account_deactivated", "organization_disabled"}),
         (
-            *(
-                "organization has been disabled",
-                "account has been disabled",
-                "account is suspended",
-            ),
-            *(
-                "account has been suspended",
-                "account has been deactivated",
-                "account is not active",
-            ),
+            *("organization has been disabled", "account has been disabled"),
+            *("account is suspended", "account has been suspended"),
+            *("account has been deactivated", "account is not active"),
         ),
         fix="the account is closed or suspended: ask the provider, or use another key",
     ),
@@ -176,9 +169,15 @@ RULES = (
     ),
     FailureRule(
         BadRequest,
-        frozenset({400, 413, 422}),
-        frozenset({"context_length_exceeded", "request_too_large"}),
-        ("maximum context length", "prompt is too long", "input token count"),
+        frozenset({400, 413, 422, 500}),
+        frozenset(
+            {"context_length_exceeded", "request_too_large", "exceed_context_size_error"}
+            | {"contextwindowexceedederror"}
+        ),
+        (
+            *("maximum context length", "prompt is too long", "input token count"),
+            *("available context size", "contextwindowexceedederror"),
+        ),
         fix="shorten the input, or use a model with a larger context",
     ),
     FailureRule(
@@ -191,7 +190,10 @@ RULES = (
         BadRequest,
         frozenset({400, 404}),
         frozenset({"model_not_found", "deploymentnotfound", "invalid_model"}),
-        ("model not exist", "model does not exist"),
+        (
+            *("model not exist", "model does not exist", "invalid model name"),
+            *("is not a valid model", "unknown model", "no such model"),
+        ),
         fix="check the model's name",
         verdict=Verdict.HOPELESS,
     ),
@@ -206,6 +208,14 @@ RULES = (
         fix="check base_url: there is no such API at this address",
         verdict=Verdict.HOPELESS,
     ),
+    # Servers of one's own answer with a 500 what is the call's own fault, or a slip of the model's.
+    FailureRule(
+        BadRequest,
+        frozenset({500}),
+        phrases=("image input is not supported", "audio input is not supported"),
+        fix="use a model that takes such input",
+    ),
+    FailureRule(InvalidReply, frozenset({500}), phrases=("output that does not match the expected",)),
     FailureRule(
         BadRequest,
         frozenset({404, 405}),
