@@ -12,7 +12,8 @@ from math import inf, log, log2
 
 from msgspec import Struct
 
-from flowpool.limits.demand import Ceilings, Demand, Estimates
+from flowpool.limits.ceilings import Ceilings
+from flowpool.limits.demand import Demand, Estimates
 from flowpool.limits.header_bucket import MEASURES, HeaderBucket
 from flowpool.limits.pacer import Pacer
 from flowpool.values import LimitReading, Limits
@@ -43,18 +44,17 @@ class Learned(Struct, frozen=True):
 class Limiter:
     """Learns a provider's request and token rates for one lane.
 
-    Ask `wait`, report each call by `sent`, and its end by `answered`, `throttled` or `failed`. Times are seconds on
-    any clock that only goes forward.
+    Ask `wait`, then `claim`; report each call by `sent`, and its end by `answered`, `throttled` or `failed`. Times
+    are seconds on any clock that only goes forward.
 
         limiter = Limiter()
         cost = limiter.estimate("template", input_bytes=700, max_tokens=None)
-        if limiter.wait(cost, now) == 0.0:
+        if limiter.wait(cost, now) == 0.0 and limiter.claim(cost, now):
             sent = limiter.sent(cost, now)
     """
 
     __slots__ = (
         "_alone",
-        "_ceilings",
         "_eager",
         "_estimates",
         "_first",
@@ -70,6 +70,7 @@ class Limiter:
         "_share",
         "_start",
         "_totals",
+        "ceilings",
         "gauges",
         "pacers",
         "throttles",
@@ -95,7 +96,7 @@ class Limiter:
     )
 
     def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
-        self._ceilings = Ceilings(limits) if limits is not None else None
+        self.ceilings = Ceilings(limits) if limits not in (None, Limits()) else None
         self._estimates = Estimates()
         self._ramp = True
         self._eager = eager
@@ -184,11 +185,16 @@ class Limiter:
             other = pacer.wait(MEASURES[dimension](cost), now)
             if other > wait:
                 wait = other
-        if self._ceilings is not None:
-            wait = max(wait, self._ceilings.wait(cost, now))
+        if self.ceilings is not None:
+            wait = max(wait, self.ceilings.wait(cost, now))
         return wait if wait > 1e-9 else 0.0
 
+    def claim(self, cost: Demand, now: float) -> bool:
+        """Whether the told ceilings, which other runs may share, let a call go; it has then taken its part."""
+        return self.ceilings is None or self.ceilings.claim(cost, now)
+
     def sent(self, cost: Demand, now: float) -> Admission:
+        """A call goes, which `claim` let go."""
         if self._first is None:
             self._first = now
         if self._ramp and not (self._eager and self._totals[0] < self.EAGER_BURST):
@@ -197,8 +203,6 @@ class Limiter:
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
             pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)
-        if self._ceilings is not None:
-            self._ceilings.take(cost)
         totals = self._totals
         totals[0] += 1.0
         totals[1] += MEASURES["tokens"](cost)
@@ -212,10 +216,9 @@ class Limiter:
     ) -> None:
         """An answer came that used so many input and output tokens (0 where that isn't known)."""
         cost = sent.cost
+        self._end(cost, used if used.input or used.output else cost)
         if used.input or used.output:
             self._estimates.learn(cost, used)
-            if self._ceilings is not None:
-                self._ceilings.settle(cost, used)
             self._totals[3] += used.output - cost.output
             self._totals[FINISHED] += used.output
             output = self.gauges.get("output")
@@ -237,8 +240,7 @@ class Limiter:
         self.throttles += 1
         cost = sent.cost
         self._totals[3] -= cost.output
-        if self._ceilings is not None:
-            self._ceilings.settle(cost, Demand())
+        self._end(cost, Demand())
         told = [r for r in readings if dimension is None or r.dimension == dimension]
         explained = any(r.remaining < max(1.0, _measure(r.dimension, cost)) for r in told)
         is_news = sent.at > self._last_cut  # else it was sent before the last 429 was known
@@ -256,6 +258,7 @@ class Limiter:
 
     def failed(self, sent: Admission, now: float) -> None:
         """No answer came, for a reason that teaches no rate: an outage, a timeout, a cancelled call."""
+        self._end(sent.cost, sent.cost)
         self._totals[3] -= sent.cost.output
         output = self.gauges.get("output")
         if output is not None:
@@ -267,8 +270,8 @@ class Limiter:
         waits = {"paused": self._paused_until - now}
         if self._ramp and self._first is not None:
             waits["learning"] = self._next - now
-        if self._ceilings is not None:
-            waits["limits"] = self._ceilings.wait(cost, now)
+        if self.ceilings is not None:
+            waits["limits"] = self.ceilings.wait(cost, now)
         for gauge in self._gauges:
             waits[gauge.dimension] = gauge.wait(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
@@ -308,6 +311,10 @@ class Limiter:
                 rate = known.rate * self._share * (0.5 + 0.5 * weight)
                 burst = known.burst * self._share if age > Pacer.DEEPEST else 0.0
                 self._add(dimension, Pacer.resumed(rate, known.call, 0.8 * burst, weight, now))
+
+    def _end(self, cost: Demand, used: Demand) -> None:
+        if self.ceilings is not None:
+            self.ceilings.ended(cost, used)
 
     def _read(
         self, sent: Admission, now: float, readings: Sequence[LimitReading], admitted: bool

@@ -1,0 +1,290 @@
+"""Told ceilings belong to the key: the runs, threads and processes of one user on one machine keep them together.
+
+In one process through an object, between processes through a small file, read and written under a lock at each
+call. Where no file can be written the process alone keeps them. Must not know lanes or loops.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from itertools import count
+from pathlib import Path
+from threading import Lock, Timer
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from flowpool.limits.ceilings import ASK_AGAIN, POLL, Ceilings, KeyState, Seat
+from flowpool.limits.demand import Demand
+from flowpool.limits.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
+from flowpool.limits.sharing.locked_file import LockedFile, SignOfLife
+from flowpool.values import Endpoint, Limits
+
+_FORMAT = 1
+# Seconds between two looks for dead processes while a run waits at a ceiling.
+_LOOK_EVERY = 0.5
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(KeyState).decode
+_numbers = count(1)
+
+
+class KeyPlace:
+    """What the runs of this process know of one key's ceilings. From any thread.
+
+    file: where the other processes' runs are met, or None for this process alone.
+    """
+
+    def __init__(self, file: LockedFile | None = None, sign: SignOfLife | None = None) -> None:
+        self.state = KeyState()
+        self.lock = Lock()
+        self.seats: dict[str, Seat] = {}  # of this process's runs
+        self.waiting: dict[str, Callable[[], object]] = {}
+        self._file = file
+        self._sign = sign
+        self._looked = 0.0
+
+    @contextmanager
+    def turn(self) -> Iterator[KeyState | None]:
+        """The state, for as long as nobody else has it; None where another process stands still with it."""
+        with self.lock:
+            if not self._begin():
+                yield None
+                return
+            try:
+                yield self.state
+            finally:
+                self._end()
+
+    def drop_dead(self, now: float) -> None:
+        """Takes back what dead processes left in flight. Within a `turn`."""
+        if self._sign is None or 0.0 <= now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        owners = {name.partition("-")[0] for name in self.state.seats}
+        with suppress(OSError):
+            dead = {owner for owner in owners if self._sign.is_dead(owner)}
+            for name in [name for name in self.state.seats if name.partition("-")[0] in dead]:
+                del self.state.seats[name]
+
+    def _begin(self) -> bool:
+        if self._file is None:
+            return True
+        try:
+            if not self._file.lock():
+                return False
+            data = self._file.read()
+        except OSError:
+            self._go_alone()
+            return True
+        with suppress(msgspec.MsgspecError):  # else it goes on from what it knew
+            if data:
+                self.state = _decode(data)
+        # What others know of this process's runs is older than what they know themselves.
+        prefix = f"{self._sign.name}-" if self._sign is not None else ""
+        for name in [name for name in self.state.seats if name.startswith(prefix)]:
+            del self.state.seats[name]
+        self.state.seats |= self.seats
+        return True
+
+    def _end(self) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(_encode(self.state))
+        except OSError:
+            self._go_alone()
+        finally:
+            if self._file is not None:
+                with suppress(OSError):
+                    self._file.unlock()
+
+    def _go_alone(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = self._sign = None
+        self.state.seats = dict(self.seats)
+
+
+class SharedCeilings(Ceilings):
+    """One run's ceilings at a key that others may use.
+
+    wake: called from any thread when the run should ask again.
+    """
+
+    __slots__ = ("_due", "_late", "_place", "_wake")
+
+    def __init__(
+        self, place: KeyPlace, limits: Limits, wake: Callable[[], object], process: str
+    ) -> None:
+        super().__init__(limits, place.state, f"{process}-{next(_numbers)}")
+        self._place = place
+        self._wake = wake
+        self._due = 0.0  # when to ask again what was refused
+        self._late: list[tuple[Demand, Demand]] = []  # calls whose end couldn't be told yet
+
+    def wait(self, cost: Demand, now: float) -> float:
+        """Seconds until a call of this cost may go, as far as is known here; `claim` has the last word."""
+        if now >= self._due:
+            return 0.0
+        with self._place.lock:
+            self.state = self._place.state
+            return min(super().wait(cost, now), self._due - now)
+
+    def claim(self, cost: Demand, now: float) -> bool:
+        place = self._place
+        with place.turn() as state:
+            wait = POLL
+            if state is not None:
+                self._tell_late(state)
+                wait = self._claim_at(state, cost, now)
+                if wait > 0.0:
+                    place.drop_dead(now)
+                    wait = self._claim_at(state, cost, now)
+            if wait > 0.0:
+                self._due = now + min(wait, ASK_AGAIN)
+                place.waiting[self.name] = self.wake
+            else:
+                self._due = 0.0
+                place.waiting.pop(self.name, None)
+        return wait <= 0.0
+
+    def ended(self, cost: Demand, used: Demand) -> None:
+        place = self._place
+        with place.turn() as state:
+            self._late.append((cost, used))
+            if state is not None:
+                self._tell_late(state)
+            self._due = 0.0
+            waiting = [wake for name, wake in place.waiting.items() if name != self.name]
+        if state is None:
+            # The slot must come back though no call of this run follows.
+            timer = Timer(POLL, self._tell_again)
+            timer.daemon = True
+            timer.start()
+        for wake in waiting:
+            wake()
+
+    def close(self) -> None:
+        place = self._place
+        with place.turn() as state:
+            place.waiting.pop(self.name, None)
+            if state is not None:
+                self._tell_late(state)
+                self.seat.bound = ""
+                if self.seat.is_idle:
+                    place.seats.pop(self.name, None)
+                    state.seats.pop(self.name, None)
+
+    def wake(self) -> None:
+        """Another run's call has ended."""
+        self._due = 0.0
+        with suppress(RuntimeError):  # its loop has ended
+            self._wake()
+
+    def _claim_at(self, state: KeyState, cost: Demand, now: float) -> float:
+        self._place.seats[self.name] = self.seat
+        return self.claim_from(state, cost, now)
+
+    def _tell_late(self, state: KeyState) -> None:
+        for cost, used in self._late:
+            self.end_in(state, cost, used)
+        self._late.clear()
+        if self.seat.is_idle:
+            self._place.seats.pop(self.name, None)
+
+    def _tell_again(self) -> None:
+        with self._place.turn() as state:
+            if state is not None:
+                self._tell_late(state)
+                return
+        timer = Timer(POLL, self._tell_again)
+        timer.daemon = True
+        timer.start()
+
+
+class KeyCeilings:
+    """The places of all keys, for one user.
+
+    directory: where the files are, made when needed; None for this process alone.
+
+        key_ceilings = KeyCeilings(tmp_path / "flowpool")
+        ceilings = key_ceilings.join((endpoint, "gpt-5-mini"), Limits(concurrent=5), wake)
+    """
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory
+        self._places: dict[str, KeyPlace] = {}
+        self._of_objects: WeakKeyDictionary[object, KeyPlace] = WeakKeyDictionary()
+        self._lock = Lock()
+        self._sign: SignOfLife | None = None
+
+    def __repr__(self) -> str:
+        return f"KeyCeilings({self._directory})"
+
+    def join(self, key: object, limits: Limits, wake: Callable[[], object]) -> SharedCeilings:
+        """A run's ceilings at `key`: a model's endpoint and name, or an object that this process alone knows."""
+        with self._lock:
+            match key:
+                case (Endpoint() as endpoint, str() as model):
+                    fingerprint = fingerprint_of(self._salt, endpoint, model)
+                    place = self._places.get(fingerprint) or self._open(fingerprint)
+                    self._places[fingerprint] = place
+                case _:
+                    place = self._of_objects.setdefault(key, KeyPlace())
+            process = self._sign.name if self._sign is not None else "own"
+            return SharedCeilings(place, limits, wake, process)
+
+    def _open(self, fingerprint: str) -> KeyPlace:
+        if self._directory is None:
+            return KeyPlace()
+        directory = self._directory / "ceilings"
+        try:
+            if self._sign is None:
+                self._sign = SignOfLife(directory)
+                _signs.append(self._sign)
+                self._sign.sweep()
+            file = LockedFile(directory, f"{boot_name()}-{fingerprint}.{_FORMAT}")
+        except OSError:
+            return KeyPlace()
+        return KeyPlace(file, self._sign)
+
+    @cached_property
+    def _salt(self) -> bytes:
+        return read_salt(self._directory)
+
+
+_opened: dict[Path | None, KeyCeilings] = {}
+_opening = Lock()
+_signs: list[SignOfLife] = []
+
+
+def open_ceilings(environ: Mapping[str, str]) -> KeyCeilings:
+    """This process's ceilings for the user that `environ` describes; with FLOWPOOL_SHARE "off" no file is used."""
+    is_off = environ.get("FLOWPOOL_SHARE", "").strip().lower() in ("off", "0", "no", "false")
+    directory = None if is_off else cache_directory(environ)
+    with _opening:
+        return _opened.setdefault(directory, KeyCeilings(directory))
+
+
+def _start_anew() -> None:
+    """In a forked child: its runs are runs of another process."""
+    global _opening
+    _opening = Lock()
+    _opened.clear()
+    for sign in _signs:
+        sign.forget()
+    _signs.clear()
+
+
+def _end_signs() -> None:
+    for sign in _signs:
+        sign.end()
+
+
+atexit.register(_end_signs)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
