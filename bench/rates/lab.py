@@ -17,9 +17,9 @@ from msgspec import Struct
 
 from bench.rates.policy import Cost, Policy, Refusal
 from flowpool.simulator.limits import LimitState
-from flowpool.simulator.worlds.values import Admitted, Call, Refused
-from flowpool.simulator.worlds.world import World
 from flowpool.values import LimitReading, Usage
+from flowpool.worlds.values import Arrival, Served, TurnedAway
+from flowpool.worlds.world import World
 
 TRANSIT = 0.002  # seconds to the provider, on average and exponentially spread
 TIMER = 0.001  # seconds: a program's timers have no finer steps
@@ -63,7 +63,7 @@ class Outcome(Struct):
 class _Item:
     __slots__ = ("attempt", "call", "cost", "faults", "sent_at")
 
-    def __init__(self, call: Call, faults: list[Fault] | None) -> None:
+    def __init__(self, call: Arrival, faults: list[Fault] | None) -> None:
         self.call = call
         self.cost = Cost(call.input, call.most)
         self.attempt = 0
@@ -91,7 +91,7 @@ class Lab:
     def __init__(
         self,
         world: World,
-        calls: Sequence[Call],
+        calls: Sequence[Arrival],
         policies: Sequence[Policy],
         seed: int,
         *,
@@ -186,7 +186,7 @@ class Lab:
             self.push(now + after, _REFUSE, client, item, token, refusal)
             return
         offered = self.world.offer(now, item.call)
-        if isinstance(offered, Admitted):
+        if isinstance(offered, Served):
             readings = _readings(offered.headers, self.style)
             what = (readings, fault)
             self.push(now + offered.latency, _ANSWER, client, item, token, what)
@@ -240,7 +240,7 @@ def _planted(fault: Fault) -> tuple[float, Refusal]:
     return 0.02, Refusal("limit" if fault == "429" else "error", int(fault))
 
 
-def _seen(refused: Refused, style: str) -> Refusal:
+def _seen(refused: TurnedAway, style: str) -> Refusal:
     """What a client sees of a refusal."""
     readings = _readings(refused.headers, style)
     dimension = DIMENSIONS.get(refused.dimension or "", refused.dimension)

@@ -14,7 +14,7 @@ from bench.rates.baselines import Aimd, Plain, PlainLoop
 from bench.rates.lab import Fault, Lab, Outcome
 from bench.rates.policy import Contender, Policy, Refusal
 from bench.rates.rows import CALM, Row
-from flowpool.simulator.worlds import Scene, draw_scene
+from flowpool.worlds import Scene, draw_scene
 
 # A run that takes so many times the oracle's time and seconds more isn't waited for.
 PATIENCE, GRACE = 8.0, 60.0

@@ -9,7 +9,7 @@ from msgspec import Struct
 from bench.common import SERVER_CPU, Row, child
 from bench.rates.play import PLANTED
 from flowpool.simulator import SimServer
-from flowpool.simulator.worlds import draw_scene
+from flowpool.worlds import draw_scene
 
 FIXED = "latency=0.2 sigma=0"
 TIMES = 1.3  # of the bound

@@ -19,7 +19,7 @@ from flowpool.simulator.profile import (
     parse_faults,
     parse_latency,
 )
-from flowpool.simulator.worlds.kinds import KINDS
+from flowpool.worlds.kinds import KINDS
 
 
 @click.command()

@@ -6,7 +6,7 @@ offered, call = played.offer(now, input_tokens=100, output_tokens=20, max_tokens
 
 from __future__ import annotations
 
-from flowpool.simulator.worlds import Admitted, Call, Refused, draw_scene
+from flowpool.worlds import Arrival, Served, TurnedAway, draw_scene
 
 # Bodies of refusals that a proxy writes, not the API behind it.
 NGINX = (
@@ -46,21 +46,21 @@ class PlayedWorld:
 
     def offer(
         self, now: float, input_tokens: int, output_tokens: int, max_tokens: int | None
-    ) -> tuple[Admitted | Refused, Call]:
+    ) -> tuple[Served | TurnedAway, Arrival]:
         """What becomes of a request; durations in the answer are the world's, to be divided by `speed`."""
         if self.opened is None:
             self.opened = now
-        call = Call(
+        call = Arrival(
             input_tokens, output_tokens, output_tokens if max_tokens is None else max_tokens
         )
         return self.world.offer((now - self.opened) * self.speed, call), call
 
-    def ended(self, now: float, call: Call) -> None:
+    def ended(self, now: float, call: Arrival) -> None:
         """An admitted request is over."""
         self.world.ended((now - (self.opened or 0.0)) * self.speed, call)
 
 
-def page_of(refused: Refused) -> str:
+def page_of(refused: TurnedAway) -> str:
     """The page of a proxy that refuses, "" where the API itself does."""
     if refused.voice == "api":
         return ""
@@ -69,7 +69,7 @@ def page_of(refused: Refused) -> str:
     return NGINX.format(status=PHRASES[refused.status])
 
 
-def message_of(refused: Refused) -> str:
+def message_of(refused: TurnedAway) -> str:
     """What an API says of a refusal, with the limit's name where it names one."""
     if refused.dimension is None or refused.status != 429:
         return MESSAGES[refused.status]

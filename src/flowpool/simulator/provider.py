@@ -20,7 +20,7 @@ from flowpool.simulator.limits import LimitState, ProviderLimits, Refusal
 from flowpool.simulator.played_world import PlayedWorld, message_of, page_of
 from flowpool.simulator.profile import PROFILES, Profile
 from flowpool.simulator.spoiled import spoiled
-from flowpool.simulator.worlds import Call, Refused
+from flowpool.worlds import Arrival, TurnedAway
 
 Wire = Literal["chat", "responses", "messages", "gemini"]
 Finish = Literal["stop", "length", "filter", "refusal"]
@@ -94,7 +94,7 @@ class ReplyPlan(Struct, eq=False):
     spread: float = 0.0
     limits: tuple[LimitState, ...] = ()
     holds_slot: bool = False
-    call: Call | None = None
+    call: Arrival | None = None
     started: float = math.inf
     due: float = math.inf
 
@@ -297,7 +297,7 @@ class SimulatedProvider:
         offered, call = played.offer(
             now, answer.input_tokens, answer.output_tokens, request.max_tokens
         )
-        if isinstance(offered, Refused):
+        if isinstance(offered, TurnedAway):
             self.ledger.throttled += 1
             kind: Literal["rate", "status"] = "rate" if offered.status == 429 else "status"
             dimension = offered.dimension or ""

@@ -6,7 +6,7 @@ import pytest
 from bench.rates.family import PAIRED, SAYINGS, VARIANTS, pairs, sayings, variants
 from bench.rates.rows import rows
 
-from flowpool.simulator.worlds import KINDS, draw_scene
+from flowpool.worlds import KINDS, draw_scene
 
 
 def test_every_kind_but_the_calm_one_has_variants() -> None:

@@ -12,8 +12,8 @@ from bench.rates.baselines import AimdWindow, PlainLoop
 from bench.rates.lab import TIMEOUT, Lab
 from bench.rates.policy import Cost, Refusal
 
-from flowpool.simulator.worlds import draw_scene
 from flowpool.values import LimitReading, Usage
+from flowpool.worlds import draw_scene
 
 FIXED = "latency=0.2 sigma=0"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bench.rates.sockets import CASES
 
-from flowpool.simulator.worlds import draw_scene
+from flowpool.worlds import draw_scene
 
 # Seconds, by the table that was measured without any knowledge of the worlds here.
 BOUNDS = {

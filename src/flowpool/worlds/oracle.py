@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from flowpool.simulator.worlds.values import Admitted, Call
-from flowpool.simulator.worlds.world import World
+from flowpool.worlds.values import Arrival, Served
+from flowpool.worlds.world import World
 
 # A moment later than a gate asked for, so that sums of floats don't end just before it.
 LATER = 1e-7
@@ -31,13 +31,13 @@ class OracleRun(Struct, frozen=True):
     latency: float
 
 
-def oracle_run(world: World, calls: Sequence[Call], ceiling: int) -> OracleRun:
+def oracle_run(world: World, calls: Sequence[Arrival], ceiling: int) -> OracleRun:
     """How the oracle has all `calls` answered, in a fresh `world` which this uses up."""
     world.gates = [gate.twin() for gate in world.gates]
     most = min(ceiling, world.server.useful)
     waiting = deque(calls)
     # (when, number, call to ask again or None, admitted call): answers and refusals under way.
-    coming: list[tuple[float, int, Call | None, Call | None]] = []
+    coming: list[tuple[float, int, Arrival | None, Arrival | None]] = []
     now = last = 0.0
     latencies: list[float] = []
     number = 0
@@ -56,7 +56,7 @@ def oracle_run(world: World, calls: Sequence[Call], ceiling: int) -> OracleRun:
         call = waiting[0]
         offered = world.offer(now, call)
         number += 1
-        if isinstance(offered, Admitted):
+        if isinstance(offered, Served):
             waiting.popleft()
             latencies.append(offered.latency)
             heapq.heappush(coming, (now + offered.latency, number, None, call))

@@ -8,40 +8,40 @@ from random import Random
 
 import pytest
 
-from flowpool.simulator.worlds.servers import Batching, Server, Slots
-from flowpool.simulator.worlds.values import Call
+from flowpool.worlds.servers import AnswerQueue, Batching, SlotQueue
+from flowpool.worlds.values import Arrival
 
-CALL = Call()
+CALL = Arrival()
 
 
 def test_latency_is_fixed_or_lognormal_around_its_median() -> None:
-    assert {Server(0.2, 0.0, Random(1)).service(CALL) for _ in range(10)} == {0.2}
-    server = Server(0.2, 0.5, Random(1))
+    assert {AnswerQueue(0.2, 0.0, Random(1)).service(CALL) for _ in range(10)} == {0.2}
+    server = AnswerQueue(0.2, 0.5, Random(1))
     drawn = [server.service(CALL) for _ in range(5_000)]
     assert statistics.median(drawn) == pytest.approx(0.2, rel=0.05)
     assert statistics.fmean(drawn) == pytest.approx(0.2 * math.exp(0.125), rel=0.05)
 
 
 def test_each_token_of_output_takes_its_time() -> None:
-    server = Server(0.2, 0.0, Random(1), per_token=0.01)
-    assert server.service(Call(output=50)) == pytest.approx(0.7)
+    server = AnswerQueue(0.2, 0.0, Random(1), per_token=0.01)
+    assert server.service(Arrival(output=50)) == pytest.approx(0.7)
 
 
 def test_slots_serve_in_order_and_let_the_rest_wait() -> None:
-    server = Slots(2, 1.0, 0.0, Random(1))
+    server = SlotQueue(2, 1.0, 0.0, Random(1))
     assert [server.begin(0.0, CALL, n) for n in range(5)] == [1.0, 1.0, 2.0, 2.0, 3.0]
     assert server.begin(10.0, CALL, 0) == 1.0
 
 
 def test_a_queue_with_patience_sends_away_what_would_wait_longer() -> None:
-    server = Slots(1, 1.0, 0.0, Random(1), patience=2.5)
+    server = SlotQueue(1, 1.0, 0.0, Random(1), patience=2.5)
     latencies = [server.begin(0.0, CALL, n) for n in range(5)]
     assert latencies == [1.0, 2.0, 3.0, math.inf, math.inf]
     assert server.gave_up_after() == 2.5
 
 
 def test_half_of_the_slots_go_at_their_time_whoever_waits() -> None:
-    server = Slots(4, 1.0, 0.0, Random(1), halved_at=2.0)
+    server = SlotQueue(4, 1.0, 0.0, Random(1), halved_at=2.0)
     ends = sorted(server.begin(0.0, CALL, n) for n in range(16))
     assert [sum(second < end <= second + 1 for end in ends) for second in range(6)] == [
         4,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from flowpool.simulator.worlds.gates import Gate
-from flowpool.simulator.worlds.replies import ROUND_TRIP, Replies
-from flowpool.simulator.worlds.servers import Server
-from flowpool.simulator.worlds.values import Admitted, Call, Offered, Refused
+from flowpool.worlds.gates import Gate
+from flowpool.worlds.replies import ROUND_TRIP, Replies
+from flowpool.worlds.servers import AnswerQueue
+from flowpool.worlds.values import Arrival, Offered, Served, TurnedAway
 
 
 class World:
@@ -22,7 +22,7 @@ class World:
         world.ended(offered.latency, Call())
     """
 
-    def __init__(self, gates: Sequence[Gate], server: Server, replies: Replies) -> None:
+    def __init__(self, gates: Sequence[Gate], server: AnswerQueue, replies: Replies) -> None:
         self.gates = list(gates)
         self.server = server
         self.replies = replies
@@ -34,7 +34,7 @@ class World:
             f"<World: {self.in_flight} in flight, {self.admitted} admitted, {self.refused} refused>"
         )
 
-    def offer(self, now: float, call: Call) -> Offered:
+    def offer(self, now: float, call: Arrival) -> Offered:
         """What becomes of a call that arrives `now`."""
         gates = self.gates
         for gate in gates:
@@ -50,21 +50,21 @@ class World:
         self.in_flight += 1
         self.admitted += 1
         headers = self.replies.headers(now, gates) if self.replies.truth != "absent" else ()
-        return Admitted(held + latency, headers)
+        return Served(held + latency, headers)
 
-    def ended(self, now: float, call: Call) -> None:
+    def ended(self, now: float, call: Arrival) -> None:
         """An admitted call is over: answered, or its client went away."""
         self.in_flight -= 1
         for gate in self.gates:
             gate.ended(now, call)
 
-    def _refuse(self, now: float, call: Call, gate: Gate, wait: float) -> Refused:
+    def _refuse(self, now: float, call: Arrival, gate: Gate, wait: float) -> TurnedAway:
         replies = self.replies
         self.refused += 1
         self.by_chance += gate.by_lot
         for each in self.gates:
             each.refused(now, call)
-        return Refused(
+        return TurnedAway(
             replies.status or gate.status,
             ROUND_TRIP + replies.late,
             replies.retry_after(wait),
@@ -74,9 +74,9 @@ class World:
             gate.voice,
         )
 
-    def _leave(self, now: float, call: Call) -> Refused:
+    def _leave(self, now: float, call: Arrival) -> TurnedAway:
         """It waited in the server's queue for as long as that lets it."""
         self.refused += 1
         for gate in self.gates:
             gate.ended(now, call)
-        return Refused(503, self.server.gave_up_after(), wait=math.inf, voice="haproxy")
+        return TurnedAway(503, self.server.gave_up_after(), wait=math.inf, voice="haproxy")

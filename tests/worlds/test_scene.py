@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator.worlds import KINDS, draw_scene
+from flowpool.worlds import KINDS, draw_scene
 
 
 @pytest.mark.parametrize("kind", KINDS)

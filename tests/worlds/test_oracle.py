@@ -8,7 +8,7 @@ import pytest
 from bench.rates.baselines import AimdWindow, PlainLoop
 from bench.rates.lab import Lab
 
-from flowpool.simulator.worlds import KINDS, draw_scene
+from flowpool.worlds import KINDS, draw_scene
 
 FIXED = "latency=0.2 sigma=0"
 

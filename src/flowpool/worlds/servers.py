@@ -6,10 +6,10 @@ import heapq
 import math
 from random import Random
 
-from flowpool.simulator.worlds.values import Call
+from flowpool.worlds.values import Arrival
 
 
-class Server:
+class AnswerQueue:
     """Answers take `median` seconds, spread by `sigma` (0: all alike), however many there are.
 
     per_token: seconds that each token of output adds.
@@ -24,12 +24,12 @@ class Server:
         self.per_token = per_token
         self.gauss = random.gauss
 
-    def service(self, call: Call) -> float:
+    def service(self, call: Arrival) -> float:
         """Seconds of work in a call."""
         work = self.median + self.per_token * call.output
         return work * math.exp(self.gauss(0.0, self.sigma)) if self.sigma else work
 
-    def begin(self, now: float, call: Call, in_flight: int) -> float:
+    def begin(self, now: float, call: Arrival, in_flight: int) -> float:
         """The latency of a call that comes when `in_flight` others are there; inf: it leaves unserved."""
         return self.service(call)
 
@@ -38,7 +38,7 @@ class Server:
         return math.inf
 
 
-class Slots(Server):
+class SlotQueue(AnswerQueue):
     """So many calls are served at once; more wait in a queue, in their order.
 
     patience: seconds after which one that waits is sent away (HAProxy's `timeout queue`, a 503).
@@ -63,7 +63,7 @@ class Slots(Server):
         self.useful = 2 * slots if patience == math.inf else slots
         self.free = [0.0] * slots  # a heap: when each slot is free again
 
-    def begin(self, now: float, call: Call, in_flight: int) -> float:
+    def begin(self, now: float, call: Arrival, in_flight: int) -> float:
         start = max(now, self.free[0])
         if start >= self.halved_at and len(self.free) == self.slots > 1:
             # A replica went away: the slots that were free first are no more.
@@ -80,7 +80,7 @@ class Slots(Server):
         return self.patience
 
 
-class Batching(Server):
+class Batching(AnswerQueue):
     """A server that batches: alone a call takes `median`; with n at once n / knee times as long, and smoothly so:
     (1 + (n / knee) ** power) ** (1 / power). So many a second as knee / median is the most there can be.
 
@@ -94,6 +94,6 @@ class Batching(Server):
         self.knee = knee
         self.power = power
 
-    def begin(self, now: float, call: Call, in_flight: int) -> float:
+    def begin(self, now: float, call: Arrival, in_flight: int) -> float:
         load = (1.0 + ((in_flight + 1) / self.knee) ** self.power) ** (1.0 / self.power)
         return self.service(call) * float(load)

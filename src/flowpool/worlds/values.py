@@ -12,7 +12,7 @@ Voice = Literal["api", "nginx", "haproxy"]
 Style = Literal["openai", "anthropic", "mistral", "none"]
 
 
-class Call(Struct, frozen=True, gc=False):
+class Arrival(Struct, frozen=True, gc=False):
     """What a call costs, in tokens. `most`: the output that it asks for at most (`max_tokens`)."""
 
     input: int = 100
@@ -20,14 +20,14 @@ class Call(Struct, frozen=True, gc=False):
     most: int = 20
 
 
-class Admitted(Struct, frozen=True, gc=False):
+class Served(Struct, frozen=True, gc=False):
     """The call is served: its answer is there after `latency` seconds. `headers`: what limit headers say."""
 
     latency: float
     headers: tuple[LimitState, ...] = ()
 
 
-class Refused(Struct, frozen=True, gc=False):
+class TurnedAway(Struct, frozen=True, gc=False):
     """The call is sent away with an HTTP `status`, after `after` seconds.
 
     retry_after: seconds that the answer asks to wait, None if it doesn't say. dimension: the limit that it
@@ -44,5 +44,5 @@ class Refused(Struct, frozen=True, gc=False):
     voice: Voice = "api"
 
 
-Offered = Admitted | Refused
-PLAIN_CALL = Call()
+Offered = Served | TurnedAway
+PLAIN_CALL = Arrival()

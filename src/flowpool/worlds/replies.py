@@ -8,8 +8,8 @@ from random import Random
 from typing import Literal
 
 from flowpool.simulator.limits import LimitState
-from flowpool.simulator.worlds.gates import Gate, LimitReq
-from flowpool.simulator.worlds.values import Style
+from flowpool.worlds.gates import Gate, LimitReq
+from flowpool.worlds.values import Style
 
 RetryAfter = Literal["right", "absent", "1", "60", "far"]
 Truth = Literal["absent", "right", "stale", "zero", "jumping", "refusals", "day"]

@@ -15,13 +15,13 @@ from random import Random
 from typing import Any
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator.worlds.draw import Draw, parse, written
-from flowpool.simulator.worlds.kinds import INPUT, KINDS, OUTPUT, Part, Service
-from flowpool.simulator.worlds.oracle import OracleRun, oracle_run
-from flowpool.simulator.worlds.replies import Replies
-from flowpool.simulator.worlds.servers import Batching, Server
-from flowpool.simulator.worlds.values import Call
-from flowpool.simulator.worlds.world import World
+from flowpool.worlds.draw import Draw, parse, written
+from flowpool.worlds.kinds import INPUT, KINDS, OUTPUT, Part, Service
+from flowpool.worlds.oracle import OracleRun, oracle_run
+from flowpool.worlds.replies import Replies
+from flowpool.worlds.servers import AnswerQueue, Batching
+from flowpool.worlds.values import Arrival
+from flowpool.worlds.world import World
 
 # Seconds that the work lasts for an oracle where the number of items isn't given, and calls. After a deep bucket's
 # burst its rate binds for `BINDS` seconds at least, however many calls that makes.
@@ -108,11 +108,11 @@ class Scene:
         if makers:
             server = makers[0](luck[0], self.service)
         else:
-            server = Server(self.service.median, self.service.sigma, luck[0])
+            server = AnswerQueue(self.service.median, self.service.sigma, luck[0])
         server.per_token = self.per_token
         return World(gates, server, Replies(luck[1], **self.replies))
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[Arrival]:
         """The work: `spread` is how far input and output go from their mean, up and down, evenly by ratio."""
         random, low = Random(f"calls {self.spec} {self.seed}"), -math.log(self.spread)
         scale = 2.0 * -low / (self.spread - 1.0 / self.spread) if self.spread > 1.0 else 1.0
@@ -121,7 +121,7 @@ class Scene:
             given = scale * math.exp(random.uniform(low, -low))
             said = scale * math.exp(random.uniform(low, -low))
             output = max(1, round(OUTPUT * said))
-            calls.append(Call(max(1, round(INPUT * given)), output, output))
+            calls.append(Arrival(max(1, round(INPUT * given)), output, output))
         return calls
 
     def oracle(self) -> float:

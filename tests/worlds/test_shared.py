@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from flowpool.simulator.worlds.gates import Gate
-from flowpool.simulator.worlds.shared import (
+from flowpool.worlds.gates import Gate
+from flowpool.worlds.shared import (
     Gateway,
     Neighbours,
     SharedCapacity,
@@ -18,9 +18,9 @@ from flowpool.simulator.worlds.shared import (
     step_to,
     wave,
 )
-from flowpool.simulator.worlds.values import Call
+from flowpool.worlds.values import Arrival
 
-CALL = Call()
+CALL = Arrival()
 
 
 def offered(gate: Gate, rate: float, seconds: float = 100.0, start: float = 0.0) -> tuple[int, int]:

@@ -6,8 +6,8 @@ import math
 from random import Random
 
 from flowpool.simulator.limits import LimitState
-from flowpool.simulator.worlds.gates import BY_CHANCE, SLACK, Bucket, Cap, Gate
-from flowpool.simulator.worlds.values import Call
+from flowpool.worlds.gates import BY_CHANCE, SLACK, BucketGate, Cap, Gate
+from flowpool.worlds.values import Arrival
 
 # Others come and go in bursts of so many seconds, on average.
 BURST = 8.0
@@ -29,7 +29,7 @@ class SharedCapacity(Gate):
         self.offered = 0.0
         self.at = 0.0
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         if now > self.at:
             self.offered *= math.exp((self.at - now) / self.memory)
             self.at = now
@@ -37,7 +37,7 @@ class SharedCapacity(Gate):
         return BY_CHANCE if self.offered * self.draw() > self.rate else 0.0
 
     def twin(self) -> Gate:
-        return Bucket(self.rate, self.rate * self.memory)
+        return BucketGate(self.rate, self.rate * self.memory)
 
 
 class SoftCapacity(Gate):
@@ -59,14 +59,14 @@ class SoftCapacity(Gate):
         self.admitted = 0.0
         self.at = 0.0
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         if now > self.at:
             self.admitted *= math.exp((self.at - now) / self.memory)
             self.at = now
         share = min(1.0, self.admitted / self.rate)
         return BY_CHANCE if self.draw() < share**self.power else 0.0
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         self.admitted += 1.0 / self.memory
         return 0.0
 
@@ -75,7 +75,7 @@ class SoftCapacity(Gate):
         return self.rate * float(self.polite ** (1.0 / self.power))
 
     def twin(self) -> Gate:
-        return Bucket(self.polite_rate, self.polite_rate * self.memory)
+        return BucketGate(self.polite_rate, self.polite_rate * self.memory)
 
 
 class Gateway(Gate):
@@ -88,7 +88,7 @@ class Gateway(Gate):
     def __init__(
         self, keys: int, rate: float, depth: float, random: Random, *, in_turn: bool
     ) -> None:
-        self.buckets = [Bucket(rate / keys, depth * rate / keys) for _ in range(keys)]
+        self.buckets = [BucketGate(rate / keys, depth * rate / keys) for _ in range(keys)]
         self.rate = rate
         self.depth = depth
         self.random = random
@@ -96,7 +96,7 @@ class Gateway(Gate):
         self.turn = 0
         self.asked = self.buckets[0]
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         if self.in_turn:
             self.turn = (self.turn + 1) % len(self.buckets)
             self.asked = self.buckets[self.turn]
@@ -104,7 +104,7 @@ class Gateway(Gate):
             self.asked = self.random.choice(self.buckets)
         return self.asked.wait(now, call)
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         return self.asked.take(now, call)
 
     def state(self, now: float) -> LimitState:
@@ -112,7 +112,7 @@ class Gateway(Gate):
 
     def twin(self) -> Gate:
         """All keys in one: what nobody can beat, and who asks another key at once comes near."""
-        return Bucket(self.rate, sum(bucket.capacity for bucket in self.buckets))
+        return BucketGate(self.rate, sum(bucket.capacity for bucket in self.buckets))
 
 
 class Path:
@@ -131,7 +131,7 @@ class Path:
         return index * self.step if index < len(self.factors) else math.inf
 
 
-class WanderingBucket(Bucket):
+class WanderingBucket(BucketGate):
     """A bucket whose rate is multiplied by a path; the capacity stays."""
 
     def __init__(self, rate: float, depth: float, path: Path) -> None:
@@ -145,7 +145,7 @@ class WanderingBucket(Bucket):
             self.level = min(self.capacity, self.level + gained)
             self.at = until
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         self.refill(now)
         missing = min(self.price(call), self.capacity) - self.level
         if missing <= SLACK:
@@ -159,7 +159,7 @@ class WanderingBucket(Bucket):
             at = until
 
 
-class Neighbours(Bucket):
+class Neighbours(BucketGate):
     """A bucket on which others draw too: by chance, `busy` calls a second while they are at it, then none.
 
     They don't wait and don't ask twice, so a program that takes no notice of refusals takes from them too. The
@@ -206,7 +206,7 @@ class WanderingCap(Cap):
         super().__init__(most)
         self.path = path
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         if self.inside < max(1, round(self.most * self.path.at(now))):
             return 0.0
         return math.inf

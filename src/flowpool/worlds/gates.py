@@ -11,7 +11,7 @@ from collections import deque
 from random import Random
 
 from flowpool.simulator.limits import LimitState
-from flowpool.simulator.worlds.values import Call, Voice
+from flowpool.worlds.values import Arrival, Voice
 
 BY_CHANCE = -1.0  # what `wait` says of a refusal that says nothing of the next call
 # Sums of floats: a bucket that is short by less holds enough.
@@ -29,18 +29,18 @@ class Gate:
     # Refuses whatever one does.
     by_lot = False
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         """0 where the call may pass; else seconds until it might, inf (a call must end) or `BY_CHANCE`."""
         return 0.0
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         """The call passes; returns the seconds that the gate holds it back."""
         return 0.0
 
-    def refused(self, now: float, call: Call) -> None:
+    def refused(self, now: float, call: Arrival) -> None:
         """The call was sent away, by this gate or another: some counters count that too."""
 
-    def ended(self, now: float, call: Call) -> None:
+    def ended(self, now: float, call: Arrival) -> None:
         """A call that passed is over."""
 
     def state(self, now: float) -> LimitState | None:
@@ -52,7 +52,7 @@ class Gate:
         return self
 
 
-class Bucket(Gate):
+class BucketGate(Gate):
     """Evenly refilled: `rate` units a second, at most `capacity`, full at first.
 
     A unit is a request or a token. Of tokens the input is paid on entry, and the output too (`most`) where it is
@@ -77,7 +77,7 @@ class Bucket(Gate):
         self.level = self.capacity
         self.at = 0.0
 
-    def price(self, call: Call) -> float:
+    def price(self, call: Arrival) -> float:
         if self.dimension == "requests":
             return 1.0
         whole = self.reserved and self.dimension == "tokens"
@@ -88,17 +88,17 @@ class Bucket(Gate):
             self.level = min(self.capacity, self.level + (now - self.at) * self.rate)
             self.at = now
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         self.refill(now)
         # A call larger than the bucket passes when that is full, as a provider's estimate is cut at the limit.
         missing = min(self.price(call), self.capacity) - self.level
         return missing / self.rate if missing > SLACK else 0.0
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         self.level -= self.price(call)
         return 0.0
 
-    def ended(self, now: float, call: Call) -> None:
+    def ended(self, now: float, call: Arrival) -> None:
         if self.dimension == "tokens" and not self.reserved:
             self.level -= call.output
 
@@ -110,7 +110,7 @@ class Bucket(Gate):
         )
 
 
-class LimitReq(Bucket):
+class LimitReq(BucketGate):
     """nginx's `limit_req rate burst`: what is over the burst gets a 503 at once, and the rest leaves the queue
     at the rate, or at once with `nodelay`."""
 
@@ -121,7 +121,7 @@ class LimitReq(Bucket):
         super().__init__(rate, burst + 1.0)
         self.nodelay = nodelay
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         self.level -= 1.0
         return 0.0 if self.nodelay else (self.capacity - 1.0 - self.level) / self.rate
 
@@ -141,18 +141,18 @@ class SlidingWindow(Gate):
         self.times: deque[float] = deque(maxlen=most)
         self.counted: deque[float] = deque()  # what headers count: those inside the window
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         times = self.times
         if len(times) < self.most:
             return 0.0
         return max(0.0, times[0] + self.seconds - now)
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         self.times.append(now)
         self.counted.append(now)
         return 0.0
 
-    def refused(self, now: float, call: Call) -> None:
+    def refused(self, now: float, call: Arrival) -> None:
         if self.counts_refusals:
             self.times.append(now)
             self.counted.append(now)
@@ -182,7 +182,7 @@ class ClockWindow(Gate):
         self.window = -1
         self.used = 0.0
 
-    def price(self, call: Call) -> float:
+    def price(self, call: Arrival) -> float:
         return 1.0 if self.dimension == "requests" else float(call.input + call.most)
 
     def turn(self, now: float) -> None:
@@ -190,7 +190,7 @@ class ClockWindow(Gate):
         if window != self.window:
             self.window, self.used = window, 0.0
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         self.turn(now)
         if self.used == 0.0 or self.used + self.price(call) <= self.most:
             return 0.0
@@ -199,7 +199,7 @@ class ClockWindow(Gate):
     def until_next(self, now: float) -> float:
         return max(SLACK, (self.window + 1) * self.seconds - self.offset - now)
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         self.used += self.price(call)
         return 0.0
 
@@ -218,14 +218,14 @@ class Cap(Gate):
         self.most = most
         self.inside = 0
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         return 0.0 if self.inside < self.most else math.inf
 
-    def take(self, now: float, call: Call) -> float:
+    def take(self, now: float, call: Arrival) -> float:
         self.inside += 1
         return 0.0
 
-    def ended(self, now: float, call: Call) -> None:
+    def ended(self, now: float, call: Arrival) -> None:
         self.inside -= 1
 
 
@@ -241,5 +241,5 @@ class Chance(Gate):
         self.status = status
         self.draw = random.random
 
-    def wait(self, now: float, call: Call) -> float:
+    def wait(self, now: float, call: Arrival) -> float:
         return BY_CHANCE if self.draw() < self.share else 0.0

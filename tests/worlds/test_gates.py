@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from flowpool.simulator.worlds.gates import (
+from flowpool.worlds.gates import (
     BY_CHANCE,
-    Bucket,
+    BucketGate,
     Cap,
     Chance,
     ClockWindow,
@@ -18,9 +18,9 @@ from flowpool.simulator.worlds.gates import (
     LimitReq,
     SlidingWindow,
 )
-from flowpool.simulator.worlds.values import Call
+from flowpool.worlds.values import Arrival
 
-CALL = Call()
+CALL = Arrival()
 
 
 def admitted(gate: Gate, moments: list[float]) -> list[float]:
@@ -40,13 +40,13 @@ def hammered(seconds: float, every: float = 0.01) -> list[float]:
 
 
 def test_a_bucket_admits_what_it_holds_and_then_its_rate() -> None:
-    passed = admitted(Bucket(rate=5.0, capacity=20.0), hammered(10.0))
+    passed = admitted(BucketGate(rate=5.0, capacity=20.0), hammered(10.0))
     assert len([now for now in passed if now < 0.2]) == 20
     assert len(passed) == pytest.approx(20 + 5 * 10, abs=1)
 
 
 def test_a_bucket_says_when_the_next_call_passes() -> None:
-    bucket = Bucket(rate=5.0, capacity=1.0)
+    bucket = BucketGate(rate=5.0, capacity=1.0)
     bucket.take(0.0, CALL)
     wait = bucket.wait(0.05, CALL)
     assert wait == pytest.approx(0.15)
@@ -54,9 +54,9 @@ def test_a_bucket_says_when_the_next_call_passes() -> None:
 
 
 def test_a_bucket_of_tokens_charges_the_output_on_entry_or_as_it_is_produced() -> None:
-    call = Call(input=100, output=50, most=200)
-    reserved = Bucket(100.0, 1000.0, "tokens", reserved=True)
-    produced = Bucket(100.0, 1000.0, "tokens", reserved=False)
+    call = Arrival(input=100, output=50, most=200)
+    reserved = BucketGate(100.0, 1000.0, "tokens", reserved=True)
+    produced = BucketGate(100.0, 1000.0, "tokens", reserved=False)
     for bucket, on_entry, after in ((reserved, 700.0, 700.0), (produced, 900.0, 850.0)):
         bucket.take(0.0, call)
         assert bucket.level == on_entry
@@ -65,8 +65,8 @@ def test_a_bucket_of_tokens_charges_the_output_on_entry_or_as_it_is_produced() -
 
 
 def test_a_call_larger_than_its_bucket_passes_when_that_is_full() -> None:
-    bucket = Bucket(10.0, 50.0, "tokens")
-    call = Call(input=100, most=0)
+    bucket = BucketGate(10.0, 50.0, "tokens")
+    call = Arrival(input=100, most=0)
     assert bucket.wait(0.0, call) == 0.0
     bucket.take(0.0, call)
     assert bucket.wait(1.0, call) == pytest.approx(9.0)
@@ -136,7 +136,11 @@ def test_limit_req_with_nodelay_lets_the_burst_through_at_once() -> None:
 
 
 def test_headers_say_what_is_left_and_when_all_is_back() -> None:
-    bucket, window, clock = Bucket(10.0, 50.0), SlidingWindow(50, 5.0), ClockWindow(50, 5.0, 1.0)
+    bucket, window, clock = (
+        BucketGate(10.0, 50.0),
+        SlidingWindow(50, 5.0),
+        ClockWindow(50, 5.0, 1.0),
+    )
     for gate in (bucket, window, clock):
         assert len(admitted(gate, [0.0] * 20)) == 20
         state = gate.state(1.0)

@@ -12,9 +12,9 @@ from random import Random
 
 from msgspec import Struct
 
-from flowpool.simulator.worlds.draw import Draw
-from flowpool.simulator.worlds.gates import (
-    Bucket,
+from flowpool.worlds.draw import Draw
+from flowpool.worlds.gates import (
+    BucketGate,
     Cap,
     Chance,
     ClockWindow,
@@ -22,8 +22,8 @@ from flowpool.simulator.worlds.gates import (
     LimitReq,
     SlidingWindow,
 )
-from flowpool.simulator.worlds.servers import Batching, Server, Slots
-from flowpool.simulator.worlds.shared import (
+from flowpool.worlds.servers import AnswerQueue, Batching, SlotQueue
+from flowpool.worlds.shared import (
     Gateway,
     Neighbours,
     Path,
@@ -63,7 +63,7 @@ class Part(Struct, frozen=True):
 
     words: str
     gate: Callable[[Random], Gate] | None = None
-    server: Callable[[Random, Service], Server] | None = None
+    server: Callable[[Random, Service], AnswerQueue] | None = None
     pace: float = math.inf
     burst: float = 0.0
     refuses: bool = True
@@ -91,7 +91,7 @@ def _bucket(draw: Draw, service: Service) -> Part:
 
     def gate(random: Random) -> Gate:
         told = rate * unit * 60.0 if shown == "rate" else None
-        return Bucket(rate * unit, rate * unit * depth, dimension, reserved=charges == "reserved",
+        return BucketGate(rate * unit, rate * unit * depth, dimension, reserved=charges == "reserved",
                       shown=told)  # fmt: skip
 
     words = f"{rate * unit:.4g} {dimension} a second in a bucket of {depth:g} s"
@@ -138,7 +138,7 @@ def _queue(draw: Draw, service: Service) -> Part:
     return Part(
         f"{slots} served at once, {queue} more wait, any further is refused",
         lambda random: Cap(slots + queue),
-        lambda random, service: Slots(slots, service.median, service.sigma, random),
+        lambda random, service: SlotQueue(slots, service.median, service.sigma, random),
         pace=slots / service.mean,
     )
 
@@ -249,7 +249,7 @@ def _slots(draw: Draw, service: Service) -> Part:
     slots = draw.whole("slots", 2, 128)
     return Part(
         f"{slots} slots and an endless queue",
-        server=lambda random, service: Slots(slots, service.median, service.sigma, random),
+        server=lambda random, service: SlotQueue(slots, service.median, service.sigma, random),
         pace=slots / service.mean,
         refuses=False,
     )
@@ -259,7 +259,7 @@ def _halved(draw: Draw, service: Service) -> Part:
     slots, at = draw.whole("slots", 4, 64), draw.number("at", 5, 20)
     return Part(
         f"{slots} slots and an endless queue, half of them gone at {at:g} s",
-        server=lambda random, service: Slots(
+        server=lambda random, service: SlotQueue(
             slots, service.median, service.sigma, random, halved_at=at
         ),
         pace=0.6 * slots / service.mean,
@@ -271,7 +271,7 @@ def _haproxy(draw: Draw, service: Service) -> Part:
     slots, patience = draw.whole("slots", 2, 32), draw.number("patience", 0.5, 5)
     return Part(
         f"HAProxy with maxconn {slots}: more wait, and after {patience:g} s get a 503",
-        server=lambda random, service: Slots(
+        server=lambda random, service: SlotQueue(
             slots, service.median, service.sigma, random, patience=patience
         ),
         pace=slots / service.mean,
