@@ -70,6 +70,12 @@ class KeyPlace:
             for name in [name for name in self.state.seats if name.partition("-")[0] in dead]:
                 del self.state.seats[name]
 
+    def close(self) -> None:
+        """Leaves the other processes: what comes after is kept by this one alone."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
     def _begin(self) -> bool:
         if self._file is None:
             return True
@@ -77,7 +83,7 @@ class KeyPlace:
             if not self._file.lock():
                 return False
             data = self._file.read()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: it was closed by now
             self._go_alone()
             return True
         with suppress(msgspec.MsgspecError):  # else it goes on from what it knew
@@ -95,17 +101,13 @@ class KeyPlace:
             return
         try:
             self._file.write(_encode(self.state))
-        except OSError:
+            self._file.unlock()
+        except (OSError, ValueError):
             self._go_alone()
-        finally:
-            if self._file is not None:
-                with suppress(OSError):
-                    self._file.unlock()
 
     def _go_alone(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file = self._sign = None
+        self.close()
+        self._sign = None
         self.state.seats = dict(self.seats)
 
 
@@ -161,10 +163,7 @@ class SharedCeilings(Ceilings):
             self._due = 0.0
             waiting = [wake for name, wake in place.waiting.items() if name != self.name]
         if state is None:
-            # The slot must come back though no call of this run follows.
-            timer = Timer(POLL, self._tell_again)
-            timer.daemon = True
-            timer.start()
+            self._tell_soon()
         for wake in waiting:
             wake()
 
@@ -196,12 +195,17 @@ class SharedCeilings(Ceilings):
         if self.seat.is_idle:
             self._place.seats.pop(self.name, None)
 
-    def _tell_again(self) -> None:
-        with self._place.turn() as state:
-            if state is not None:
-                self._tell_late(state)
-                return
-        timer = Timer(POLL, self._tell_again)
+    def _tell_soon(self) -> None:
+        """The slot must come back though no call of this run follows."""
+
+        def tell() -> None:
+            with self._place.turn() as state:
+                if state is not None:
+                    self._tell_late(state)
+            if state is None:
+                self._tell_soon()
+
+        timer = Timer(POLL, tell)
         timer.daemon = True
         timer.start()
 
@@ -245,12 +249,24 @@ class KeyCeilings:
         try:
             if self._sign is None:
                 self._sign = SignOfLife(directory)
-                _signs.append(self._sign)
                 self._sign.sweep()
             file = LockedFile(directory, f"{boot_name()}-{fingerprint}.{_FORMAT}")
         except OSError:
             return KeyPlace()
         return KeyPlace(file, self._sign)
+
+    def close(self) -> None:
+        """At the process's end."""
+        self.forget()
+        if self._sign is not None:
+            self._sign.end()
+
+    def forget(self) -> None:
+        """In a forked child: what is open is its parent's."""
+        for place in self._places.values():
+            place.close()
+        if self._sign is not None:
+            self._sign.forget()
 
     @cached_property
     def _salt(self) -> bytes:
@@ -259,7 +275,6 @@ class KeyCeilings:
 
 _opened: dict[Path | None, KeyCeilings] = {}
 _opening = Lock()
-_signs: list[SignOfLife] = []
 
 
 def open_ceilings(environ: Mapping[str, str]) -> KeyCeilings:
@@ -274,17 +289,16 @@ def _start_anew() -> None:
     """In a forked child: its runs are runs of another process."""
     global _opening
     _opening = Lock()
+    for key_ceilings in _opened.values():
+        key_ceilings.forget()
     _opened.clear()
-    for sign in _signs:
-        sign.forget()
-    _signs.clear()
 
 
-def _end_signs() -> None:
-    for sign in _signs:
-        sign.end()
+def _close_all() -> None:
+    for key_ceilings in _opened.values():
+        key_ceilings.close()
 
 
-atexit.register(_end_signs)
+atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
