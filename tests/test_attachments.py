@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import threading
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from tests.helpers import Recorder
 
 from flowpool import Chain, File, Image, Model, Pool, Skill
 from flowpool.attachments import MAX_BYTES, Attachment, type_of
@@ -18,7 +18,7 @@ from flowpool.calls.route import MEDIA_SIZE, size_of
 from flowpool.errors import InvalidInput, InvalidItem
 from flowpool.pool import Environment
 from flowpool.simulator import SimTransport, SimulatedProvider, run_virtual
-from flowpool.values import HttpRequest, HttpResponse, Media, Message, Status, Text, Timeouts
+from flowpool.values import Media, Message, Status, Text
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 JPEG = b"\xff\xd8\xff" + b"pixels"
@@ -29,20 +29,12 @@ def inline(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-class Asked(SimTransport):
-    """The simulator, with the bodies that it was sent."""
-
-    def __init__(self) -> None:
-        super().__init__(SimulatedProvider())
-        self.bodies: list[dict[str, Any]] = []
-
-    async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
-        self.bodies.append(json.loads(request.body))
-        return await super().send(request, timeouts)
+def recorder() -> Recorder:
+    return Recorder(SimTransport(SimulatedProvider()))
 
 
 def run(skill: Any, items: Any, **settings: Any) -> tuple[Pool, list[dict[str, Any]]]:
-    transport = Asked()
+    transport = recorder()
     environment = Environment(transport, {}, Random(0))
     pool = Pool(skill, items, environment=environment, progress=False, **settings)
     run_virtual(pool.arun())
@@ -207,7 +199,7 @@ def test_the_type_is_told_by_the_bytes_then_by_the_ending(
 
 def test_a_missing_file_of_the_prompt_is_refused_before_any_call(tmp_path: Path) -> None:
     skill = Skill(model(), prompt=["See", Image(tmp_path / "no.png")], name="look")
-    transport = Asked()
+    transport = recorder()
     pool = Pool(skill, [{}] * 3, environment=Environment(transport, {}, Random(0)), progress=False)
     with pytest.raises(InvalidInput, match=r"'look': image .*no\.png: no such file\."):
         run_virtual(pool.arun())

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
 from flowpool.simulator import Fixed, SimServer
 
@@ -43,13 +44,6 @@ class Script:
         return self.process.returncode, out, err
 
 
-def wait_until(is_so: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
-
-
 CALLS = """
     skill = Skill(Model("m", base_url=sys.argv[1] + "/v1"), prompt="{text}")
     pool = Pool(skill, [{"text": str(n)} for n in range(200)], max_flows=8, progress=False)
@@ -73,7 +67,7 @@ def test_ctrl_c_once_finishes_the_calls_in_flight_and_returns(server) -> None:
     """,
         server.url,
     )
-    wait_until(lambda: server.ledger()["requests"] >= 8)
+    until(lambda: server.ledger()["requests"] >= 8)
     script.interrupt()
     code, out, err = script.end()
     books = server.ledger()
@@ -100,7 +94,7 @@ def test_ctrl_c_twice_cuts_the_calls_and_raises_with_results_kept(server, way) -
         server.url,
         way,
     )
-    wait_until(lambda: server.ledger()["requests"] >= 28)
+    until(lambda: server.ledger()["requests"] >= 28)
     script.interrupt()
     assert script.process.stderr is not None
     script.process.stderr.readline()
@@ -109,7 +103,7 @@ def test_ctrl_c_twice_cuts_the_calls_and_raises_with_results_kept(server, way) -
     code, out, err = script.end()
     assert (code, err) == (0, "")
     assert out == "20 180 True\n"
-    wait_until(lambda: server.ledger()["in_flight"] == 0)
+    until(lambda: server.ledger()["in_flight"] == 0)
     assert server.ledger()["abandoned"] == 8
 
 
@@ -195,7 +189,7 @@ def test_a_run_that_is_ended_by_a_signal_goes_on_with_the_same_words(server, tmp
     kept = CALLS.replace("progress=False", "progress=False, store=sys.argv[2]")
     program = kept + "\n    print(pool.run() == [str(n) for n in range(200)])\n"
     first = Script(program, server.url, str(tmp_path / "run.db"))
-    wait_until(lambda: server.ledger()["answers"] >= 40)
+    until(lambda: server.ledger()["answers"] >= 40)
     first.process.send_signal(end)
     first.end()
     flying = server.ledger()["requests"] - server.ledger()["answers"]

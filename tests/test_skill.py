@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.helpers import Recorder
 
 from flowpool import Model, Pool, Skill
 from flowpool.errors import (
@@ -23,17 +24,13 @@ from flowpool.simulator import PROFILES, SimTransport, SimulatedProvider, run_vi
 from flowpool.values import HttpRequest, HttpResponse, Media, Timeouts
 
 
-class Scripted:
-    """A chat model that answers with the given texts in turn, and keeps what it was asked."""
+class Answers:
+    """A chat model that answers with the given texts in turn."""
 
     def __init__(self, *answers: str) -> None:
         self.answers = list(answers)
-        self.asked: list[dict[str, Any]] = []
-        self.timeouts: list[Timeouts] = []
 
     async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
-        self.asked.append(json.loads(request.body))
-        self.timeouts.append(timeouts)
         await asyncio.sleep(0.01)
         text = self.answers.pop(0) if self.answers else "fine"
         message = {"role": "assistant", "content": text}
@@ -44,15 +41,20 @@ class Scripted:
         pass
 
 
+def scripted(*answers: str) -> Recorder:
+    """A model that gives these answers in turn, and what it was asked."""
+    return Recorder(Answers(*answers))
+
+
 def ask(skill: Skill, variables: dict | None = None, transport: Any = None) -> Any:
-    environment = Environment(transport or Scripted(), {"OPENAI_API_KEY": "key-canary"}, Random(0))
+    environment = Environment(transport or scripted(), {"OPENAI_API_KEY": "key-canary"}, Random(0))
     return run_virtual(arun_one(skill, variables, environment=environment))
 
 
 def messages(skill: Skill, variables: dict | None = None) -> list[dict[str, Any]]:
-    transport = Scripted()
+    transport = scripted()
     ask(skill, variables, transport)
-    asked: list[dict[str, Any]] = transport.asked[0]["messages"]
+    asked: list[dict[str, Any]] = transport.bodies[0]["messages"]
     return asked
 
 
@@ -84,10 +86,10 @@ def test_an_assistant_message_without_parts_is_generated_there() -> None:
         {"role": "assistant"},
         {"role": "user", "parts": ["Now in one word."]},
     ]
-    transport = Scripted("A long thought.", "Tea")
+    transport = scripted("A long thought.", "Tea")
     skill = Skill("gpt-5-mini", {"messages": talk})
     assert ask(skill, {"topic": "tea"}, transport) == "Tea"
-    assert [m["content"] for m in transport.asked[1]["messages"]] == [
+    assert [m["content"] for m in transport.bodies[1]["messages"]] == [
         "Think about tea.",
         "A long thought.",
         "Now in one word.",
@@ -96,10 +98,10 @@ def test_an_assistant_message_without_parts_is_generated_there() -> None:
 
 def test_a_conversation_may_end_where_the_model_speaks() -> None:
     talk = [{"role": "user", "parts": ["Hello."]}, {"role": "assistant"}]
-    transport = Scripted('{"a": 1}')
+    transport = scripted('{"a": 1}')
     output = {"format": {"type": "json"}}
     assert ask(Skill("gpt-5-mini", {"messages": talk}, output), {}, transport) == {"a": 1}
-    assert len(transport.asked) == 1
+    assert len(transport.bodies) == 1
 
 
 PICTURES: list[Any] = [
@@ -126,10 +128,10 @@ def test_variables_of_the_skill_are_defaults_that_items_override() -> None:
 
 def test_the_skills_options_win_over_the_models() -> None:
     model = Model("gpt-5-mini", {"temperature": 1, "seed": 7})
-    transport = Scripted()
+    transport = scripted()
     ask(Skill(model, prompt="x", options={"temperature": 0}), None, transport)
-    assert transport.asked[0]["temperature"] == 0
-    assert transport.asked[0]["seed"] == 7
+    assert transport.bodies[0]["temperature"] == 0
+    assert transport.bodies[0]["seed"] == 7
 
 
 # Answers
@@ -140,20 +142,20 @@ def test_the_skills_options_win_over_the_models() -> None:
 )
 def test_json_is_read_also_inside_a_fence(answer: str) -> None:
     skill = Skill("gpt-5-mini", prompt="x", output={"format": {"type": "json"}})
-    assert ask(skill, None, Scripted(answer)) == {"a": 1}
+    assert ask(skill, None, scripted(answer)) == {"a": 1}
 
 
 def test_an_answer_that_is_no_json_is_asked_for_again() -> None:
     skill = Skill("gpt-5-mini", prompt="x", output={"format": {"type": "json"}})
-    transport = Scripted("Sorry,", '{"a": 1}')
+    transport = scripted("Sorry,", '{"a": 1}')
     assert ask(skill, None, transport) == {"a": 1}
-    assert len(transport.asked) == 2
+    assert len(transport.bodies) == 2
 
 
 def test_an_answer_that_never_is_json_fails_with_what_came() -> None:
     skill = Skill("gpt-5-mini", prompt="x", output={"format": {"type": "json"}}, output_retries=1)
     with pytest.raises(InvalidOutput, match="isn't JSON") as caught:
-        ask(skill, None, Scripted("Sorry,", "again"))
+        ask(skill, None, scripted("Sorry,", "again"))
     assert caught.value.partial == "again"
 
 
@@ -170,7 +172,7 @@ def test_a_schema_is_sent_and_the_answer_is_a_dict() -> None:
     "output", [None, {}, {"format": {"type": "text"}}, {"modalities": ["text"]}]
 )
 def test_text_is_the_output_otherwise(output: Any) -> None:
-    assert ask(Skill("gpt-5-mini", prompt="x", output=output), None, Scripted("{}")) == "{}"
+    assert ask(Skill("gpt-5-mini", prompt="x", output=output), None, scripted("{}")) == "{}"
 
 
 # Failures
@@ -215,7 +217,7 @@ def test_without_retries_a_throttle_is_the_answer() -> None:
 
 
 def test_the_timeout_is_for_one_attempt() -> None:
-    transport = Scripted()
+    transport = scripted()
     ask(Skill(Model("gpt-5-mini", timeout=30), prompt="x", timeout=7), None, transport)
     assert transport.timeouts[0].total == 7
 
@@ -280,10 +282,10 @@ def test_a_skill_that_cannot_work_is_refused_in_one_line(arguments: dict, says: 
     ],
 )
 def test_a_missing_variable_is_refused_before_any_call(variables: Any, says: str) -> None:
-    transport = Scripted()
+    transport = scripted()
     with pytest.raises(InvalidInput, match=says):
         ask(Skill("gpt-5-mini", prompt="{text}"), variables, transport)
-    assert not transport.asked
+    assert not transport.bodies
 
 
 def test_variables_without_names_are_refused() -> None:
@@ -295,7 +297,7 @@ def test_variables_without_names_are_refused() -> None:
 
 
 def test_a_missing_key_is_refused_before_any_call() -> None:
-    transport = Scripted()
+    transport = scripted()
     pool = Pool(
         Skill("gpt-5-mini", prompt="{text}"),
         [{"text": "x"}],
@@ -303,4 +305,4 @@ def test_a_missing_key_is_refused_before_any_call() -> None:
     )
     with pytest.raises(InvalidInput, match="openai needs a key: set OPENAI_API_KEY"):
         run_virtual(pool.arun())
-    assert not transport.asked
+    assert not transport.bodies

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.helpers import until_async
 
 from flowpool.errors import InvalidInput, WorkerDied
 from flowpool.workers import Workers, shared
@@ -70,14 +71,6 @@ def bodies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(main: Any, loop: Any = asyncio.run) -> Any:
     return loop(main())
-
-
-async def until(condition: Any) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never happened")
 
 
 def is_alive(pid: int) -> bool:
@@ -189,7 +182,7 @@ def test_a_worker_killed_from_outside_says_by_what(bodies: Path) -> None:
             call = asyncio.create_task(
                 workers.run(f"{HERE}:mark_and_sleep", {"path": str(mark), "seconds": 60})
             )
-            await until(lambda: mark.exists() and mark.read_text())
+            await until_async(lambda: mark.exists() and mark.read_text())
             os.kill(int(mark.read_text()), signal.SIGKILL)
             with pytest.raises(WorkerDied, match="killed by signal 9"):
                 await call
@@ -205,7 +198,7 @@ def test_a_cancelled_call_stops_computing(bodies: Path, loop: Any) -> None:
             call = asyncio.create_task(
                 workers.run(f"{HERE}:mark_and_sleep", {"path": str(mark), "seconds": 60})
             )
-            await until(lambda: mark.exists() and mark.read_text())
+            await until_async(lambda: mark.exists() and mark.read_text())
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call
@@ -233,7 +226,7 @@ def test_ctrl_c_is_left_to_the_parent(bodies: Path) -> None:
             call = asyncio.create_task(
                 workers.run(f"{HERE}:mark_and_sleep", {"path": str(mark), "seconds": 0.1})
             )
-            await until(lambda: mark.exists() and mark.read_text())
+            await until_async(lambda: mark.exists() and mark.read_text())
             os.kill(int(mark.read_text()), signal.SIGINT)
             assert await call == "woke"
 

@@ -19,7 +19,7 @@ import msgspec
 from bench.common import measure
 
 TRIES = 12
-# Seconds. The longest is that of the SDKs of OpenAI and Anthropic; with 30 s the loop takes up to twice as long.
+# Seconds. The longest is that of OpenAI's and Anthropic's own clients; with 30 s a run takes up to twice as long.
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 8.0
 
 

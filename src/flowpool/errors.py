@@ -45,53 +45,52 @@ class InvalidInput(FlowpoolError, ValueError):
 class MissingColumn(InvalidInput):
     """Rows have no column for a variable that a runner needs.
 
-    source: the rows' name. column: the variable. runner: whose it is. columns: what there is.
+    source: the rows' name. column: the variable. runner: whose it is. columns: what there is. problem: what is
+    wrong, without what to do about it.
     """
+
+    source = column = runner = problem = ""
+    columns: tuple[Any, ...] = ()
 
     def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
         self.source = source
         self.column = column
         self.runner = runner
         self.columns = columns
-        super().__init__(source, column, runner, columns)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong, without what to do about it."""
-        there = ", ".join(one if isinstance(one, str) else repr(one) for one in self.columns)
-        return f"{self.source}: no column {self.column!r}, which {self.runner!r} needs (there are: {there})"
-
-    def __str__(self) -> str:
-        return (
-            f"{self.problem}: name the one that it is with columns={{{self.column!r}: ...}}, "
+        there = ", ".join(one if isinstance(one, str) else repr(one) for one in columns)
+        self.problem = (
+            f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
+        )
+        super().__init__(
+            f"{self.problem}: name the one that it is with columns={{{column!r}: ...}}, "
             "or pass it in run(variables=...)."
         )
 
 
 class OutputExists(InvalidInput):
-    """A file that is to be written holds something. path: the file."""
+    """A file that is to be written holds something. path: the file. problem: that, without what to do about it."""
+
+    path: Path | str = ""
+    problem = ""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        super().__init__(path)
-
-    @property
-    def problem(self) -> str:
-        """What is wrong, without what to do about it."""
-        return f"{self.path} exists"
-
-    def __str__(self) -> str:
-        return f"{self.problem}: name another file, or say overwrite=True or append=True."
+        self.problem = f"{path} exists"
+        super().__init__(
+            f"{self.problem}: name another file, or say overwrite=True or append=True."
+        )
 
 
 class CallError(FlowpoolError):
     """One attempt that gave no answer.
 
     `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
-    `usage` what the failed call is known to have used, `partial` the text that did arrive.
+    `usage` what the failed call is known to have used, `partial` the text that did arrive, `dimension` the limit
+    that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent".
     """
 
     retryable = False
+    dimension: str | None = None
     verdict = Verdict.NONE
     fix = ""
 
@@ -131,7 +130,10 @@ class RateLimited(CallError):
 
 
 class QuotaExhausted(CallError):
-    """The account has no credit, or its quota is used up: no wait refills it."""
+    """The account has no credit, or its quota of a day or longer is used up: asking on is no use.
+
+    `retry_after` is then the seconds until it comes back, None where nobody says.
+    """
 
     verdict = Verdict.HOPELESS
     fix = "raise the quota or add credit at the provider, then retry()"

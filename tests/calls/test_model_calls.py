@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.helpers import Recorder
 
 from flowpool import Chain, Limits, Skill, Status, tool
 from flowpool.errors import (
@@ -28,30 +29,9 @@ from flowpool.errors import (
 from flowpool.simulator import Fixed, Lognormal
 
 
-class Moments:
-    """The simulated transport, and when each call was sent, with what tokens it was billed."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self.sent: list[float] = []
-        self.in_flight = self.most = 0
-
-    async def send(self, request: Any, timeouts: Any) -> Any:
-        self.sent.append(asyncio.get_running_loop().time())
-        self.in_flight += 1
-        self.most = max(self.most, self.in_flight)
-        try:
-            return await self._transport.send(request, timeouts)
-        finally:
-            self.in_flight -= 1
-
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-
-def watch(sim: Any) -> Moments:
-    moments = sim.environment.transport = Moments(sim.environment.transport)
-    return moments
+def watch(sim: Any) -> Recorder:
+    recorder = sim.environment.transport = Recorder(sim.environment.transport)
+    return recorder
 
 
 def most_in_a_minute(times: list[float], weights: list[float] | None = None) -> float:

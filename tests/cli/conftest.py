@@ -40,8 +40,9 @@ class Command:
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        # Without a buffer: `communicate` wouldn't see what `readline` took too much.
         process = subprocess.Popen(
-            (*COMMAND, *arguments), cwd=self.folder, env=self.env, **(pipes | options)
+            (*COMMAND, *arguments), cwd=self.folder, env=self.env, bufsize=0, **(pipes | options)
         )
         self.started.append(process)
         return process

@@ -8,9 +8,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
-# A pause long enough for a signal to come into.
-SLOW = "[[sim: latency=1]]"
+# A pause long enough for a signal to come into, also on a busy machine.
+SLOW = "[[sim: latency=3]]"
 ENDLESS = "[[sim: latency=60]]"
 
 
@@ -31,8 +32,7 @@ def start(flowpool: Any, sim: Any, texts: list[str], in_flight: int) -> Any:
         )
     )
     assert json.loads(process.stdout.readline())["output"] == "Quick."
-    while sim.ledger()["in_flight"] < in_flight:
-        assert process.poll() is None
+    until(lambda: sim.ledger()["in_flight"] >= in_flight, process=process)
     return process
 
 

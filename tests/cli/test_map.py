@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import random
 import signal
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
 from flowpool.demo.corpus import pages
 from flowpool.demo.jobs import write_pages
@@ -21,6 +22,10 @@ ASK = ("map", "Repeat this:\n\n{text}", "-m", "gpt-5-mini")
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def was_asked(sim: Any, times: int) -> bool:
+    return bool(sim.ledger()["requests"] >= times)
 
 
 def test_killed_at_random_and_run_again_every_row_is_there_once_in_order(
@@ -35,9 +40,7 @@ def test_killed_at_random_and_run_again_every_row_is_there_once_in_order(
         before = sim.ledger()["requests"]
         process = flowpool.start(*words)
         wanted = before + chance.randrange(1, 35)
-        while sim.ledger()["requests"] < wanted:
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.002)
+        until(partial(was_asked, sim, wanted), process=process)
         process.send_signal(signal.SIGKILL)
         process.wait()
     code, _, err = flowpool(*words)

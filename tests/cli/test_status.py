@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
 from flowpool.cli import main
 from flowpool.store.file import open_store
@@ -63,8 +64,7 @@ def test_a_killed_run_is_gone_on_with_from_its_file_with_the_same_selection(
     flowpool.write("rows.jsonl", rows)
     words = (*RUN, "--columns", "text=body", "--where", "n >= 10", "--max-flows", "2")
     process = flowpool.start(*words)
-    while sim.ledger()["requests"] < 12:
-        assert process.poll() is None, process.stderr.read()
+    until(lambda: sim.ledger()["requests"] >= 12, process=process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     _, out, _ = flowpool("status", "run.db")
@@ -128,8 +128,7 @@ def test_what_is_no_store_is_refused(
 def test_sigterm_leaves_a_store_that_goes_on(flowpool: Any, sim: Any) -> None:
     flowpool.write_rows(["One.", f"Two. {SLOW}"])
     process = flowpool.start(*RUN)
-    while sim.ledger()["in_flight"] < 1 or sim.ledger()["requests"] < 2:
-        assert process.poll() is None
+    until(lambda: sim.ledger()["in_flight"] and sim.ledger()["requests"] >= 2, process=process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143

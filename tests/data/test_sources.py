@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -147,65 +146,3 @@ def test_a_column_that_is_missing_is_told_before_the_first_call(
         pool.run()
     renamed = Pool(lambda body, n: body, make(tmp_path), columns={"body": "text"}, progress=False)
     assert renamed.run() == ["one", None, "three"]
-
-
-def test_a_database_is_asked_by_table_or_query(tmp_path: Path) -> None:
-    for path in (sqlite(tmp_path), duckdb_file(tmp_path)):
-        assert list(read(path, table="reviews")) == ROWS
-        assert list(read(path, sql="select n + 1 as m from reviews where n > 1 order by n;")) == [
-            {"m": 3},
-            {"m": 4},
-        ]
-        cases: list[tuple[dict[str, Any], str]] = [
-            ({"table": "none"}, "no table 'none' (there are: reviews)"),
-            ({"sql": "select nothing from reviews"}, "nothing"),
-            (
-                {"sql": "select n, n from reviews"},
-                "the column 'n' is there twice: rename it with AS",
-            ),
-        ]
-        for wrong, says in cases:
-            with pytest.raises(InvalidInput, match=re.escape(says)):
-                list(read(path, **wrong))
-
-
-def test_any_query_of_duckdb_is_a_source(tmp_path: Path) -> None:
-    parquet(tmp_path)
-    rows = read(sql=f"select sum(n) as total from '{tmp_path}/rows.parquet'")
-    assert list(rows) == [{"total": 6}]
-
-
-def test_a_database_with_several_tables_asks_which(tmp_path: Path) -> None:
-    path = sqlite(tmp_path)
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("create table users (id integer)")
-    with pytest.raises(InvalidInput, match=r"say which rows: table=.*reviews, users"):
-        read(path)
-
-
-def test_a_databases_text_that_is_no_utf_8_is_a_bad_row(tmp_path: Path) -> None:
-    path = sqlite(tmp_path)
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("update reviews set text = cast(x'e9' as text) where n = 2")
-        database.commit()
-    with pytest.raises(InvalidInput, match=r"table reviews, row 2: a text that isn't UTF-8"):
-        list(read(path))
-    rows = read(path, skip_bad_rows=True)
-    assert [row["n"] for row in rows] == [1, 3]
-    assert rows.skipped == 1
-
-
-def test_lines_of_text_are_rows_when_asked(tmp_path: Path) -> None:
-    path = tmp_path / "urls.txt"
-    path.write_text("http://a\n\n http://b \n")
-    assert list(read(path, format="lines", columns={"url": "line"})) == [
-        {"url": "http://a"},
-        {"url": "http://b"},
-    ]
-
-
-def test_frames_are_not_copied_whole() -> None:
-    frame = pl.DataFrame({"n": range(100_000)})
-    rows = iter(read(frame))
-    assert next(rows) == {"n": 0}
-    assert read(frame).frame is frame

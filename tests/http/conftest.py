@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import uvloop
+from tests.helpers import until_async
 
 from flowpool.http.transport import HttpTransport
 from flowpool.values import HttpRequest, Timeouts
@@ -123,13 +124,6 @@ async def polite(peer: Peer) -> None:
         peer.answer()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Waits for `condition`, at most `seconds`."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (of whatever a test looks at)
-            await asyncio.sleep(0.005)
-
-
 def get(url: str, headers=(), method: str = "GET", body: bytes = b"") -> HttpRequest:
     return HttpRequest(method, url, headers, body)
 
@@ -155,7 +149,7 @@ async def opened(**options):
 def raw():
     """The tools above, as one object: test modules can't import from one another."""
     return SimpleNamespace(
-        Server=RawServer, polite=polite, until=until, get=get, once=once, opened=opened
+        Server=RawServer, polite=polite, until=until_async, get=get, once=once, opened=opened
     )
 
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from flowpool.errors import AuthFailed, BadRequest, RateLimited, ServerError
+from flowpool.errors import (
+    AuthFailed,
+    BadRequest,
+    Overloaded,
+    RateLimited,
+    ServerError,
+    Verdict,
+)
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.limiter import Limiter
@@ -74,14 +79,23 @@ def test_tickets_that_are_gone_are_dropped_and_take_nothing() -> None:
     assert lane.in_flight == 1
 
 
-def test_a_pause_holds_everybody_until_its_end() -> None:
-    lane = lane_of(2)
-    lane.failed(enter(lane), RateLimited("slow", retry_after=5.0), 1.0)
-    assert lane.try_enter(5.9) is None
-    lane.wait_for("a", 0.0)
-    turn = lane.next_turn(1.0) or 0.0
-    assert turn == pytest.approx(6.0, abs=0.2)
-    assert admitted(lane, turn) == ["a"]
+def test_a_refused_call_waits_alone_and_the_lane_goes_on() -> None:
+    lane = lane_of(20)
+    error = RateLimited("slow", retry_after=60.0, status=429)
+    lane.failed(enter(lane), error, 0.02)
+    assert lane.try_enter(0.1) is not None
+    assert lane.retry_wait(error, 1, 0.9) == 0.0
+    assert 0.0 < lane.retry_wait(error, 3, 0.9) <= 0.5
+
+
+def test_503s_between_answers_are_refusals_and_ten_in_a_row_an_outage() -> None:
+    lane = lane_of(100)
+    lane.answered(enter(lane), 0.1)
+    errors = [Overloaded("busy", status=503) for _ in range(12)]
+    calls = [enter(lane, 1.0) for _ in errors]
+    for call, error in zip(calls, errors, strict=True):
+        lane.failed(call, error, 1.02)
+    assert [error.verdict for error in errors] == [Verdict.THROTTLE] * 10 + [Verdict.OUTAGE] * 2
 
 
 def test_hopeless_failures_in_a_row_break_it_and_let_all_go_to_hear_of_it() -> None:

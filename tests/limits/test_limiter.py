@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 import pytest
 
 from flowpool.limits.demand import Demand
-from flowpool.limits.limiter import Admission, Limiter
+from flowpool.limits.limiter import Admission, Learned, Limiter
 from flowpool.values import LimitReading, Limits
 
 CALL = Demand(100.0, 20.0)
@@ -18,10 +19,21 @@ def send(limiter: Limiter, now: float, cost: Demand = CALL) -> Admission:
     return limiter.sent(cost, now)
 
 
-def test_while_nothing_is_known_calls_ramp_up() -> None:
-    limiter = Limiter()
-    send(limiter, 0.0)
-    assert 0.05 < limiter.wait(CALL, 0.0) <= 1 / 8
+def test_sixteen_calls_go_within_a_tenth_of_a_second_and_more_with_the_answers() -> None:
+    limiter, now = Limiter(), 0.0
+    sent: list[Admission] = []
+    while limiter.wait(CALL, now, len(sent)) < 1.0:
+        wait = limiter.wait(CALL, now, len(sent))
+        if wait:
+            now += wait
+            continue
+        sent.append(limiter.sent(CALL, now, len(sent)))
+    assert len(sent) == 16
+    assert now <= 0.1
+    assert limiter.wait(CALL, 60.0, 16) == inf  # the clock makes it no wider
+    for n, call in enumerate(sent):
+        limiter.answered(call, 0.3, (), Demand(100.0, 20.0))
+        assert limiter.wait(CALL, 0.4, 16) == (inf if n < 7 else 0.0)
 
 
 def test_fifty_calls_go_at_once_where_somebody_says_how_many_flows() -> None:
@@ -32,12 +44,30 @@ def test_fifty_calls_go_at_once_where_somebody_says_how_many_flows() -> None:
     assert limiter.wait(CALL, 0.0) > 0.0
 
 
-def test_a_429_pauses_for_as_long_as_it_says_and_a_little_more() -> None:
+def test_one_429_holds_the_lane_for_a_moment_whatever_it_asks() -> None:
+    """A Retry-After of a refusal that may be chance is not the lane's."""
     limiter = Limiter()
-    sent = send(limiter, 0.0)
-    limiter.throttled(sent, 0.1, 2.0, ())
-    assert 2.0 <= limiter.wait(CALL, 0.1) <= 2.1
+    limiter.throttled(send(limiter, 0.0), 0.02, 60.0, ())
+    assert limiter.wait(CALL, 0.02) <= 0.2
     assert limiter.throttles == 1
+
+
+def test_a_429_that_headers_explain_pauses_the_lane_for_as_long_as_it_says() -> None:
+    limiter = Limiter()
+    limiter.answered(send(limiter, 0.0), 0.1, (LimitReading("requests", 60, 9, 0.9),), Demand())
+    empty = (LimitReading("requests", 60, 0, 1.0),)
+    limiter.throttled(limiter.sent(CALL, 0.2), 0.22, 2.0, empty)
+    assert 2.0 <= limiter.wait(CALL, 0.22, 1) <= 2.1
+
+
+def test_headers_that_come_with_refusals_alone_are_no_fact() -> None:
+    limiter = Limiter()
+    calls = [limiter.sent(CALL, 0.01 * n, n) for n in range(16)]
+    limiter.throttled(calls[3], 0.2, None, (LimitReading("requests", 60, 0, 1.0),))
+    for call in calls[:3] + calls[4:]:
+        limiter.answered(call, 0.3, (), Demand(100.0, 20.0))
+    assert limiter.limits() == {}
+    assert limiter.wait(CALL, 0.5, 16) == 0.0
 
 
 def test_outages_teach_no_rate() -> None:
@@ -64,20 +94,39 @@ def test_a_ceiling_that_was_told_is_kept_in_every_minute() -> None:
 
 def test_headers_explain_a_429_and_no_pacer_is_needed() -> None:
     limiter = Limiter()
+    limiter.answered(send(limiter, 0.0), 0.1, (LimitReading("requests", 50, 9, 1.0),), Demand())
     empty = (LimitReading("requests", 50, 0, 1.0),)
     for n in range(3):
-        limiter.throttled(limiter.sent(CALL, float(n)), n + 0.02, 0.02, empty)
+        limiter.throttled(limiter.sent(CALL, n + 1.0), n + 1.02, 0.02, empty)
     assert not limiter.pacers
 
 
-def test_one_429_after_many_calls_is_an_event_and_a_second_soon_after_a_limit() -> None:
-    limiter = Limiter()
-    for n in range(200):
-        limiter.answered(limiter.sent(CALL, 0.1 * n), 0.1 * n + 0.05, (), Demand(100.0, 20.0))
-    limiter.throttled(limiter.sent(CALL, 21.0), 21.02, None, ())
+def test_chance_429s_are_no_limit_and_call_after_call_refused_is_one() -> None:
+    limiter, random = Limiter(), Random(2)
+    for n in range(400):
+        call = limiter.sent(CALL, 0.01 * n, 10)
+        if random.random() < 0.05:
+            limiter.throttled(call, 0.01 * n + 0.005, None, ())
+        else:
+            limiter.answered(call, 0.01 * n + 0.009, (), Demand(100.0, 20.0))
     assert not limiter.pacers
-    limiter.throttled(limiter.sent(CALL, 22.0), 22.02, None, ())
+    for n in range(400, 440):
+        limiter.throttled(limiter.sent(CALL, 0.05 * n, 2), 0.05 * n + 0.02, None, ())
     assert "requests" in limiter.pacers
+
+
+def test_headers_that_block_what_would_be_let_in_fall() -> None:
+    limiter, now, answers = Limiter(), 0.0, 0
+    nothing_left = (LimitReading("requests", 60, 0, 60.0),)
+    while now < 60.0:
+        wait = limiter.wait(CALL, now)
+        if wait:
+            now += min(wait, 60.0)
+            continue
+        limiter.answered(limiter.sent(CALL, now), now + 0.1, nothing_left, Demand(100.0, 20.0))
+        now += 0.1
+        answers += 1
+    assert answers > 100
 
 
 def test_refused_calls_that_are_large_say_that_tokens_are_limited() -> None:
@@ -88,6 +137,8 @@ def test_refused_calls_that_are_large_say_that_tokens_are_limited() -> None:
             tokens = 10.0 * 10 ** (2.0 * random.random())
             cost = Demand(tokens, 10.0)
             sent = limiter.sent(cost, float(n))
+            if n == 0:
+                limiter.follow(1.0, 0.0)  # a rate is limited, that is known
             if tokens > 700.0 if is_by_size else n % 20 == 5:
                 limiter.throttled(sent, n + 0.02, None, ())
             else:
@@ -95,22 +146,25 @@ def test_refused_calls_that_are_large_say_that_tokens_are_limited() -> None:
         assert list(limiter.pacers) == [dimension]
 
 
-def test_what_was_learned_is_resumed_and_fades() -> None:
+def test_what_headers_told_is_remembered_as_a_fact_and_what_refusals_taught_is_not() -> None:
     limiter = Limiter()
-    now = 0.0
-    for refusal in range(3):
-        for _ in range(100):
-            now += 0.1
-            sent = limiter.sent(CALL, now)
-        limiter.throttled(sent, now + 0.02, None, ())
-        now += 0.1 * refusal
-    learned = limiter.snapshot()
-    assert learned["requests"].rate == pytest.approx(10.0, rel=0.1)
-    fresh, old = Limiter(), Limiter()
-    fresh.resume(learned, 60.0, 0.0)
-    old.resume(learned, 86_400.0, 0.0)
-    assert fresh.limits()["requests"] == pytest.approx(600.0, rel=0.1)
-    assert old.limits() == {}
+    for n in range(10):
+        told = (LimitReading("requests", 600, 600 - n, 0.1 * n),)
+        limiter.answered(limiter.sent(CALL, 0.01 * n), 0.3, told, Demand(100.0, 20.0))
+    assert limiter.snapshot()["requests"].told
+    fresh = Limiter()
+    fresh.resume({"requests": Learned(0.01, tested=3)}, 60.0, 0.0)
+    assert fresh.limits() == {}
+    assert not fresh.pacers
+
+
+def test_a_rate_that_runs_before_found_is_where_the_search_begins() -> None:
+    limiter = Limiter()
+    limiter.resume({"requests": Learned(10.0, tested=3)}, 60.0, 0.0)
+    for n in range(60):
+        call = limiter.sent(CALL, 0.01 * n, n)
+        limiter.throttled(call, 0.01 * n + 0.005, None, ())
+    assert limiter.pacers["requests"].pace == pytest.approx(10.0, rel=0.1)
 
 
 def test_a_follower_sends_its_share_of_the_pace_that_another_run_found() -> None:

@@ -98,11 +98,10 @@ def test_an_outage_does_not_cut_it() -> None:
 def test_where_latency_rises_with_every_call_it_ends_where_more_bring_little(
     soft: int, draw: str
 ) -> None:
-    # Of an endless number of calls in flight, 3 * soft bring three quarters of the throughput.
+    # Of an endless number of calls in flight, 11.5 * soft bring 92 % of the throughput.
     found = adapt(Server(soft=soft), DRAWS[draw], 200)
-    assert 0.6 * soft <= found.throughput(80, 200) <= 0.88 * soft
-    sizes = found.sizes_between(120, 200)
-    assert soft < median(sizes) < 6.5 * soft
+    assert 0.8 * soft <= found.throughput(80, 200) <= 0.98 * soft
+    assert median(found.sizes_between(120, 200)) < 20 * soft
 
 
 def test_a_batching_server_is_filled_up_to_its_slots() -> None:
@@ -139,18 +138,6 @@ def test_it_keeps_between_one_and_its_ceiling() -> None:
     window = AdaptiveWindow(16, 50)
     assert max(run(window, Server(1), lognormal(0.6), 300).sizes) <= 50
     assert 1 <= window.size <= 3
-    for now in range(100):
-        window.throttled(now + 0.5, now + 1.0)
-    assert window.size == 1
-
-
-def test_a_throttle_cuts_once_an_episode() -> None:
-    window = AdaptiveWindow(100, 1000)
-    for sent in (0.0, 0.5, 0.9, 1.0):
-        window.throttled(sent, 1.0)
-    assert window.size == 70
-    window.throttled(1.1, 2.0)
-    assert window.size == 49
 
 
 def test_answers_that_take_no_time_or_come_in_one_moment_are_borne() -> None:
@@ -166,7 +153,6 @@ def test_answers_that_take_no_time_or_come_in_one_moment_are_borne() -> None:
 def test_a_fixed_window_stays() -> None:
     window = FixedWindow(7)
     window.answered(1.0, 0.0, 7, 7, 10)
-    window.throttled(0.0, 1.0)
     assert window.size == 7
 
 

@@ -11,10 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
 from flowpool.simulator import PROFILES, Profile, SimServer, SimulatedProvider, serve
 
@@ -69,13 +69,6 @@ def get(sim: Any, path: str, method: str = "GET") -> Any:
     with connect(sim) as connection:
         connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: sim\r\n\r\n".encode())
         return read_answer(connection)
-
-
-def until(condition: Any, seconds: float = 5.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.01)
 
 
 def test_one_connection_serves_many_requests(sim) -> None:

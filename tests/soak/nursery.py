@@ -17,7 +17,6 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from subprocess import Popen
-from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -90,12 +89,7 @@ class Nursery:
         self._line = ours
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._line.close()
         self._process.wait(30)
 

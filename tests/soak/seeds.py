@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from tests.helpers import Recorder
 
 from flowpool import Chain, Model, Pool, Skill, Spread, Status
 from flowpool import prices as price_list
@@ -31,7 +32,6 @@ from flowpool.simulator import (
     run_virtual,
 )
 from flowpool.simulator.profile import FAULTS
-from flowpool.values import HttpRequest, HttpResponse, Timeouts
 
 MODELS = ("gpt-5-mini", "gpt-5-nano", "gpt-4.1")
 # Badly spelt JSON is repaired or asked for again elsewhere; here every answer is a text that its call is told by.
@@ -39,19 +39,6 @@ PLAYED = tuple(fault for fault in FAULTS if fault.isdecimal() or fault in (
     "quota", "reset", "cut", "stall", "slow", "empty", "not-json", "error-in-200", "truncate", "refuse", "filter",
 ))  # fmt: skip
 _CALL = re.compile(rb"say=(out\d+ item \d+)")
-
-
-class Watching(SimTransport):
-    """Counts how often each call was asked for."""
-
-    def __init__(self, provider: SimulatedProvider) -> None:
-        super().__init__(provider)
-        self.asked: Counter[str] = Counter()
-
-    async def send(self, request: HttpRequest, timeouts: Timeouts) -> HttpResponse:
-        if found := _CALL.search(request.body):
-            self.asked[found[1].decode()] += 1
-        return await super().send(request, timeouts)
 
 
 class Course:
@@ -71,7 +58,7 @@ class Course:
             retry_after=random.choice((None, 0.3)),
         )
         self.provider = SimulatedProvider(profile, random.randrange(10**6))
-        self.transport = Watching(self.provider)
+        self.transport = Recorder(SimTransport(self.provider))
         self.count = random.randint(1, 20)
         self.runner_seed = random.random()
         self.ceiling = 10 ** random.uniform(-3.3, -1.5) if random.random() < 0.6 else None
@@ -207,11 +194,17 @@ class Course:
         if self.tokens is not None:
             assert sum(map(sum, worked.values())) <= self.tokens, "over the ceiling in tokens"
 
+    def asked(self) -> Counter[str]:
+        """How often each call was asked for."""
+        found = (_CALL.search(request.body) for request in self.transport.requests)
+        return Counter(call[1].decode() for call in found if call)
+
     def _check_asked(self) -> None:
+        asked = self.asked()
         for call in self.held:
-            again = self.transport.asked[call] - self.asked_before[call]
+            again = asked[call] - self.asked_before[call]
             assert not again, f"{call!r} was finished and asked for again"
-        self.asked_before = self.transport.asked.copy()
+        self.asked_before = asked
 
     def _read_store(self) -> None:
         if not self.store.exists():

@@ -65,6 +65,6 @@ def test_a_seed_plays_the_same_again(fast) -> None:
     for _ in range(2):
         course = seeds.Course(7, fast / "again.db")
         course.play()
-        courses.append((course.transport.asked, course.provider.ledger.as_dict()))
+        courses.append((course.asked(), course.provider.ledger.as_dict()))
         os.remove(fast / "again.db")
     assert courses[0] == courses[1]

@@ -3,110 +3,37 @@
 from __future__ import annotations
 
 import json
-import pickle
-import subprocess
-import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import date
-from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal
 
 import msgspec
-import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from tests.structured.kinds import (
+    ADA,
+    Cat,
+    Circle,
+    Dog,
+    Invoice,
+    Kind,
+    Level,
+    Mail,
+    Node,
+    Person,
+    Point,
+    Row,
+    Share,
+    Square,
+    Tree,
+    Zoo,
+)
 
 from flowpool.errors import InvalidInput, InvalidOutput
 from flowpool.structured import Answer, answer_of, plain
 from flowpool.structured.check import check_schema
 
-
-class Kind(Enum):
-    SPAM = "spam"
-    HAM = "ham"
-
-
-class Share(Enum):
-    HALF = 0.5
-    WHOLE = 1.0
-
-
-class Level(IntEnum):
-    LOW = 1
-    HIGH = 2
-
-
-@dataclass
-class Person:
-    name: str
-    age: int | None = None
-    tags: list[str] = field(default_factory=list)
-    born: date | None = None
-
-
-class Mail(msgspec.Struct, rename="camel"):
-    kind: Kind
-    sent_by: Person
-    score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-
-
-class Row(TypedDict):
-    city: str
-    people: NotRequired[int]
-
-
-class Invoice(BaseModel):
-    number: str = Field(min_length=2)
-    lines: list[Person] = []
-    total: float = Field(alias="sum")
-
-
-class Tree(BaseModel):
-    name: str
-    children: list[Tree] = []
-
-
-class Node(msgspec.Struct):
-    name: str
-    left: Node | None = None
-
-
-@pydantic.dataclasses.dataclass
-class Point:
-    x: int
-    y: int
-
-
-class Cat(BaseModel):
-    kind: Literal["cat"]
-    lives: int = 9
-    name: str = "?"
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"]
-    tricks: list[str] = []
-    name: str = "?"
-
-
-class Zoo(BaseModel):
-    animals: list[Annotated[Cat | Dog, Field(discriminator="kind")]]
-
-
-class Square(msgspec.Struct, tag=True):
-    side: float
-    label: str = ""
-
-
-class Circle(msgspec.Struct, tag=True):
-    radius: float
-    label: str = ""
-
-
-ADA = Person("Ada", 36, ["maths"], date(1815, 12, 10))
 READ: list[tuple[Any, str, Any]] = [
     (Person, '{"name": "Ada", "age": 36, "tags": ["maths"], "born": "1815-12-10"}', ADA),
     (Person, '{"name": "Bob", "tags": null}', Person("Bob")),
@@ -270,19 +197,6 @@ def test_what_cannot_be_asked_for_is_refused_in_one_line(output: Any, says: str)
     assert "\n" not in str(caught.value)
 
 
-def test_a_type_whose_names_cannot_be_found_is_refused_with_the_fix() -> None:
-    @dataclass
-    class Inner:
-        a: int
-
-    @dataclass
-    class Outer:
-        inner: Inner
-
-    with pytest.raises(InvalidInput, match=r"'Inner'.*: define the types"):
-        answer_of(Outer)
-
-
 def test_references_that_unfold_without_end_are_refused() -> None:
     bomb = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 10} for n in range(9)}
     with pytest.raises(InvalidInput, match="unfold into too many"):
@@ -317,22 +231,6 @@ def test_defaults_are_not_shared_between_outputs() -> None:
     first = answer.read("{}")
     first["tags"].append("x")
     assert answer.read("{}") == {"tags": []}
-
-
-def test_pydantic_is_not_imported_for_other_types() -> None:
-    code = (
-        "import sys; from dataclasses import dataclass; from flowpool.structured import answer_of\n"
-        "@dataclass\nclass P:\n    name: str\n"
-        "assert answer_of(list[P]).read('[{\"name\": \"x\"}]') == [P('x')]\n"
-        "assert 'pydantic' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_an_answer_goes_to_other_processes_with_its_type() -> None:
-    for output, text, expected in READ:
-        if isinstance(output, (type, dict)) or output is None:
-            assert pickle.loads(pickle.dumps(answer_of(output))).read(text) == expected
 
 
 def test_a_kept_output_that_no_longer_fits_is_told() -> None:

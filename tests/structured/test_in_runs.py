@@ -18,7 +18,6 @@ from flowpool.data.cells import encoded
 from flowpool.data.layout import Layout
 from flowpool.errors import InvalidInput
 from flowpool.pipeline.build import describe, read
-from flowpool.structured import fields_of, plain
 from flowpool.template import as_text
 
 
@@ -106,9 +105,6 @@ def test_only_the_last_turn_of_a_conversation_is_typed(simulate: type[Simulation
     assert sim.ledger.requests == 2
 
 
-# Records
-
-
 def test_records_hold_instances_and_their_lines_plain_data(simulate: type[Simulation]) -> None:
     sim = simulate()
     skill = sim.skill(DOCUMENT, output=Review)
@@ -124,42 +120,11 @@ def test_records_hold_instances_and_their_lines_plain_data(simulate: type[Simula
     assert skill.answer.load(told) == review
 
 
-def test_plain_refuses_what_json_has_no_form_for_unless_told_what_to_do() -> None:
-    class Odd:
-        def __repr__(self) -> str:
-            return "Odd()"
-
-    class Name(str):
-        pass
-
-    endless: list[Any] = []
-    endless.append(endless)
-    assert plain({"a": [Odd()], "b": {Mood.BAD}, 1: Name("x")}, repr) == {
-        "a": ["Odd()"],
-        "b": ["bad"],
-        "1": "x",
-    }
-    assert plain(endless, repr) == "[[...]]"
-    with pytest.raises(TypeError, match="a Odd has no form in JSON"):
-        plain(Odd())
-    with pytest.raises(TypeError, match="a list is nested too deep"):
-        plain(endless)
-
-
-def test_what_has_no_fields_spreads_nothing() -> None:
-    assert fields_of(PAGE) == {"title": "T", "mood": Mood.GOOD}
-    assert fields_of(Note(text="x")) == {"text": "x"}
-    assert not any(map(fields_of, ["text", 5, [PAGE], None, Mood.GOOD, Page]))
-
-
 def test_typed_values_stand_in_prompts_as_json() -> None:
     assert as_text(PAGE) == '{"title":"T","mood":"good"}'
     assert as_text([Note(text="x")]) == '[{"text":"x"}]'
     assert as_text(Mood.GOOD) == "good"
     assert as_text({"mood": Mood.BAD}) == '{"mood":"bad"}'
-
-
-# Files of definitions
 
 
 def saved(skill: Skill, path: Path) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tools.documents import docx, pdf
+from tests.tools.documents import pdf
 
 from flowpool import workers
 from flowpool.errors import AddressRefused, InvalidInput
-from flowpool.tools import ToolResult, as_tool, convertToMD, fetch, to_markdown
+from flowpool.tools import ToolResult, as_tool, convertToMD, to_markdown
 
 HTML = "<title>T</title><h1>Hello</h1><ol><li>one<li>two</ol><p><a href='x'>more</a></p>"
 MARKDOWN = "# Hello\n\n1. one\n2. two\n\n[more](x)"
@@ -117,29 +117,6 @@ def test_what_can_not_be_converted_is_refused_in_one_line(source: Any, words: st
 
 def test_a_sentence_that_ends_like_a_path_is_text() -> None:
     assert to_markdown("please read the readme.md") == "please read the readme.md"
-
-
-def test_a_pdf_gives_its_text(tmp_path: Path, site) -> None:
-    (tmp_path / "a.pdf").write_bytes(pdf("Words on paper"))
-    site.answers["/a"] = (200, {"content-type": "application/pdf"}, pdf("Words on paper"))
-    page = asyncio.run(fetch(site.url("/a"), allow_private=True))
-    assert to_markdown(tmp_path / "a.pdf") == "Words on paper"
-    assert to_markdown(page) == "Words on paper"
-
-
-def test_a_docx_keeps_its_headings(tmp_path: Path) -> None:
-    (tmp_path / "a.docx").write_bytes(docx())
-    assert to_markdown(str(tmp_path / "a.docx")) == "# Report\n\nPlain words."
-    assert as_the_engine_does(to_markdown, {"source": docx()}) == "# Report\n\nPlain words."
-
-
-def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flowpool.tools import documents
-
-    documents._converter.cache_clear()
-    monkeypatch.setitem(sys.modules, "markitdown", None)
-    with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[documents\]'"):
-        to_markdown(pdf("x"))
 
 
 def test_convert_to_md_is_called_as_aichain_does() -> None:

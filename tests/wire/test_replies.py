@@ -28,10 +28,16 @@ NAMES = st.sampled_from(
         *("metadata", "raw", "retryDelay", "violations", "request_id", "id", "model", "usage"),
         *("choices", "content", "text", "finish_reason", "refusal", "output", "prompt_tokens"),
         *("candidates", "parts", "finishReason", "promptFeedback", "usageMetadata"),
+        *("base_resp", "status_msg", "quotaId", "quotaMetric", "headers"),
         *("stop_reason", "tool_use", "name", "input", "billed_units", "tokens"),
     ]
 )
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | NAMES
+LIMITS = st.sampled_from(
+    ["tokens per day limit", "try again in 9 days", "quota of a month exceeded"]
+)
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | NAMES | LIMITS
+)
 JSON = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
@@ -41,10 +47,31 @@ BODIES = st.binary(max_size=60) | JSON.map(msgspec.json.encode)
 STATUSES = st.integers(-1, 1100) | st.sampled_from([200, 201, 204, 301, 400, 403, 429, 500, 529])
 HEADERS = st.dictionaries(
     st.sampled_from(
-        ["retry-after", "retry-after-ms", "date", "x-should-retry", "location", "x-request-id"]
+        [
+            *(
+                "retry-after",
+                "retry-after-ms",
+                "date",
+                "x-should-retry",
+                "location",
+                "x-request-id",
+            ),
+            *("x-ratelimit-reset", "x-ratelimit-remaining", "x-ratelimit-reset-requests-day"),
+        ]
     ),
     st.text(max_size=30)
-    | st.sampled_from(["true", "false", "1e999", "Wed, 21 Oct 2026 07:28:00 GMT", "http://[", "²"]),
+    | st.sampled_from(
+        [
+            "true",
+            "false",
+            "1e999",
+            "1e11",
+            "1795824000000",
+            "Wed, 21 Oct 2026 07:28:00 GMT",
+            "http://[",
+            "²",
+        ]
+    ),
     max_size=4,
 )
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from flowpool.calls.retry import RetryPolicy
-from flowpool.errors import CallError, Verdict
+from flowpool.errors import CallError, InvalidReply, Verdict
 from flowpool.limits.lane import Lane
 
 
@@ -67,6 +67,15 @@ def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
     if error.verdict is Verdict.NONE:
         return Cause.BAD_ANSWER if error.retryable else Cause.WRONG_CALL
     return Cause[error.verdict.name]
+
+
+def weigh_page(error: CallError, lane: Lane[Any]) -> None:
+    """A web page in place of an answer: an outage where others were answered, else no API is there to wait for.
+
+    Its call is tried again all the same: it may be one sick host among many, whose pages come before any answer.
+    """
+    if error.verdict is Verdict.OUTAGE and isinstance(error, InvalidReply) and not lane.latency:
+        error.verdict = Verdict.HOPELESS
 
 
 class Route(Protocol):

@@ -12,7 +12,16 @@ from flowpool.calls.attachments import AttachmentReader
 from flowpool.calls.budget import NOTHING, Amount, Reservation
 from flowpool.calls.budget_queue import BudgetQueue
 from flowpool.calls.cost_bound import bound_of
-from flowpool.calls.decide import AskInWords, Attempts, GiveUp, Send, Wait, setting, worth_trying
+from flowpool.calls.decide import (
+    AskInWords,
+    Attempts,
+    GiveUp,
+    Send,
+    Wait,
+    setting,
+    weigh_page,
+    worth_trying,
+)
 from flowpool.calls.flow import Rank, StepCall
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.calls.route import (
@@ -269,6 +278,7 @@ class ModelCalls:
             self._waiter.answered()
             self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
         elif isinstance(result, CallError):
+            weigh_page(result, route.lane)
             self._lanes.failed(route.lane, admitted, result, outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)

@@ -140,6 +140,11 @@ class Breaker:
         return self._outcomes < self.ENOUGH or bool(self._share**own_failures < self.CHANCE)
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether so many failed in a row that it is the provider, and no limit."""
+        return self.is_open or self._streak >= self.SUSPECT
+
+    @property
     def rations_retries(self) -> bool:
         """Whether so many calls fail that a retry needs the run's budget; not while one at a time probes."""
         return not self.is_open and self._share >= self.AILING

@@ -20,6 +20,7 @@ from flowpool.limits.window import Window
 from flowpool.values import NO_USAGE, LimitReading, Limits, Usage
 
 T = TypeVar("T")
+REFUSALS = frozenset({503, 529})  # what gateways say instead of 429
 FREE = Demand()
 # The limiter's names, and those that people read.
 DIMENSIONS = {
@@ -107,7 +108,11 @@ class Lane(Generic[T]):
 
     def retry_wait(self, error: CallError, throttles: int, uniform: float) -> float:
         """Seconds that a call which was refused `throttles` times waits by itself before it queues again."""
-        return 0.0
+        return (
+            0.0
+            if self.limiter is None
+            else self.limiter.own_wait(error.retry_after, throttles, uniform)
+        )
 
     @property
     def queued(self) -> int:
@@ -140,13 +145,16 @@ class Lane(Generic[T]):
 
     def next_turn(self, now: float) -> float | None:
         """When `admit` should be asked again though no call ends before, or None."""
-        if not self._waiting:
-            return None
+        return self.turn_of(self._waiting[0][2], now) if self._waiting else None
+
+    def turn_of(self, cost: Demand, now: float) -> float | None:
+        """When a call that would be the next may enter though no other ends before, or None."""
         if self.breaker is not None and self.breaker.is_open:
             return self.breaker.next_probe(now)
         if self.in_flight >= self.window.size or self.limiter is None:
             return None
-        return now + self.limiter.wait(self._waiting[0][2], now)
+        wait = self.limiter.wait(cost, now, self.in_flight)
+        return now + wait if wait < inf else None
 
     def leave(self, entered: Admitted, now: float) -> None:
         """A call ended that says nothing of the provider: cancelled, or a tool's."""
@@ -182,9 +190,11 @@ class Lane(Generic[T]):
         """A call ended with `error`."""
         self.in_flight -= 1
         self._error = error
+        is_refusal = self._is_refusal(error)
+        if is_refusal:
+            error.verdict = Verdict.THROTTLE
         if error.verdict is Verdict.THROTTLE:
             self.throttles += 1
-            self.window.throttled(entered.at, now)
         elif error.verdict is Verdict.HOPELESS:
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
@@ -192,11 +202,19 @@ class Lane(Generic[T]):
         elif error.verdict is Verdict.NONE and error.status is not None:
             self._hopeless = 0  # the provider looked at the call itself
         if self.breaker is not None:
-            if error.verdict is Verdict.OUTAGE:
+            if is_refusal or error.verdict is Verdict.OUTAGE:
                 self.breaker.failed(error, now, self.in_flight)
             else:
                 self.breaker.answered(entered.at)
         self._tell_limiter(entered, error, now, readings)
+
+    def _is_refusal(self, error: CallError) -> bool:
+        """Whether a 503 or 529 is one of those that come between answers: a limit, and no outage."""
+        return (
+            error.verdict is Verdict.OUTAGE
+            and error.status in REFUSALS
+            and not (self.breaker is not None and self.breaker.is_suspect)
+        )
 
     def keep_asking(self, now: float) -> None:
         """Where the provider answered nobody for so long that the lane was given up, it is probed on."""
@@ -216,6 +234,8 @@ class Lane(Generic[T]):
         limits, used = self._limits(now)
         bound = self._bound(now, idle)
         fill = self.in_flight / self.window.size
+        if bound == "in_flight" and self.limiter is not None:
+            fill = self.in_flight / self.limiter.refusals.width
         of_rates = bound in (*limits, "limits", "paused", "learning", "")
         shares = [used[name] / limit for name, limit in (limits | _told(self.told)).items()]
         error = self.broken or self._error
@@ -232,6 +252,7 @@ class Lane(Generic[T]):
             self.throttles,
             f"{type(error).__name__}: {error}" if error is not None else "",
             self.breaker.time_left(now) if self.breaker is not None else None,
+            self.limiter.belief() if self.limiter is not None else "",
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
@@ -245,7 +266,7 @@ class Lane(Generic[T]):
             return idle
         if self.limiter is None:
             return ""
-        bound = self.limiter.bound(now)
+        bound = self.limiter.bound(now, self.in_flight)
         return cast(Bound, DIMENSIONS.get(bound, bound))
 
     def _limits(self, now: float) -> tuple[dict[str, float], dict[str, float]]:
@@ -267,20 +288,20 @@ class Lane(Generic[T]):
         if self.limiter is None or entered.sent is None:
             return
         if error.verdict is Verdict.THROTTLE:
-            self.limiter.throttled(entered.sent, now, error.retry_after, readings)
+            self.limiter.throttled(entered.sent, now, error.retry_after, readings, error.dimension)
         elif error.usage is not NO_USAGE or error.verdict is Verdict.NONE:
             self.limiter.answered(entered.sent, now, readings, _used(error.usage))  # it was let in
         else:
             self.limiter.failed(entered.sent, now)
 
     def _enter(self, now: float, cost: Demand) -> Admitted:
-        self.in_flight += 1
         if self.breaker is not None:
             self.breaker.entered(now)
         sent = None
         if self.limiter is not None and self.broken is None:
-            sent = self.limiter.sent(cost, now)
+            sent = self.limiter.sent(cost, now, self.in_flight)
             self._meter.add(now, 1.0, MEASURES["tokens"](cost), cost.input, cost.output)
+        self.in_flight += 1
         return Admitted(now, self.in_flight, sent)
 
     def _claim(self, now: float, cost: Demand) -> bool:
@@ -292,7 +313,7 @@ class Lane(Generic[T]):
             return False
         if self.breaker is not None and self.breaker.is_open and not self.breaker.may_enter(now):
             return False
-        return self.limiter is None or self.limiter.wait(cost, now) <= 0.0
+        return self.limiter is None or self.limiter.wait(cost, now, self.in_flight) <= 0.0
 
 
 def _told(limits: Limits | None) -> dict[str, float]:

@@ -11,7 +11,7 @@ from flowpool.values import Limits
 
 Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
-    "learning", "paused", "outage", "broken", "items", "reader", "",
+    "in_flight", "learning", "paused", "outage", "broken", "items", "reader", "",
 ]  # fmt: skip
 
 BOUNDS: dict[Bound, str] = {
@@ -23,6 +23,7 @@ BOUNDS: dict[Bound, str] = {
     "max_flows": "the `max_flows` that you set, or a tool's own",
     "slots": "the server's slots: more calls would only wait there",
     "latency": "the server's speed: more calls would slow each other",
+    "in_flight": "the provider: it refuses more calls at once",
     "learning": "it is still being found out how much may be sent",
     "paused": "a 429 asked to wait",
     "outage": "the provider answers nobody: one call at a time probes whether it is back",
@@ -47,6 +48,7 @@ class LaneView(Struct, frozen=True):
     queued: calls that wait for their turn.
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
+    belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
 
@@ -62,6 +64,7 @@ class LaneView(Struct, frozen=True):
     throttled: int
     error: str
     gives_up: float | None = None
+    belief: str = ""
 
     @property
     def broken(self) -> bool:

@@ -23,7 +23,7 @@ from flowpool.logs import in_short, log
 from flowpool.settings import Settings
 from flowpool.values import Endpoint, LimitReading, Limits, Usage
 
-AUTO_START, AUTO_CEILING = 16, 1000
+AUTO_START, AUTO_CEILING = 64, 1000
 
 
 class Turn(NamedTuple):

@@ -1,21 +1,23 @@
 """When a lane's next call may go, so that the provider's limits are used and not overrun. Knows no clock.
 
-Four sources of knowledge: ceilings that somebody told; a ramp while nothing is known; gauges made of limit
-headers; and a pacer for a dimension (requests, tokens) once 429s come that no header explains. A call goes when
-all of them let it.
+See "The limiter" in docs/rate-control.md. Four sources of knowledge: ceilings that the user set; buckets made of
+limit headers; what refused calls mean, which also opens the lane while nothing is known; and, where that is a rate,
+a pacer for its dimension (requests, tokens). A call goes when all of them let it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from math import inf, log, log2
+from math import inf, log
 
 from msgspec import Struct
 
 from flowpool.limits.ceilings import Ceilings
 from flowpool.limits.demand import Demand, Estimates
 from flowpool.limits.header_bucket import MEASURES, HeaderBucket
+from flowpool.limits.header_trust import HeaderTrust
 from flowpool.limits.pacer import Pacer
+from flowpool.limits.refusals import Refusals, Trace
 from flowpool.values import LimitReading, Limits
 
 Totals = tuple[float, float, float, float, float]
@@ -29,6 +31,8 @@ class Admission(Struct, frozen=True):
     at: float
     cost: Demand
     totals: Totals
+    trace: Trace
+    looks: bool = False  # sent against the headers' word
 
 
 class Learned(Struct, frozen=True):
@@ -39,6 +43,7 @@ class Learned(Struct, frozen=True):
     call: float = 1.0  # the mean call
     factor: float = 1.0
     told: bool = False  # by headers
+    tested: int = 0  # by how many teeth, where refusals taught it
 
 
 class Limiter:
@@ -53,65 +58,47 @@ class Limiter:
             sent = limiter.sent(cost, now)
     """
 
+    # fmt: off
     __slots__ = (
-        "_alone",
-        "_eager",
-        "_estimates",
-        "_first",
-        "_gauges",
-        "_last_cost",
-        "_last_cut",
-        "_last_refused",
-        "_lean",
-        "_next",
-        "_pacers",
-        "_paused_until",
-        "_ramp",
-        "_share",
-        "_start",
-        "_totals",
-        "ceilings",
-        "gauges",
-        "pacers",
-        "throttles",
+        "_estimates", "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
+        "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
+        "_reopened_at", "_share", "_totals", "_trust", "ceilings", "gauges", "pacers", "refusals", "throttles",
     )
+    # fmt: on
 
-    RAMP_START = 8.0  # calls a second
-    RAMP_DOUBLES = 0.5  # seconds, up to RAMP_STEEP
-    RAMP_STEEP = 48.0  # calls a second; above it the ramp doubles more slowly
-    RAMP_SLOWS = 2.5  # seconds: the faster it grows, the more calls meet the first 429
-    # Of who says how many flows: so many at once, then calls a second, and seconds in which those double.
-    EAGER_BURST, EAGER_START, EAGER_DOUBLES = 50, 100.0, 0.015
-    RAMP_KNOWN = (2.0, 4.0)  # times the rate that headers tell: the ramp's least and most
-    FULL = 0.8  # of its capacity
-    QUANTUM = 0.001  # seconds: a loop's time has no finer steps
-    PAUSE = 0.3  # seconds after a 429 that doesn't say how long
-    CHANCE = 100  # calls between two 429s that are no sign of a limit
-    LARGE = 500.0  # tokens of a mean call from which on a limit is taken for one on tokens at first
-    # What refused calls' sizes must say of the dimension, as the logarithm of how much more probable it is.
-    LEAN, LEAN_MOST = 1.5, 3.0
-    HALF_LIFE = 3600.0  # seconds in which what was learned before loses half its weight
-    BEHIND = (
-        0.99  # of the rate a minute that headers tell, where a shorter window is enforced behind it
-    )
+    # Seconds after a 429 that headers explain and that doesn't say how long.
+    PAUSE = 0.3
+    # Tokens of a mean call from which on a limit is taken for one on tokens at first.
+    LARGE = 500.0
+    # What refused calls' sizes must say of the dimension, as the logarithm of how much more probable it is:
+    # to take one, to leave it for the other, and at most.
+    LEAN, LEAN_OVER, LEAN_MOST = 1.5, 2.9, 4.0
+    # Seconds that a call waits by itself after its second refusal, on average, doubling; and at most.
+    OWN_WAIT, OWN_LONGEST = 0.05, 8.0
+    # Seconds in which what was learned before loses half its weight, and the weight from which on it is used.
+    HALF_LIFE, WORTH = 3600.0, 0.1
+    # Of the rate a minute that headers tell, where a shorter window is enforced behind it; and the seconds of
+    # that rate which such a window may hold: where more was let in, the header isn't the minute's.
+    BEHIND, HIDDEN = 0.99, 12.0
 
     def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
-        self.ceilings = Ceilings(limits) if limits not in (None, Limits()) else None
+        self.ceilings = None if limits in (None, Limits()) else Ceilings(limits)
         self._estimates = Estimates()
-        self._ramp = True
-        self._eager = eager
-        self._start = 0.0  # calls a second that were allowed before
+        self.refusals = Refusals(eager=eager)
         self._first: float | None = None
-        self._next = 0.0
-        self._totals = [0.0] * 5
+        self._last_cost = Demand()
         self._paused_until = -inf
         self._last_cut = self._last_refused = -inf
-        self._last_cost = Demand()
-        self._alone: Admission | None = (
-            None  # the first of the 429s that no header explains, without those by chance
-        )
+        self._totals = [0.0] * 5
+        self._refused_units = [0.0] * 4
+        self._overshot = -inf  # when the first of those was sent that are being refused
+        self._noise = 0.0  # the share that was refused whatever the rate, when last known
+        self._reopened_at = 0  # calls that had been sent when there was no rate after all
+        self._trust = HeaderTrust()
+        self._last_sent = -inf
         self._lean = 0.0  # how much more probable, from the refused calls' sizes, it is that tokens are limited
         self._share = 1.0
+        self._known: dict[str, Learned] = {}  # from runs before, until it is put to use
         self.gauges: dict[str, HeaderBucket] = {}
         self.pacers: dict[str, Pacer] = {}
         self._gauges: tuple[HeaderBucket, ...] = ()
@@ -136,12 +123,17 @@ class Limiter:
             # It is measured by what we send.
             pacer.rescale(share / self._share, self._totals[INDEX[dimension]])
         self._share = share
+        self.refusals.is_alone = share >= 1.0
+        if share < 1.0 and self.refusals.cap:
+            self.refusals.restart(now=self._last_sent)
 
     @property
     def found_pace(self) -> float:
         """Calls a second that the whole limit was found to allow by 429s alone; 0 while that isn't known."""
         pacer = self.pacers.get("requests")
-        return pacer.pace / self._share if pacer is not None and not self._gauges else 0.0
+        if pacer is None or self._gauges:
+            return 0.0
+        return pacer.published / self._share
 
     @property
     def refused_at(self) -> float:
@@ -157,7 +149,7 @@ class Limiter:
             if pacer is None:
                 pacer = Pacer(pace * self._share, 1.0, self._totals[0], now, now)
                 self._add("requests", pacer)
-                self._ramp = False
+                self.refusals.mode = "rate"
             pacer.follow(pace * self._share)
         elif pacer is not None and pacer.follows:
             pacer.lead(self._totals[0], now)
@@ -172,15 +164,18 @@ class Limiter:
         """What a call will take, learned from calls of the same `key` (model and template)."""
         return self._estimates.estimate(key, input_bytes, max_tokens)
 
-    def wait(self, cost: Demand, now: float) -> float:
-        """Seconds until a call of this cost may go; 0 for now."""
-        wait = self._paused_until - now
-        if self._ramp and self._next - now > max(wait, self.QUANTUM) and self._first is not None:
-            wait = self._next - now
-        for gauge in self._gauges:
-            other = gauge.wait(gauge.of(cost), now)
-            if other > wait:
-                wait = other
+    def wait(self, cost: Demand, now: float, in_flight: int = 0) -> float:
+        """Seconds until a call of this cost may go; 0 for now, inf for when one of those in flight ends."""
+        wait = self.refusals.wait(now, in_flight)
+        if self._paused_until - now > wait:
+            wait = self._paused_until - now
+        if self._gauges:
+            told = max(gauge.wait(gauge.of(cost), now) for gauge in self._gauges)
+            if told > wait:
+                if not in_flight:
+                    slowest = max(g.of(cost) / g.rate for g in self._gauges if g.rate > 0.0)
+                    told = min(told, self._trust.look_in(self._last_sent, slowest, now))
+                wait = max(wait, told)
         for dimension, pacer in self._pacers:
             other = pacer.wait(MEASURES[dimension](cost), now)
             if other > wait:
@@ -193,12 +188,15 @@ class Limiter:
         """Whether the told ceilings, which other runs may share, let a call go; it has then taken its part."""
         return self.ceilings is None or self.ceilings.claim(cost, now)
 
-    def sent(self, cost: Demand, now: float) -> Admission:
+    def sent(self, cost: Demand, now: float, in_flight: int = 0) -> Admission:
         """A call goes, which `claim` let go."""
         if self._first is None:
             self._first = now
-        if self._ramp and not (self._eager and self._totals[0] < self.EAGER_BURST):
-            self._next = max(self._next, now) + 1.0 / self._ramp_rate(now)
+        looks = False
+        self._last_sent = now
+        if self._gauges:
+            looks = not in_flight and any(g.wait(g.of(cost), now) > 0.0 for g in self._gauges)
+            self._trust.sent()
         for gauge in self._gauges:
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
@@ -209,7 +207,10 @@ class Limiter:
         totals[2] += cost.input
         totals[3] += cost.output
         self._last_cost = cost
-        return Admission(now, cost, (totals[0], totals[1], totals[2], totals[3], totals[4]))
+        trace = self.refusals.sent(now, in_flight)
+        return Admission(
+            now, cost, (totals[0], totals[1], totals[2], totals[3], totals[4]), trace, looks
+        )
 
     def answered(
         self, sent: Admission, now: float, readings: Sequence[LimitReading], used: Demand
@@ -226,7 +227,12 @@ class Limiter:
                 output.take(used.output - cost.output, now)
         else:
             self._totals[FINISHED] += cost.output
-        self._read(sent, now, readings, True)
+        self.refusals.answered(sent.trace, now)
+        if sent.looks and self._gauges:
+            self._trust.let_in()
+            self._drop_lost_headers()
+        if readings:
+            self._read(sent, now, readings, True)
 
     def throttled(
         self,
@@ -241,35 +247,64 @@ class Limiter:
         cost = sent.cost
         self._totals[3] -= cost.output
         self._end(cost, Demand())
-        told = [r for r in readings if dimension is None or r.dimension == dimension]
+        if sent.looks:
+            self._trust.kept_out()
+        # Headers that came with refusals alone say nothing that was let in: they are no fact.
+        told = [
+            r for r in readings if r.dimension in self.gauges and dimension in (None, r.dimension)
+        ]
         explained = any(r.remaining < max(1.0, _measure(r.dimension, cost)) for r in told)
         is_news = sent.at > self._last_cut  # else it was sent before the last 429 was known
         for gauge in self._gauges:
             gauge.refuse(gauge.of(cost), foreseen=not (explained and is_news))
         self._read(sent, now, readings, False)
-        pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
-        self._paused_until = max(self._paused_until, now + pause)
-        for _, pacer in self._pacers:
-            pacer.rest(self._paused_until)
         if is_news:
             self._last_cut, self._last_refused = now, sent.at
-        if not explained:
-            self._pace(sent, now, self._which(sent.cost, dimension))
+        if explained:
+            self._trust.refused(sent.at)
+            self._drop_lost_headers()
+            pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
+            self._paused_until = max(self._paused_until, now + pause)
+            return
+        if sent.at > self._overshot + 2.0 * self.refusals.latency + 0.5:
+            self._overshot = sent.at
+        for name, index in INDEX.items():
+            self._refused_units[index] += MEASURES[name](cost)
+        dimension = self._which(cost, dimension)
+        if self.refusals.throttled(sent.trace, now) or self.pacers:
+            self._pace(sent, now, dimension, retry_after)
+
+    def own_wait(self, retry_after: float | None, times: int, uniform: float) -> float:
+        """Seconds that a call waits by itself which was refused `times` times; `uniform` is drawn from [0, 1).
+
+        The first time it goes again at once: where that is too soon the lane lets it wait. What is refused again
+        may be refused for itself, and waits longer and longer, beside the others.
+        """
+        if times <= 1:
+            return 0.0
+        return uniform * min(self.OWN_LONGEST, self.OWN_WAIT * 2.0 ** min(times, 30))
 
     def failed(self, sent: Admission, now: float) -> None:
         """No answer came, for a reason that teaches no rate: an outage, a timeout, a cancelled call."""
         self._end(sent.cost, sent.cost)
         self._totals[3] -= sent.cost.output
+        self.refusals.gone(sent.trace)
         output = self.gauges.get("output")
         if output is not None:
             output.take(-sent.cost.output, now)
 
-    def bound(self, now: float) -> str:
-        """What a call waits for now: a dimension's name, "limits" (told), "paused", "learning", "" (nothing)."""
+    def _end(self, cost: Demand, used: Demand) -> None:
+        if self.ceilings is not None:
+            self.ceilings.ended(cost, used)
+
+    def bound(self, now: float, in_flight: int = 0) -> str:
+        """What a call waits for now: a dimension's name, "limits" (the user's), "in_flight" (a cap), "paused",
+        "learning", "" (nothing).
+        """
         cost = self._last_cost
         waits = {"paused": self._paused_until - now}
-        if self._ramp and self._first is not None:
-            waits["learning"] = self._next - now
+        name = "in_flight" if self.refusals.cap else "learning"
+        waits[name] = self.refusals.wait(now, in_flight)
         if self.ceilings is not None:
             waits["limits"] = self.ceilings.wait(cost, now)
         for gauge in self._gauges:
@@ -287,6 +322,29 @@ class Limiter:
         paced = {dimension: pacer.rate / self._share * 60.0 for dimension, pacer in self._pacers}
         return known | paced
 
+    def belief(self) -> str:
+        """What is believed of the provider's limits and why, in words; "" while nothing is."""
+        refusals = self.refusals
+        share = refusals.refused / max(1, refusals.total)
+        words = [
+            f"{60.0 * gauge.rate:,.0f} {gauge.dimension} a minute (told by headers)"
+            for gauge in self._gauges
+            if gauge.rate > 0.0
+        ]
+        if refusals.cap:
+            words.append(f"at most {refusals.cap:,} in flight (more are refused)")
+        for dimension, pacer in self._pacers:
+            rate = 60.0 * pacer.rate / self._share
+            how = "still being found" if pacer.is_searching else "found by refusals"
+            words.append(f"about {rate:,.0f} {dimension} a minute ({how})")
+            if pacer.noise:
+                words.append(f"{pacer.noise:.1%} refused whatever the rate")
+        if refusals.mode == "open" and refusals.refused:
+            words.append(f"refusals come at random ({share:.1%}), not limited by them")
+        if self._trust.is_lost:
+            words.append("limit headers proved wrong and are ignored")
+        return "; ".join(words)
+
     def snapshot(self) -> dict[str, Learned]:
         """What is worth remembering for the next run, by dimension."""
         learned = {
@@ -295,26 +353,24 @@ class Limiter:
             if gauge.rate > 0.0
         }
         for dimension, pacer in self._pacers:
-            if not (pacer.follows or pacer.is_searching):
-                rate, burst = pacer.rate / self._share, pacer.burst / self._share
-                learned[dimension] = Learned(rate, burst, pacer.call)
+            if pacer.tested and not pacer.follows:
+                rate = pacer.rate / self._share
+                learned[dimension] = Learned(rate, call=pacer.call, tested=pacer.tested)
         return learned
 
     def resume(self, learned: dict[str, Learned], age: float, now: float) -> None:
-        """Begins with what was learned `age` seconds ago; the older, the less it counts."""
-        weight = 0.5 ** (age / self.HALF_LIFE)
-        for dimension, known in learned.items():
-            if known.told:
-                if dimension == "requests":
-                    self._start = weight * known.rate * self._share
-            elif weight > 0.1 and dimension in INDEX:
-                rate = known.rate * self._share * (0.5 + 0.5 * weight)
-                burst = known.burst * self._share if age > Pacer.DEEPEST else 0.0
-                self._add(dimension, Pacer.resumed(rate, known.call, 0.8 * burst, weight, now))
+        """Begins with what was learned `age` seconds ago: a start, and never a ceiling.
 
-    def _end(self, cost: Demand, used: Demand) -> None:
-        if self.ceilings is not None:
-            self.ceilings.ended(cost, used)
+        A rate that headers told lets the opening begin there. One that refusals taught is used once calls are
+        refused: there the search begins.
+        """
+        weight = 0.5 ** (age / self.HALF_LIFE)
+        if weight <= self.WORTH:
+            return
+        self._known = {name: known for name, known in learned.items() if known.tested}
+        requests = learned.get("requests")
+        if requests is not None and requests.told:
+            self.refusals.told = weight * requests.rate * self._share
 
     def _read(
         self, sent: Admission, now: float, readings: Sequence[LimitReading], admitted: bool
@@ -324,8 +380,15 @@ class Limiter:
                 continue
             gauge = self.gauges.get(reading.dimension)
             if gauge is None:
+                if not admitted or self._trust.is_lost:
+                    continue
                 gauge = self.gauges[reading.dimension] = HeaderBucket(reading.dimension)
                 gauge.share = self._share
+                self._trust.since = min(now, self._trust.since)
+                # What refusals taught before is in the headers now.
+                self.pacers.clear()
+                self._pacers = ()
+                self.refusals.restart(now)
                 self._gauges = tuple(self.gauges.values())
             index = INDEX.get(reading.dimension, 1)
             then, totals = sent.totals, self._totals
@@ -340,11 +403,14 @@ class Limiter:
                 before, total = (then[index], then[index]), totals[index]
             cost = max(1e-9, gauge.of(sent.cost)) if admitted else 0.0
             gauge.read(reading, sent.at, before, total, cost, now)
-            pacer = self.pacers.get(reading.dimension)
-            if pacer is not None and gauge.is_per_minute:
-                pacer.follow(self.BEHIND * gauge.rate * self._share)
-            elif pacer is not None and pacer.follows:
-                self._drop(reading.dimension)  # the limit didn't mean the rate a minute
+            if index == 0:
+                self.refusals.told = gauge.rate * self._share
+
+    def _drop_lost_headers(self) -> None:
+        if self._trust.is_lost:
+            self.gauges.clear()
+            self._gauges = ()
+            self.refusals.told = 0.0
 
     def _which(self, cost: Demand, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
@@ -357,77 +423,64 @@ class Limiter:
         calls, tokens = self._totals[:2]
         size = log(max(1.0, MEASURES["tokens"](cost)) / max(1.0, tokens / calls))
         self._lean = min(self.LEAN_MOST, max(-self.LEAN_MOST, self._lean + size))
-        if abs(self._lean) > self.LEAN:
+        if abs(self._lean) > (self.LEAN_OVER if self.pacers else self.LEAN):
             return "tokens" if self._lean > 0.0 else "requests"
         return next(iter(self.pacers), "tokens" if tokens > self.LARGE * calls else "requests")
 
-    def _pace(self, sent: Admission, now: float, dimension: str) -> None:
-        """A 429 that no header explains: a pacer finds the rate."""
+    def _pace(self, sent: Admission, now: float, dimension: str, retry_after: float | None) -> None:
+        """A 429 that is no chance and that no header explains: a pacer finds the rate."""
         index, cost = INDEX[dimension], MEASURES[dimension](sent.cost)
         pacer = self.pacers.get(dimension)
         if pacer is not None:
-            pacer.refused(cost, sent.at, sent.totals[index], now)
+            pacer.refused(cost, sent.at, sent.totals[index], now, retry_after)
+            if pacer.is_chance and self._totals[0] > 2 * self._reopened_at:
+                self._reopen(pacer, now)
             return
         total = sent.totals[index]
         if self.pacers and not self._gauges:
             # It was taken for the other dimension's limit.
             known, other = self.pacers.popitem()
             rate = other.rate * self._totals[index] / self._totals[INDEX[known]]
-            pacer = Pacer(rate, cost, total, sent.at, now, self._opening(index))
+            pacer = Pacer(rate, cost, total, sent.at, now, self._opening(sent, dimension))
         else:
-            alone = self._alone.totals[0] if self._alone is not None else 0.0
-            is_chance = sent.totals[0] - alone > self.CHANCE
-            if is_chance or self._alone is None:
-                self._alone = sent
-            if is_chance:
-                return  # one 429 is an event, two are a limit
-            pacer = Pacer.at_first_429(cost, total, sent.at, now, self._opening(index))
+            pacer = self._first_pace(sent, now, dimension)
+        pacer.noise = self._noise
         self._add(dimension, pacer)
-        pacer.rest(self._paused_until - cost / pacer.pace)
-        self._ramp = False
-        gauge = self.gauges.get(dimension)
-        if gauge is not None and gauge.is_per_minute:
-            # Where headers tell the minute's rate, a shorter window is enforced behind it: the same rate.
-            pacer.follow(self.BEHIND * gauge.rate * self._share)
 
-    def _opening(self, index: int) -> tuple[float, float]:
+    def _first_pace(self, sent: Admission, now: float, dimension: str) -> Pacer:
+        cost, total = MEASURES[dimension](sent.cost), sent.totals[INDEX[dimension]]
+        gauge = self.gauges.get(dimension)
+        given, seconds = self._opening(sent, dimension)
+        believable = gauge is not None and given < gauge.rate * (self.HIDDEN + seconds)
+        if gauge is not None and gauge.is_per_minute and believable:
+            # Where headers tell the minute's rate, a shorter window is enforced behind it: the same rate.
+            told = self.BEHIND * gauge.rate * self._share
+            return Pacer.known(told, cost, total, sent.at, now, surely=True)
+        known = self._known.pop(dimension, None)
+        if known is not None:
+            rate = known.rate * self._share
+            return Pacer.known(rate, cost, total, sent.at, now, surely=False)
+        return Pacer.at_first_429(cost, total, sent.at, now, (given, seconds))
+
+    def _reopen(self, pacer: Pacer, now: float) -> None:
+        """Fewer aren't refused at a lower rate: there is no rate to be found."""
+        self._reopened_at = int(self._totals[0])
+        self._noise = pacer.noise
+        self.pacers.clear()
+        self._pacers = ()
+        latency = self.refusals.latency
+        self.refusals.reopen(now, pacer.noise, 2.0 * pacer.pace / pacer.call * latency)
+
+    def _opening(self, sent: Admission, dimension: str) -> tuple[float, float]:
         """What the bucket, full at the start, gave before the first refusal, and in how many seconds."""
-        assert self._alone is not None
         assert self._first is not None
-        dimension = next(name for name, number in INDEX.items() if number == index)
-        own = MEASURES[dimension](self._alone.cost)
-        return self._alone.totals[index] - own, self._alone.at - self._first
+        own = MEASURES[dimension](sent.cost)
+        units = sent.totals[INDEX[dimension]] - own
+        return max(0.0, units - self._refused_units[INDEX[dimension]]), self._overshot - self._first
 
     def _add(self, dimension: str, pacer: Pacer) -> None:
         self.pacers[dimension] = pacer
         self._pacers = tuple(self.pacers.items())
-
-    def _drop(self, dimension: str) -> None:
-        del self.pacers[dimension]
-        self._pacers = tuple(self.pacers.items())
-
-    def _ramp_rate(self, now: float) -> float:
-        assert self._first is not None
-        steep = self.RAMP_DOUBLES * log2(self.RAMP_STEEP / self.RAMP_START)
-        passed = now - self._first
-        if self._eager:
-            eager: float = self.EAGER_START * 2.0 ** min(20.0, passed / self.EAGER_DOUBLES)
-            return eager
-        rate: float
-        if passed < steep:
-            rate = self.RAMP_START * 2.0 ** (passed / self.RAMP_DOUBLES)
-        else:
-            rate = self.RAMP_STEEP * 2.0 ** min(20.0, (passed - steep) / self.RAMP_SLOWS)
-        rate = max(rate, self._start)
-        known = self.gauges.get("requests")
-        if known is None or known.rate <= 0.0:
-            return rate
-        least, most = self.RAMP_KNOWN
-        if known.level(now) > self.FULL * known.capacity:
-            most = (
-                inf  # what is told of the rate may be wrong: the bucket doesn't feel what we take
-            )
-        return max(min(rate, most * known.rate), least * known.rate, self.RAMP_START)
 
 
 def _measure(dimension: str, cost: Demand) -> float:

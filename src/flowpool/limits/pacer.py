@@ -1,58 +1,79 @@
-"""A sending rate found by 429s alone: for providers that say nothing, or not all, of their limits. Knows no clock.
+"""A sending rate found by refusals alone: for limits that nobody tells. Is told the time.
 
-A 429 says that the provider's bucket is empty. So what was admitted between two of them, over the time between
-them, is the rate at which it refills; unless the bucket was full in between, when only what came after that counts.
-A tooth is the time from one 429 to the next: hold a little under the rate, then climb until refused, and measure.
-The surer the rate, the longer the hold.
+See "The pacer" in docs/rate-control.md. Whatever refuses, a bucket or a window of time: from the end of one dry
+spell to the end of the next, as much is let in as the limit gives in that time. That is a tooth:
+*hold* a little under the rate, *climb* until refused, wait until a single *probe* is let in, measure. The surer the
+rate, the longer the hold. Refusals that come at a held rate are put to the *question*: are fewer refused at a lower
+one? If not, they are chance.
 """
 
 from __future__ import annotations
 
 from math import inf
+from typing import Literal
+
+from flowpool.limits.evidence import chance_of
+
+Phase = Literal["dry", "search", "hold", "climb", "question"]
 
 
 class Pacer:
-    """Spaces calls so that `pace` units a second are sent: calls, or tokens.
+    """Spaces calls so that `pace` units a second are sent: calls, or tokens."""
 
-    The rate must lie between the lowest that explains what was admitted in a tooth and the highest that explains
-    its refusal.
-    """
-
+    # fmt: off
     __slots__ = (
-        "_anchor",
-        "_anchor_cost",
-        "_anchor_total",
-        "_burst",
-        "_cap",
-        "_climbs",
-        "_cut",
-        "_hold",
-        "_last",
-        "_marks",
-        "_mean",
-        "_opening",
-        "_refused",
-        "_step",
-        "is_searching",
-        "rate",
+        "_after", "_before_dry", "_calls", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused", "_cuts",
+        "_dry_at", "_first_cut", "_hold", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
+        "_probes", "_promise", "_refused", "_refused_calls", "_so_far", "_step",
+        "_trial", "_units", "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
+    # fmt: on
 
-    DEEPEST, SHALLOWEST = 60.0, 1.0  # seconds of its rate that a provider's bucket may hold
-    SLOWEST = 0.5  # calls a second to begin with, at least
-    MARGIN = 0.01  # held under the rate
-    CATCH_UP = 0.01  # seconds that a late timer may make good
-    SEARCH = 0.5, 5.0  # seconds and calls at least in which the pace doubles while nothing is known
-    TRIAL = 0.03  # a climb begins so far over the rate
-    CLIMB = 4.0, 8.0  # seconds and calls at least in which that doubles
-    KNOWN = 0.5  # a rate between bounds nearer than so much of it isn't searched any more
-    SURE = 8.0  # calls to hold a rate, divided by what its bounds leave open
-    HOLD_SECONDS = 20.0  # the longest hold: a risen limit is to be seen within a minute
-    HOLD_CALLS, HOLD_SLOW = 300.0, 300.0  # or as many calls, in at most so many seconds
-    REST = 2.0  # calls' time without any after a 429: what is refilled then is the reserve
-    FIRST_REST, FIRST_CALLS = 1.1, 5.0  # seconds and calls' time at most after the first
-    LONGEST = 20.0  # seconds that one refusal after another may hold everything
-    ECHO = 0.5  # seconds in which other runs' 429s say nothing new
-    MARKS = 64  # moments of a tooth that are kept
+    # Calls a second to begin with, at least.
+    SLOWEST = 0.5
+    # Held under the rate: what a measurement is wrong by. Without it every second hold is refused in.
+    MARGIN = 0.01
+    # Seconds that a late timer may make good.
+    CATCH_UP = 0.01
+    # Seconds and calls at least in which the pace doubles while nothing is known.
+    SEARCH = 0.5, 4.0
+    # A climb begins so far over the rate, or by a part of what is open of it. In a shallow bucket every climb
+    # ends at its first step, so a greater one costs accuracy; a smaller one takes longer to a limit that
+    # rose.
+    TRIAL, TRIAL_OF_OPEN = 0.03, 0.25
+    # Seconds and calls at least in which that doubles; after a short hold as much sooner as `QUICKER` of it.
+    # From `STEEPEST` on the pace itself grows, by half.
+    CLIMB, QUICKER, STEEPEST = (4.0, 8.0), 0.15, 0.5
+    # Calls to hold a rate, divided by what is open of it: what a refusal costs against what is lost under the
+    # rate.
+    SURE = 8.0
+    # The shortest hold in calls: fewer say nothing of the rate.
+    SHORTEST = 12.0
+    # The longest in seconds: a risen limit is to be seen within a minute. Or as many calls, in at most so
+    # many seconds, for of a slow limit 20 s are few calls, and a refusal is many.
+    HOLD_SECONDS, HOLD_CALLS, HOLD_SLOW = 20.0, 300.0, 300.0
+    # Calls' time without any after a refusal: what is refilled then is the reserve that jitter is paid from.
+    REST = 2.0
+    # Seconds between the probes of a dry spell at most, after doubling: of a window of a minute it wastes
+    # half of that, and costs a refusal each.
+    PAUSE = 3.0
+    # Seconds that a slow limit's probes may be apart; and that a Retry-After which proved right may take.
+    LONGEST, BELIEVED = 20.0, 90.0
+    # Calls: a tooth of fewer says little, and is weighed with the pace that was believed as so many more.
+    FEW = 8.0
+    # A cut is no deeper where a single refusal made it.
+    HALF = 0.5
+    # Of the pace that went well last, where it was refused once and let in again at once.
+    WENT_WELL = 0.95
+    # A share of refusals at a held rate that is let pass: more is news.
+    HELD = 0.02
+    # Of the rate: the pace at which it is asked whether fewer are refused.
+    LOWER = 0.9
+    # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the part of the
+    # share refused before that may be left if they did.
+    CUTS, PAID = 3, 0.5
+    # Seconds in which other runs' refusals say nothing new.
+    ECHO = 0.5
 
     def __init__(
         self,
@@ -65,52 +86,69 @@ class Pacer:
     ) -> None:
         """Begins at `rate` units a second, when a call of `cost` units that was sent at `sent` was refused.
 
-        total: units that had been sent with it. opening: what a full bucket gave at first, and in how many seconds.
+        total: units that had been sent with it. opening: what was let in before, and in how many seconds.
         """
         self.rate = rate
-        self.is_searching = True  # the rate is still unknown
+        self.noise = 0.0  # the share that is refused whatever the rate
+        self.is_chance = False  # refusals, but no rate
+        self.phase: Phase = "search"
+        self.asked = 0.0  # the share refused that is in question
         self._cap = inf
         self._mean = max(1e-9, cost)  # units of a call
+        self._after = max(0.02, now - sent)  # seconds after which a refusal comes
+        self._last = now  # the pacing clock: when the last call was due
+        self._cut = now  # when the last refusal was known that counted
+        self._trial = self.TRIAL
         self._step = 0.0  # the pace's part above the rate, while it climbs
         self._hold = 0.0  # calls to go at the held rate
-        self._last = now  # the pacing clock: when the last call was due
-        self._burst = 0.0  # seconds that the clock may run behind: a full bucket is remembered
-        self._cut = now  # when the last 429 was known
-        # The 429 that began the tooth: its moment, all that was sent by then, its cost; and what was refused of the
-        # calls that were sent after it.
-        self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
-        self._refused = 0.0
-        self._marks: list[tuple[float, float]] = []  # moments of the tooth, and units sent by then
-        self._opening = opening
+        self._climb_seconds = self.CLIMB[0]
+        self._calls = self._refused_calls = 0  # of this phase
+        self._phase_at = now
+        # Cuts in a row of a held rate: that rate and the share refused at the first; calls and refusals of all.
+        self._cuts = self._cut_calls = self._cut_refused = 0
+        self._first_cut = (rate, 0.0)
+        # The end of the last dry spell: when it was, the units sent by then, and the units refused since.
+        self._wet, self._wet_total, self._refused = (
+            sent - opening[1],
+            total - cost - opening[0],
+            cost,
+        )
+        self._units = total  # sent in all
+        self._so_far = rate
+        self._dry_at, self._pause, self._probes = now, 0.0, 0
+        self.tested = 0  # teeth in a row that agreed about the rate, to a tenth of it
+        self.trust = 0  # how much better than not it proved to wait as long as told
+        self._promise: float | None = None  # when it was said to be over
+        self._probe: tuple[float, float] | None = None  # when it was sent, units sent with it
+        self._before_dry: Phase = "search"
 
     @classmethod
     def at_first_429(
         cls, cost: float, total: float, sent: float, now: float, opening: tuple[float, float]
     ) -> Pacer:
         """Begins with no rate known but what follows from the opening."""
-        # The bucket was full at first. The middle of what it may have held, by ratio.
         units, elapsed = opening
-        middle = ((cls.SHALLOWEST + elapsed) * (cls.DEEPEST + elapsed)) ** 0.5
-        pacer = cls(max(cls.SLOWEST * cost, units / middle), cost, total, sent, now, opening)
-        gap = cost / pacer.rate
-        pacer.rest(now + min(cls.FIRST_REST, cls.FIRST_CALLS * gap) - gap)
+        middle = ((1.0 + elapsed) * (60.0 + elapsed)) ** 0.5
+        rate = max(cls.SLOWEST * cost, units / middle)
+        went = 0.5 * units / max(elapsed, 0.1)
+        rate = max(rate, min(went, cost / max(0.02, now - sent)))
+        pacer = cls(rate, cost, total, sent, now, opening)
+        pacer._begin_dry(now)
         return pacer
 
     @classmethod
-    def resumed(cls, rate: float, cost: float, burst: float, weight: float, now: float) -> Pacer:
-        """Begins at a rate known from before, that counts for `weight` of what a measured one does."""
-        pacer = cls(rate, cost, 0.0, now, now, (burst, 0.0))
-        pacer.is_searching = False
-        pacer._hold = 30.0 * weight
-        pacer._burst = burst / rate
-        pacer._last = now - pacer._burst
+    def known(
+        cls, rate: float, cost: float, total: float, sent: float, now: float, *, surely: bool
+    ) -> Pacer:
+        """Begins at a rate that headers told (`surely`), or that runs before found."""
+        pacer = cls(rate, cost, total, sent, now)
+        pacer._begin_hold(pacer._longest_hold() if surely else cls.SHORTEST, now)
+        pacer.rest(now + cls.REST * cost / rate)
         return pacer
 
     @property
-    def burst(self) -> float:
-        """Units that the full bucket gave at first, beyond the rate."""
-        units, seconds = self._opening
-        return max(0.0, units - self.rate * seconds)
+    def is_searching(self) -> bool:
+        return self.phase in ("dry", "search") and self._before_dry == "search"
 
     @property
     def call(self) -> float:
@@ -127,161 +165,270 @@ class Pacer:
         """Units a second to send now."""
         if self._cap < inf:
             return self._cap
-        return self.rate * (1.0 - self.MARGIN if self._hold > 0.0 else 1.0 + self._step)
+        if self.phase == "hold":
+            return self.rate * (1.0 - self.MARGIN)
+        if self.phase == "question":
+            return self.rate * self.LOWER
+        return self.rate * (1.0 + self._step)
+
+    @property
+    def published(self) -> float:
+        """The pace that other runs at the limit should follow: while it is dry, what the tooth has been so far."""
+        return self.pace if self.phase != "dry" else self._so_far
+
+    # May a call go?
 
     def wait(self, cost: float, now: float) -> float:
         """Seconds until a call of this cost is due."""
+        if self.phase == "dry" and self._cap == inf:
+            if self._probe is None:
+                return self._last - now
+            over = self._probe[0] + max(0.03, 3.0 * self._after)
+            if now < over - 1e-9:
+                return over - now
+            self._end_dry(now)
         return self._last + cost / self.pace - now
 
     def sent(self, cost: float, total: float, now: float) -> None:
         """A call goes; `total` units were sent before it in all."""
+        if self.phase == "dry" and self._cap == inf:
+            self._probe = (now, total + cost)
+            return
+        self._units = total + cost
         gap = cost / self.pace
         due = self._last + gap
         is_late = now - due > gap + self.CATCH_UP  # then it isn't this pace that limits
-        passed = max(due, now - max(self.CATCH_UP, self._burst)) - self._last
+        passed = max(due, now - self.CATCH_UP) - self._last
         self._last += passed
         self._mean += 0.02 * (cost - self._mean)
-        if self._burst > 0.0:
-            self._burst = max(0.0, min(self._burst, now - self._last))
-            return
-        self._mark(now, total)
-        if self._hold > 0.0:
+        self._calls += 1
+        if self.phase == "hold":
             self._hold -= 1.0
-            self._step = self.TRIAL
+            if self._hold <= 0.0:
+                self._end_hold(now)
+        elif self.phase == "question":
+            if self._calls >= max(40.0, 4.0 / self.asked):
+                self._end_question(now)
         elif not is_late:
             self._climb(passed)
 
     def _climb(self, passed: float) -> None:
-        seconds, calls = self.SEARCH if self.is_searching else self.CLIMB
-        doubled = 2.0 ** min(passed / seconds, 1.0 / calls)
-        if self.is_searching:
-            self._step = (1.0 + self._step) * doubled - 1.0
+        if self.phase == "search":
+            seconds, calls = self.SEARCH
+            self._step = (1.0 + self._step) * 2.0 ** min(passed / seconds, 1.0 / calls) - 1.0
+        elif self._step < self.STEEPEST:
+            self._step *= 2.0 ** min(passed / self._climb_seconds, 1.0 / self.CLIMB[1])
         else:
-            self._step *= doubled
-
-    def _mark(self, now: float, total: float) -> None:
-        self._marks.append((now, total))
-        if len(self._marks) > self.MARKS:
-            del self._marks[-2:1:-2]  # every second one, but not the last
+            self._step = (1.0 + self._step) * 1.5 ** min(
+                passed / self._climb_seconds, 1.0 / self.CLIMB[1]
+            ) - 1.0
 
     def rest(self, until: float) -> None:
         """Nothing goes before `until`, and nothing is caught up after it."""
         self._last = max(self._last, until)
 
+    # Others say what it is.
+
     def follow(self, cap: float) -> None:
         """Takes `cap` for the rate from now on."""
         self.rate = self._cap = cap
-        self.is_searching = False
+        self._before_dry = "hold"
 
     def lead(self, total: float, now: float) -> None:
         """Looks for the rate itself again, from the one that it followed; `total` units were sent so far."""
         self._cap = inf
-        self._begin_tooth(now, total, self._mean)
-        self._hold, self._step = self._longest_hold(), self.TRIAL
+        self._wet, self._wet_total, self._refused = now, total, 0.0
+        self._begin_hold(self._longest_hold(), now)
 
     def rescale(self, factor: float, total: float) -> None:
         """Our part of the limit is `factor` times what it was: as if the `total` units had been sent with it."""
         self.rate *= factor
         self._cap *= factor
-        self._anchor_total = total - factor * (total - self._anchor_total)
+        self._wet_total = total - factor * (total - self._wet_total)
         self._refused *= factor
-        self._marks = [(at, total - factor * (total - sent)) for at, sent in self._marks]
-        self._opening = (factor * self._opening[0], self._opening[1])
 
     def heard(self, refused: float, now: float) -> None:
-        """Another run's call was refused, which was sent at `refused`: the bucket that we share was empty then."""
-        if refused <= self._cut + self.ECHO:
+        """Another run's call was refused, which was sent at `refused`: the limit that we share was reached then."""
+        if refused <= self._cut + self.ECHO or self.phase == "dry":
             return
         if self._cap < inf:
             self._cut = now
             self.rest(now + self.REST * self._mean / self.rate)
             return
-        self._marks = [mark for mark in self._marks if mark[0] <= refused]
-        total = self._marks[-1][1] + self._mean if self._marks else self._anchor_total
-        if total - self._anchor_total - self._refused > self._mean:
-            self._mark(refused, total)
-            self.refused(0.0, refused, total, now)
+        self._begin_dry(now)
+
+    # Refused.
 
     def refused(
-        self, cost: float, sent: float, total: float, now: float, wait: float | None = None
+        self, cost: float, sent: float, total: float, now: float, retry_after: float | None = None
     ) -> None:
         """A call sent at `sent`, when `total` units had been sent with it, was refused.
 
-        wait: in how many seconds it would have passed, if that was told.
+        retry_after: the seconds that it was told to wait.
         """
-        if sent <= self._cut:
-            if sent > self._anchor:
-                self._refused += cost
-            return  # sent before the last refusal was known: it says nothing new
-        units = total - cost - self._anchor_total - self._refused
-        self._cut = now
-        if self._cap < inf:
-            self.rest(now + self.REST * self._mean / self.rate)
-        elif units < 0.5 * self._mean:
+        self._after += 0.2 * (now - sent - self._after)
+        if sent > self._wet:
             self._refused += cost
-            # Nothing was admitted since the last refusal: less than a call was refilled.
-            refilled = cost / max(1e-3, sent - self._anchor)
-            self.rate = max(cost / self.LONGEST, min(self.rate, refilled))
-            self.is_searching, self._step, self._hold = True, 0.0, 0.0
-            self.rest(now + min(self.LONGEST, self._mean / self.rate))
+        if self._cap < inf:
+            if sent > self._cut:
+                self._cut = now
+                self.rest(now + self.REST * self._mean / self.rate)
+            return
+        if self.phase == "dry":
+            if self._probe is not None and sent >= self._probe[0]:
+                self._probe = None
+                self._probes += 1
+                self._pause = min(2.0 * self._pause, max(self.PAUSE, self._mean / self.rate))
+                self._pause_dry(min(self._pause, self.LONGEST), retry_after, now)
+            return
+        if sent <= self._cut:
+            return  # sent before the last one was known: it says nothing new
+        self._refused_calls += 1
+        if self._is_noise():
+            return
+        self._end_tooth(now, retry_after)
+
+    def _is_noise(self) -> bool:
+        """Whether a refusal in this phase is no news."""
+        calls, refused = self._calls, self._refused_calls
+        if self.phase == "search":
+            return self.noise > 0.0 and chance_of(refused, calls, 1.5 * self.noise) > 0.02
+        if self.phase == "climb":
+            return self.noise > 0.0 and chance_of(refused, calls, 1.5 * self.noise) > 0.05
+        if self.phase == "question":
+            return chance_of(refused, calls, 1.5 * self.asked) > 0.01
+        share = max(self.HELD, 1.5 * self.noise)
+        return chance_of(refused, calls, share) > 0.1
+
+    def _end_tooth(self, now: float, retry_after: float | None = None) -> None:
+        if self.phase in ("hold", "question"):
+            self._doubt()
         else:
-            self._measure(units, cost, sent)
-            self._begin_tooth(sent, total, cost)
-            self.rest(now + self.REST * self._mean / self.rate)
+            self._cuts = 0
+        self._begin_dry(now, retry_after)
 
-    def _begin_tooth(self, sent: float, total: float, cost: float) -> None:
-        self._anchor, self._anchor_total, self._anchor_cost = sent, total, cost
-        self._refused = 0.0
-        self._marks.clear()
+    def _doubt(self) -> None:
+        """Refused at a held rate, again and again: does it pay to cut it?"""
+        share = self._refused_calls / max(1, self._calls)
+        if not self._cuts:
+            self._first_cut = (self.rate, share)
+            self._cut_calls = self._cut_refused = 0
+        self._cuts += 1
+        self._cut_calls += self._calls
+        self._cut_refused += self._refused_calls
+        rate, first = self._first_cut
+        if self._cuts < self.CUTS or self._cut_calls < 20 or share < self.PAID * first:
+            return
+        self.noise = max(self.noise, min(0.5, self._cut_refused / self._cut_calls))
+        self.is_chance = self.rate < self.HALF * rate
+        self.rate, self._cuts = rate, 0
 
-    def _measure(self, units: float, cost: float, sent: float) -> None:
-        """The tooth is over: `units` were admitted until a call of `cost`, sent at `sent`, was refused."""
-        pace, before, marks = self.pace, self.rate, self._marks
-        del marks[-1]  # the refused call's own
-        seconds = max(1e-3, sent - self._anchor)
-        high = max((units + 0.5 * cost) / seconds, self._explains(pace, sent, units, marks))
-        low = (units - 0.5 * self._anchor_cost) / seconds
-        if len(marks) > 1:  # as the last one that was admitted
-            low = max(low, self._explains(pace, marks[-1][0], units - self._mean, marks[:-1]))
-        low, high = (
-            min(low, high),
-            max(low, high),
-        )  # they contradict each other where the limit moved
-        if before < low:
-            self.rate = low
-        elif before > high:
-            self.rate = 0.5 * (low + high)
-        open_ = max((high - low) / self.rate, 0.5 * self._mean / units)
-        self.is_searching = open_ > self.KNOWN
-        if self.is_searching:
-            self._step = self._hold = 0.0
+    def _begin_dry(self, now: float, retry_after: float | None = None) -> None:
+        self._phase_rate = self.pace
+        mean = max(0.0, self._units - self._wet_total - self._refused) / max(0.5, now - self._wet)
+        self._so_far = min(self.rate, max(mean, self.HALF * self.rate))
+        self._before_dry, self.phase = self.phase, "dry"
+        self._cut = self._dry_at = now
+        self._probe, self._probes = None, 0
+        self._pause = self.REST * self._mean / self.rate
+        self._promise = None
+        pause = min(self._pause, 1.0 if self._before_dry == "search" else self.LONGEST)
+        self._pause_dry(pause, retry_after, now)
+
+    def _pause_dry(self, pause: float, retry_after: float | None, now: float) -> None:
+        """The next probe goes after `pause`; or at the moment that the refusal told, if such proved right."""
+        if self._promise is not None and now > self._promise + 2.0 * self._after + 0.02:
+            self.trust -= 1  # refused, though it was said to be over
+            self._promise = None
+        if retry_after is not None:
+            self._promise = now + retry_after
+            exact = retry_after * 1.01 + 0.001
+            if self.trust > 0:
+                pause = min(exact, self.BELIEVED)
+            elif exact < pause or (exact < 2.0 * pause and self._probes):
+                pause = exact
+        self.rest(now + pause)
+
+    def _end_dry(self, now: float) -> None:
+        """The probe was let in."""
+        assert self._probe is not None
+        at, total = self._probe
+        units = max(0.0, total - self._wet_total - self._refused)
+        seconds = max(1e-3, at - self._wet)
+        was, pace = self._before_dry, self._phase_rate
+        if self._promise is not None:
+            early = at < self._promise - max(0.02, 0.1 * (self._promise - self._dry_at))
+            self.trust = max(-3, self.trust - 1) if early else min(3, self.trust + 1)
+        measured = max(0.5 * self._mean, units - 0.5 * self._mean) / seconds
+        is_few = units < self.FEW * self._mean
+        proven = 2 if self.noise < 0.05 else 3
+        if self._probes >= proven and is_few:
+            measured = (units + self._mean) / (seconds + self._mean / pace)
+        elif was in ("hold", "question"):
+            measured = (units + self.FEW * self._mean) / (seconds + self.FEW * self._mean / pace)
+        elif (
+            self._probes <= proven - 2
+            and self._calls >= self.FEW
+            and self._dry_at - self._phase_at >= 0.5
+        ):
+            # Refused once and let in again at once: what went well last may be the limit, not the tooth's mean.
+            measured = max(measured, self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step))
+        if self._probes < proven:
+            measured = max(measured, self.HALF * pace)
+        before, self.rate = self.rate, min(measured, pace)
+        self._wet, self._wet_total, self._refused = at, total, 0.0
+        self._last = max(self._last, at)
+        self.tested = self.tested + 1 if abs(self.rate / before - 1.0) < 0.1 else 0
+        open_ = max(
+            self._mean / max(self._mean, units),
+            abs(self.rate / before - 1.0),
+            0.25 * (pace / self.rate - 1.0),
+        )
+        if was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace):
+            self.phase, self._step = "search", 0.0
+            self._begin_phase(now)
         else:
-            self._step = max(self.TRIAL, 0.25 * open_)
-            self._hold = min(self.SURE / open_, self._longest_hold())
+            self._begin_hold(max(self.SHORTEST, min(self.SURE / open_, self._longest_hold())), now)
+            self._trial = max(self.TRIAL, self.TRIAL_OF_OPEN * open_)
+        self._probe = None
 
-    def _explains(
-        self, most: float, at: float, units: float, marks: list[tuple[float, float]]
-    ) -> float:
-        """The least rate, up to `most`, at which a bucket that was full at any of the marks could give the units
-        that went from there until `at`.
-        """
-        least = 0.0
-        start = self._anchor_total + self._refused
-        for _ in range(20):
-            rate = 0.5 * (least + most)
-            full = self._capacity(rate) - self._mean
-            if any(full + rate * (at - mark) < units - total + start for mark, total in marks):
-                least = rate
-            else:
-                most = rate
-        return most
+    # Phases.
 
-    def _capacity(self, rate: float) -> float:
-        """What the bucket holds if it refills at this rate: it was full at the opening."""
-        units, seconds = self._opening
-        return max(self._mean, self.SHALLOWEST * rate, units - rate * seconds)
+    def _begin_phase(self, now: float) -> None:
+        self._calls = self._refused_calls = 0
+        self._phase_at = now
+
+    def _begin_hold(self, calls: float, now: float) -> None:
+        self.phase = "hold"
+        self._hold = calls
+        held = calls * self._mean / self.rate
+        self._climb_seconds = min(self.CLIMB[0], max(self.SEARCH[0], self.QUICKER * held))
+        self._before_dry = "hold"
+        self._begin_phase(now)
+
+    def _end_hold(self, now: float) -> None:
+        calls, refused = self._calls, self._refused_calls
+        share = refused / max(1, calls)
+        if refused >= 2 and share > 1.5 * self.noise and share > 0.008:
+            self.phase, self.asked = "question", share
+        else:
+            self.noise = 0.5 * (self.noise + share) if self.noise > 0.0 else 0.0
+            if self.noise < 0.002:
+                self.noise = 0.0
+            self.phase, self._step = "climb", self._trial
+        self._begin_phase(now)
+
+    def _end_question(self, now: float) -> None:
+        share = self._refused_calls / self._calls
+        if share < 0.4 * self.asked:
+            self.rate *= self.LOWER  # it was the limit
+            self._begin_hold(self.SHORTEST, now)
+        else:
+            self.noise = 0.5 * (share + self.asked)
+            self.phase, self._step = "climb", self._trial
+            self._begin_phase(now)
 
     def _longest_hold(self) -> float:
-        # For slow limits 20 seconds are few calls, and a 429 is many.
+        # For slow limits 20 seconds are few calls, and a refusal is many.
         rate = self.rate / self._mean
         return max(self.HOLD_SECONDS * rate, min(self.HOLD_CALLS, self.HOLD_SLOW / rate))

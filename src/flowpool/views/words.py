@@ -141,6 +141,8 @@ def _bound_words(lane: LaneView) -> str:
             return (
                 f"{at_once} (max_flows)" if lane.in_flight >= lane.window else "max_flows reached"
             )
+        case "in_flight":
+            return f"{lane.in_flight:,} at once, and the provider refuses more"
         case "slots":
             return f"{at_once} fill the server's slots"
         case "latency":

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Raw, Struct, json
 
-from flowpool.errors import CallError, InvalidInput, InvalidReply, Refused, Truncated
+from flowpool.errors import CallError, InvalidInput, Refused, Truncated
 from flowpool.structured.schemas import rebuilt
 from flowpool.usage import Usage
 from flowpool.values import (
@@ -185,7 +185,7 @@ def parse(response: HttpResponse) -> Reply | CallError:
 
 def _finished(answer: _MessagesAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if answer.content is None:
-        return replies.failed(InvalidReply, "the answer has no content", response, usage)
+        return replies.without_answer("content", response, usage)
     text = _said(answer.content)
     reason = answer.stop_reason
     if reason in _STOPPED:

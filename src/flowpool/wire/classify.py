@@ -6,6 +6,7 @@ provider sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -27,7 +28,8 @@ from flowpool.errors import (
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import HttpResponse
 from flowpool.wire import error_body
-from flowpool.wire.error_body import MESSAGE_CAP, PER_DAY, Fault
+from flowpool.wire.error_body import MESSAGE_CAP, Fault
+from flowpool.wire.named_limit import NamedLimit, named_in
 
 
 class FailureRule(Struct, frozen=True):
@@ -47,19 +49,28 @@ class FailureRule(Struct, frozen=True):
 
 _CLIENT = range(400, 500)
 _ANY = range(400, 1000)
-# Synthetic codes, for what a provider says in headers or details.
+# Beside 4xx where it belongs: providers, and routers before them, tell their refusals as 5xx too, and an error
+# inside a 200 has no other status.
+_OF_LIMITS = frozenset({402, 403, 429}) | frozenset(range(500, 1000))
+_OF_MONEY = frozenset({400, 401}) | _OF_LIMITS
+# Synthetic codes, for what a provider says in headers, details or several words.
 _NOT_ON_PLAN = "flowpool:limit-of-zero"
 _WEB_PAGE = "flowpool:web-page"
+_OF_A_DAY = "flowpool:limit-of-a-day-or-longer"
+_OF_A_MINUTE = "flowpool:limit-of-up-to-an-hour"
+# "Limit: 0 / min" and Google's "limit: 0, model: ...": the plan has none of this model.
+_NO_LIMIT = re.compile(r"\blimit:? 0(?![.\d])", re.ASCII)
 
 RULES = (
     FailureRule(
         QuotaExhausted,
-        _CLIENT,
+        _ANY,
         frozenset(
             {"insufficient_quota", "credit_balance_exhausted", "organization_spend_limit_exceeded"}
             | {"project_spend_limit_exceeded", "organization_usage_limit_exceeded", "billing_error"}
             | {"billing_hard_limit_reached", "billing_not_active", "insufficient_balance"}
-            | {"exceeded_current_quota_error", "arrearage", PER_DAY}
+            | {"exceeded_current_quota_error", "arrearage", "accountoverdueerror", "creditserror"}
+            | {"insufficient_user_quota", "budget_exceeded", "credit_limit"}
         ),
     ),
     FailureRule(
@@ -85,20 +96,73 @@ RULES = (
             | {"insufficient_system_resource"}
         ),
     ),
+    FailureRule(
+        BadRequest,
+        frozenset({413, 429}),
+        phrases=("request too large",),
+        fix="shorten the input or lower max_tokens: one call exceeds the limit of a minute",
+    ),
+    FailureRule(QuotaExhausted, _OF_LIMITS, frozenset({_OF_A_DAY})),
     FailureRule(RateLimited, _ANY, frozenset({"slow_down", "throttlingexception"})),
+    FailureRule(
+        AuthFailed,
+        _ANY,
+        frozenset({"unsupported_country_region_territory"}),
+        (
+            *("location is not supported", "region, or territory not supported"),
+            *("not available in your country", "not available in your region"),
+        ),
+        fix="the provider doesn't serve the place that the call comes from: use another provider",
+    ),
+    FailureRule(
+        AuthFailed,
+        _ANY,
+        frozenset({"account_deactivated", "organization_disabled"}),
+        (
+            *(
+                "organization has been disabled",
+                "account has been disabled",
+                "account is suspended",
+            ),
+            *(
+                "account has been suspended",
+                "account has been deactivated",
+                "account is not active",
+            ),
+        ),
+        fix="the account is closed or suspended: ask the provider, or use another key",
+    ),
     FailureRule(
         AuthFailed,
         frozenset({400, 401, 403}),
         frozenset({"api_key_invalid", "invalid_api_key", "authentication_error"}),
     ),
+    # A minute's refusal may well speak of usage limits and quotas.
+    FailureRule(RateLimited, frozenset({403, 429}), frozenset({_OF_A_MINUTE})),
     FailureRule(
         QuotaExhausted,
-        frozenset({400, 403, 429}),
+        _OF_MONEY,
         phrases=(
-            *("credit balance", "available credits", "insufficient credits"),
-            *("insufficient balance", "usage limit", "spend limit", "spending limit", "key limit"),
-            "calls / month",  # of a trial key of Cohere's
+            *("credit balance", "available credits", "insufficient credits", "not enough credits"),
+            *("insufficient balance", "balance is insufficient", "balance is not enough"),
+            *("balance not enough", "overdue balance", "余额不足", "insufficient_quota"),
+            *("usage limit", "spend limit", "spending limit", "key limit", "calls / month"),
+            *("over budget", "budget has been exceeded"),
         ),
+    ),
+    # Of a 429 these words say nothing: Google says them of every minute's limit.
+    FailureRule(
+        QuotaExhausted,
+        _OF_LIMITS - {429},
+        phrases=(
+            *("quota exceeded", "exceeded your quota", "exceeded your current quota"),
+            *("quota has been exceeded", "quota is not enough", "out of quota", "volume quota"),
+        ),
+    ),
+    FailureRule(
+        RateLimited,
+        _OF_LIMITS - {402},
+        phrases=("rate limit", "too many requests", "too many concurrent"),
     ),
     FailureRule(
         Blocked,
@@ -109,12 +173,6 @@ RULES = (
         AuthFailed,
         frozenset({400}),
         phrases=("incorrect api key", "invalid api key", "api key not valid"),
-    ),
-    FailureRule(
-        BadRequest,
-        frozenset({413, 429}),
-        phrases=("request too large",),
-        fix="shorten the input or lower max_tokens: one call exceeds the limit of a minute",
     ),
     FailureRule(
         BadRequest,
@@ -135,6 +193,17 @@ RULES = (
         frozenset({"model_not_found", "deploymentnotfound", "invalid_model"}),
         ("model not exist", "model does not exist"),
         fix="check the model's name",
+        verdict=Verdict.HOPELESS,
+    ),
+    # Servers that know no such path say so in a 200 or a 500 too.
+    FailureRule(
+        BadRequest,
+        frozenset({400, *range(500, 1000)}),
+        phrases=(
+            *("unexpected endpoint or method", "unknown request url", "invalid url (post"),
+            *("404 not_found", "cannot post /", "no route matched", "no such endpoint"),
+        ),
+        fix="check base_url: there is no such API at this address",
         verdict=Verdict.HOPELESS,
     ),
     FailureRule(
@@ -192,7 +261,7 @@ def failure(response: HttpResponse) -> CallError:
     """The typed failure of an answer whose status isn't a success."""
     fault = error_body.read(response.body)
     if fault.message == "":
-        page = (_WEB_PAGE,) if response.body.lstrip()[:1] == b"<" else ()
+        page = (_WEB_PAGE,) if error_body.is_page(response.body) else ()
         fault = Fault(error_body.words_of(response.body), page)
     if 300 <= response.status < 400:
         target = _without_query(response.headers.get("location", ""))
@@ -209,27 +278,42 @@ def embedded(
 ) -> CallError:
     """The typed failure of an error that sits inside a success; `otherwise` is its status if it has none."""
     fault = error_body.fault_in({"error": error})
-    numbers = [int(code) for code in fault.codes if code.isascii() and code.isdigit()]
-    known = [
-        _STATUS_OF_CODE[code.lower()] for code in fault.codes if code.lower() in _STATUS_OF_CODE
-    ]
-    status = next((number for number in numbers if 400 <= number < 600), 0)
-    made = _classified(status or (known[0] if known else otherwise), fault, response)
+    made = _classified(_status_in(fault) or otherwise, fault, response)
     made.usage = usage
     made.partial = partial
     return made
 
 
+def told_in(response: HttpResponse, usage: Usage = NO_USAGE) -> CallError | None:
+    """The failure that a success without an answer speaks of; None for words that nobody knows."""
+    fault = error_body.read(response.body)
+    if not fault.message:
+        return None
+    status = _status_in(fault)
+    made = _classified(status or 500, fault, response)
+    if not status and type(made) is ServerError:
+        return None
+    made.usage = usage
+    return made
+
+
+def _status_in(fault: Fault) -> int:
+    """The status that an error's codes stand for; 0 if they tell none."""
+    numbers = [int(code) for code in fault.codes if code.isascii() and code.isdigit()]
+    known = [
+        _STATUS_OF_CODE[code.lower()] for code in fault.codes if code.lower() in _STATUS_OF_CODE
+    ]
+    status = next((number for number in numbers if 400 <= number < 600), 0)
+    return status or (known[0] if known else 0)
+
+
 def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
     headers = response.headers
-    codes = {code.lower() for code in fault.codes}
-    if _limit_is_zero(headers):
-        codes.add(_NOT_ON_PLAN)
+    named = named_in(fault, headers, refused=status == 429)
+    codes = {code.lower() for code in fault.codes} | _told_otherwise(fault, headers, named)
     rule = _rule(status, codes, fault.message[:MESSAGE_CAP].lower())
-    code = next((c for c in fault.codes if not c.isdigit() and not c.startswith("flowpool:")), "")
-    said = f"{code}: {fault.message}" if code and code not in fault.message else fault.message
     error = rule.kind(
-        error_body.one_line(f"HTTP {status} {said}".rstrip(" :")),
+        _said(status, fault),
         fix=rule.fix,
         status=status,
         retry_after=error_body.retry_after(headers, fault.retry_delay),
@@ -237,11 +321,42 @@ def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
     )
     if rule.verdict is not None:
         error.verdict = rule.verdict
+    _tell_limit(error, named)
     # The provider's own word on retrying; but what no wait can mend stays so.
     wanted = headers.get("x-should-retry", "")
     if wanted in ("true", "false") and error.verdict is not Verdict.HOPELESS:
         error.retryable = wanted == "true"
     return error
+
+
+def _told_otherwise(fault: Fault, headers: Mapping[str, str], named: NamedLimit) -> set[str]:
+    """The synthetic codes of what isn't told by a code."""
+    codes = set()
+    if _limit_is_zero(headers) or _NO_LIMIT.search(fault.message[:MESSAGE_CAP].lower()):
+        codes.add(_NOT_ON_PLAN)
+    if named.period:
+        codes.add(_OF_A_DAY if named.is_long else _OF_A_MINUTE)
+    return codes
+
+
+def _tell_limit(error: CallError, named: NamedLimit) -> None:
+    """Puts into a refusal what it says of the limit, and when that comes back."""
+    if isinstance(error, QuotaExhausted):
+        # A Retry-After of seconds speaks of the next minute.
+        error.retry_after = named.wait
+        if "fix" not in vars(error) and (named.is_long or named.wait is not None):
+            error.fix = named.fix
+        error.dimension = named.dimension if named.is_long else None
+    elif isinstance(error, RateLimited | Overloaded):
+        error.dimension = named.dimension
+        if error.retry_after is None:
+            error.retry_after = named.wait
+
+
+def _said(status: int, fault: Fault) -> str:
+    code = next((c for c in fault.codes if not c.isdigit() and not c.startswith("flowpool:")), "")
+    said = f"{code}: {fault.message}" if code and code not in fault.message else fault.message
+    return error_body.one_line(f"HTTP {status} {said}".rstrip(" :"))
 
 
 def _rule(status: int, codes: set[str], message: str) -> FailureRule:

@@ -165,7 +165,7 @@ def parse(response: HttpResponse) -> Reply | CallError:
 
 def _finished(answer: _CohereAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if answer.message is None:
-        return replies.failed(InvalidReply, "the answer has no message", response, usage)
+        return replies.without_answer("message", response, usage)
     # A model's thinking is among its content without being its answer.
     content = answer.message.content or ()
     text = "".join(piece.text or "" for piece in content if piece.type in ("", "text"))

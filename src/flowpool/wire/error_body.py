@@ -18,20 +18,27 @@ from flowpool.values import HttpResponse
 
 # Characters: some servers answer with whole pages, and an error is read in a line of a log.
 MESSAGE_CAP = 500
-PER_DAY = "flowpool:quota-per-day"  # a code made up for what Gemini says in its details
 
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id")
-_WORDS = ("message", "msg", "detail", "error_msg", "error", "errors")
+_WORDS = ("message", "msg", "detail", "error_msg", "status_msg", "error", "errors")
+# Where an error object is kept. MiniMax puts one into every answer, whole ones too.
+_HOLDERS = ("error", "base_resp")
 _CODES = ("code", "type", "status", "reason")  # the most telling first
 
 
 class Fault(Struct, frozen=True):
-    """What an error body says, in no provider's dialect."""
+    """What an error body says, in no provider's dialect.
+
+    retry_delay: seconds. quotas: the names of the quotas that refused, as Google tells them. headers: those of the
+    host behind a router, which repeats them, in lower case.
+    """
 
     message: str = ""
     codes: tuple[str, ...] = ()
     retry_delay: float | None = None
     request_id: str = ""
+    quotas: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}
 
 
 # What the error body says.
@@ -49,18 +56,34 @@ def fault_in(data: object) -> Fault:
         data = data[0]
     if not isinstance(data, dict):
         return Fault(_words(data))
-    inner = data.get("error")
-    if isinstance(inner, list) and inner:
-        inner = inner[0]
-    error = inner if isinstance(inner, dict) else data
+    error = _error_object(data)
     codes = list(_codes(error))
+    quotas: list[str] = []
     delay: float | None = None
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict):
-            codes.extend(_detail_codes(detail))
+            codes.extend(filter(None, (_text(detail.get("reason")),)))
+            quotas.extend(_quotas(detail))
             delay = _duration(detail.get("retryDelay")) if "retryDelay" in detail else delay
-    return Fault(_message(error), tuple(codes), delay, _text(data.get("request_id")))
+    return Fault(
+        _message(error),
+        tuple(codes),
+        delay,
+        _text(data.get("request_id")),
+        tuple(quotas),
+        _headers(error),
+    )
+
+
+def _error_object(data: dict[str, Any]) -> dict[str, Any]:
+    for holder in _HOLDERS:
+        inner = data.get(holder)
+        if isinstance(inner, list) and inner:
+            inner = inner[0]
+        if isinstance(inner, dict):
+            return inner
+    return data
 
 
 def _codes(error: Mapping[str, Any]) -> Iterator[str]:
@@ -74,14 +97,22 @@ def _codes(error: Mapping[str, Any]) -> Iterator[str]:
         yield from _codes(deeper)
 
 
-def _detail_codes(detail: Mapping[str, Any]) -> Iterator[str]:
-    reason = detail.get("reason")
-    if isinstance(reason, str):
-        yield reason
+def _quotas(detail: Mapping[str, Any]) -> Iterator[str]:
+    """The quotas that Google names, `GenerateRequestsPerDayPerProjectPerModel-FreeTier`."""
     violations = detail.get("violations")
     for violation in violations if isinstance(violations, list) else ():
-        if isinstance(violation, dict) and "PerDay" in _text(violation.get("quotaId")):
-            yield PER_DAY
+        if isinstance(violation, dict):
+            name = _text(violation.get("quotaId")) or _text(violation.get("quotaMetric"))
+            if name:
+                yield name[:MESSAGE_CAP]
+
+
+def _headers(error: Mapping[str, Any]) -> dict[str, str]:
+    metadata = error.get("metadata")
+    told = metadata.get("headers") if isinstance(metadata, dict) else None
+    if not isinstance(told, dict):
+        return {}
+    return {name.lower(): str(value)[:100] for name, value in told.items()}
 
 
 def _message(error: Mapping[str, Any]) -> str:
@@ -121,7 +152,7 @@ def retry_after(headers: Mapping[str, str], delay: float | None = None) -> float
     seconds = _number(asked)
     if seconds is not None:
         return seconds
-    until, now = _date(asked), _date(headers.get("date", ""))
+    until, now = http_date(asked), http_date(headers.get("date", ""))
     if until is not None and now is not None:
         return max(0.0, (until - now).total_seconds())
     return delay
@@ -139,7 +170,8 @@ def _duration(value: object) -> float | None:
     return _number(value.removesuffix("s")) if isinstance(value, str) else None
 
 
-def _date(value: str) -> datetime | None:
+def http_date(value: str) -> datetime | None:
+    """The moment that a header names, None where it names none."""
     from email.utils import parsedate_to_datetime  # slow to import, and seldom needed
 
     try:
@@ -160,6 +192,11 @@ def request_id(response: HttpResponse) -> str:
         if found:
             return found[:200]
     return ""
+
+
+def is_page(body: bytes) -> bool:
+    """Whether it is a web page, or anything else in angle brackets, where an API would answer with JSON."""
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
 def words_of(body: bytes) -> str:

@@ -204,7 +204,7 @@ def _without_candidates(answer: _GeminiAnswer, usage: Usage, response: HttpRespo
         why = f"the provider blocked the prompt: {answer.prompt_feedback.block_reason}"
         return replies.failed(Blocked, why, response, usage)
     if answer.usage_metadata is None:
-        return replies.failed(InvalidReply, "the answer has no candidates", response)
+        return replies.without_answer("candidates", response)
     return replies.failed(EmptyReply, "the answer has no candidates", response, usage)
 
 

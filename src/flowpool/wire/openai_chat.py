@@ -192,7 +192,7 @@ def parse(response: HttpResponse) -> Reply | CallError:
 
 def _finished(answer: _Completion, usage: Usage, response: HttpResponse) -> Reply | CallError:
     if not answer.choices:
-        return replies.failed(InvalidReply, "the answer has no choices", response, usage)
+        return replies.without_answer("choices", response, usage)
     choice = answer.choices[0]
     said = choice.message or _NOTHING_SAID
     text = said.content if isinstance(said.content, str) else _joined(said.content)

@@ -186,7 +186,7 @@ def _finished(answer: _Response, usage: Usage, response: HttpResponse) -> Reply 
     if answer.status not in (None, "completed"):
         return _unfinished(answer, text, usage, response)
     if answer.output is None:
-        return replies.failed(InvalidReply, "the answer has no output", response, usage)
+        return replies.without_answer("output", response, usage)
     if not text and any(item.type.endswith("_call") for item in answer.output):
         return replies.asked_for_a_tool(response, usage, text)
     return replies.reply(text, usage, answer.model, answer.id, response)

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply
+from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply, Verdict
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import HttpResponse, Reply
-from flowpool.wire.classify import embedded, failure
-from flowpool.wire.error_body import one_line, request_id, words_of
+from flowpool.wire.classify import embedded, failure, told_in
+from flowpool.wire.error_body import is_page, one_line, read, request_id, words_of
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ def parsed(
     return finish(answer, usage, response)
 
 
-def decode(decoder: msgspec.json.Decoder[T], response: HttpResponse) -> T | InvalidReply:
+def decode(decoder: msgspec.json.Decoder[T], response: HttpResponse) -> T | CallError:
     """The body as the decoder's type, or the failure to report."""
     try:
         return decoder.decode(response.body)
@@ -71,22 +71,25 @@ def decode(decoder: msgspec.json.Decoder[T], response: HttpResponse) -> T | Inva
 
 def _decode_mended(
     decoder: msgspec.json.Decoder[T], response: HttpResponse, error: Exception
-) -> T | InvalidReply:
+) -> T | CallError:
     """A paid answer isn't lost to half a character: invalid UTF-8 and lone surrogates are replaced."""
     try:
         data = json.loads(response.body.decode("utf-8-sig", "replace"))
         mended = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
         return decoder.decode(mended)
     except msgspec.ValidationError:
+        told = told_in(response)
+        if told is not None:
+            return told
         what = f"the answer isn't what the API promises: {error}"
     except (ValueError, RecursionError, msgspec.DecodeError):
         what = f"the answer isn't JSON: {words_of(response.body)}"
-    return InvalidReply(
-        one_line(what),
-        fix="check that base_url is the API's",
-        status=response.status,
-        request_id=request_id(response),
-    )
+    made = failed(InvalidReply, what, response, fix="check that base_url is the API's")
+    if is_page(response.body):
+        made.verdict = (
+            Verdict.OUTAGE
+        )  # a gateway's, or no API is there: nothing was said to this call
+    return made
 
 
 def failed(
@@ -106,6 +109,16 @@ def failed(
         usage=usage,
         partial=partial,
     )
+
+
+def without_answer(missing: str, response: HttpResponse, usage: Usage = NO_USAGE) -> CallError:
+    """The failure of a success that lacks what an answer stands in: some providers tell their errors there."""
+    told = told_in(response, usage)
+    if told is not None:
+        return told
+    words = read(response.body).message
+    why = f"the answer has no {missing}: {words}" if words else f"the answer has no {missing}"
+    return failed(InvalidReply, why, response, usage)
 
 
 def asked_for_a_tool(response: HttpResponse, usage: Usage, partial: str) -> CallError:

@@ -59,16 +59,19 @@ class KeyPlace:
             finally:
                 self._end()
 
-    def drop_dead(self, now: float) -> None:
-        """Takes back what dead processes left in flight. Within a `turn`."""
+    def drop_dead(self, now: float) -> bool:
+        """Takes back what dead processes left in flight, if there are any. Within a `turn`."""
         if self._sign is None or 0.0 <= now - self._looked < _LOOK_EVERY:
-            return
+            return False
         self._looked = now
         owners = {name.partition("-")[0] for name in self.state.seats}
-        with suppress(OSError):
+        try:
             dead = {owner for owner in owners if self._sign.is_dead(owner)}
-            for name in [name for name in self.state.seats if name.partition("-")[0] in dead]:
-                del self.state.seats[name]
+        except OSError:
+            return False
+        for name in [name for name in self.state.seats if name.partition("-")[0] in dead]:
+            del self.state.seats[name]
+        return bool(dead)
 
     def close(self) -> None:
         """Leaves the other processes: what comes after is kept by this one alone."""
@@ -117,7 +120,7 @@ class SharedCeilings(Ceilings):
     wake: called from any thread when the run should ask again.
     """
 
-    __slots__ = ("_due", "_late", "_place", "_wake")
+    __slots__ = ("_due", "_is_stuck", "_late", "_place", "_wake")
 
     def __init__(
         self, place: KeyPlace, limits: Limits, wake: Callable[[], object], process: str
@@ -126,12 +129,15 @@ class SharedCeilings(Ceilings):
         self._place = place
         self._wake = wake
         self._due = 0.0  # when to ask again what was refused
+        self._is_stuck = False  # another process stood still with the file when it was last asked
         self._late: list[tuple[Demand, Demand]] = []  # calls whose end couldn't be told yet
 
     def wait(self, cost: Demand, now: float) -> float:
         """Seconds until a call of this cost may go, as far as is known here; `claim` has the last word."""
         if now >= self._due:
             return 0.0
+        if self._is_stuck:
+            return self._due - now
         with self._place.lock:
             self.state = self._place.state
             return min(super().wait(cost, now), self._due - now)
@@ -143,9 +149,9 @@ class SharedCeilings(Ceilings):
             if state is not None:
                 self._tell_late(state)
                 wait = self._claim_at(state, cost, now)
-                if wait > 0.0:
-                    place.drop_dead(now)
+                if wait > 0.0 and place.drop_dead(now):
                     wait = self._claim_at(state, cost, now)
+            self._is_stuck = state is None
             if wait > 0.0:
                 self._due = now + min(wait, ASK_AGAIN)
                 place.waiting[self.name] = self.wake

@@ -1,0 +1,62 @@
+"""Records as JSON lines, CSV and TSV."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+
+from tests.data.written import record, written
+
+from flowpool.data.writers import open_writer
+from flowpool.errors import BadRequest
+
+
+def test_each_row_is_in_the_file_when_write_returns(tmp_path: Path) -> None:
+    for name in ("out.jsonl", "out.csv"):
+        path = tmp_path / name
+        with open_writer(path) as writer:
+            for index in range(3):
+                writer.write(record(index, "x"))
+                assert len(written(path)) == index + 1
+
+
+def test_a_csv_gets_a_column_that_comes_up_later_in_all_its_rows(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with open_writer(path, meta=["_status"]) as writer:
+        writer.write(record(0, error=BadRequest("no")))
+        writer.write(record(1, {"a": 1}))
+        writer.write(record(2, {"a": 2, "b": 'x"\ny'}))
+        writer.write(record(3, {"a": 3}))
+    assert written(path) == [
+        {"n": "0", "a": "", "_status": "failed", "b": ""},
+        {"n": "1", "a": "1", "_status": "done", "b": ""},
+        {"n": "2", "a": "2", "_status": "done", "b": 'x"\ny'},
+        {"n": "3", "a": "3", "_status": "done", "b": ""},
+    ]
+
+
+def test_cells_that_a_spreadsheet_takes_for_formulas_are_made_safe_when_asked(
+    tmp_path: Path,
+) -> None:
+    answers = ["=1+1", "+1", "-1", "@x", "\tx", "plain", -1]
+    for safe in (True, False):
+        path = tmp_path / f"{safe}.csv"
+        with open_writer(path, spreadsheet_safe=safe) as writer:
+            for index, answer in enumerate(answers):
+                writer.write(record(index, answer))
+        cells = [row["output"] for row in written(path)]
+        marks = ["'"] * 5 + [""] * 2 if safe else [""] * 7
+        assert cells == [mark + str(answer) for mark, answer in zip(marks, answers, strict=True)]
+
+
+def test_json_lines_hold_whatever_the_answer_is(tmp_path: Path) -> None:
+    odd = {"half": "\ud800", "set": {1}, "date": datetime.date(2020, 1, 1), "nan": float("nan")}
+    path = tmp_path / "out.jsonl"
+    with open_writer(path) as writer:
+        writer.write(record(0, odd))
+        writer.write(record(1, object))
+    [first, second] = [json.loads(line) for line in path.read_text().splitlines()]
+    assert first["date"] == "2020-01-01"
+    assert first["set"] == [1]
+    assert second["output"] == "<class 'object'>"

@@ -1,0 +1,151 @@
+"""Certificates, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+from tests.http.authority import SOON, Authority, resolver
+
+from flowpool.errors import (
+    BodyCut,
+    CertificateRefused,
+    ConnectFailed,
+    InvalidInput,
+)
+from flowpool.values import Timeouts
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.mark.parametrize(
+    "where", ["ca_file", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"]
+)
+def test_further_certificate_authorities_are_trusted(run, raw, authority, where) -> None:
+    path = os.path.join(authority.folder, "hashed") if where == "SSL_CERT_DIR" else authority.file
+    options = {"ca_file": path} if where == "ca_file" else {"environ": {where: path}}
+
+    async def main() -> None:
+        async with (
+            raw.Server(raw.polite, tls=authority.server_context()) as server,
+            raw.opened(**options) as transport,
+        ):
+            for url in (server.url, f"https://localhost:{server.port}/"):
+                for _ in range(2):
+                    assert (await transport.send(raw.get(url), SOON)).body == b"ok"
+            assert server.accepted == 2
+
+    run(main())
+
+
+def test_an_unknown_certificate_is_refused_with_what_to_set(run, raw, authority) -> None:
+    async def main() -> None:
+        async with (
+            raw.Server(raw.polite, tls=authority.server_context()) as server,
+            raw.opened() as transport,
+        ):
+            with pytest.raises(
+                CertificateRefused, match=r"trust 127.*\(.*set SSL_CERT_FILE"
+            ) as caught:
+                await transport.send(raw.get(server.url), SOON)
+            assert isinstance(caught.value, ConnectFailed)
+            assert not caught.value.retryable
+            assert not server.requests
+
+    run(main())
+
+
+def test_a_certificate_for_another_host_is_refused(run, raw, authority) -> None:
+    async def main() -> None:
+        options = {"ca_file": authority.file, "resolve": resolver("127.0.0.1")}
+        async with (
+            raw.Server(raw.polite, tls=authority.server_context()) as server,
+            raw.opened(**options) as transport,
+        ):
+            with pytest.raises(CertificateRefused, match=r"name\.example"):
+                await transport.send(raw.get(f"https://name.example:{server.port}/"), SOON)
+
+    run(main())
+
+
+def test_tls_to_a_plain_server_says_so(run, raw) -> None:
+    async def main() -> None:
+        async with raw.Server(impolite) as server, raw.opened() as transport:
+            with pytest.raises(ConnectFailed, match=r"TLS.*plain http://"):
+                await transport.send(raw.get(server.url.replace("http:", "https:")), SOON)
+
+    async def impolite(peer) -> None:
+        await peer.reader.read(100)
+        peer.send(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        await peer.gone()
+
+    run(main())
+
+
+def test_over_tls_too_a_dead_idle_connection_is_repeated_and_a_cut_answer_is_told(
+    run, raw, authority
+) -> None:
+    async def handler(peer) -> None:
+        await peer.request()
+        peer.answer()
+        await peer.request()
+        if peer.server.accepted == 1:
+            return
+        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+        await peer.writer.drain()
+        await asyncio.sleep(0.02)
+
+    async def main() -> None:
+        async with (
+            raw.Server(handler, tls=authority.server_context()) as server,
+            raw.opened(ca_file=authority.file) as transport,
+        ):
+            for _ in range(2):
+                assert (await transport.send(raw.get(server.url), SOON)).body == b"ok"
+            with pytest.raises(BodyCut):
+                await transport.send(raw.get(server.url), SOON)
+            assert (server.accepted, len(server.requests)) == (2, 4)
+
+    run(main())
+
+
+def test_a_missing_file_of_certificates_is_named(run, raw, tmp_path) -> None:
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing")
+
+    async def main() -> None:
+        async with raw.Server(raw.polite) as server:
+            url = server.url.replace("http:", "https:")
+            for path in ("/nowhere/ca.pem", str(empty)):
+                async with raw.opened(environ={"SSL_CERT_FILE": path}) as transport:
+                    with pytest.raises(InvalidInput, match=f"SSL_CERT_FILE={path}: .*PEM"):
+                        await transport.send(raw.get(url), SOON)
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["cancel", "timeout"])
+@pytest.mark.parametrize("stage", ["handshake", "answer"])
+def test_a_tls_call_that_is_given_up_closes_its_connection(run, raw, authority, stage, end) -> None:
+    timeouts = Timeouts(total=0.5 if end == "timeout" else 5)
+
+    async def main() -> None:
+        tls = authority.server_context() if stage == "answer" else None
+        async with (
+            raw.Server(lambda peer: peer.gone(), tls=tls) as server,
+            raw.opened(ca_file=authority.file) as transport,
+        ):
+            url = f"https://127.0.0.1:{server.port}/"
+            call = asyncio.ensure_future(transport.send(raw.get(url), timeouts))
+            await raw.until(lambda: bool(server.live))
+            if end == "cancel":
+                await asyncio.sleep(0.02)
+                call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            await raw.until(lambda: not server.live, 0.2)
+
+    run(main())
