@@ -263,6 +263,10 @@ class Ceilings:
         """Seconds until a call of this cost may go, as far as is known; 0 for now."""
         return self.state.wait(self.seat, self._told, self._concurrent, cost, now)[0]
 
+    def look(self, cost: Demand, now: float) -> float:
+        """The same for people to see, whether it is time to ask or not."""
+        return self.wait(cost, now)
+
     def claim(self, cost: Demand, now: float) -> bool:
         """Whether a call may go now, which has then taken its part; else the run is known to wait."""
         return self.claim_from(self.state, cost, now) <= 0.0

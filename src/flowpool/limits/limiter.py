@@ -306,7 +306,7 @@ class Limiter:
         name = "in_flight" if self.refusals.cap else "learning"
         waits[name] = self.refusals.wait(now, in_flight)
         if self.ceilings is not None:
-            waits["limits"] = self.ceilings.wait(cost, now)
+            waits["limits"] = self.ceilings.look(cost, now)
         for gauge in self._gauges:
             waits[gauge.dimension] = gauge.wait(gauge.of(cost), now)
         for dimension, pacer in self._pacers:

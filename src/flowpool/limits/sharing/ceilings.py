@@ -138,9 +138,12 @@ class SharedCeilings(Ceilings):
             return 0.0
         if self._is_stuck:
             return self._due - now
+        return min(self.look(cost, now), self._due - now)
+
+    def look(self, cost: Demand, now: float) -> float:
         with self._place.lock:
             self.state = self._place.state
-            return min(super().wait(cost, now), self._due - now)
+            return super().wait(cost, now)
 
     def claim(self, cost: Demand, now: float) -> bool:
         place = self._place
