@@ -177,15 +177,14 @@ class SharedCeilings(Ceilings):
             wake()
 
     def close(self) -> None:
+        """The run is over: what it had in flight is nobody's."""
         place = self._place
         with place.turn() as state:
             place.waiting.pop(self.name, None)
+            place.seats.pop(self.name, None)
             if state is not None:
                 self._tell_late(state)
-                self.seat.bound = ""
-                if self.seat.is_idle:
-                    place.seats.pop(self.name, None)
-                    state.seats.pop(self.name, None)
+                state.seats.pop(self.name, None)
 
     def wake(self) -> None:
         """Another run's call has ended."""
