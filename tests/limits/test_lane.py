@@ -13,7 +13,6 @@ from flowpool.errors import (
     Verdict,
 )
 from flowpool.limits.breaker import Breaker
-from flowpool.limits.demand import tightest
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.limiter import Limiter
 from flowpool.limits.window import FixedWindow
@@ -150,8 +149,3 @@ def test_a_dead_provider_is_probed_and_then_given_up() -> None:
     assert 300 <= now <= 340
     assert probes < 25
     assert "not answered" in str(lane.broken)
-
-
-def test_the_tightest_of_two_limits_is_told_for_each() -> None:
-    one, other = Limits(rpm=10, concurrent=5), Limits(rpm=20, tpm=7)
-    assert tightest(one, other) == Limits(rpm=10, tpm=7, concurrent=5)

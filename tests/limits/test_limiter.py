@@ -86,6 +86,7 @@ def test_a_ceiling_that_was_told_is_kept_in_every_minute() -> None:
         if wait:
             now += max(wait, 1e-3)
             continue
+        assert limiter.claim(CALL, now)
         limiter.sent(CALL, now)
         times.append(now)
     assert all(sum(start <= t < start + 60.0 for t in times) <= 60 for start in range(120))

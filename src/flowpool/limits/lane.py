@@ -120,7 +120,7 @@ class Lane(Generic[T]):
 
     def try_enter(self, now: float, cost: Demand = FREE) -> Admitted | None:
         """Enters if a call may go now and nobody waits before it."""
-        if self._waiting or not self._has_room(now, cost):
+        if self._waiting or not self._has_room(now, cost) or not self._claim(now, cost):
             return None
         return self._enter(now, cost)
 
@@ -137,7 +137,8 @@ class Lane(Generic[T]):
         if not waiting:
             return None
         _, _, cost, ticket = waiting[0]
-        if not self._has_room(now, cost) and self.broken is None:
+        may_go = self._has_room(now, cost) and self._claim(now, cost)
+        if not may_go and self.broken is None:
             return None
         heapq.heappop(waiting)
         return ticket, self._enter(now, cost)
@@ -297,11 +298,15 @@ class Lane(Generic[T]):
         if self.breaker is not None:
             self.breaker.entered(now)
         sent = None
-        if self.limiter is not None:
+        if self.limiter is not None and self.broken is None:
             sent = self.limiter.sent(cost, now, self.in_flight)
             self._meter.add(now, 1.0, MEASURES["tokens"](cost), cost.input, cost.output)
         self.in_flight += 1
         return Admitted(now, self.in_flight, sent)
+
+    def _claim(self, now: float, cost: Demand) -> bool:
+        """Takes the call's part of the told ceilings, if they let it go; a broken lane sends nothing."""
+        return self.broken is not None or self.limiter is None or self.limiter.claim(cost, now)
 
     def _has_room(self, now: float, cost: Demand) -> bool:
         if self.in_flight >= self.window.size:

@@ -11,10 +11,12 @@ from typing import NamedTuple
 from flowpool.chain import Step
 from flowpool.errors import CallError
 from flowpool.limits.breaker import Breaker
-from flowpool.limits.demand import Demand, tightest
+from flowpool.limits.ceilings import tightest
+from flowpool.limits.demand import Demand
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lane_view import Bound
 from flowpool.limits.limiter import Limiter
+from flowpool.limits.sharing.ceilings import KeyCeilings
 from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
@@ -39,9 +41,10 @@ Bid = tuple[CallLane, Demand]  # a lane that would do, and what the call would t
 class Lanes:
     """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool."""
 
-    def __init__(self, settings: Settings, shares: RunShares) -> None:
+    def __init__(self, settings: Settings, shares: RunShares, ceilings: KeyCeilings) -> None:
         self._settings = settings
         self._shares = shares
+        self._ceilings = ceilings
         self._lanes: dict[object, CallLane] = {}
         self._loop = asyncio.get_running_loop()
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
@@ -53,7 +56,12 @@ class Lanes:
         return list(self._lanes.values())
 
     def begin(self) -> None:
-        """All lanes are open: takes a member for each at the limit that others may share."""
+        """All lanes are open: takes a member for each at the limit that others may share, and its told ceilings."""
+        for key, lane in self._lanes.items():
+            if lane.told is not None and lane.limiter is not None:
+                shared_by = self._models.get(lane, key)
+                wake = partial(self._loop.call_soon_threadsafe, self._ask_again, lane)
+                lane.limiter.ceilings = self._ceilings.join(shared_by, lane.told, wake)
         for lane, (endpoint, model) in self._models.items():
             assert lane.limiter is not None
             self._shares.take(lane.limiter, endpoint, model, partial(self._ask_again, lane))
@@ -65,6 +73,8 @@ class Lanes:
             if known:
                 told = ", ".join(f"{rate:,.0f} {what}" for what, rate in known.items())
                 log.info("%s: learned of its limits: %s a minute", lane.name, told)
+            if lane.limiter is not None and lane.limiter.ceilings is not None:
+                lane.limiter.ceilings.close()
         for timer in self._timers.values():
             timer.cancel()
 

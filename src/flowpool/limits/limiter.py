@@ -12,7 +12,8 @@ from math import inf, log
 
 from msgspec import Struct
 
-from flowpool.limits.demand import Ceilings, Demand, Estimates
+from flowpool.limits.ceilings import Ceilings
+from flowpool.limits.demand import Demand, Estimates
 from flowpool.limits.header_bucket import MEASURES, HeaderBucket
 from flowpool.limits.header_trust import HeaderTrust
 from flowpool.limits.pacer import Pacer
@@ -48,20 +49,20 @@ class Learned(Struct, frozen=True):
 class Limiter:
     """Learns a provider's request and token rates for one lane.
 
-    Ask `wait`, report each call by `sent`, and its end by `answered`, `throttled` or `failed`. Times are seconds on
-    any clock that only goes forward.
+    Ask `wait`, then `claim`; report each call by `sent`, and its end by `answered`, `throttled` or `failed`. Times
+    are seconds on any clock that only goes forward.
 
         limiter = Limiter()
         cost = limiter.estimate("template", input_bytes=700, max_tokens=None)
-        if limiter.wait(cost, now) == 0.0:
+        if limiter.wait(cost, now) == 0.0 and limiter.claim(cost, now):
             sent = limiter.sent(cost, now)
     """
 
     # fmt: off
     __slots__ = (
-        "_ceilings", "_estimates", "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
+        "_estimates", "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
         "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
-        "_reopened_at", "_share", "_totals", "_trust", "gauges", "pacers", "refusals", "throttles",
+        "_reopened_at", "_share", "_totals", "_trust", "ceilings", "gauges", "pacers", "refusals", "throttles",
     )
     # fmt: on
 
@@ -81,7 +82,7 @@ class Limiter:
     BEHIND, HIDDEN = 0.99, 12.0
 
     def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
-        self._ceilings = Ceilings(limits) if limits is not None else None
+        self.ceilings = None if limits in (None, Limits()) else Ceilings(limits)
         self._estimates = Estimates()
         self.refusals = Refusals(eager=eager)
         self._first: float | None = None
@@ -179,11 +180,16 @@ class Limiter:
             other = pacer.wait(MEASURES[dimension](cost), now)
             if other > wait:
                 wait = other
-        if self._ceilings is not None:
-            wait = max(wait, self._ceilings.wait(cost, now))
+        if self.ceilings is not None:
+            wait = max(wait, self.ceilings.wait(cost, now))
         return wait if wait > 1e-9 else 0.0
 
+    def claim(self, cost: Demand, now: float) -> bool:
+        """Whether the told ceilings, which other runs may share, let a call go; it has then taken its part."""
+        return self.ceilings is None or self.ceilings.claim(cost, now)
+
     def sent(self, cost: Demand, now: float, in_flight: int = 0) -> Admission:
+        """A call goes, which `claim` let go."""
         if self._first is None:
             self._first = now
         looks = False
@@ -195,8 +201,6 @@ class Limiter:
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
             pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)
-        if self._ceilings is not None:
-            self._ceilings.take(cost)
         totals = self._totals
         totals[0] += 1.0
         totals[1] += MEASURES["tokens"](cost)
@@ -213,10 +217,9 @@ class Limiter:
     ) -> None:
         """An answer came that used so many input and output tokens (0 where that isn't known)."""
         cost = sent.cost
+        self._end(cost, used if used.input or used.output else cost)
         if used.input or used.output:
             self._estimates.learn(cost, used)
-            if self._ceilings is not None:
-                self._ceilings.settle(cost, used)
             self._totals[3] += used.output - cost.output
             self._totals[FINISHED] += used.output
             output = self.gauges.get("output")
@@ -243,8 +246,7 @@ class Limiter:
         self.throttles += 1
         cost = sent.cost
         self._totals[3] -= cost.output
-        if self._ceilings is not None:
-            self._ceilings.settle(cost, Demand())
+        self._end(cost, Demand())
         if sent.looks:
             self._trust.kept_out()
         # Headers that came with refusals alone say nothing that was let in: they are no fact.
@@ -284,11 +286,16 @@ class Limiter:
 
     def failed(self, sent: Admission, now: float) -> None:
         """No answer came, for a reason that teaches no rate: an outage, a timeout, a cancelled call."""
+        self._end(sent.cost, sent.cost)
         self._totals[3] -= sent.cost.output
         self.refusals.gone(sent.trace)
         output = self.gauges.get("output")
         if output is not None:
             output.take(-sent.cost.output, now)
+
+    def _end(self, cost: Demand, used: Demand) -> None:
+        if self.ceilings is not None:
+            self.ceilings.ended(cost, used)
 
     def bound(self, now: float, in_flight: int = 0) -> str:
         """What a call waits for now: a dimension's name, "limits" (the user's), "in_flight" (a cap), "paused",
@@ -298,8 +305,8 @@ class Limiter:
         waits = {"paused": self._paused_until - now}
         name = "in_flight" if self.refusals.cap else "learning"
         waits[name] = self.refusals.wait(now, in_flight)
-        if self._ceilings is not None:
-            waits["limits"] = self._ceilings.wait(cost, now)
+        if self.ceilings is not None:
+            waits["limits"] = self.ceilings.look(cost, now)
         for gauge in self._gauges:
             waits[gauge.dimension] = gauge.wait(gauge.of(cost), now)
         for dimension, pacer in self._pacers:

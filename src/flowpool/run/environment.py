@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from random import Random
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flowpool.http.transport import shared as shared_transport
 from flowpool.limits.sharing import Sharing, open_sharing
+from flowpool.limits.sharing.ceilings import KeyCeilings, open_ceilings
 from flowpool.values import Transport
 
 
@@ -20,6 +21,7 @@ class Environment(Struct):
     environ: Mapping[str, str]
     random: Random
     sharing: Sharing | None = None  # with other runs at the same limits
+    ceilings: KeyCeilings = field(default_factory=KeyCeilings)  # that are told, kept by all runs
 
     def __repr__(self) -> str:
         return f"World({self.transport!r})"  # the environment holds keys
@@ -27,4 +29,7 @@ class Environment(Struct):
 
 def real_environment() -> Environment:
     """The world outside of tests. Needs a running loop."""
-    return Environment(shared_transport(), os.environ, Random(), open_sharing(os.environ))
+    environ = os.environ
+    return Environment(
+        shared_transport(), environ, Random(), open_sharing(environ), open_ceilings(environ)
+    )

@@ -95,7 +95,7 @@ class Run:
         self._looks: tuple[LaneView, ...] = ()
         self.progress = Progress(self._loop.time())
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
-        self._lanes = Lanes(settings, RunShares(environment.sharing))
+        self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
         queue = None
         if budget is not None:
