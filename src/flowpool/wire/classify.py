@@ -215,7 +215,9 @@ RULES = (
         phrases=("image input is not supported", "audio input is not supported"),
         fix="use a model that takes such input",
     ),
-    FailureRule(InvalidReply, frozenset({500}), phrases=("output that does not match the expected",)),
+    FailureRule(
+        InvalidReply, frozenset({500}), phrases=("output that does not match the expected",)
+    ),
     FailureRule(
         BadRequest,
         frozenset({404, 405}),
