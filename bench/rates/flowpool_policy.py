@@ -94,6 +94,10 @@ class Flowpool:
         self.max_flows = max_flows
         self.name = f"flowpool {max_flows}" if max_flows else "flowpool"
 
+    def fixed(self, flows: int) -> Flowpool:
+        """With so many calls at once, as a user sets them."""
+        return Flowpool(flows)
+
     def start(self, clients: int, random: Random, memory: object | None) -> list[Policy]:
         sharing = Sharing(None) if clients > 1 else None
         known = memory if isinstance(memory, dict) else None

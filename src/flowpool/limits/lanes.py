@@ -6,7 +6,9 @@ import asyncio
 import copy
 from collections.abc import Sequence
 from functools import partial
+from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from flowpool.chain import Step
 from flowpool.errors import CallError
@@ -23,6 +25,7 @@ from flowpool.logs import in_short, log
 from flowpool.settings import Settings
 from flowpool.values import Endpoint, LimitReading, Limits, Usage
 
+# Where the latency window begins: the opening begins at 16, and it should be in nobody's way there. And its most.
 AUTO_START, AUTO_CEILING = 64, 1000
 
 
@@ -83,7 +86,9 @@ class Lanes:
     ) -> CallLane:
         """The lane of a model at an endpoint. Steps that share one keep to the tightest of what was told of it."""
         key = (endpoint.base_url, endpoint.key, model)
-        lane = self._open_provider(key, f"{endpoint.provider}/{model}", step, AUTO_CEILING, limits)
+        name = f"{endpoint.provider}/{model}"
+        own = is_own(endpoint.base_url)
+        lane = self._open_provider(key, name, step, AUTO_CEILING, limits, own=own)
         self._models[lane] = endpoint, model
         return lane
 
@@ -103,8 +108,16 @@ class Lanes:
         return lane
 
     def _open_provider(
-        self, key: object, name: str, step: Step, most: int, limits: Limits | None
+        self,
+        key: object,
+        name: str,
+        step: Step,
+        most: int,
+        limits: Limits | None,
+        *,
+        own: bool = False,
     ) -> CallLane:
+        """own: the server is one's own, and refuses nobody for a rate."""
         told = step.max_flows or self._settings.max_flows
         ceiling, limits = self._tighten(key, step, told or most, limits or Limits())
         bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
@@ -112,7 +125,7 @@ class Lanes:
         window: Window
         window = FixedWindow(ceiling, bound) if told else AdaptiveWindow(AUTO_START, ceiling, bound)
         lane = self._lane(key, name, window)
-        lane.limiter = Limiter(eager=told is not None, limits=limits)
+        lane.limiter = Limiter(eager=told is not None or own, limits=limits)
         lane.breaker = Breaker()
         lane.told = limits if limits != Limits() else None
         return lane
@@ -228,6 +241,17 @@ class Lanes:
             self._let_go(error)
         if lane.queued:
             self._pump(lane)
+
+
+def is_own(base_url: str) -> bool:
+    """Whether the server stands on this machine or in a private network."""
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
+        return True
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False
 
 
 def _promise(want: Bid) -> float:

@@ -1,8 +1,8 @@
 """When a lane's next call may go, so that the provider's limits are used and not overrun. Knows no clock.
 
-See "The limiter" in docs/rate-control.md. Four sources of knowledge: ceilings that the user set; buckets made of
-limit headers; what refused calls mean, which also opens the lane while nothing is known; and, where that is a rate,
-a pacer for its dimension (requests, tokens). A call goes when all of them let it.
+See "The limiter" in docs/rate-control.md. Four sources of knowledge: ceilings that somebody told; buckets made of
+limit headers; what refused calls mean, which also opens the lane while nothing is known; and a pacer where they
+mean a rate of requests or tokens. A call goes when all of them let it.
 """
 
 from __future__ import annotations
@@ -298,8 +298,8 @@ class Limiter:
             self.ceilings.ended(cost, used)
 
     def bound(self, now: float, in_flight: int = 0) -> str:
-        """What a call waits for now: a dimension's name, "limits" (the user's), "in_flight" (a cap), "paused",
-        "learning", "" (nothing).
+        """What a call waits for now: a dimension's name, "limits" (told), "in_flight" (a cap), "paused" or
+        "learning"; "" for nothing.
         """
         cost = self._last_cost
         waits = {"paused": self._paused_until - now}

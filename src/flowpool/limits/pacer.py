@@ -24,8 +24,8 @@ class Pacer:
     __slots__ = (
         "_after", "_before_dry", "_calls", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused", "_cuts",
         "_dry_at", "_first_cut", "_hold", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
-        "_probes", "_promise", "_refused", "_refused_calls", "_so_far", "_step",
-        "_trial", "_units", "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
+        "_probes", "_promise", "_refused", "_refused_calls", "_so_far", "_step", "_trial", "_units",
+        "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
     # fmt: on
 
@@ -72,6 +72,8 @@ class Pacer:
     # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the part of the
     # share refused before that may be left if they did.
     CUTS, PAID = 3, 0.5
+    # Calls that those cuts, or a climb between them, must have had to say anything.
+    TOLD = 20
     # Seconds in which other runs' refusals say nothing new.
     ECHO = 0.5
 
@@ -303,7 +305,7 @@ class Pacer:
     def _end_tooth(self, now: float, retry_after: float | None = None) -> None:
         if self.phase in ("hold", "question"):
             self._doubt()
-        else:
+        elif self._calls >= self.TOLD:
             self._cuts = 0
         self._begin_dry(now, retry_after)
 
@@ -317,7 +319,7 @@ class Pacer:
         self._cut_calls += self._calls
         self._cut_refused += self._refused_calls
         rate, first = self._first_cut
-        if self._cuts < self.CUTS or self._cut_calls < 20 or share < self.PAID * first:
+        if self._cuts < self.CUTS or self._cut_calls < self.TOLD or share < self.PAID * first:
             return
         self.noise = max(self.noise, min(0.5, self._cut_refused / self._cut_calls))
         self.is_chance = self.rate < self.HALF * rate

@@ -37,11 +37,11 @@ class Refusals:
 
     # fmt: off
     __slots__ = (
-        "_assent", "_beyond", "_brakes", "_cap", "_clean", "_eager", "_falls", "_first", "_ignored", "_is_new",
-        "_last_refused", "_last_sent", "_latency", "_next", "_patience", "_peak", "_probes_refused", "_recent",
-        "_refusal_latency", "_refused", "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at",
-        "_sent", "_since", "_stage", "_stage_sent", "_step", "_top", "_until", "is_alone", "mode", "most",
-        "refused", "told", "total", "width",
+        "_assent", "_beyond", "_brakes", "_cap", "_chances", "_clean", "_eager", "_falls", "_fell_at",
+        "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency", "_next", "_patience",
+        "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused", "_refused_beyond",
+        "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage", "_stage_sent",
+        "_step", "_until", "is_alone", "mode", "most", "refused", "told", "total", "width",
     )
     # fmt: on
 
@@ -100,15 +100,16 @@ class Refusals:
         self._sent = self._refused = self._resolved = 0
         self._cap = 0
         self._peak = 0
+        self._chances = 0  # refusals where a cap refuses nobody
         self._patience = 1
         self._falls = 0
         self._last_refused = -8
         self._last_sent = -inf
         self._step = 1
-        self._clean = self._beyond = self._refused_beyond = self._top = self._refused_top = 0
+        self._clean = self._beyond = self._refused_beyond = self._refused_top = 0
         self._is_new = False
         self._stage = self._stage_sent = self._probes_refused = 0
-        self._assent = -inf
+        self._assent = self._fell_at = -inf
 
     # May a call go?
 
@@ -267,8 +268,10 @@ class Refusals:
             self._since = trace.at
             self._brakes -= 1
             self._until = now + rest
-        settled = now - 2.0 * self._refusal_latency
-        after = [t for t in self._recent if t.at >= self._since and (t.outcome or t.at < settled)]
+        # Those sent before the last that was refused would be known by now, or were let in.
+        since = [t for t in self._recent if t.at >= self._since]
+        last = max(t.at for t in since if t.outcome == "refused")
+        after = [t for t in since if t.at <= last]
         refused = sum(t.outcome == "refused" for t in after)
         if refused >= self.IN_A_ROW and chance_of(refused, len(after), self._ignored) < self.SURE:
             return self._probe(now)
@@ -283,6 +286,7 @@ class Refusals:
         self._cap = self._threshold(now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
         self._stage, self._stage_sent, self._probes_refused = 1, 0, 0
+        self._refused_top = 0
         self._until = now + self._refusal_latency
         self._assent = -inf
         self._begin_round(now)
@@ -325,10 +329,13 @@ class Refusals:
         if trace.round != self._round:
             return False
         if self._stage > 1 and trace.position > self.CLEAR * self._cap:
-            # They go in below and not here: it is a cap, somewhere near.
-            self._settle(max(1, min(self._cap, self._threshold(now))), now)
+            # They go in below and not here: it is a cap, somewhere near; but one may be chance.
+            self._refused_top += 1
+            if self._refused_top > 1 or not self._chances:
+                self._settle(max(1, min(self._cap, self._threshold(now))), now)
             return False
         self._probes_refused += 1
+        self._chances += 1
         self._stage, self._stage_sent = 1, 0
         self.width = float(max(1, int(self.CLEAR * self._cap)))
         self._until = max(self._until, now + self._refusal_latency * 2.0**self._probes_refused)
@@ -343,7 +350,10 @@ class Refusals:
 
     def _fall(self, cap: int, now: float) -> bool:
         """The cap is lower. One that falls again and again is none: calls are refused however few are in flight."""
-        falls = self._falls + 1
+        # Those that are under way go on: it takes a round trip until they are as few as may be now.
+        is_new = now - self._fell_at > 0.5 * self._latency
+        falls = self._falls + is_new
+        self._fell_at = now if is_new else self._fell_at
         if falls >= self.FALLS or self._cap == 1:
             return self._become_rate()
         self._settle(max(1, cap), now)
@@ -354,7 +364,7 @@ class Refusals:
         self.mode = "cap"
         self._cap = max(1, cap)
         self.width = float(self._cap)
-        self._clean = self._beyond = self._refused_beyond = self._top = self._refused_top = 0
+        self._clean = self._beyond = self._refused_beyond = self._refused_top = 0
         self._step = self._patience = 1
         self._falls = 0
         self._is_new = False
@@ -381,11 +391,9 @@ class Refusals:
                     self._open(now, 2.0 * self._cap)  # it was chance
                     return
                 self._cap = min(self.most, self._cap + self._step)
-                self._patience, self._top, self._refused_top = 1, 0, 0
+                self._patience = 1
                 self._try_more(2 * self._step, now)
             return
-        if trace.position == self._cap:
-            self._top += 1
         self._clean += 1
         if self._clean > 2 * self._cap:
             self._falls = 0
@@ -400,30 +408,51 @@ class Refusals:
         if trace.round != self._round:
             return False
         if trace.position > self._cap:
-            self._clean = 0
             self._refused_beyond += 1
-            if 2 * self._refused_beyond > self._beyond and (
-                self._refused_beyond > 1 or not self._is_new
-            ):
-                if self.width > self._cap and self._step == 1:
-                    self._patience = min(self.PATIENCE, 2 * self._patience)
-                self.width = float(self._cap)
-                self._is_new = False
+            self._end_trial(now)
             return False
         if self.total - self._last_refused < 8:
             self._until = now + self._refusal_latency
         self._last_refused = self.total
         if trace.position == self._cap > 1:
-            self._refused_top += 1
-            if self._refused_top > max(1, self._top):
+            refused, calls = self._fate_of(self._cap, self._cap, now)
+            others, of_others = self._fate_of(1, self._cap - 1, now)
+            if refused > 1 and 2 * refused > calls:
                 return self._fall(min(self._cap - 1, self._let_in(now)), now)
-            if self._refused_top + self._top > 8:
-                self._refused_top = self._top = 0
-            return False
+            if refused > 1 and refused > max(0.25, 3.0 * others / max(1, of_others)) * calls:
+                self._settle(self._cap - 1, now)  # it is one less
+                return False
         self._refused += 1
+        self._chances += 1
         if self._refused < 3 or chance_of(self._refused, self._sent, self._ignored) > 0.01:
             return False
-        return self._doubt(now)
+        return self._fall(min(self._let_in(now), int(0.9 * self._cap)), now)
+
+    def _end_trial(self, now: float) -> None:
+        """A call beyond the cap was refused. Where calls within it are refused too, that may be chance."""
+        self._clean = 0
+        refused, calls = self._fate_of(self._cap + 1, self.most, now)
+        enough = 2 if self._is_new or self._chances else 1
+        if self.width <= self._cap or refused < enough or 2 * refused <= calls:
+            return
+        if self._step == 1:
+            self._patience = min(self.PATIENCE, 2 * self._patience)
+        self.width = float(self._cap)
+        self._is_new = False
+
+    def _fate_of(self, lowest: int, highest: int, now: float) -> tuple[int, int]:
+        """Of this round's calls that were sent as one of these in flight: how many were refused, and all whose
+        fate is known. What isn't refused for so long was let in.
+        """
+        settled = now - 1.5 * self._refusal_latency
+        fates = [
+            trace.outcome == "refused"
+            for trace in self._recent
+            if trace.round == self._round
+            and lowest <= trace.position <= highest
+            and (trace.outcome or trace.at < settled)
+        ]
+        return sum(fates), len(fates)
 
     def _let_in(self, now: float) -> int:
         """About how many calls are in flight that won't be refused: those that would have been by now, and as many
@@ -432,7 +461,3 @@ class Refusals:
         age = 1.5 * self._refusal_latency
         old = sum(not t.outcome and t.at < now - age for t in self._recent)
         return round(old / max(0.5, 1.0 - age / max(age, self._latency)))
-
-    def _doubt(self, now: float) -> bool:
-        """More are refused within the cap than chance would: it fell, or it is none."""
-        return self._fall(min(self._let_in(now), int(0.9 * self._cap)), now)

@@ -61,10 +61,10 @@ class AdaptiveWindow:
     BLUR, AVERAGED = 2.0, 32  # standard errors allowed for; answers in the mean that is compared
     PRECISION = 0.1  # of an idle server's latency: how well it should be known
     RARELY, OFTEN = 0.08, 0.4  # the share of answers from below the knee, at least and at most
-    # On a server that batches it ends where that many times the calls at which latency doubles are in flight: 11
-    # times at 0.08, with 92 % of the most that it can give. At 0.25 (3 times, 75 %) a vLLM gave a quarter less; at
-    # 0.04 the latency is twice as long for 4 % more.
-    PAYS = 0.08
+    # Where one per cent more calls bring less than so many per cent more answers, a server that batches is full: at
+    # 0.1 that is 9 times the calls at which latency doubles, with 90 % of the most that it can give. At 0.25 (3
+    # times, 75 %) a vLLM gave a quarter less than it could; at 0.05 the latency is twice as long for 5 % more.
+    PAYS = 0.1
     GROWTH = 3.0
     AFTER_KNEE = 2.0  # the growth once there was one
     SHRINK = 0.85  # a fit makes of the window no less
