@@ -20,8 +20,8 @@ def test_a_refusal_means(case: golden.Case) -> None:
 
 
 def named(message: str, **headers: str) -> NamedLimit:
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    return named_in(Fault(message), told, refused=True)
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return named_in(Fault(message), sent, refused=True)
 
 
 @pytest.mark.parametrize(

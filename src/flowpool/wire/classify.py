@@ -296,7 +296,7 @@ def embedded(
     return made
 
 
-def told_in(response: HttpResponse, usage: Usage = NO_USAGE) -> CallError | None:
+def known_failure(response: HttpResponse, usage: Usage = NO_USAGE) -> CallError | None:
     """The failure that a success without an answer speaks of; None for words that nobody knows."""
     fault = error_body.read(response.body)
     if not fault.message:
@@ -322,7 +322,7 @@ def _status_in(fault: Fault) -> int:
 def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
     headers = response.headers
     named = named_in(fault, headers, refused=status == 429)
-    codes = {code.lower() for code in fault.codes} | _told_otherwise(fault, headers, named)
+    codes = {code.lower() for code in fault.codes} | _synthetic_codes(fault, headers, named)
     rule = _rule(status, codes, fault.message[:MESSAGE_CAP].lower())
     error = rule.kind(
         _said(status, fault),
@@ -341,8 +341,8 @@ def _classified(status: int, fault: Fault, response: HttpResponse) -> CallError:
     return error
 
 
-def _told_otherwise(fault: Fault, headers: Mapping[str, str], named: NamedLimit) -> set[str]:
-    """The synthetic codes of what isn't told by a code."""
+def _synthetic_codes(fault: Fault, headers: Mapping[str, str], named: NamedLimit) -> set[str]:
+    """What is said in headers or in words, as codes."""
     codes = set()
     if _limit_is_zero(headers) or _NO_LIMIT.search(fault.message[:MESSAGE_CAP].lower()):
         codes.add(_NOT_ON_PLAN)

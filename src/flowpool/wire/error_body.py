@@ -109,10 +109,10 @@ def _quotas(detail: Mapping[str, Any]) -> Iterator[str]:
 
 def _headers(error: Mapping[str, Any]) -> dict[str, str]:
     metadata = error.get("metadata")
-    told = metadata.get("headers") if isinstance(metadata, dict) else None
-    if not isinstance(told, dict):
+    repeated = metadata.get("headers") if isinstance(metadata, dict) else None
+    if not isinstance(repeated, dict):
         return {}
-    return {name.lower(): str(value)[:100] for name, value in told.items()}
+    return {name.lower(): str(value)[:100] for name, value in repeated.items()}
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -40,13 +40,13 @@ _DIMENSIONS = (
     (
         "tokens",
         rf"tokens?{_RATE}|tokens? (?:rate )?(?:limit|quota)|\btp[msdh]\b|request tokens|number of tokens"
-        r"|too many tokens|limit type: tokens",
+        r"|too many tokens|limit (?:of|on|for|type:) tokens",
     ),
     # "requests per day (RPD)", "exceeded call rate limit", "20 API calls / minute", "free-models-per-day".
     (
         "requests",
         rf"(?:requests?|calls?|quer(?:y|ies)){_RATE}|(?:requests?|call) (?:rate )?(?:limit|quota)"
-        r"|\brp[msdh]\b|\bqp[sm]\b|number of requests|free-models-per|limit type: requests",
+        r"|\brp[msdh]\b|\bqp[sm]\b|number of requests|free-models-per|limit (?:of|on|for|type:) requests",
     ),
 )  # fmt: skip
 # The time that it is counted over, by the same rule. An hour is waited for.

@@ -14,7 +14,7 @@ import msgspec
 from flowpool.errors import BadRequest, CallError, EmptyReply, InvalidReply, Verdict
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import HttpResponse, Reply
-from flowpool.wire.classify import embedded, failure, told_in
+from flowpool.wire.classify import embedded, failure, known_failure
 from flowpool.wire.error_body import is_page, one_line, read, request_id, words_of
 
 T = TypeVar("T")
@@ -78,9 +78,9 @@ def _decode_mended(
         mended = json.dumps(data, ensure_ascii=False).encode("utf-8", "replace")
         return decoder.decode(mended)
     except msgspec.ValidationError:
-        told = told_in(response)
-        if told is not None:
-            return told
+        known = known_failure(response)
+        if known is not None:
+            return known
         what = f"the answer isn't what the API promises: {error}"
     except (ValueError, RecursionError, msgspec.DecodeError):
         what = f"the answer isn't JSON: {words_of(response.body)}"
@@ -113,9 +113,9 @@ def failed(
 
 def without_answer(missing: str, response: HttpResponse, usage: Usage = NO_USAGE) -> CallError:
     """The failure of a success that lacks what an answer stands in: some providers tell their errors there."""
-    told = told_in(response, usage)
-    if told is not None:
-        return told
+    known = known_failure(response, usage)
+    if known is not None:
+        return known
     words = read(response.body).message
     why = f"the answer has no {missing}: {words}" if words else f"the answer has no {missing}"
     return failed(InvalidReply, why, response, usage)
