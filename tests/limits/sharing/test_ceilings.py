@@ -213,6 +213,17 @@ def test_users_of_one_directory_meet_whoever_opened_it(opened: Any) -> None:
     assert first.claim(CALL, 1.0)
 
 
+def test_a_process_after_another_finds_the_rate_as_that_left_it(opened: Any) -> None:
+    before = join(opened(), rpm=60)
+    assert before.claim(CALL, 100.0)
+    before.ended(CALL, CALL)
+    before.close()
+    after = join(opened(), rpm=60)
+    assert not after.claim(CALL, 100.5)
+    assert after.wait(CALL, 100.5) == pytest.approx(0.5)
+    assert after.claim(CALL, 101.01)
+
+
 def test_no_name_and_no_file_tells_the_key_or_the_address(opened: Any, tmp_path: Path) -> None:
     ceilings = join(opened(), rpm=60)
     ceilings.claim(CALL, 0.0)
