@@ -97,7 +97,9 @@ def test_the_sum_of_unequal_limits_is_used(rates: tuple[int, ...]) -> None:
     assert len(ran.results.failed) == 0
     bound = (2 * total - total / 60) / (total / 60) + 0.3
     assert bound / ran.seconds >= 0.97
-    assert sum(books.throttled for books in ran.books.values()) <= 0.005 * 2 * total
+    # Each begins with sixteen calls, and a bucket of a second.
+    begun = 16 * len(rates)
+    assert sum(books.throttled for books in ran.books.values()) <= begun + 0.005 * 2 * total
     for rpm, share in zip(rates, ran.shares.values(), strict=True):
         assert share == pytest.approx(rpm / total, rel=0.05)
 

@@ -19,6 +19,8 @@ class HeaderTrust:
     # word; each that is refused doubles that. Right headers let a call go in one call's time, so it costs
     # nothing where they are.
     LOOK, CALLS_TIME = 2.0, 4.0
+    # At most so long the first time: headers of the day give a call hours.
+    LONGEST = 20.0
     # So many let in against their word, with none refused between, and they are wrong.
     LOOKS = 2
     # Refusals that they let go, though the next header then says that nothing was left: so many, and a share
@@ -38,7 +40,7 @@ class HeaderTrust:
 
         calls_time: seconds that they give for one call.
         """
-        patience = max(self.LOOK, self.CALLS_TIME * calls_time)
+        patience = min(self.LONGEST, max(self.LOOK, self.CALLS_TIME * calls_time))
         return last_sent + patience * 2.0 ** min(self._looked, 10) - now
 
     def sent(self) -> None:

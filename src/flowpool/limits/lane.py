@@ -203,7 +203,10 @@ class Lane(Generic[T]):
             self._hopeless = 0  # the provider looked at the call itself
         if self.breaker is not None:
             if is_refusal or error.verdict is Verdict.OUTAGE:
+                was_open = self.breaker.is_open
                 self.breaker.failed(error, now, self.in_flight)
+                if self.breaker.is_open and not was_open and self.limiter is not None:
+                    self.limiter.outage(now)
             else:
                 self.breaker.answered(entered.at)
         self._tell_limiter(entered, error, now, readings)

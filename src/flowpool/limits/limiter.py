@@ -68,6 +68,8 @@ class Limiter:
 
     # Seconds after a 429 that headers explain and that doesn't say how long.
     PAUSE = 0.3
+    # No Retry-After holds the lane longer: a window of a minute is over by then, and a probe costs little.
+    LONGEST_PAUSE = 60.0
     # Tokens of a mean call from which on a limit is taken for one on tokens at first.
     LARGE = 500.0
     # What refused calls' sizes must say of the dimension, as the logarithm of how much more probable it is:
@@ -75,6 +77,8 @@ class Limiter:
     LEAN, LEAN_OVER, LEAN_MOST = 1.5, 2.9, 4.0
     # Seconds that a call waits by itself after its second refusal, on average, doubling; and at most.
     OWN_WAIT, OWN_LONGEST = 0.05, 8.0
+    # Seconds of a run after which its beginning says nothing of a bucket any more: none is known to hold more.
+    OPENING = 120.0
     # Seconds in which what was learned before loses half its weight, and the weight from which on it is used.
     HALF_LIFE, WORTH = 3600.0, 0.1
     # Of the rate a minute that headers tell, where a shorter window is enforced behind it; and the seconds of
@@ -264,6 +268,7 @@ class Limiter:
             self._trust.refused(sent.at)
             self._drop_lost_headers()
             pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
+            pause = min(pause, self.LONGEST_PAUSE)
             self._paused_until = max(self._paused_until, now + pause)
             return
         if sent.at > self._overshot + 2.0 * self.refusals.latency + 0.5:
@@ -283,6 +288,13 @@ class Limiter:
         if times <= 1:
             return 0.0
         return uniform * min(self.OWN_LONGEST, self.OWN_WAIT * 2.0 ** min(times, 30))
+
+    def outage(self, now: float) -> None:
+        """Nobody is answered any more: the last refusals were its beginning, and what they taught is forgotten."""
+        self.pacers = {name: pacer for name, pacer in self.pacers.items() if pacer.tested}
+        self._pacers = tuple(self.pacers.items())
+        if not self.pacers:
+            self.refusals.restart(now)
 
     def failed(self, sent: Admission, now: float) -> None:
         """No answer came, for a reason that teaches no rate: an outage, a timeout, a cancelled call."""
@@ -474,9 +486,12 @@ class Limiter:
     def _opening(self, sent: Admission, dimension: str) -> tuple[float, float]:
         """What the bucket, full at the start, gave before the first refusal, and in how many seconds."""
         assert self._first is not None
+        seconds = self._overshot - self._first
+        if seconds > self.OPENING:
+            return 0.0, 0.0
         own = MEASURES[dimension](sent.cost)
         units = sent.totals[INDEX[dimension]] - own
-        return max(0.0, units - self._refused_units[INDEX[dimension]]), self._overshot - self._first
+        return max(0.0, units - self._refused_units[INDEX[dimension]]), seconds
 
     def _add(self, dimension: str, pacer: Pacer) -> None:
         self.pacers[dimension] = pacer
