@@ -32,11 +32,16 @@ def main(*words: str) -> None:
                         help="where the servers' own environments are [.venv]")  # fmt: skip
     parser.add_argument("--url", default="", help="of an engine that runs already, without /v1")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain loop out")
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help="rows whose world has these words"
+    )
     options = parser.parse_args(words)
     unknown = set(options.names) - SERVERS.keys()
     if unknown:
         sys.exit(f"no server {unknown.pop()!r}: there are {', '.join(SERVERS)}")
-    settings = Settings(options.runs, options.installed, options.url, not options.no_plain)
+    settings = Settings(
+        options.runs, options.installed, options.url, not options.no_plain, options.only
+    )
     rows, absent = [], []
     for name in options.names or SERVERS:
         server = SERVERS[name]

@@ -121,7 +121,8 @@ class LiteLlm:
         return _litellm(settings).is_file()
 
     def measure(self, settings: Settings) -> list[Row]:
-        return [say(self._row(settings, gate, flows)) for gate in GATES for flows in BOTH_FLOWS]
+        gates = [gate for gate in GATES if settings.wants(gate.words)]
+        return [say(self._row(settings, gate, flows)) for gate in gates for flows in BOTH_FLOWS]
 
     def _row(self, settings: Settings, gate: Gate, flows: Flows) -> Row:
         def run(client: str, seed: int) -> Run:

@@ -30,6 +30,10 @@ class Settings(Struct):
     installed: Path = Path(".venv")  # where servers that bring an environment of their own are
     url: str = ""  # a server that runs already
     plain: bool = True  # whether the plain loop runs beside
+    only: str = ""  # rows whose world has these words
+
+    def wants(self, words: str) -> bool:
+        return self.only in words
 
 
 class RealServer(Protocol):

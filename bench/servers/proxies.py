@@ -61,7 +61,8 @@ class Nginx:
         rows = []
         for limit in (LimitReq(503), LimitReq(429), LimitReq(503, 20), LimitReq(429, 20)):
             for flows in (PLAIN_FLOWS, "auto"):
-                rows.append(say(self._row(settings, limit, flows)))
+                if settings.wants(limit.words):
+                    rows.append(say(self._row(settings, limit, flows)))
         return rows
 
     def _row(self, settings: Settings, limit: LimitReq, flows: Flows) -> Row:
@@ -89,7 +90,8 @@ class Haproxy:
         rows = []
         for where in ("server", "frontend"):
             for flows in (PLAIN_FLOWS, "auto"):
-                rows.append(say(self._row(settings, where, flows)))
+                if settings.wants(where):
+                    rows.append(say(self._row(settings, where, flows)))
         return rows
 
     def _row(self, settings: Settings, where: str, flows: Flows) -> Row:

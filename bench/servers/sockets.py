@@ -35,6 +35,7 @@ WITHIN = 1.3
 
 FAULT_CALLS, FAULT_LATENCY = 300, 0.1
 FAULTS = ["500"] * 9 + ["429"] * 9 + ["drop"] * 8 + ["hang"] * 8 + ["broken"] * 8 + ["400"] * 8
+FAULT_NAME = f"{FAULT_CALLS} calls with {len(FAULTS)} planted faults"
 FAULT_TIMEOUT = 5.0
 FAULTS_AT_MOST = 9.0
 
@@ -53,10 +54,13 @@ class Sockets:
         command, port = our_server("bench.servers.world_server", f"--latency={LATENCY}")
         with Process(command, port, lifetime=3600) as server:
             for world, calls, name in WORLDS:
-                rows += [say(row) for row in _world_rows(server.url, settings, world, calls, name)]
-        command, port = our_server("bench.servers.world_server", f"--latency={FAULT_LATENCY}")
-        with Process(command, port) as server:
-            rows += [say(row) for row in _fault_rows(server.url, settings)]
+                if settings.wants(name):
+                    made = _world_rows(server.url, settings, world, calls, name)
+                    rows += [say(row) for row in made]
+        if settings.wants(FAULT_NAME):
+            command, port = our_server("bench.servers.world_server", f"--latency={FAULT_LATENCY}")
+            with Process(command, port) as server:
+                rows += [say(row) for row in _fault_rows(server.url, settings)]
         return rows
 
 
@@ -82,9 +86,10 @@ def _fault_rows(url: str, settings: Settings) -> list[Row]:
     ours, plain = repeat(settings, lambda client, seed: run(client, seed, PLAIN_FLOWS))
     auto = [run("pool", seed, "auto") for seed in range(settings.runs)]
     can_be_answered = FAULT_CALLS - FAULTS.count("400")
-    name = f"{FAULT_CALLS} calls with {len(FAULTS)} planted faults"
     return [
-        Comparison(f"{name}, {flows}", can_be_answered, runs, plain, at_most=FAULTS_AT_MOST).row()
+        Comparison(
+            f"{FAULT_NAME}, {flows}", can_be_answered, runs, plain, at_most=FAULTS_AT_MOST
+        ).row()
         for flows, runs in (("100 flows", ours), ("auto", auto))
     ]
 
