@@ -102,7 +102,7 @@ def test_limits_that_were_told_are_named(simulate) -> None:
     sim = simulate()
     [lane] = seen_at(sim, sim.pool(items=300, limits=Limits(rpm=120)), 20)
     assert lane.bound == "limits"
-    assert lane.told == Limits(rpm=120)
+    assert lane.configured == Limits(rpm=120)
     assert lane.utilisation == pytest.approx(1.0, abs=0.15)
     [lane] = seen_at(simulate(), sim.pool(items=300, limits=Limits(concurrent=5)), 20)
     assert (lane.bound, lane.window) == ("limits", 5)

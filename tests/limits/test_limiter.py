@@ -151,7 +151,7 @@ def test_what_headers_told_is_remembered_as_a_fact_and_what_refusals_taught_is_n
     for n in range(10):
         told = (LimitReading("requests", 600, 600 - n, 0.1 * n),)
         limiter.answered(limiter.sent(CALL, 0.01 * n), 0.3, told, Demand(100.0, 20.0))
-    assert limiter.snapshot()["requests"].told
+    assert limiter.snapshot()["requests"].by_headers
     fresh = Limiter()
     fresh.resume({"requests": Learned(0.01, tested=3)}, 60.0, 0.0)
     assert fresh.limits() == {}

@@ -70,7 +70,7 @@ def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
 
 
 def weigh_page(error: CallError, lane: Lane[Any]) -> None:
-    """A web page in place of an answer: an outage where others were answered, else no API is there to wait for.
+    """A web page instead of an answer: an outage where others were answered, else no API is there to wait for.
 
     Its call is tried again all the same: it may be one sick host among many, whose pages come before any answer.
     """

@@ -1,4 +1,4 @@
-"""Stops sending to a provider that answers nobody, and finds out when it does again. Is told the time."""
+"""Stops sending to a provider that answers nobody, and finds out when it does again. Takes the time."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Breaker:
             self._since = self._asked_at = now
 
     def blames(self, own_failures: int) -> bool:
-        """Whether the failure just told is its call's own, which has failed `own_failures` times now."""
+        """Whether the last failure is its call's own, which has failed `own_failures` times now."""
         if self.is_open or self._streak >= max(self.SUSPECT, self.OTHERS * own_failures):
             return False
         return self._outcomes < self.ENOUGH or bool(self._share**own_failures < self.CHANCE)

@@ -1,4 +1,4 @@
-"""The ceilings that somebody told, kept by all runs at one key together. Pure: knows no clock, thread or file.
+"""The ceilings that users set, kept by all runs at one key together. Pure: knows no clock, thread or file.
 
 A run waits at its own ceilings for what all runs did: the one that says 5 in flight waits while 5 or more are in
 flight in all, whoever sent them.
@@ -93,7 +93,7 @@ class MinuteBucket(Struct, array_like=True):
 
 
 class LastMinutes(Struct, array_like=True):
-    """What was sent in this minute and the one before, by dimension: where a limit begins that is told only now."""
+    """What was sent in this minute and the one before, by dimension: where a limit begins that is set only now."""
 
     began: float = 0.0
     current: dict[str, float] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class Seat(Struct, array_like=True):
         return not self.in_flight and not self.bound
 
 
-class Told(Struct, frozen=True):
+class Ceiling(Struct, frozen=True):
     """One ceiling of a run: which bucket holds it, and what a call takes from that."""
 
     name: str
@@ -147,19 +147,19 @@ class Told(Struct, frozen=True):
     measure: Callable[[Demand], float]
 
 
-def told_of(limits: Limits) -> tuple[Told, ...]:
-    """The ceilings on rates that somebody told."""
+def rate_ceilings(limits: Limits) -> tuple[Ceiling, ...]:
+    """The ceilings on rates that a user set."""
     return tuple(
-        Told(f"{kind} {limit:g}", kind, limit, measure)
+        Ceiling(f"{kind} {limit:g}", kind, limit, measure)
         for kind, measure in _MEASURES
         if (limit := getattr(limits, kind)) is not None
     )
 
 
 class KeyState(Struct, array_like=True):
-    """What all runs at one key sent lately and have in flight: a bucket for each ceiling that any of them was told.
+    """What all runs at one key sent lately and have in flight: a bucket for each ceiling that any of them has.
 
-    Every call is taken from all buckets of its dimension, and asked of those alone that its own run was told.
+    Every call is taken from all buckets of its dimension, and asked of those alone that its own run has.
     """
 
     buckets: dict[str, MinuteBucket] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class KeyState(Struct, array_like=True):
         return sum(seat.in_flight for seat in self.seats.values())
 
     def wait(
-        self, seat: Seat, told: tuple[Told, ...], concurrent: int | None, cost: Demand, now: float
+        self, seat: Seat, own: tuple[Ceiling, ...], concurrent: int | None, cost: Demand, now: float
     ) -> tuple[float, str, float]:
         """Seconds until a call of the run in `seat` may go, 0 for now; where it waits, and for how much.
 
@@ -180,7 +180,7 @@ class KeyState(Struct, array_like=True):
         longest, bound, amount = 0.0, "", 0.0
         if concurrent is not None and not self._has_slot(seat, concurrent, now):
             longest, bound, amount = POLL, CONCURRENT, float(concurrent)
-        for ceiling in told:
+        for ceiling in own:
             asked = ceiling.measure(cost)
             ahead = self._ahead(seat, ceiling.name, now)
             wait = self._bucket(ceiling, now).wait(asked, now, ahead)
@@ -188,10 +188,10 @@ class KeyState(Struct, array_like=True):
                 longest, bound, amount = wait, ceiling.name, asked
         return longest, bound, amount
 
-    def take(self, told: tuple[Told, ...], cost: Demand, now: float) -> None:
-        """A call goes. `told`: the ceilings that it was asked of."""
+    def take(self, own: tuple[Ceiling, ...], cost: Demand, now: float) -> None:
+        """A call goes. `own`: the ceilings that it was asked of."""
         self.minutes.pass_time(now)
-        asked = {ceiling.name for ceiling in told}
+        asked = {ceiling.name for ceiling in own}
         amounts = {kind: measure(cost) for kind, measure in _MEASURES}
         self.minutes.add(amounts)
         for name, bucket in self.buckets.items():
@@ -228,7 +228,7 @@ class KeyState(Struct, array_like=True):
             if other is not seat and other.let_in < seat.let_in and other.waits_at(name, now)
         )
 
-    def _bucket(self, ceiling: Told, now: float) -> MinuteBucket:
+    def _bucket(self, ceiling: Ceiling, now: float) -> MinuteBucket:
         bucket = self.buckets.get(ceiling.name)
         if bucket is None:
             self.minutes.pass_time(now)
@@ -250,10 +250,10 @@ class Ceilings:
             ceilings.ended(Demand(), Demand(), later)
     """
 
-    __slots__ = ("_concurrent", "_told", "name", "seat", "state")
+    __slots__ = ("_concurrent", "_own", "name", "seat", "state")
 
     def __init__(self, limits: Limits, state: KeyState | None = None, name: str = "alone") -> None:
-        self._told = told_of(limits)
+        self._own = rate_ceilings(limits)
         self._concurrent = limits.concurrent
         self.state = state or KeyState()
         self.name = name
@@ -261,7 +261,7 @@ class Ceilings:
 
     def wait(self, cost: Demand, now: float) -> float:
         """Seconds until a call of this cost may go, as far as is known; 0 for now."""
-        return self.state.wait(self.seat, self._told, self._concurrent, cost, now)[0]
+        return self.state.wait(self.seat, self._own, self._concurrent, cost, now)[0]
 
     def look(self, cost: Demand, now: float) -> float:
         """The same for people to see, whether it is time to ask or not."""
@@ -275,9 +275,9 @@ class Ceilings:
         """Seconds until it should be asked again; 0 when the call has taken its part."""
         seat = self.seat
         state.seats[self.name] = seat
-        wait, seat.bound, seat.amount = state.wait(seat, self._told, self._concurrent, cost, now)
+        wait, seat.bound, seat.amount = state.wait(seat, self._own, self._concurrent, cost, now)
         if wait <= 0.0:
-            state.take(self._told, cost, now)
+            state.take(self._own, cost, now)
             seat.in_flight += 1
             seat.let_in = now
         else:
@@ -301,8 +301,8 @@ class Ceilings:
 
 def tightest(one: Limits, other: Limits) -> Limits:
     """The lower of each limit."""
-    told: dict[str, Any] = {}
+    own: dict[str, Any] = {}
     for name in Limits.__struct_fields__:
         both = (getattr(one, name), getattr(other, name))
-        told[name] = min((limit for limit in both if limit is not None), default=None)
-    return Limits(**told)
+        own[name] = min((limit for limit in both if limit is not None), default=None)
+    return Limits(**own)

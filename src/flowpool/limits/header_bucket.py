@@ -1,4 +1,4 @@
-"""What one dimension of a limit still holds, told by headers: a model of the provider's bucket. Knows no clock.
+"""What one dimension of a limit still holds, by its headers: a model of the provider's bucket. Knows no clock.
 
 A reading says `remaining` of `limit`, and perhaps in how many seconds the bucket is full. Nothing says whether
 `limit` is the bucket's size or the rate a minute with a smaller bucket behind it. Under the first meaning each

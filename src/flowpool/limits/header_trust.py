@@ -1,4 +1,4 @@
-"""Whether limit headers are right: judged by what is let in and refused against their word. Is told the time.
+"""Whether limit headers are right: judged by what is let in and refused against their word. Takes the time.
 
 See "Headers that are wrong" in docs/rate-control.md. Headers may be another window's, another key's or long past.
 """

@@ -48,8 +48,22 @@ class Lane(Generic[T]):
     is sent.
     """
 
-    __slots__ = ("_arrivals", "_error", "_hopeless", "_meter", "_refusal", "_waiting", "breaker", "in_flight",
-                 "latency", "limiter", "name", "throttles", "told", "window")  # fmt: skip
+    __slots__ = (
+        "_arrivals",
+        "_error",
+        "_hopeless",
+        "_meter",
+        "_refusal",
+        "_waiting",
+        "breaker",
+        "configured",
+        "in_flight",
+        "latency",
+        "limiter",
+        "name",
+        "throttles",
+        "window",
+    )  # fmt: skip
 
     HOPELESS_IN_A_ROW = 3
     RECENT = 0.1  # the last answer's weight in `latency`
@@ -74,7 +88,9 @@ class Lane(Generic[T]):
         self._hopeless = 0
         self._error: CallError | None = None
         self._meter = RateMeter(len(DIMENSIONS))
-        self.told: Limits | None = None  # for people to see: the limiter and the window keep to it
+        self.configured: Limits | None = (
+            None  # for people to see: the limiter and the window keep to it
+        )
 
     def __repr__(self) -> str:
         state = "broken" if self.broken else f"{self.in_flight}/{self.window.size} in flight"
@@ -169,7 +185,7 @@ class Lane(Generic[T]):
         usage: Usage = NO_USAGE,
         readings: tuple[LimitReading, ...] = (),
     ) -> None:
-        """A call ended with an answer, whose headers told of the limits what `readings` say."""
+        """A call ended with an answer, whose headers say of the limits what `readings` hold."""
         latency = now - entered.at
         self.latency += self.RECENT * (latency - self.latency) if self.latency else latency
         self.window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
@@ -225,7 +241,7 @@ class Lane(Generic[T]):
             self.breaker.keep_asking(now)
 
     def blames(self, own_failures: int) -> bool:
-        """Whether an outage just told of is its call's own failure, which has failed so many times now."""
+        """Whether the last outage is its call's own failure, which has failed so many times now."""
         return self.breaker is None or self.breaker.blames(own_failures)
 
     def rations_retries(self) -> bool:
@@ -240,14 +256,16 @@ class Lane(Generic[T]):
         if bound == "in_flight" and self.limiter is not None:
             fill = self.in_flight / self.limiter.refusals.width
         of_rates = bound in (*limits, "limits", "paused", "learning", "")
-        shares = [used[name] / limit for name, limit in (limits | _told(self.told)).items()]
+        shares = [
+            used[name] / limit for name, limit in (limits | _configured(self.configured)).items()
+        ]
         error = self.broken or self._error
         return LaneView(
             self.name,
             bound,
             limits,
             used,
-            self.told,
+            self.configured,
             max(shares) if shares and of_rates else fill,
             self.in_flight,
             self.window.size,
@@ -308,7 +326,7 @@ class Lane(Generic[T]):
         return Admitted(now, self.in_flight, sent)
 
     def _claim(self, now: float, cost: Demand) -> bool:
-        """Takes the call's part of the told ceilings, if they let it go; a broken lane sends nothing."""
+        """Takes the call's part of the ceilings, if they let it go; a broken lane sends nothing."""
         return self.broken is not None or self.limiter is None or self.limiter.claim(cost, now)
 
     def _has_room(self, now: float, cost: Demand) -> bool:
@@ -319,16 +337,16 @@ class Lane(Generic[T]):
         return self.limiter is None or self.limiter.wait(cost, now, self.in_flight) <= 0.0
 
 
-def _told(limits: Limits | None) -> dict[str, float]:
+def _configured(limits: Limits | None) -> dict[str, float]:
     if limits is None:
         return {}
-    told = {
+    configured = {
         "requests": limits.rpm,
         "tokens": limits.tpm,
         "input_tokens": limits.input_tpm,
         "output_tokens": limits.output_tpm,
     }
-    return {name: limit for name, limit in told.items() if limit is not None}
+    return {name: limit for name, limit in configured.items() if limit is not None}
 
 
 def _used(usage: Usage) -> Demand:

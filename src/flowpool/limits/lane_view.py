@@ -56,7 +56,7 @@ class LaneView(Struct, frozen=True):
     bound: Bound
     limits: Mapping[str, float]
     used: Mapping[str, float]
-    told: Limits | None
+    configured: Limits | None
     utilisation: float
     in_flight: int
     window: int

@@ -52,19 +52,19 @@ class Lanes:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
         self._models: dict[CallLane, tuple[Endpoint, str]] = {}
-        self._told: dict[object, tuple[int, Limits]] = {}
+        self._configured: dict[object, tuple[int, Limits]] = {}
         self._may_leave: dict[Ticket, list[CallLane]] = {}  # those that wait and have a fallback
 
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
 
     def begin(self) -> None:
-        """All lanes are open: takes a member for each at the limit that others may share, and its told ceilings."""
+        """All lanes are open: takes a member for each at the limit that others may share, and its ceilings."""
         for key, lane in self._lanes.items():
-            if lane.told is not None and lane.limiter is not None:
+            if lane.configured is not None and lane.limiter is not None:
                 shared_by = self._models.get(lane, key)
                 wake = partial(self._loop.call_soon_threadsafe, self._ask_again, lane)
-                lane.limiter.ceilings = self._ceilings.join(shared_by, lane.told, wake)
+                lane.limiter.ceilings = self._ceilings.join(shared_by, lane.configured, wake)
         for lane, (endpoint, model) in self._models.items():
             assert lane.limiter is not None
             self._shares.take(lane.limiter, endpoint, model, partial(self._ask_again, lane))
@@ -74,8 +74,8 @@ class Lanes:
         for lane in self._lanes.values():
             known = lane.limiter.limits() if lane.limiter is not None else {}
             if known:
-                told = ", ".join(f"{rate:,.0f} {what}" for what, rate in known.items())
-                log.info("%s: learned of its limits: %s a minute", lane.name, told)
+                chosen = ", ".join(f"{rate:,.0f} {what}" for what, rate in known.items())
+                log.info("%s: learned of its limits: %s a minute", lane.name, chosen)
             if lane.limiter is not None and lane.limiter.ceilings is not None:
                 lane.limiter.ceilings.close()
         for timer in self._timers.values():
@@ -84,7 +84,7 @@ class Lanes:
     def open_model(
         self, endpoint: Endpoint, model: str, step: Step, limits: Limits | None
     ) -> CallLane:
-        """The lane of a model at an endpoint. Steps that share one keep to the tightest of what was told of it."""
+        """The lane of a model at an endpoint. Steps that share one keep to the tightest of their limits."""
         key = (endpoint.base_url, endpoint.key, model)
         name = f"{endpoint.provider}/{model}"
         own = is_own(endpoint.base_url)
@@ -104,7 +104,7 @@ class Lanes:
         lane = self._lane(key, name, FixedWindow(ceiling))
         if limits != Limits():
             lane.limiter = Limiter(eager=True, limits=limits)
-            lane.told = limits
+            lane.configured = limits
         return lane
 
     def _open_provider(
@@ -118,24 +118,26 @@ class Lanes:
         own: bool = False,
     ) -> CallLane:
         """own: the server is one's own, and refuses nobody for a rate."""
-        told = step.max_flows or self._settings.max_flows
-        ceiling, limits = self._tighten(key, step, told or most, limits or Limits())
+        chosen = step.max_flows or self._settings.max_flows
+        ceiling, limits = self._tighten(key, step, chosen or most, limits or Limits())
         bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
         # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
         window: Window
-        window = FixedWindow(ceiling, bound) if told else AdaptiveWindow(AUTO_START, ceiling, bound)
+        window = (
+            FixedWindow(ceiling, bound) if chosen else AdaptiveWindow(AUTO_START, ceiling, bound)
+        )
         lane = self._lane(key, name, window)
-        lane.limiter = Limiter(eager=told is not None or own, limits=limits)
+        lane.limiter = Limiter(eager=chosen is not None or own, limits=limits)
         lane.breaker = Breaker()
-        lane.told = limits if limits != Limits() else None
+        lane.configured = limits if limits != Limits() else None
         return lane
 
     def _tighten(self, key: object, step: Step, width: int, limits: Limits) -> tuple[int, Limits]:
         ceiling = min(n for n in (limits.concurrent, step.max_flows, width) if n is not None)
-        if key in self._told:
-            known, known_limits = self._told[key]
+        if key in self._configured:
+            known, known_limits = self._configured[key]
             ceiling, limits = min(known, ceiling), tightest(known_limits, limits)
-        self._told[key] = ceiling, limits
+        self._configured[key] = ceiling, limits
         return ceiling, limits
 
     def _lane(self, key: object, name: str, window: Window) -> CallLane:

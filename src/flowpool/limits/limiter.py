@@ -1,6 +1,6 @@
 """When a lane's next call may go, so that the provider's limits are used and not overrun. Knows no clock.
 
-See "The limiter" in docs/rate-control.md. Four sources of knowledge: ceilings that somebody told; buckets made of
+See "The limiter" in docs/rate-control.md. Four sources of knowledge: ceilings that the user set; buckets made of
 limit headers; what refused calls mean, which also opens the lane while nothing is known; and a pacer where they
 mean a rate of requests or tokens. A call goes when all of them let it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from math import inf, log
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flowpool.limits.ceilings import Ceilings
 from flowpool.limits.demand import Demand, Estimates
@@ -42,7 +42,7 @@ class Learned(Struct, frozen=True):
     burst: float = 0.0  # what a full bucket gave beyond the rate
     call: float = 1.0  # the mean call
     factor: float = 1.0
-    told: bool = False  # by headers
+    by_headers: bool = field(default=False, name="told")  # the name that files of 0.1.0 have
     tested: int = 0  # by how many teeth, where refusals taught it
 
 
@@ -174,12 +174,14 @@ class Limiter:
         if self._paused_until - now > wait:
             wait = self._paused_until - now
         if self._gauges:
-            told = max(gauge.wait(gauge.of(cost), now) for gauge in self._gauges)
-            if told > wait:
+            refill = 0.0
+            for gauge in self._gauges:
+                refill = max(refill, gauge.wait(gauge.of(cost), now))
+            if refill > wait:
                 if not in_flight:
                     slowest = max(g.of(cost) / g.rate for g in self._gauges if g.rate > 0.0)
-                    told = min(told, self._trust.look_in(self._last_sent, slowest, now))
-                wait = max(wait, told)
+                    refill = min(refill, self._trust.look_in(self._last_sent, slowest, now))
+                wait = max(wait, refill)
         for dimension, pacer in self._pacers:
             other = pacer.wait(MEASURES[dimension](cost), now)
             if other > wait:
@@ -189,7 +191,7 @@ class Limiter:
         return wait if wait > 1e-9 else 0.0
 
     def claim(self, cost: Demand, now: float) -> bool:
-        """Whether the told ceilings, which other runs may share, let a call go; it has then taken its part."""
+        """Whether the ceilings, which other runs may share, let a call go; it has then taken its part."""
         return self.ceilings is None or self.ceilings.claim(cost, now)
 
     def sent(self, cost: Demand, now: float, in_flight: int = 0) -> Admission:
@@ -254,10 +256,10 @@ class Limiter:
         if sent.looks:
             self._trust.kept_out()
         # Headers that came with refusals alone say nothing that was let in: they are no fact.
-        told = [
+        named = [
             r for r in readings if r.dimension in self.gauges and dimension in (None, r.dimension)
         ]
-        explained = any(r.remaining < max(1.0, _measure(r.dimension, cost)) for r in told)
+        explained = any(r.remaining < max(1.0, _measure(r.dimension, cost)) for r in named)
         is_news = sent.at > self._last_cut  # else it was sent before the last 429 was known
         for gauge in self._gauges:
             gauge.refuse(gauge.of(cost), foreseen=not (explained and is_news))
@@ -310,7 +312,7 @@ class Limiter:
             self.ceilings.ended(cost, used)
 
     def bound(self, now: float, in_flight: int = 0) -> str:
-        """What a call waits for now: a dimension's name, "limits" (told), "in_flight" (a cap), "paused" or
+        """What a call waits for now: a dimension's name, "limits" (the user's), "in_flight" (a cap), "paused" or
         "learning"; "" for nothing.
         """
         cost = self._last_cost
@@ -339,7 +341,7 @@ class Limiter:
         refusals = self.refusals
         share = refusals.refused / max(1, refusals.total)
         words = [
-            f"{60.0 * gauge.rate:,.0f} {gauge.dimension} a minute (told by headers)"
+            f"{60.0 * gauge.rate:,.0f} {gauge.dimension} a minute (by its headers)"
             for gauge in self._gauges
             if gauge.rate > 0.0
         ]
@@ -360,7 +362,9 @@ class Limiter:
     def snapshot(self) -> dict[str, Learned]:
         """What is worth remembering for the next run, by dimension."""
         learned = {
-            gauge.dimension: Learned(gauge.rate, gauge.capacity, factor=gauge.factor, told=True)
+            gauge.dimension: Learned(
+                gauge.rate, gauge.capacity, factor=gauge.factor, by_headers=True
+            )
             for gauge in self._gauges
             if gauge.rate > 0.0
         }
@@ -373,7 +377,7 @@ class Limiter:
     def resume(self, learned: dict[str, Learned], age: float, now: float) -> None:
         """Begins with what was learned `age` seconds ago: a start, and never a ceiling.
 
-        A rate that headers told lets the opening begin there. One that refusals taught is used once calls are
+        A rate from headers lets the opening begin there. One that refusals taught is used once calls are
         refused: there the search begins.
         """
         weight = 0.5 ** (age / self.HALF_LIFE)
@@ -381,8 +385,8 @@ class Limiter:
             return
         self._known = {name: known for name, known in learned.items() if known.tested}
         requests = learned.get("requests")
-        if requests is not None and requests.told:
-            self.refusals.told = weight * requests.rate * self._share
+        if requests is not None and requests.by_headers:
+            self.refusals.headers_rate = weight * requests.rate * self._share
 
     def _read(
         self, sent: Admission, now: float, readings: Sequence[LimitReading], admitted: bool
@@ -416,13 +420,13 @@ class Limiter:
             cost = max(1e-9, gauge.of(sent.cost)) if admitted else 0.0
             gauge.read(reading, sent.at, before, total, cost, now)
             if index == 0:
-                self.refusals.told = gauge.rate * self._share
+                self.refusals.headers_rate = gauge.rate * self._share
 
     def _drop_lost_headers(self) -> None:
         if self._trust.is_lost:
             self.gauges.clear()
             self._gauges = ()
-            self.refusals.told = 0.0
+            self.refusals.headers_rate = 0.0
 
     def _which(self, cost: Demand, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
@@ -466,8 +470,8 @@ class Limiter:
         believable = gauge is not None and given < gauge.rate * (self.HIDDEN + seconds)
         if gauge is not None and gauge.is_per_minute and believable:
             # Where headers tell the minute's rate, a shorter window is enforced behind it: the same rate.
-            told = self.BEHIND * gauge.rate * self._share
-            return Pacer.known(told, cost, total, sent.at, now, surely=True)
+            rate = self.BEHIND * gauge.rate * self._share
+            return Pacer.known(rate, cost, total, sent.at, now, surely=True)
         known = self._known.pop(dimension, None)
         if known is not None:
             rate = known.rate * self._share

@@ -1,6 +1,6 @@
 """How a server's latency follows the calls in flight, and where more of them only wait. Plain arithmetic.
 
-Knows no clock: it is told of answers and of the calls in flight beside them, and forgets by count.
+Knows no clock: it takes answers and of the calls in flight beside them, and forgets by count.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class LoadCurve:
 
     A server with slots answers after its service time until the slots are taken, and in proportion to the queue
     from there on; one that batches slows a little with every call. Both are fitted to all answers at once, so
-    a few from many loads say as much as many from few. Service that follows the output's length is told apart
+    a few from many loads say as much as many from few. Service that follows the output's length is kept apart
     from waiting by regression on the output's tokens.
     """
 

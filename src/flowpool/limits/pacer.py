@@ -1,4 +1,4 @@
-"""A sending rate found by refusals alone: for limits that nobody tells. Is told the time.
+"""A sending rate found by refusals alone: for limits that nobody tells. Takes the time.
 
 See "The pacer" in docs/rate-control.md. Whatever refuses, a bucket or a window of time: from the end of one dry
 spell to the end of the next, as much is let in as the limit gives in that time. That is a tooth:
@@ -119,7 +119,7 @@ class Pacer:
         self._so_far = rate
         self._dry_at, self._pause, self._probes = now, 0.0, 0
         self.tested = 0  # teeth in a row that agreed about the rate, to a tenth of it
-        self.trust = 0  # how much better than not it proved to wait as long as told
+        self.trust = 0  # how much better than not it proved to wait as long as asked
         self._promise: float | None = None  # when it was said to be over
         self._probe: tuple[float, float] | None = None  # when it was sent, units sent with it
         self._before_dry: Phase = "search"
@@ -142,7 +142,7 @@ class Pacer:
     def known(
         cls, rate: float, cost: float, total: float, sent: float, now: float, *, surely: bool
     ) -> Pacer:
-        """Begins at a rate that headers told (`surely`), or that runs before found."""
+        """Begins at a rate of headers (`surely`), or that runs before found."""
         pacer = cls(rate, cost, total, sent, now)
         pacer._begin_hold(pacer._longest_hold() if surely else cls.SHORTEST, now)
         pacer.rest(now + cls.REST * cost / rate)
@@ -159,7 +159,7 @@ class Pacer:
 
     @property
     def follows(self) -> bool:
-        """Whether the rate is told from elsewhere."""
+        """Whether the rate comes from elsewhere."""
         return self._cap < inf
 
     @property
@@ -266,7 +266,7 @@ class Pacer:
     ) -> None:
         """A call sent at `sent`, when `total` units had been sent with it, was refused.
 
-        retry_after: the seconds that it was told to wait.
+        retry_after: the seconds that it was asked to wait.
         """
         self._after += 0.2 * (now - sent - self._after)
         if sent > self._wet:
@@ -338,7 +338,7 @@ class Pacer:
         self._pause_dry(pause, retry_after, now)
 
     def _pause_dry(self, pause: float, retry_after: float | None, now: float) -> None:
-        """The next probe goes after `pause`; or at the moment that the refusal told, if such proved right."""
+        """The next probe goes after `pause`; or at the moment that the refusal named, if such proved right."""
         if self._promise is not None and now > self._promise + 2.0 * self._after + 0.02:
             self.trust -= 1  # refused, though it was said to be over
             self._promise = None

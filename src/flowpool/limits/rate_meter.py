@@ -1,4 +1,4 @@
-"""How much goes through lately, in units a second. Is told the time; reading it changes nothing."""
+"""How much goes through lately, in units a second. Takes the time; reading it changes nothing."""
 
 from __future__ import annotations
 

@@ -32,16 +32,51 @@ class Refusals:
     """Decides how many calls may be in flight by what becomes of them, judged by when they were sent.
 
     `wait` is 0 when a call may go, inf until one ends. In the mode "rate" pacers decide, and it lets everything go.
-    told: calls a second that headers tell of; the opening goes on at twice that at least.
+    told: calls a second of headers; the opening goes on at twice that at least.
     """
 
     # fmt: off
     __slots__ = (
-        "_assent", "_beyond", "_brakes", "_cap", "_chances", "_clean", "_eager", "_falls", "_fell_at",
-        "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency", "_next", "_patience",
-        "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused", "_refused_beyond",
-        "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage", "_stage_sent",
-        "_step", "_until", "is_alone", "mode", "most", "refused", "told", "total", "width",
+        "_assent",
+        "_beyond",
+        "_brakes",
+        "_cap",
+        "_chances",
+        "_clean",
+        "_eager",
+        "_falls",
+        "_fell_at",
+        "_first",
+        "_ignored",
+        "_is_new",
+        "_last_refused",
+        "_last_sent",
+        "_latency",
+        "_next",
+        "_patience",
+        "_peak",
+        "_probes_refused",
+        "_recent",
+        "_refusal_latency",
+        "_refused",
+        "_refused_beyond",
+        "_refused_top",
+        "_resolved",
+        "_round",
+        "_round_at",
+        "_sent",
+        "_since",
+        "_stage",
+        "_stage_sent",
+        "_step",
+        "_until",
+        "headers_rate",
+        "is_alone",
+        "mode",
+        "most",
+        "refused",
+        "total",
+        "width",
     )
     # fmt: on
 
@@ -83,7 +118,7 @@ class Refusals:
         self.mode: Mode = "open"
         self.most = most
         self.width = float(most if eager else min(most, self.START))
-        self.told = 0.0  # calls a second that headers tell of
+        self.headers_rate = 0.0  # calls a second of headers
         self.is_alone = True  # no other run uses the key
         self.total = 0
         self.refused = 0
@@ -121,7 +156,7 @@ class Refusals:
             self._go_on_probing(now)
             mode = self.mode
         if in_flight >= self.width and not (
-            mode == "open" and in_flight < 2.0 * self.told * self._latency
+            mode == "open" and in_flight < 2.0 * self.headers_rate * self._latency
         ):
             return inf
         wait = self._until - now
@@ -166,7 +201,9 @@ class Refusals:
             return 1.0 / (self.EAGER_START * doubled)
         pace = self.SLOWEST
         if self._latency:
-            pace = max(pace, min(2.0 * self.width / self._latency, self.PACE), 2.0 * self.told)
+            pace = max(
+                pace, min(2.0 * self.width / self._latency, self.PACE), 2.0 * self.headers_rate
+            )
         return 1.0 / max(pace, self.LASTING * self.total)
 
     @property

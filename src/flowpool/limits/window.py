@@ -1,4 +1,4 @@
-"""How many calls of a lane may be in flight. Plain policies: told of answers and throttles, they hold a size."""
+"""How many calls of a lane may be in flight. Plain policies: given answers and throttles, they hold a size."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class AdaptiveWindow:
 
 
 class _InFlight:
-    """How many calls were in flight, as the answers told."""
+    """How many calls were in flight, as the answers show."""
 
     __slots__ = ("_area", "_areas", "_times")
 
@@ -177,7 +177,7 @@ class _InFlight:
         self._areas: list[float] = []
 
     def mean(self, now: float, sent: float, ahead: int, in_flight: int) -> float:
-        """Of the time from `sent` to `now`, which is told in the order that it comes."""
+        """Of the time from `sent` to `now`, given in the order that it comes."""
         times, areas = self._times, self._areas
         if times:
             self._area += in_flight * (now - times[-1])

@@ -21,7 +21,7 @@ class Environment(Struct):
     environ: Mapping[str, str]
     random: Random
     sharing: Sharing | None = None  # with other runs at the same limits
-    ceilings: KeyCeilings = field(default_factory=KeyCeilings)  # that are told, kept by all runs
+    ceilings: KeyCeilings = field(default_factory=KeyCeilings)  # of users, kept by all runs
 
     def __repr__(self) -> str:
         return f"World({self.transport!r})"  # the environment holds keys

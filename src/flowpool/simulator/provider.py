@@ -67,7 +67,7 @@ class ServedAnswer(Struct, frozen=True):
 
 class Failure(Struct, frozen=True):
     """An HTTP error. `kind` tells "rate" and "quota" from the rest, which `status` describes. `page`: the body, of
-    a proxy that answers in the API's place."""
+    a proxy that answers instead of the API."""
 
     status: int
     message: str
@@ -80,7 +80,7 @@ class Failure(Struct, frozen=True):
 class ReplyPlan(Struct, eq=False):
     """What becomes of one request. `due` is when its first byte leaves, inf while that isn't known:
     it waits for a slot, or will never be answered. The body takes `spread` seconds more. `call`: what a
-    world admitted and is told of when it is over.
+    world admitted and hears of when it is over.
     """
 
     ticket: int

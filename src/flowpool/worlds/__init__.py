@@ -6,7 +6,7 @@
     world = scene.world()
     world.offer(0.0, Call(input=100))
 
-A world is told the time and has its own random numbers; it knows no clock and no sockets.
+A world takes the time and has its own random numbers; it knows no clock and no sockets.
 """
 
 from flowpool.worlds.kinds import KINDS

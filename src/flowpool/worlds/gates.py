@@ -1,6 +1,6 @@
 """What lets calls pass or refuses them, one mechanism each: buckets, windows, caps, chance.
 
-A gate is told the time, which never goes back, and knows nothing else. `wait` is asked first and changes nothing
+A gate takes the time, which never goes back, and knows nothing else. `wait` is asked first and changes nothing
 that can be seen from outside; `take` follows only when every gate of a world lets the call pass.
 """
 

@@ -90,9 +90,9 @@ def _bucket(draw: Draw, service: Service) -> Part:
     unit = _units(dimension)
 
     def gate(random: Random) -> Gate:
-        told = rate * unit * 60.0 if shown == "rate" else None
+        shown_rate = rate * unit * 60.0 if shown == "rate" else None
         return BucketGate(rate * unit, rate * unit * depth, dimension, reserved=charges == "reserved",
-                      shown=told)  # fmt: skip
+                      shown=shown_rate)  # fmt: skip
 
     words = f"{rate * unit:.4g} {dimension} a second in a bucket of {depth:g} s"
     return Part(words, gate, pace=rate, burst=rate * depth)

@@ -17,7 +17,7 @@ Truth = Literal["absent", "right", "stale", "zero", "jumping", "refusals", "day"
 ROUND_TRIP = 0.02
 # What "far" says: a date that a proxy's clock, or a fallback of a library, put an hour away.
 FAR = 3600.0
-# Seconds for which a cache or a counter that is told late repeats what it said.
+# Seconds for which a cache or a counter that is updated late repeats what it said.
 STALE = 5.0
 # What some mocks and gateways put on refusals whatever the limit is: 60 a minute, none left, one second.
 ON_REFUSALS = (LimitState("requests", 60, 0, 1.0),)
@@ -29,7 +29,7 @@ class Replies:
     """The words of one world.
 
     status: of refusals, None for what the mechanism that refuses usually sends. late: seconds of work before a
-    refusal is told. style: whose headers. names: whether a refusal says which limit was reached.
+    refusal is sent. style: whose headers. names: whether a refusal says which limit was reached.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Replies:
         self.style: Style = style if headers != "absent" else "none"
         self.names = names
         self.random = random
-        self.told: tuple[LimitState, ...] = ()
-        self.told_at = -math.inf
+        self.said: tuple[LimitState, ...] = ()
+        self.said_at = -math.inf
         self.taken = 0  # calls of the day
         # The counters of a gateway's replicas, each of which saw another part of the calls.
         self.parts = [random.uniform(0.1, 1.0) for _ in range(4)]
@@ -85,9 +85,9 @@ class Replies:
         if truth == "zero":
             return (LimitState("requests", 0, 0, 0.0), LimitState("tokens", -1, -1, 0.0))
         if truth == "stale":
-            if now - self.told_at >= STALE:
-                self.told, self.told_at = _states(now, gates), now
-            return self.told
+            if now - self.said_at >= STALE:
+                self.said, self.said_at = _states(now, gates), now
+            return self.said
         states = _states(now, gates)
         if truth == "jumping":
             part = self.random.choice(self.parts)

@@ -138,15 +138,15 @@ class Scene:
         return oracle_run(self.world(), calls, self.ceiling)
 
     def _reply_words(self) -> str:
-        told = self.replies
+        says = self.replies
         words = ""
-        if told["late"]:
-            words += f"; refused after {told['late']:g} s of work"
-        if told["retry"] != "absent":
-            words += f"; Retry-After {told['retry']}"
-        if told["headers"] != "absent":
-            words += f"; headers {told['headers']}"
-        if told["names"]:
+        if says["late"]:
+            words += f"; refused after {says['late']:g} s of work"
+        if says["retry"] != "absent":
+            words += f"; Retry-After {says['retry']}"
+        if says["headers"] != "absent":
+            words += f"; headers {says['headers']}"
+        if says["names"]:
             words += "; refusals name the limit"
         return words
 

@@ -14,7 +14,7 @@ from flowpool.worlds.values import Arrival, Offered, Served, TurnedAway
 class World:
     """A provider as it meets one key, whoever sends.
 
-    Times are seconds since the start and never go back. Each admitted call must be told to `ended`, whether its
+    Times are seconds since the start and never go back. Each admitted call must be given to `ended`, whether its
     answer was read or not.
 
         world = World([Cap(20)], Server(0.2, 0.0, random), Replies(random))

@@ -156,7 +156,7 @@ def test_calls_that_fail_or_are_cancelled_give_their_slots_back(simulate: Any) -
 def test_a_pool_without_limits_touches_nothing(simulate: Any) -> None:
     sim = simulate()
     sim.run(sim.pool(items=5))
-    assert sim.environment.ceilings._places == {}
+    assert sim.environment.ceilings._by_key == {}
 
 
 # Threads
@@ -186,7 +186,7 @@ def test_threads_keep_one_ceiling() -> None:
     for thread in threads:
         thread.join(30)
     assert now == [0, 3]
-    assert key_ceilings._places.popitem()[1].state.seats == {}
+    assert key_ceilings._by_key.popitem()[1].state.seats == {}
 
 
 def test_a_run_that_waits_is_woken_by_anothers_end() -> None:

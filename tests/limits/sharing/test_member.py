@@ -192,14 +192,12 @@ def test_more_runs_than_places_still_take_less_than_all(table: Table) -> None:
 def test_two_that_took_the_same_place_part_at_their_next_turns(filed: Table) -> None:
     first, second = filed.join(), filed.join()
     filed.run(TICK)
-    assert first._place is not None
-    assert second._place is not None
-    second._table.write(
-        second._place * 64, bytes(64)
-    )  # as if both had found the first's place free
-    second._place = first._place
+    assert first._slot is not None
+    assert second._slot is not None
+    second._table.write(second._slot * 64, bytes(64))  # as if both had found the first's place free
+    second._slot = first._slot
     filed.run(3 * TICK)
-    assert first._place != second._place
+    assert first._slot != second._slot
     assert filed.shares() == [0.5, 0.5]
 
 

@@ -1,7 +1,7 @@
 """One key, several runs: the pools, threads and processes of one user on one machine share a limit fairly.
 
 They meet in small files of the user's cache directory; nothing runs beside them, and where no file can be
-written the runs of one process still share. Must not know the engine: it is told the time and gives fractions.
+written the runs of one process still share. Must not know the engine: it takes the time and gives fractions.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _decode = msgspec.msgpack.Decoder(KeyState).decode
 _numbers = count(1)
 
 
-class KeyPlace:
+class SharedKey:
     """What the runs of this process know of one key's ceilings. From any thread.
 
     file: where the other processes' runs are met, or None for this process alone.
@@ -120,17 +120,17 @@ class SharedCeilings(Ceilings):
     wake: called from any thread when the run should ask again.
     """
 
-    __slots__ = ("_due", "_is_stuck", "_late", "_place", "_wake")
+    __slots__ = ("_due", "_is_stuck", "_late", "_shared", "_wake")
 
     def __init__(
-        self, place: KeyPlace, limits: Limits, wake: Callable[[], object], process: str
+        self, shared: SharedKey, limits: Limits, wake: Callable[[], object], process: str
     ) -> None:
-        super().__init__(limits, place.state, f"{process}-{next(_numbers)}")
-        self._place = place
+        super().__init__(limits, shared.state, f"{process}-{next(_numbers)}")
+        self._shared = shared
         self._wake = wake
         self._due = 0.0  # when to ask again what was refused
         self._is_stuck = False  # another process stood still with the file when it was last asked
-        self._late: list[tuple[Demand, Demand]] = []  # calls whose end couldn't be told yet
+        self._late: list[tuple[Demand, Demand]] = []  # calls whose end couldn't be written yet
 
     def wait(self, cost: Demand, now: float) -> float:
         """Seconds until a call of this cost may go, as far as is known here; `claim` has the last word."""
@@ -141,36 +141,36 @@ class SharedCeilings(Ceilings):
         return min(self.look(cost, now), self._due - now)
 
     def look(self, cost: Demand, now: float) -> float:
-        with self._place.lock:
-            self.state = self._place.state
+        with self._shared.lock:
+            self.state = self._shared.state
             return super().wait(cost, now)
 
     def claim(self, cost: Demand, now: float) -> bool:
-        place = self._place
-        with place.turn() as state:
+        shared = self._shared
+        with shared.turn() as state:
             wait = POLL
             if state is not None:
                 self._tell_late(state)
                 wait = self._claim_at(state, cost, now)
-                if wait > 0.0 and place.drop_dead(now):
+                if wait > 0.0 and shared.drop_dead(now):
                     wait = self._claim_at(state, cost, now)
             self._is_stuck = state is None
             if wait > 0.0:
                 self._due = now + min(wait, ASK_AGAIN)
-                place.waiting[self.name] = self.wake
+                shared.waiting[self.name] = self.wake
             else:
                 self._due = 0.0
-                place.waiting.pop(self.name, None)
+                shared.waiting.pop(self.name, None)
         return wait <= 0.0
 
     def ended(self, cost: Demand, used: Demand) -> None:
-        place = self._place
-        with place.turn() as state:
+        shared = self._shared
+        with shared.turn() as state:
             self._late.append((cost, used))
             if state is not None:
                 self._tell_late(state)
             self._due = 0.0
-            waiting = [wake for name, wake in place.waiting.items() if name != self.name]
+            waiting = [wake for name, wake in shared.waiting.items() if name != self.name]
         if state is None:
             self._tell_soon()
         for wake in waiting:
@@ -178,10 +178,10 @@ class SharedCeilings(Ceilings):
 
     def close(self) -> None:
         """The run is over: what it had in flight is nobody's."""
-        place = self._place
-        with place.turn() as state:
-            place.waiting.pop(self.name, None)
-            place.seats.pop(self.name, None)
+        shared = self._shared
+        with shared.turn() as state:
+            shared.waiting.pop(self.name, None)
+            shared.seats.pop(self.name, None)
             if state is not None:
                 self._tell_late(state)
                 state.seats.pop(self.name, None)
@@ -193,7 +193,7 @@ class SharedCeilings(Ceilings):
             self._wake()
 
     def _claim_at(self, state: KeyState, cost: Demand, now: float) -> float:
-        self._place.seats[self.name] = self.seat
+        self._shared.seats[self.name] = self.seat
         return self.claim_from(state, cost, now)
 
     def _tell_late(self, state: KeyState) -> None:
@@ -201,13 +201,13 @@ class SharedCeilings(Ceilings):
             self.end_in(state, cost, used)
         self._late.clear()
         if self.seat.is_idle:
-            self._place.seats.pop(self.name, None)
+            self._shared.seats.pop(self.name, None)
 
     def _tell_soon(self) -> None:
         """The slot must come back though no call of this run follows."""
 
         def tell() -> None:
-            with self._place.turn() as state:
+            with self._shared.turn() as state:
                 if state is not None:
                     self._tell_late(state)
             if state is None:
@@ -219,7 +219,7 @@ class SharedCeilings(Ceilings):
 
 
 class KeyCeilings:
-    """The places of all keys, for one user.
+    """What is shared of all keys, for one user.
 
     directory: where the files are, made when needed; None for this process alone.
 
@@ -229,8 +229,8 @@ class KeyCeilings:
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
-        self._places: dict[str, KeyPlace] = {}
-        self._of_objects: WeakKeyDictionary[object, KeyPlace] = WeakKeyDictionary()
+        self._by_key: dict[str, SharedKey] = {}
+        self._of_objects: WeakKeyDictionary[object, SharedKey] = WeakKeyDictionary()
         self._lock = Lock()
         self._sign: SignOfLife | None = None
 
@@ -243,16 +243,16 @@ class KeyCeilings:
             match key:
                 case (Endpoint() as endpoint, str() as model):
                     fingerprint = fingerprint_of(self._salt, endpoint, model)
-                    place = self._places.get(fingerprint) or self._open(fingerprint)
-                    self._places[fingerprint] = place
+                    shared = self._by_key.get(fingerprint) or self._open(fingerprint)
+                    self._by_key[fingerprint] = shared
                 case _:
-                    place = self._of_objects.setdefault(key, KeyPlace())
+                    shared = self._of_objects.setdefault(key, SharedKey())
             process = self._sign.name if self._sign is not None else "own"
-            return SharedCeilings(place, limits, wake, process)
+            return SharedCeilings(shared, limits, wake, process)
 
-    def _open(self, fingerprint: str) -> KeyPlace:
+    def _open(self, fingerprint: str) -> SharedKey:
         if self._directory is None:
-            return KeyPlace()
+            return SharedKey()
         directory = self._directory / "ceilings"
         try:
             if self._sign is None:
@@ -260,8 +260,8 @@ class KeyCeilings:
                 self._sign.sweep()
             file = LockedFile(directory, f"{boot_name()}-{fingerprint}.{_FORMAT}")
         except OSError:
-            return KeyPlace()
-        return KeyPlace(file, self._sign)
+            return SharedKey()
+        return SharedKey(file, self._sign)
 
     def close(self) -> None:
         """At the process's end."""
@@ -271,8 +271,8 @@ class KeyCeilings:
 
     def forget(self) -> None:
         """In a forked child: what is open is its parent's."""
-        for place in self._places.values():
-            place.close()
+        for shared in self._by_key.values():
+            shared.close()
         if self._sign is not None:
             self._sign.forget()
 

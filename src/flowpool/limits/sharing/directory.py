@@ -13,12 +13,12 @@ from pathlib import Path
 from flowpool.values import Endpoint
 
 _SALT_BYTES = 32
-# Without a place for the user's own salt, fingerprints hold within this process.
+# Without a folder for the user's own salt, fingerprints hold within this process.
 _PROCESS_SALT = os.urandom(_SALT_BYTES)
 
 
 def cache_directory(environ: Mapping[str, str], platform: str = sys.platform) -> Path | None:
-    """The user's flowpool directory: one place however a process was started, so that all of them meet.
+    """The user's flowpool directory: one folder however a process was started, so that all of them meet.
 
     None when the environment names no home.
     """

@@ -57,7 +57,7 @@ class Peer(Struct, frozen=True):
 
 
 class _Row(NamedTuple):
-    place: int
+    slot: int
     id: bytes
     at: float
     wanted: float
@@ -69,13 +69,13 @@ class _Row(NamedTuple):
     def is_alive(self, now: float) -> bool:
         return abs(now - self.at) <= EXPIRY
 
-    def is_free(self, now: float) -> bool:
+    def is_vacant(self, now: float) -> bool:
         # Written in the future: by another clock, or before the machine was started anew.
         return now - self.at > REUSE or self.at - now > EXPIRY
 
 
 class Member:
-    """One run's place at a limit, from `Sharing.join` until `leave()`.
+    """One run's part in a limit, from `Sharing.join` until `leave()`.
 
     `share` is the fraction of the limit that is this run's now, above 0 and at most 1. Belongs to one thread.
     """
@@ -85,7 +85,7 @@ class Member:
         self._table = table
         self._fallback = fallback
         self._id = os.urandom(7) + b"\x01"
-        self._place: int | None = None
+        self._slot: int | None = None
         self._rows: dict[int, _Row] = {}
         self._note = b""
         self._note_at = -inf
@@ -126,24 +126,24 @@ class Member:
             self._take_turn(now, wanted, used_rate, snapshot, (pace, refused))
         except OSError:
             self._table.close()
-            self._table, self._rows, self._place = self._fallback(), {}, None
+            self._table, self._rows, self._slot = self._fallback(), {}, None
             self._take_turn(now, wanted, used_rate, snapshot, (pace, refused))
         return self.share
 
     def others(self, now: float) -> list[Peer]:
         """The other runs at this limit, as of the last `publish`."""
-        return [_told(row, now) for row in self._alive(now)]
+        return [_peer_of(row, now) for row in self._alive(now)]
 
     def leader(self, now: float) -> Peer | None:
         """Of the runs that found the limit's pace and use all they can get, the first, whom the others follow;
         None where that is this one, or there is none.
         """
-        if self._place is None:
+        if self._slot is None:
             return None
-        before = [row for row in self._alive(now) if row.place < self._place]
+        before = [row for row in self._alive(now) if row.slot < self._slot]
         leaders = (row for row in before if row.pace > 0.0 and row.wanted == inf)
-        first = min(leaders, key=lambda row: row.place, default=None)
-        return None if first is None else _told(first, now)
+        first = min(leaders, key=lambda row: row.slot, default=None)
+        return None if first is None else _peer_of(first, now)
 
     def learned(self, now: float) -> bytes | None:
         """What the busiest of the others has learned of the limit, as it said so; None if none did."""
@@ -151,7 +151,7 @@ class Member:
             return None
         for row in sorted(self._alive(now), key=lambda row: -row.rate):
             try:
-                note = self._table.read(_NOTES_AT + row.place * _NOTE, _NOTE)
+                note = self._table.read(_NOTES_AT + row.slot * _NOTE, _NOTE)
             except OSError:
                 return None
             if len(note) < _NOTE_HEAD.size:
@@ -170,7 +170,7 @@ class Member:
         with suppress(OSError):  # the others notice the silence too
             for row in self._read().values():
                 if row.id == self._id:
-                    self._table.write(row.place * _ROW, bytes(_ROW))
+                    self._table.write(row.slot * _ROW, bytes(_ROW))
         self._table.close()
 
     def _take_turn(
@@ -183,61 +183,61 @@ class Member:
     ) -> None:
         was_replaced = self._table.follow()
         self._rows = self._read()
-        place = self._find_place(now)
-        if was_replaced or place != self._place:
-            self._place, self._note, self._note_at = place, b"", -inf
+        slot = self._find_slot(now)
+        if was_replaced or slot != self._slot:
+            self._slot, self._note, self._note_at = slot, b"", -inf
         self.share = grant(wanted, ((row.wanted, row.taken) for row in self._alive(now)))
-        if place is None:
+        if slot is None:
             return
         body = _BODY.pack(self._id, now, wanted, used_rate, self.share, *found)
         row = body + _CHECK.pack(crc32(body))
-        self._table.write(place * _ROW, row.ljust(_ROW, b"\0"))
+        self._table.write(slot * _ROW, row.ljust(_ROW, b"\0"))
         if snapshot is not None:
-            self._tell(snapshot, place, now)
+            self._tell(snapshot, slot, now)
 
     def _alive(self, now: float) -> list[_Row]:
         return [row for row in self._rows.values() if row.id != self._id and row.is_alive(now)]
 
     def _read(self) -> dict[int, _Row]:
-        """The rows by place. One that was caught while being written is taken as it was before."""
+        """The rows by slot. One that was caught while being written is taken as it was before."""
         data = self._table.read(0, _ROWS * _ROW)
         used = len(data.rstrip(b"\0"))
         rows: dict[int, _Row] = {}
-        for place, start in enumerate(range(0, used, _ROW)):
+        for slot, start in enumerate(range(0, used, _ROW)):
             body = data[start : start + _BODY.size]
             if body.startswith(_NOBODY) or len(data) < start + _ROW:
                 continue
             if _CHECK.unpack_from(data, start + _BODY.size)[0] == crc32(body):
-                rows[place] = _Row(place, *_BODY.unpack(body))
-            elif place in self._rows:
-                rows[place] = self._rows[place]
+                rows[slot] = _Row(slot, *_BODY.unpack(body))
+            elif slot in self._rows:
+                rows[slot] = self._rows[slot]
         return rows
 
-    def _find_place(self, now: float) -> int | None:
-        """This member's place, or a free one; None when there is none, and then this run is unseen by others."""
-        if self._place is not None:
-            found = self._rows.get(self._place)
+    def _find_slot(self, now: float) -> int | None:
+        """This member's slot, or a free one; None when there is none, and then this run is unseen by others."""
+        if self._slot is not None:
+            found = self._rows.get(self._slot)
             if found is None or found.id == self._id:
-                return self._place
+                return self._slot
         free = (
-            place
-            for place in range(_ROWS)
-            if (row := self._rows.get(place)) is None or row.is_free(now)
+            slot
+            for slot in range(_ROWS)
+            if (row := self._rows.get(slot)) is None or row.is_vacant(now)
         )
         some = list(islice(free, _CHOICE))
         return some[os.urandom(1)[0] % len(some)] if some else None
 
-    def _tell(self, snapshot: bytes, place: int, now: float) -> None:
+    def _tell(self, snapshot: bytes, slot: int, now: float) -> None:
         if now - self._note_at < NOTE_EVERY or snapshot == self._note:
             return
         if len(snapshot) > _NOTE - _NOTE_HEAD.size:
             return
         head = _NOTE_HEAD.pack(self._id, len(snapshot), crc32(snapshot))
-        self._table.write(_NOTES_AT + place * _NOTE, head + snapshot)
+        self._table.write(_NOTES_AT + slot * _NOTE, head + snapshot)
         self._note, self._note_at = snapshot, now
 
 
-def _told(row: _Row, now: float) -> Peer:
+def _peer_of(row: _Row, now: float) -> Peer:
     return Peer(row.taken, row.wanted, row.rate, now - row.at, row.pace, row.refused)
 
 

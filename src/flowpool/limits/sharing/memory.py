@@ -59,7 +59,7 @@ class Memory:
         return bytes(kept.snapshot), max(0.0, now_wall - kept.at)
 
     def keep(self, fingerprint: str, snapshot: bytes, now_wall: float) -> None:
-        """Remembers `snapshot`, JSON of at most 16 KiB, in place of the one before.
+        """Remembers `snapshot`, JSON of at most 16 KiB, instead of the one before.
 
         now_wall: seconds since 1970.
         """

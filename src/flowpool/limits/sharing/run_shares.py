@@ -56,7 +56,7 @@ class SharedLimit:
         self._agree(now)
 
     def _agree(self, now: float) -> None:
-        """Where the limit is found by 429s alone, one run looks for it, and is told of everybody's 429s."""
+        """Where the limit is found by 429s alone, one run looks for it, and hears of everybody's 429s."""
         others = self.member.others(now)
         if not others:
             return
@@ -72,7 +72,7 @@ class RunShares:
         self._sharing = sharing
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self._places: list[SharedLimit] = []
+        self._shared: list[SharedLimit] = []
         self._ask_again: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -80,16 +80,16 @@ class RunShares:
         self, limiter: Limiter, endpoint: Endpoint, model: str, ask_again: Callable[[], None]
     ) -> None:
         """Joins a limit for a lane, which begins with what is known of it. `ask_again` is called whenever its
-        rates may have changed, for those that wait at it were told a moment by the rates before.
+        rates may have changed, for those that wait at it were given a moment by the rates before.
         """
         if self._sharing is None:
             return
         fingerprint = self._sharing.fingerprint(endpoint, model)
         now = self._loop.time()
-        place = SharedLimit(limiter, fingerprint, self._sharing, now)
-        self._places.append(place)
+        shared = SharedLimit(limiter, fingerprint, self._sharing, now)
+        self._shared.append(shared)
         self._ask_again.append(ask_again)
-        known, age = place.member.learned(now), 0.0
+        known, age = shared.member.learned(now), 0.0
         if known is None and (kept := self._sharing.memory.recall(fingerprint, time.time())):
             known, age = kept
         if known is not None:
@@ -103,17 +103,17 @@ class RunShares:
         if self._timer is not None:
             self._timer.cancel()
         lasted = self._loop.time() - self._began
-        for place in self._places:
-            place.member.leave()
-            learned = place.limiter.snapshot()
+        for shared in self._shared:
+            shared.member.leave()
+            learned = shared.limiter.snapshot()
             if self._sharing is not None and learned and lasted >= WORTH_KEEPING:
                 self._sharing.memory.keep(
-                    place.fingerprint, msgspec.json.encode(learned), time.time()
+                    shared.fingerprint, msgspec.json.encode(learned), time.time()
                 )
 
     def _tick(self) -> None:
         now = self._loop.time()
-        for place, ask_again in zip(self._places, self._ask_again, strict=True):
-            place.publish(now)
+        for shared, ask_again in zip(self._shared, self._ask_again, strict=True):
+            shared.publish(now)
             ask_again()
         self._timer = self._loop.call_later(TICK, self._tick)

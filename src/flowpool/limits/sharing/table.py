@@ -19,7 +19,7 @@ _KEPT_SECONDS = 86_400.0
 
 
 class MemberTable(Protocol):
-    """What a member needs of the place where it meets the others. Everything may raise `OSError`."""
+    """What a member needs of the table where it meets the others. Everything may raise `OSError`."""
 
     def follow(self) -> bool: ...
     def read(self, offset: int, length: int) -> bytes: ...
