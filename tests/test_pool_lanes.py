@@ -95,7 +95,7 @@ def test_a_limit_of_requests_is_named_with_what_was_learned_and_how_much_is_used
 def test_a_limit_of_tokens_is_named(simulate) -> None:
     sim = simulate(PROFILES["anthropic"], rpm=60_000, input_tpm=600, latency=Fixed(0.3))
     items = [{"text": f"{n} {'word ' * 20}"} for n in range(600)]
-    assert mostly(sim, sim.pool(items=items), 30, 60) == "input_tokens"
+    assert mostly(sim, sim.pool(items=items), 60, 90) == "input_tokens"
 
 
 def test_limits_that_were_told_are_named(simulate) -> None:

@@ -199,7 +199,7 @@ def test_a_failure_beside_others_cuts_them_and_fails_the_item(simulate) -> None:
 def test_a_waiting_retry_gives_its_place_to_others(simulate) -> None:
     sim = simulate()
     items = [
-        {"text": "[[sim: 503 times=1 retry-after=50]] slow"},
+        {"text": "[[sim: 500 times=1 retry-after=50]] slow"},
         *({"text": f"{n}"} for n in range(9)),
     ]
     results = sim.run(sim.pool(items=items, max_flows=1))

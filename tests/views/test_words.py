@@ -29,7 +29,7 @@ def lane(bound: Any, **changes: Any) -> LaneView:
         "bound": bound,
         "limits": {"requests": 3000.0},
         "used": {"requests": 2910.0},
-        "told": None,
+        "configured": None,
         "utilisation": 0.97,
         "in_flight": 16,
         "window": 64,

@@ -30,7 +30,7 @@ FAILING, SHOWN = 20, 3
 PLANTED = (
     "[[sim: 429 retry-after=0.2 times=1]]",
     "[[sim: 500 times=2]]",
-    "[[sim: 529 times=2]]",
+    "[[sim: 502 times=2]]",
     "[[sim: 400 times=1]]",
 )
 _HEAD, _WIDTHS = ("job", "way", "took", "items/s", "at once"), (36, 13, 8, 7, 7)

@@ -324,7 +324,7 @@ class Limiter:
         for gauge in self._gauges:
             waits[gauge.dimension] = gauge.wait(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
-            name = "learning" if pacer.is_searching else dimension
+            name = "learning" if pacer.is_searching and not self._gauges else dimension
             wait = pacer.wait(MEASURES[dimension](cost), now)
             waits[name] = max(wait, waits.get(name, wait))
         bound = max(waits, key=waits.__getitem__)

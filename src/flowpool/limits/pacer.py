@@ -170,8 +170,13 @@ class Pacer:
         if self.phase == "hold":
             return self.rate * (1.0 - self.MARGIN)
         if self.phase == "question":
-            return self.rate * self.LOWER
+            return self.rate * self._lower
         return self.rate * (1.0 + self._step)
+
+    @property
+    def _lower(self) -> float:
+        """The part of the rate at which a limit would refuse nothing, with `asked` refused at all of it."""
+        return min(self.LOWER, max(self.HALF, 1.0 - 1.1 * self.asked))
 
     @property
     def published(self) -> float:
@@ -321,6 +326,8 @@ class Pacer:
         rate, first = self._first_cut
         if self._cuts < self.CUTS or self._cut_calls < self.TOLD or share < self.PAID * first:
             return
+        if self.pace > self.LOWER * rate * (1.0 - first):
+            return  # a limit, too, would still refuse at this rate: it isn't cut by as much as was refused
         self.noise = max(self.noise, min(0.5, self._cut_refused / self._cut_calls))
         self.is_chance = self.rate < self.HALF * rate
         self.rate, self._cuts = rate, 0
@@ -423,7 +430,7 @@ class Pacer:
     def _end_question(self, now: float) -> None:
         share = self._refused_calls / self._calls
         if share < 0.4 * self.asked:
-            self.rate *= self.LOWER  # it was the limit
+            self.rate *= self._lower  # it was the limit
             self._begin_hold(self.SHORTEST, now)
         else:
             self.noise = 0.5 * (share + self.asked)

@@ -37,45 +37,11 @@ class Refusals:
 
     # fmt: off
     __slots__ = (
-        "_assent",
-        "_beyond",
-        "_brakes",
-        "_cap",
-        "_chances",
-        "_clean",
-        "_eager",
-        "_falls",
-        "_fell_at",
-        "_first",
-        "_ignored",
-        "_is_new",
-        "_last_refused",
-        "_last_sent",
-        "_latency",
-        "_next",
-        "_patience",
-        "_peak",
-        "_probes_refused",
-        "_recent",
-        "_refusal_latency",
-        "_refused",
-        "_refused_beyond",
-        "_refused_top",
-        "_resolved",
-        "_round",
-        "_round_at",
-        "_sent",
-        "_since",
-        "_stage",
-        "_stage_sent",
-        "_step",
-        "_until",
-        "headers_rate",
-        "is_alone",
-        "mode",
-        "most",
-        "refused",
-        "total",
+        "_assent", "_beyond", "_brakes", "_cap", "_cap_refused", "_cap_sent", "_chances", "_clean", "_eager",
+        "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
+        "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
+        "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
+        "_stage_sent", "_step", "_until", "headers_rate", "is_alone", "mode", "most", "refused", "total",
         "width",
     )
     # fmt: on
@@ -95,6 +61,10 @@ class Refusals:
     CLEAR = 0.8
     # Lower and lower in a row, with hardly an answer between: then it is no cap, but a rate.
     FALLS = 4
+    # A cap that was found refuses hardly more than what is tried beyond it. Of the calls since, so many refused
+    # beside that share mean that it is none, or moves too much to be followed: a bucket of a second looks like
+    # one, and refused a fifth of all calls for the whole run. Fewer leave caps that are still being found.
+    CAP_REFUSES, CAP_SHARE, CAP_CALLS = 60, 0.08, 300
     # Answers without a refusal before one more than the cap is tried: so many, or so many times the cap. Each
     # trial costs about a refusal; a cap that rose is found within so many round trips.
     CALM, CALM_ROUNDS = 60, 4
@@ -138,6 +108,7 @@ class Refusals:
         self._chances = 0  # refusals where a cap refuses nobody
         self._patience = 1
         self._falls = 0
+        self._cap_sent = self._cap_refused = 0  # since a cap was last looked for
         self._last_refused = -8
         self._last_sent = -inf
         self._step = 1
@@ -182,9 +153,14 @@ class Refusals:
         self._last_sent = now
         if in_flight >= self._peak:
             self._peak = in_flight + 1
-        if self.mode == "cap" and self._sent > max(40, 2 * self._cap):
-            self._sent //= 2
-            self._refused //= 2
+        if self.mode == "cap":
+            self._cap_sent += 1
+            if self._cap_sent > 2 * self.CAP_CALLS:
+                self._cap_sent //= 2
+                self._cap_refused //= 2
+            if self._sent > max(40, 2 * self._cap):
+                self._sent //= 2
+                self._refused //= 2
         if self.mode == "open":
             self._next = max(self._next, now) + self._gap(now)
         elif self.mode == "probing":
@@ -245,8 +221,17 @@ class Refusals:
         if self.mode == "probing":
             return self._refused_probe(trace, now)
         if self.mode == "cap":
+            self._cap_refused += 1
+            if self._is_no_cap():
+                return self._become_rate()
             return self._refused_at_cap(trace, now)
         return False
+
+    def _is_no_cap(self) -> bool:
+        """Whether more is refused than at a cap, and more than may be chance."""
+        share = max(self.CAP_SHARE, self._ignored - self.IGNORED)
+        beyond = self._cap_refused - self.CAP_REFUSES
+        return self._cap_sent >= self.CAP_CALLS and beyond > share * self._cap_sent
 
     def reopen(self, now: float, share: float, width: float) -> None:
         """A rate was looked for and there is none: `share` of the calls are refused whatever the rate."""
@@ -320,6 +305,7 @@ class Refusals:
         if not self.is_alone:
             return self._become_rate()  # others' calls are in flight too, so ours tell no cap
         self.mode = "probing"
+        self._cap_sent = self._cap_refused = 0
         self._cap = self._threshold(now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
         self._stage, self._stage_sent, self._probes_refused = 1, 0, 0
