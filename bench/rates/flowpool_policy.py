@@ -1,13 +1,14 @@
-"""Plays a pool's lanes in the lab: the real Lane with its limiter, window and breaker, and the retry rule."""
+"""Plays a pool's lanes in the lab: the real Lane with its limiter, window and breaker, and `decide`."""
 
 from __future__ import annotations
 
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.rates.policy import Cost, Policy, Refusal
-from flowpool.calls.retry import RetryBudget, RetryPolicy
-from flowpool.errors import CallError, Overloaded, RateLimited, ServerError, Verdict
+from flowpool.calls.decide import Attempts, Wait
+from flowpool.calls.retry import RetryPolicy
+from flowpool.errors import CallError, Overloaded, RateLimited, ServerError
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lanes import AUTO_CEILING, AUTO_START
@@ -20,6 +21,13 @@ from flowpool.values import LimitReading, Usage
 BYTES = 4  # of a request, for each input token
 
 
+class Route(NamedTuple):
+    """The only way that the lab's calls may go."""
+
+    lane: Lane[Any]
+    policy: RetryPolicy
+
+
 class FlowpoolPolicy:
     """One process's lane."""
 
@@ -30,8 +38,7 @@ class FlowpoolPolicy:
         window = FixedWindow(max_flows) if max_flows else AdaptiveWindow(AUTO_START, AUTO_CEILING)
         self.limiter = Limiter(eager=max_flows is not None)
         self.lane: Lane[Any] = Lane("lab", window, self.limiter, Breaker())
-        self.retry = RetryPolicy()
-        self.budget = RetryBudget()
+        self.route = Route(self.lane, RetryPolicy())
         self.cost: Any = None
         self.shared = (
             SharedLimit(self.limiter, "lab", sharing, 0.0) if sharing is not None else None
@@ -61,20 +68,17 @@ class FlowpoolPolicy:
         self, token: object, now: float, usage: Usage, readings: tuple[LimitReading, ...]
     ) -> None:
         assert isinstance(token, Admitted)
-        self.budget.answered()
         self.lane.answered(token, now, usage, readings)
 
     def refused(self, token: object, now: float, refusal: Refusal, attempt: int) -> float | None:
         assert isinstance(token, Admitted)
         error = _error(refusal)
         self.lane.failed(token, error, now, refusal.readings)
-        uniform = self.random.random()
-        if error.verdict is Verdict.THROTTLE:
-            return self.lane.retry_wait(error, attempt + 1, uniform)
-        failures = attempt + 1
-        if not self.lane.blames(failures):
-            failures = 1  # it is the provider's failure, not the call's
-        return self.retry.wait(error, failures, 0.0, uniform)
+        # The lab counts a call's attempts; which of them were refused and which failed it doesn't keep.
+        attempts = Attempts((self.route,), now)
+        attempts.throttles = attempts.failures = attempt
+        follows = attempts.failed(self.route, error, now, self.random.random())
+        return follows.seconds if isinstance(follows, Wait) else None
 
 
 def _error(refusal: Refusal) -> CallError:

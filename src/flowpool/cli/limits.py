@@ -60,7 +60,7 @@ def limits(
     import asyncio
     import os
 
-    from flowpool.errors import Verdict
+    from flowpool.calls.decide import Cause, cause_of
     from flowpool.model import Model, check_times
 
     check_times(timeout, None)
@@ -72,7 +72,7 @@ def limits(
         return 0
     found = asyncio.run(_ask(chosen, endpoint, calls, timeout))
     failure = found.failure
-    if failure is not None and not found.seconds and failure.verdict is not Verdict.THROTTLE:
+    if failure is not None and not found.seconds and cause_of(failure) is not Cause.THROTTLE:
         raise failure
     print("\n".join(_report(chosen, found)))
     return 0 if failure is None else 1
