@@ -2,7 +2,6 @@
 
 `python -m bench rates [--seeds 200] [--half tune|held] [--only WORDS] [--figure FILE.svg]` plays every kind of
 world in virtual time first, and `python -m bench rates exact` buckets and headers; see `--help` of both.
-`python -m bench rates [--quick | --seeds 200] [--figure FILE.svg]` plays every kind of limit in virtual time first.
 `python -m bench servers [NAME ...]` measures against real servers, those that are installed.
 """
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 import msgspec
 import pytest
-from tests.structured.test_answer import READ
+from tests.structured.kinds import READ
 from tests.wire import golden_cases as golden
 
 from flowpool.providers import resolve

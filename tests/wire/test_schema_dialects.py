@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.structured.test_answer import READ
+from tests.structured.kinds import READ
 
 from flowpool.structured import answer_of
 from flowpool.structured.check import faults, subschemas
