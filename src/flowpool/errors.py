@@ -189,9 +189,13 @@ class EmptyReply(CallError):
 
 
 class InvalidReply(CallError):
-    """The provider's answer isn't what its API promises: not JSON, or without its fields."""
+    """The provider's answer isn't what its API promises: not JSON, or without its fields.
+
+    `alien` if nothing in it is the API's: another server may have answered.
+    """
 
     retryable = True
+    alien = False
 
 
 class InvalidOutput(CallError):
