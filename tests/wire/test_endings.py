@@ -78,5 +78,5 @@ def test_a_tool_is_called_in_any_spelling(reason) -> None:
 
 def test_a_reason_that_nobody_knows_is_not_asked_again() -> None:
     ending = ending_of("tired")
-    assert ending.retryable is False
+    assert not ending.is_known
     assert "'tired'" in ending.why

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from flowpool.calls.retry import RetryPolicy
-from flowpool.errors import CallError, InvalidReply, Verdict
+from flowpool.errors import CallError, Verdict
 from flowpool.limits.lane import Lane
 
 
@@ -69,12 +69,12 @@ def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
     return Cause[error.verdict.name]
 
 
-def weigh_page(error: CallError, lane: Lane[Any]) -> None:
-    """A web page instead of an answer: an outage where others were answered, else no API is there to wait for.
+def weigh_form(error: CallError, lane: Lane[Any]) -> None:
+    """An answer whose form is at fault, as a web page's: where nobody has been answered yet, nobody will be.
 
-    Its call is tried again all the same: it may be one sick host among many, whose pages come before any answer.
+    Its call may be tried again all the same: it may be one sick host of many, whose pages come before any answer.
     """
-    if error.verdict is Verdict.OUTAGE and isinstance(error, InvalidReply) and not lane.latency:
+    if error.alien and not lane.latency:
         error.verdict = Verdict.HOPELESS
 
 

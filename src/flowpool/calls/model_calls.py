@@ -19,7 +19,7 @@ from flowpool.calls.decide import (
     Send,
     Wait,
     setting,
-    weigh_page,
+    weigh_form,
     worth_trying,
 )
 from flowpool.calls.flow import Rank, StepCall
@@ -279,7 +279,7 @@ class ModelCalls:
                 self._waiter.answered()
             self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
         elif isinstance(result, CallError):
-            weigh_page(result, route.lane)
+            weigh_form(result, route.lane)
             self._lanes.failed(route.lane, admitted, result, outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)

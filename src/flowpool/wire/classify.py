@@ -314,6 +314,7 @@ def embedded(
     made = _classified(_status_in(fault) or otherwise, fault, response)
     made.usage = usage
     made.partial = partial
+    made.alien = type(made) is ServerError and not partial and not _status_in(fault)
     return made
 
 

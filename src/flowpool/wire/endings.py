@@ -27,7 +27,7 @@ class Ending(Struct, frozen=True):
     failure: type[CallError] | None = None
     why: str = ""
     fix: str = ""
-    retryable: bool | None = None
+    is_known: bool = True
 
 
 WHOLE = Ending()
@@ -130,5 +130,5 @@ def ending_of(reason: str) -> Ending:
         InvalidReply,
         f"the answer ended with {reason[:100]!r}, which says nothing of whether it is whole",
         "what arrived is in the error's partial",
-        retryable=False,
+        is_known=False,
     )

@@ -87,7 +87,7 @@ def parsed(response: HttpResponse, reading: Reading) -> Reply | CallError:
         found = reading.find(body)
         text = next(filter(None, map(said, found.contents)), "")
     except UnreadableBody as error:
-        return failed(InvalidReply, f"the answer can't be read: {error}", response, found.usage)
+        return _alien(f"the answer can't be read: {error}", response, found.usage)
     for fault in (body.get("error"), body.get("base_resp"), found.error):
         if fault and tells_error(fault):
             return embedded(fault, response, found.usage, text, reading.otherwise)
@@ -131,8 +131,8 @@ def _judged(found: AnswerParts, text: str, response: HttpResponse) -> Reply | Ca
         more = word(found.more)
         why = f"{ending.why}: {more}" if more else ending.why
         made = failed(ending.failure, why, response, usage, text, ending.fix)
-        if ending.retryable is not None:
-            made.retryable = ending.retryable
+        if not ending.is_known:
+            made.retryable, made.alien = False, True  # asked again, it would end so again
         return made
     if ending is PAUSED or (not text and (ending is TOOL or found.calls_tool)):
         return failed(
