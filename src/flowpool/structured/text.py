@@ -126,7 +126,7 @@ def without_thoughts(text: str) -> str:
 
 
 def _is_inside(text: str, at: int) -> bool:
-    """Whether a place in a text is within a value of JSON that stands there."""
+    """Whether a position in a text is within a value of JSON."""
     try:
         return any(start < at < end for _, start, end in _scan(text, lenient=True))
     except RecursionError:

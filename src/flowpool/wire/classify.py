@@ -28,7 +28,7 @@ from flowpool.errors import (
 )
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import HttpResponse
-from flowpool.wire import error_body
+from flowpool.wire import error_body, system_message
 from flowpool.wire.error_body import MESSAGE_CAP, MINIMAX, Fault
 from flowpool.wire.named_limit import NamedLimit, named_in
 
@@ -181,6 +181,12 @@ RULES = (
             *("available context size", "contextwindowexceedederror"),
         ),
         fix="shorten the input, or use a model with a larger context",
+    ),
+    FailureRule(
+        BadRequest,
+        frozenset({400, 422, 500}),
+        phrases=system_message.REFUSALS,
+        fix="put the system message into the prompt: this model knows none",
     ),
     FailureRule(
         BadRequest,
