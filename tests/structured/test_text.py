@@ -123,6 +123,11 @@ def test_what_can_not_be_read_in_one_way_is_not_guessed(text: str, kind: type[No
         "/*",
         '"/*',
         "// ",
+        "</think>",
+        "<think>",
+        '{"a": [</think>',
+        '{"a": "</think>',
+        '[1, {"a": </think>',
     ],
 )
 def test_hostile_texts_come_to_their_end(piece: str) -> None:

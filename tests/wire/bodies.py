@@ -22,7 +22,7 @@ from flowpool.wire import WIRES
 
 Path = tuple[Any, ...]
 
-TEXT = 'He said: "né 😀\tyes"\nand {left}: [1, 2]. data: end\n\n'
+TEXT = 'He said: "né 😀\tyes"\nand\u2028{left}\x85: [1, 2]. data: end\n\n'
 NAN, INF = float("nan"), float("inf")
 OTHERS: tuple[Any, ...] = (
     *(None, True, False, 0, 7, -3, 1.5, 2**70, NAN, INF, -INF, "", "x", " ", "7", "false"),
@@ -516,9 +516,11 @@ def sent_as_events(events: list[Any], chance: random.Random, by_line: bool) -> b
         return "".join(f"{json.dumps(event)}\n" for event in events).encode()
     end = "\r\n" if how == 2 else "\n"
     lines = [": ping" + end]
+    ascii = chance.random() < 0.5
     for at, event in enumerate(events):
         name = f"event: {event['type']}{end}" if isinstance(event, dict) and "type" in event else ""
-        lines.append(f"{name}id: {at}{end}data: {json.dumps(event)}{end}{end if how != 3 else ''}")
+        data = json.dumps(event, ensure_ascii=ascii)
+        lines.append(f"{name}id: {at}{end}data: {data}{end}{end if how != 3 else ''}")
     return "".join(lines).encode("utf-8", "surrogatepass")
 
 

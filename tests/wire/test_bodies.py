@@ -153,3 +153,20 @@ def test_a_body_that_isnt_an_apis_says_so() -> None:
         error = parse("openai-chat", body)
         assert isinstance(error, InvalidReply)
         assert error.alien
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_long_stream_takes_a_time_that_grows_with_it(wire) -> None:
+    # Anything quadratic would take minutes for this.
+    pieces = ["a few words " * 8] * 10_000
+    events = STREAMS[wire][0](pieces)
+    reply = parse(wire, "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode())
+    assert isinstance(reply, Reply)
+    assert reply.text == "".join(pieces)
+
+
+def test_a_character_that_was_streamed_in_halves_is_one() -> None:
+    events = STREAMS["openai-chat"][0](["a\ud83d", "\ude00b\ud83d"])
+    reply = parse("openai-chat", "".join(f"data: {json.dumps(e)}\n\n" for e in events).encode())
+    assert isinstance(reply, Reply)
+    assert reply.text == "a😀b?"

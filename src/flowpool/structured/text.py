@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
@@ -111,7 +112,10 @@ def without_thoughts(text: str) -> str:
     >>> without_thoughts("<think>Is it ham?</think>spam")
     'spam'
     """
-    marks = [mark for mark in _THOUGHT.finditer(text) if not _is_inside(text, mark.start())]
+    marks = list(_THOUGHT.finditer(text))
+    if marks:
+        whole = _spans(text)
+        marks = [mark for mark in marks if not _is_within(whole, mark.start())]
     if not marks:
         return text
     ends = [mark for mark in marks if not mark["begin"]]
@@ -125,12 +129,14 @@ def without_thoughts(text: str) -> str:
     return text[: begins[0].start()]
 
 
-def _is_inside(text: str, at: int) -> bool:
-    """Whether a position in a text is within a value of JSON."""
-    try:
-        return any(start < at < end for _, start, end in _scan(text, lenient=True))
-    except RecursionError:
-        return False
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Where in a text whole values of JSON are."""
+    return [(start, end) for _, start, end in _scan(text, lenient=True)]
+
+
+def _is_within(spans: list[tuple[int, int]], at: int) -> bool:
+    before = bisect_left(spans, (at, at)) - 1
+    return before >= 0 and at < spans[before][1]
 
 
 def _fenced(text: str, exact: bool) -> list[Any]:
@@ -158,7 +164,8 @@ def _scan(
         except NoJson:
             if reader.committed and not lenient:
                 raise
-            at = opening.end()  # a bracket of the prose
+            # A bracket of the prose; nothing that was read as JSON is read again.
+            at = max(opening.end(), reader.at) if reader.committed else opening.end()
 
 
 class _Reader:

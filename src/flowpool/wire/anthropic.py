@@ -156,8 +156,8 @@ def _given_answer(blocks: list[Tree]) -> str:
     """The JSON that an older model gave as the input of the answer's tool."""
     for block in blocks:
         given = block.get("input")
-        if block.get("name") == _ANSWER_TOOL and isinstance(given, (dict, str)):
-            return given if isinstance(given, str) else written(given)
+        if block.get("name") == _ANSWER_TOOL and given is not None:
+            return written(given) if isinstance(given, dict) else said(given)
     return ""
 
 
@@ -183,9 +183,11 @@ def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
 
 def _grow(block: Tree, delta: Tree) -> None:
     for key, name in (("text", "text"), ("partial_json", "input")):
-        if delta.get(key) is not None:
+        if delta.get(key) not in (None, ""):
             so_far = block.get(name)
-            block[name] = (so_far if isinstance(so_far, str) else "") + said([delta[key]])
+            if not isinstance(so_far, list):
+                so_far = block[name] = [so_far] if isinstance(so_far, str) else []
+            so_far.append(delta[key])
 
 
 _reading = Reading(_find, _joined)

@@ -26,7 +26,7 @@ from flowpool.values import (
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
 from flowpool.wire.classify import failure
-from flowpool.wire.replies import AnswerParts, Reading, count, item, said
+from flowpool.wire.replies import AnswerParts, Reading, count, item
 from flowpool.wire.tolerant import Tree
 
 _VERSION = "/v2"
@@ -137,10 +137,10 @@ def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
             made |= piece
         elif part:
             block = contents.setdefault(
-                count(piece.get("index")), {"type": part.get("type"), "text": ""}
+                count(piece.get("index")), {"type": part.get("type"), "text": [""]}
             )
-            more = part.get("text")
-            block["text"] += "" if more is None else said([more])
+            if part.get("text") not in (None, ""):
+                block["text"].append(part["text"])
         elif piece.get("type") == "message-end":
             made |= delta
         elif piece.get("type") == "message-start":

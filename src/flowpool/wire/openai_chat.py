@@ -28,7 +28,7 @@ from flowpool.values import (
     Text,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.replies import AnswerParts, Reading, count, item, items, said
+from flowpool.wire.replies import AnswerParts, Reading, count, item, items
 from flowpool.wire.tolerant import Tree
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
@@ -147,7 +147,7 @@ def _find(body: Tree) -> AnswerParts:
 def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
     """A stream of `chat.completion.chunk`s as the completion that they make."""
     made: Tree = {}
-    choice: Tree = {"message": {"content": ""}}
+    choice: Tree = {"message": {"content": []}}
     parts = [part for piece in pieces for part in items(piece.get("choices"))]
     ours = count(parts[0].get("index")) if parts else 0
     for piece in pieces:
@@ -163,8 +163,11 @@ def _grow(choice: Tree, part: Tree) -> None:
     """Adds a chunk's part of a choice to it, or the choice as a whole."""
     choice |= {key: value for key, value in part.items() if value and key != "delta"}
     delta, message = item(part.get("delta")), item(choice["message"])
-    if delta.get("content") is not None:
-        message["content"] = said([message.get("content") or "", delta["content"]])
+    if delta.get("content") not in (None, "", []):
+        so_far = message.get("content")
+        if not isinstance(so_far, list):
+            so_far = message["content"] = [so_far or ""]
+        so_far.append(delta["content"])
     message |= {key: delta[key] for key in ("refusal", "tool_calls") if delta.get(key)}
 
 

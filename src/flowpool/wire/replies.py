@@ -28,7 +28,7 @@ from flowpool.wire.tolerant import Tree, UnreadableBody
 MOST_TOKENS = 2**53
 _DEEPEST_CONTENT = 20
 # Names under which a piece of content keeps its words, and the types that promise some.
-_WORDS = ("text", "output_text", "content", "value", "parts")
+_KEPT_AS = ("text", "output_text", "content", "value", "parts")
 _OF_TEXT = frozenset({"", "text", "output_text"})
 # A piece whose type holds one of these is no part of what was said, whatever words it has.
 _ASIDE = re.compile(r"think|thought|reason|summary|tool|function|refusal")
@@ -259,41 +259,50 @@ def is_true(value: Any) -> bool:
     return bool(value)
 
 
-def said(content: Any, depth: int = 0) -> str:
+def said(content: Any) -> str:
     """The words of an answer's content: a text, a piece, or a list of both. Thoughts and calls are none.
 
     Raises `UnreadableBody` where a piece that promises words has none: the others aren't the whole answer.
     """
+    return clean(content if isinstance(content, str) else _words(content, 0))
+
+
+def _words(content: Any, depth: int) -> str:
     if isinstance(content, str):
-        return clean(content)
+        return content
     if depth > _DEEPEST_CONTENT:
         raise UnreadableBody("its text is nested too deep")
     if isinstance(content, list) and (content or depth == 0):
-        return "".join([said(piece, depth + 1) for piece in content])
+        return "".join([_words(piece, depth + 1) for piece in content])
     if isinstance(content, dict):
-        return _piece_said(content, depth)
+        return _words_of_piece(content, depth)
     if content is None and depth == 0:
         return ""
     raise UnreadableBody(f"its text is {_kind(content)}")
 
 
-def _piece_said(piece: Tree, depth: int) -> str:
+def _words_of_piece(piece: Tree, depth: int) -> str:
     kind = word(piece.get("type")).lower()
     if _ASIDE.search(kind):
         return ""
-    for key in _WORDS:
+    for key in _KEPT_AS:
         if piece.get(key) is not None:
-            return said(piece[key], depth + 1)
+            return _words(piece[key], depth + 1)
     if kind in _OF_TEXT and (kind or not _ASIDE.search(" ".join(piece))):
         raise UnreadableBody("a piece of it has no text")
     return ""
 
 
 def clean(text: str) -> str:
-    """The text with each half of a character replaced, as it can be written anywhere."""
+    """The text with halves of characters put together, and those alone replaced: it can be written anywhere."""
     if text.isascii():
         return text
-    return text.encode("utf-8", "replace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return paired.encode("utf-8", "replace").decode()
+    return text
 
 
 def written(value: Any) -> str:

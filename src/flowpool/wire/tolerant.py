@@ -17,6 +17,8 @@ Tree = dict[str, Any]
 # Digits of a number that is read as it stands: Python's own reading takes a time that grows with their square.
 _MOST_DIGITS = 400
 _ENDS = re.compile(r"\[DONE\]\s*|\s+")
+# Not all that Python takes for a line's end is one here: texts hold the others.
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _FIELD = re.compile(r"(data|event|id|retry)?:(.*)")
 
 
@@ -75,7 +77,7 @@ def _unwrapped(value: Any) -> BodyValues:
 def _events(text: str) -> str:
     """What a stream of events holds, without what frames it; lines that are none stand as they are."""
     lines = []
-    for line in text.splitlines():
+    for line in _LINE_END.split(text):
         field = _FIELD.match(line)
         if field is None:
             lines.append(line)
