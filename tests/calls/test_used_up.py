@@ -158,3 +158,12 @@ def test_a_minutes_refusal_that_speaks_of_a_day_ends_nothing(simulate: Any) -> N
     sim.run(pool)
     assert pool.status[DONE] == 20
     assert at.replaced > 20
+
+
+def test_a_server_that_streams_all_the_same_is_asked_once_for_each_item(simulate: Any) -> None:
+    pieces = [{"delta": {"content": "Hel"}}, {"delta": {"content": "lo."}, "finish_reason": "stop"}]
+    events = [f"data: {json.dumps({'choices': [piece]})}\n\n" for piece in pieces]
+    sim = simulate()
+    at = Instead(sim, answer(200, "".join(events).encode()), lambda at: True)
+    assert sim.run(sim.pool(items=20)) == ["Hello."] * 20
+    assert at.sent == 20

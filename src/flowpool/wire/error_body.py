@@ -67,6 +67,7 @@ def tells_error(error: Any) -> bool:
     """
     if not error or not isinstance(error, (str, dict, list)):
         return False
+    # MiniMax's has its code beside words that may say anything.
     holder = error[0] if isinstance(error, list) else error
     if isinstance(holder, dict) and ("status_msg" in holder or "status_code" in holder):
         code = str(holder.get("status_code"))

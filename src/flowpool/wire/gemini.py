@@ -117,6 +117,8 @@ def _add_format(config: dict[str, Any], output: OutputFormat) -> str:
 # What servers that write enums as numbers mean.
 _REASONS = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER", "LANGUAGE", "BLOCKLIST",
             "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL", "IMAGE_SAFETY")  # fmt: skip
+# Under one of these a part has words; parts of other kinds have neither a text nor a type.
+_WORDED = frozenset({"text", "output_text", "content", "value"})
 
 
 def _find(body: Tree) -> AnswerParts:
@@ -159,10 +161,7 @@ def _said(content: object) -> object:
 
 def _is_aside(part: Tree) -> bool:
     """Whether a part is a thought, or has no words and promises none."""
-    return is_true(part.get("thought")) or ("text" not in part and not _WORDED & part.keys())
-
-
-_WORDED = frozenset({"output_text", "content", "value"})
+    return is_true(part.get("thought")) or _WORDED.isdisjoint(part)
 
 
 def _reason(value: object) -> object:
@@ -172,9 +171,8 @@ def _reason(value: object) -> object:
 
 
 def _more(candidate: Tree, reason: object) -> object:
-    """The provider's words on a filter's work, else its name for that."""
-    more = word(candidate.get("finishMessage"))
-    return more or reason
+    """The provider's words on why it ended, else its name for that."""
+    return word(candidate.get("finishMessage")) or reason
 
 
 def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
@@ -183,9 +181,9 @@ def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
     parts: list[Any] = []
     candidate: Tree = {}
     for piece in pieces:
-        made |= piece
+        made |= {key: value for key, value in piece.items() if value}
         first = item(piece.get("candidates"))
-        candidate |= first
+        candidate |= {key: value for key, value in first.items() if value}
         more = item(first.get("content")).get("parts")
         parts += more if isinstance(more, list) else [more] if more is not None else []
     if candidate and not candidate.get("finishReason"):
