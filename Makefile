@@ -60,6 +60,7 @@ bench: .venv/installed-bench
 soak: .venv/installed-dev
 	$(BIN)/python -m tests.soak --kills $(or $(KILLS),1000) --seeds $(or $(SEEDS),10000) --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.soak.command
+	$(BIN)/python -m tests.wire.bodies --tries 20000 --seed $(or $(SEED),1)
 
 .venv/installed: pyproject.toml requirements/demo.txt
 	$(PACKAGES) install .venv demo

@@ -86,10 +86,12 @@ class CallError(FlowpoolError):
 
     `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
     `usage` what the failed call is known to have used, `partial` the text that did arrive, `dimension` the limit
-    that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent".
+    that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent". `alien` if the form
+    of an answer is at fault, as it would be in all answers of such a server.
     """
 
     retryable = False
+    alien = False
     dimension: str | None = None
     verdict = Verdict.NONE
     fix = ""

@@ -10,7 +10,7 @@ from msgspec import Struct
 from flowpool import Chain, Limits, Model, Skill, tool
 from flowpool.calls.decide import (
     RULES,
-    AskInWords,
+    AskPlainer,
     Attempts,
     Cause,
     GiveUp,
@@ -88,7 +88,7 @@ def test_each_error_has_its_cause(error: Exception, cause: Cause) -> None:
 
 
 def test_a_refused_format_is_known_from_other_bad_requests() -> None:
-    assert cause_of(BadRequest("no schema"), refuses_format=True) is Cause.FORMAT_REFUSED
+    assert cause_of(BadRequest("no schema"), refuses_form=True) is Cause.FORM_REFUSED
 
 
 def test_every_cause_has_its_rule() -> None:
@@ -189,7 +189,7 @@ def test_a_refused_format_is_asked_for_in_words_and_costs_nothing() -> None:
     one = route(policy=RetryPolicy(retries=0))
     attempts = Attempts((one,), 0.0)
     refused = BadRequest("no schema")
-    assert attempts.failed(one, refused, 0.0, 0.5, refuses_format=True) == AskInWords()
+    assert attempts.failed(one, refused, 0.0, 0.5, refuses_form=True) == AskPlainer()
     assert attempts.failures == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from flowpool.errors import (
     StepTimeout,
 )
 from flowpool.simulator import Fixed, Lognormal
+from flowpool.values import HttpResponse
 
 
 def watch(sim: Any) -> Recorder:
@@ -490,3 +492,40 @@ def test_a_server_error_names_what_happened(simulate) -> None:
     error = sim.run(sim.pool(retries=0)).errors[0]
     assert isinstance(error, ServerError)
     assert error.status == 502
+
+
+class NoSystem:
+    """A transport to a server whose template knows no system message."""
+
+    def __init__(self, sim: Any) -> None:
+        self._transport = sim.environment.transport
+        self.refused = 0
+        self.prompts: set[str] = set()
+        sim.environment.transport = self
+
+    async def send(self, request: Any, timeouts: Any) -> HttpResponse:
+        messages = json.loads(request.body)["messages"]
+        if any(message["role"] == "system" for message in messages):
+            self.refused += 1
+            return HttpResponse(400, {}, b'{"error": {"message": "System role not supported"}}')
+        self.prompts.add(messages[0]["content"])
+        answered: HttpResponse = await self._transport.send(request, timeouts)
+        return answered
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def test_a_system_message_goes_into_the_users_where_the_server_knows_none(
+    simulate: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sim = simulate()
+    server = NoSystem(sim)
+    said = [("system", "Be brief."), ("user", "What is {text}?")]
+    messages = [{"role": role, "parts": [text]} for role, text in said]
+    skill = Skill(sim.model(), {"messages": messages})
+    items = [{"text": f"text {n}"} for n in range(20)]
+    assert len([one for one in sim.run(sim.pool(skill, items, max_flows=1)) if one]) == 20
+    assert server.refused == 1  # which is remembered
+    assert server.prompts == {f"Be brief.\n\nWhat is text {n}?" for n in range(20)}
+    assert len([r for r in caplog.records if "refuses system messages" in r.message]) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowpool.errors import AuthFailed, BadRequest, InvalidReply, QuotaExhausted
+from flowpool.errors import AuthFailed, BadRequest, InvalidReply, QuotaExhausted, ServerError
 from flowpool.pool import DONE, FAILED
 from flowpool.simulator import Fixed
 from flowpool.values import HttpResponse
@@ -93,6 +93,10 @@ def said(message: str) -> dict[str, Any]:
     return {"error": {"message": message}}
 
 
+ODD_END = {"choices": [{"message": {"content": "Half of it"}, "finish_reason": "tired"}]}
+UNREADABLE = {"choices": [{"message": {"content": 7}, "finish_reason": "stop"}]}
+STREAM = b'data: {"token": "Hel"}\n\ndata: {"token": "lo"}\n\n'
+
 HOPELESS = [
     (answer(500, said("user balance is not enough")), QuotaExhausted, "add credit"),
     (answer(200, said("Insufficient balance")), QuotaExhausted, "add credit"),
@@ -100,6 +104,12 @@ HOPELESS = [
     (answer(400, said("This organization has been disabled.")), AuthFailed, "closed or suspended"),
     (answer(200, LM_STUDIO), BadRequest, "base_url"),
     (answer(200, PAGE), InvalidReply, "base_url"),
+    (answer(200, {"hello": "world"}), InvalidReply, "the answer has no choices"),
+    (answer(200, {"error": "Please sign in first"}), ServerError, "Please sign in first"),
+    (answer(200, b""), InvalidReply, "an empty body"),
+    (answer(200, STREAM), InvalidReply, "its stream stopped"),
+    (answer(200, UNREADABLE), InvalidReply, "its text is a number"),
+    (answer(200, ODD_END), InvalidReply, "partial"),
 ]
 
 
@@ -148,3 +158,12 @@ def test_a_minutes_refusal_that_speaks_of_a_day_ends_nothing(simulate: Any) -> N
     sim.run(pool)
     assert pool.status[DONE] == 20
     assert at.replaced > 20
+
+
+def test_a_server_that_streams_all_the_same_is_asked_once_for_each_item(simulate: Any) -> None:
+    pieces = [{"delta": {"content": "Hel"}}, {"delta": {"content": "lo."}, "finish_reason": "stop"}]
+    events = [f"data: {json.dumps({'choices': [piece]})}\n\n" for piece in pieces]
+    sim = simulate()
+    at = Instead(sim, answer(200, "".join(events).encode()), lambda at: True)
+    assert sim.run(sim.pool(items=20)) == ["Hello."] * 20
+    assert at.sent == 20

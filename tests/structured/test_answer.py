@@ -55,7 +55,7 @@ def test_what_is_asked_for_is_an_object_without_needless_references(output: Any)
 
 
 WRONG: list[tuple[Any, str, str]] = [
-    (Person, '{"name": 5}', "$.name: is 5, not a string"),
+    (Person, '{"name": [5]}', "$.name: is an array, not a string"),
     (Person, '{"age": "x", "tags": 1}', "$: has no 'name'; $.age: is 'x', not an integer; $.tags:"),
     (Mail, '{"kind": "eggs", "sentBy": {"name": "B"}}', "not one of 'ham', 'spam'"),
     (Mail, '{"kind": "ham", "sentBy": {"name": "B"}, "score": 7}', "at most 1"),
@@ -205,3 +205,51 @@ def test_any_json_is_read_or_refused_and_what_is_read_comes_back(value: Any) -> 
         with suppress(InvalidOutput):
             output = answer.read(text)
             assert answer.load(plain(output)) == output
+
+
+@pytest.mark.parametrize(
+    ("choices", "text", "output"),
+    [
+        (["1", "2", "3", "4", "5"], "4", "4"),
+        (["1", "2", "3", "4", "5"], '{"answer": 4}', "4"),
+        (["1", "2"], '[{"answer": 2}]', "2"),
+        (["1", "2"], "2.0", "2"),
+        (["true", "false"], "true", "true"),
+        (["true", "false"], "True", "true"),
+        (["true", "false"], '{"answer": false}', "false"),
+        (["yes", "null"], "null", "null"),
+        (["1.5", "2.50"], "2.50", "2.50"),
+        ([1, 2], '"2"', 2),
+    ],
+)
+def test_a_choice_that_reads_as_json_is_that_choice(choices, text, output) -> None:
+    read = answer_of({"choices": choices}).read(text)
+    assert (read, type(read)) == (output, type(output))
+
+
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ('{"zip": 90210}', "90210"),
+        ('{"zip": 01234}', "01234"),
+        ('{"zip": 1.10}', "1.10"),
+        ('```json\n{"zip": 1.10,}\n```', "1.10"),
+        ('{"zip": true}', "true"),
+        ('{"zip": 12345678901234567890}', "12345678901234567890"),
+    ],
+)
+@pytest.mark.parametrize("with_price", [False, True])
+def test_a_number_where_a_text_is_wanted_is_its_text(text, output, with_price) -> None:
+    fields = {"zip": "string"} | ({"price": "number"} if with_price else {})
+    more = '{"price": 2.50, ' if with_price else "{"
+    read = answer_of({"fields": fields}).read(text.replace("{", more))
+    assert read == {"zip": output} | ({"price": 2.5} if with_price else {})
+    assert type(read.get("price", 0.0)) is float
+
+
+def test_null_and_objects_are_no_text_and_zeros_in_front_no_number() -> None:
+    for text in ('{"zip": null}', '{"zip": {"a": 1}}', '{"zip": [1]}'):
+        with pytest.raises(InvalidOutput, match="not a string"):
+            answer_of({"fields": {"zip": "string"}}).read(text)
+    with pytest.raises(InvalidOutput, match="not an integer"):
+        answer_of({"fields": {"n": "integer"}}).read('{"n": 007}')

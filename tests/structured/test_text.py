@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowpool.structured.text import BrokenJson, CutJson, NoJson, values_in
+from flowpool.structured.text import BrokenJson, CutJson, NoJson, values_in, without_thoughts
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=12)
 VALUES = st.recursive(
@@ -123,9 +123,54 @@ def test_what_can_not_be_read_in_one_way_is_not_guessed(text: str, kind: type[No
         "/*",
         '"/*',
         "// ",
+        "</think>",
+        "<think>",
+        '{"a": [</think>',
+        '{"a": "</think>',
+        '[1, {"a": </think>',
     ],
 )
 def test_hostile_texts_come_to_their_end(piece: str) -> None:
     # Anything quadratic would take minutes for these.
     with pytest.raises(NoJson):
         values_in(piece * (1_000_000 // len(piece)) + "x")
+
+
+THOUGHTS = [
+    "<think>{0}</think>{1}",
+    "<think>\n{0}\n</think>\n\n{1}",
+    "<Think>{0}</THINK>\n{1}",
+    "{0}</think>{1}",
+    "<think>{0}</think>\nBut wait.<think>{0}</think>{1}",
+    "<think>{0} I could close it with </think> here: {0}</think>{1}",
+    "<thinking>{0}</thinking>{1}",
+    "<seed:think>{0}</seed:think>{1}",
+    "<reasoning>{0}</reasoning>{1}",
+    "[THINK]{0}[/THINK]{1}",
+    "\u25c1think\u25b7{0}\u25c1/think\u25b7{1}",
+    "<|START_THINKING|>{0}<|END_THINKING|>{1}",
+    "<|channel|>analysis<|message|>{0}<|end|><|start|>assistant<|channel|>final<|message|>{1}",
+    "{1}<think>{0}</think>",
+    "{1}\n<think>Now {0}",
+]
+DRAFTS = ["Hm.", '{"a": 1}, or [1, 2]?', '```json\n{"a": 1}\n```', '{"a": "b', "{left}", "[1]"]
+
+
+@pytest.mark.parametrize("draft", DRAFTS)
+@pytest.mark.parametrize("thoughts", THOUGHTS)
+def test_what_follows_the_last_thought_is_the_answer(thoughts: str, draft: str) -> None:
+    assert values_in(thoughts.format(draft, '{"a": 2}')) == [{"a": 2}]
+    assert values_in(thoughts.format(draft, "42")) == [42]
+    assert without_thoughts(thoughts.format(draft, "spam")).strip() == "spam"
+
+
+@pytest.mark.parametrize("text", ["<think>{0}", "<think>{0}</think>", "{0}</think> Sorry."])
+def test_a_thought_alone_is_no_answer(text: str) -> None:
+    with pytest.raises(NoJson):
+        values_in(text.format('{"a": 1}'))
+
+
+@pytest.mark.parametrize("around", ["{}", "Sure: {} That's it.", "```json\n{}\n```"])
+def test_a_tag_in_the_answers_own_text_is_no_thoughts_end(around: str) -> None:
+    value = {"html": "a </think> b <think> c", "n": 1}
+    assert values_in(around.format(json.dumps(value))) == [value]

@@ -22,6 +22,7 @@ def test_the_address_names_the_provider_and_the_body_its_model() -> None:
         "model": "amazon.nova-lite",
         "messages": [{"role": "user", "content": "Hi"}],
         "max_tokens": 5,
+        "stream": False,
     }
 
 

@@ -93,7 +93,13 @@ def test_parsing_never_raises(wire, status, headers, body) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"error":' * 50_000, b"\xef\xbb\xbf{}", b"9" * 9999]
+    "body",
+    [
+        *(b"[" * 100_000, b'{"error":' * 50_000, b"\xef\xbb\xbf{}", b"9" * 9999),
+        *(b"data: " * 100_000, b"data: {}\n" * 50_000, b"[DONE]" * 100_000, b"1 " * 100_000),
+        *(b": ping\n" * 100_000, b"id" * 300_000, b'{"a":1}' * 50_000, b" " * 1_000_000),
+    ],
+    ids=lambda body: repr(body[:10]),
 )
 @pytest.mark.parametrize("status", [200, 400])
 def test_monstrous_bodies_are_failures(wire, body, status) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from flowpool.calls.retry import RetryPolicy
-from flowpool.errors import CallError, InvalidReply, Verdict
+from flowpool.errors import CallError, Verdict
 from flowpool.limits.lane import Lane
 
 
@@ -25,7 +25,7 @@ class Cause(Enum):
     HOPELESS = "no call on this route can succeed: wrong key, no credit, unknown model"
     WRONG_CALL = "the call itself can't be answered: 400, a content filter, a truncated answer"
     BAD_ANSWER = "an answer that isn't one: empty, or not what the API promises"
-    FORMAT_REFUSED = "the provider takes no schema for the answer"
+    FORM_REFUSED = "the provider takes no schema for the answer, or no system message"
     EXCEPTION = "a function raised something that flowpool doesn't know"
 
 
@@ -52,16 +52,16 @@ RULES = {
     Cause.HOPELESS:       Rule("yes",   "always", "call"),
     Cause.WRONG_CALL:     Rule("yes",   "no",     "call"),
     Cause.BAD_ANSWER:     Rule("yes",   "no",     "call"),
-    Cause.FORMAT_REFUSED: Rule("no",    "no",     "nobody"),
+    Cause.FORM_REFUSED: Rule("no",    "no",     "nobody"),
     Cause.EXCEPTION:      Rule("yes",   "no",     "call"),
 }
 # fmt: on
 
 
-def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
+def cause_of(error: Exception, *, refuses_form: bool = False) -> Cause:
     """What a failed attempt was, by its error."""
-    if refuses_format:
-        return Cause.FORMAT_REFUSED
+    if refuses_form:
+        return Cause.FORM_REFUSED
     if not isinstance(error, CallError):
         return Cause.EXCEPTION
     if error.verdict is Verdict.NONE:
@@ -69,12 +69,12 @@ def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
     return Cause[error.verdict.name]
 
 
-def weigh_page(error: CallError, lane: Lane[Any]) -> None:
-    """A web page instead of an answer: an outage where others were answered, else no API is there to wait for.
+def weigh_form(error: CallError, lane: Lane[Any]) -> None:
+    """An answer whose form is at fault, as a web page's: where nobody has been answered yet, nobody will be.
 
-    Its call is tried again all the same: it may be one sick host among many, whose pages come before any answer.
+    Its call may be tried again all the same: it may be one sick host of many, whose pages come before any answer.
     """
-    if error.verdict is Verdict.OUTAGE and isinstance(error, InvalidReply) and not lane.latency:
+    if error.alien and not lane.latency:
         error.verdict = Verdict.HOPELESS
 
 
@@ -96,8 +96,8 @@ class Send(Struct, Generic[R], frozen=True):
     routes: tuple[R, ...]
 
 
-class AskInWords(Struct, frozen=True):
-    """Try again at once, with the answer's form asked for in the prompt."""
+class AskPlainer(Struct, frozen=True):
+    """Try again at once, without what the provider refuses: its words go into the prompt."""
 
 
 class Wait(Struct, frozen=True):
@@ -118,7 +118,7 @@ class GiveUp(Struct, frozen=True):
     error: Exception
 
 
-Next = Send[R] | AskInWords | Wait | GiveUp
+Next = Send[R] | AskPlainer | Wait | GiveUp
 
 
 class Attempts(Generic[R]):
@@ -147,13 +147,13 @@ class Attempts(Generic[R]):
         now: float,
         uniform: float,
         *,
-        refuses_format: bool = False,
+        refuses_form: bool = False,
     ) -> Next[R]:
         """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1)."""
-        cause = cause_of(error, refuses_format=refuses_format)
+        cause = cause_of(error, refuses_form=refuses_form)
         rule = RULES[cause]
-        if cause is Cause.FORMAT_REFUSED:
-            return AskInWords()
+        if cause is Cause.FORM_REFUSED:
+            return AskPlainer()
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
         self.throttles += cause is Cause.THROTTLE

@@ -13,13 +13,13 @@ from flowpool.calls.budget import NOTHING, Amount, Reservation
 from flowpool.calls.budget_queue import BudgetQueue
 from flowpool.calls.cost_bound import bound_of
 from flowpool.calls.decide import (
-    AskInWords,
+    AskPlainer,
     Attempts,
     GiveUp,
     Send,
     Wait,
     setting,
-    weigh_page,
+    weigh_form,
     worth_trying,
 )
 from flowpool.calls.flow import Rank, StepCall
@@ -44,7 +44,6 @@ from flowpool.skill import Skill
 from flowpool.structured import TEXT
 from flowpool.values import NO_USAGE, HttpRequest, Message, Reply, Text, Timeouts, Transport
 from flowpool.wire import WIRES
-from flowpool.wire.json_in_words import refuses_format
 from flowpool.wire.limits import read_limits
 
 if TYPE_CHECKING:
@@ -53,6 +52,10 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 600.0
 # Seconds for a connection: one that takes longer won't come, whatever time the answer may take.
 CONNECT_TIMEOUT = 10.0
+_PLAINER = {
+    "format": "refuses the output's format and is asked in words",
+    "system": "refuses system messages, whose words go into the user's",
+}
 
 
 class ModelCalls:
@@ -78,7 +81,7 @@ class ModelCalls:
         self._reply = self._attempts if tracer is None else self._traced
         self._loop = asyncio.get_running_loop()
         self._routes: dict[Step, tuple[tuple[ModelRoute, ...], ...]] = {}
-        self._in_words: set[CallLane] = set()  # these refuse a format, and are asked in words
+        self._plainer: set[tuple[CallLane, str]] = set()  # what these refuse, and are asked without
         self._attachments = AttachmentReader()
         self._with_files: set[Step] = set()
 
@@ -182,7 +185,7 @@ class ModelCalls:
         """A reply by one of the routes: asks for a turn, sends, and does what `decide` says."""
         now = self._loop.time
         attempts: Attempts[ModelRoute] | None = None  # of which there is no need until one fails
-        requests = RequestBuilder(conversation, self._in_words)
+        requests = RequestBuilder(conversation, self._plainer)
         while True:
             usable = routes if attempts is None else attempts.usable
             route, admitted, reserved = await self._enter(call, usable, requests, has_fallback)
@@ -199,13 +202,13 @@ class ModelCalls:
             call.rank = Rank.BEGUN
             if attempts is None:
                 attempts = Attempts(routes, admitted.at, has_fallback=has_fallback)
-            no_format = refuses_format(failure, sent.output)
+            refused = sent.refused(failure)
             follows = attempts.failed(
-                route, failure, now(), self._waiter.draw(), refuses_format=no_format
+                route, failure, now(), self._waiter.draw(), refuses_form=bool(refused)
             )
             match follows:
-                case AskInWords():
-                    self._ask_in_words(requests, route, failure)
+                case AskPlainer():
+                    self._ask_without(refused, requests, route, failure)
                 case Wait():
                     if not await self._waiter.wait(call.flow, follows, route.lane):
                         raise failure
@@ -279,18 +282,17 @@ class ModelCalls:
                 self._waiter.answered()
             self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
         elif isinstance(result, CallError):
-            weigh_page(result, route.lane)
+            weigh_form(result, route.lane)
             self._lanes.failed(route.lane, admitted, result, outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
         return outcome
 
-    def _ask_in_words(self, requests: RequestBuilder, route: ModelRoute, error: CallError) -> None:
-        if requests.ask_in_words(route):
-            log.warning(
-                "%s: refuses the output's format and is asked in words (%s)",
-                *(route.lane.name, in_short(error)),
-            )
+    def _ask_without(
+        self, what: str, requests: RequestBuilder, route: ModelRoute, error: CallError
+    ) -> None:
+        if requests.ask_without(what, route):
+            log.warning("%s: %s (%s)", route.lane.name, _PLAINER[what], in_short(error))
 
     def _route(self, step: Step, skill: Skill, model: Model, step_path: str) -> ModelRoute:
         of_step = partial(setting, step=step, pool=self._settings, skill=skill, model=model)
@@ -327,7 +329,7 @@ class ModelCalls:
         if self._budget is not None:
             turns = takewhile(lambda message: message.parts is not None, skill.messages)
             shortest = Conversation(tuple(message.shortest() for message in turns), TEXT)
-            self._budget.may_cost(RequestBuilder(shortest, self._in_words).worst(route))
+            self._budget.may_cost(RequestBuilder(shortest, self._plainer).worst(route))
         return route
 
 

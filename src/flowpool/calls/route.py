@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -32,6 +32,8 @@ from flowpool.values import (
     Transport,
 )
 from flowpool.wire import Wire
+from flowpool.wire.json_in_words import refuses_format
+from flowpool.wire.system_message import refuses_system, without_system
 
 # Characters of the shortest key that is taken for a real one, and so for a secret: shorter ones are placeholders
 # such as "any", which may well be a word of an answer.
@@ -84,19 +86,26 @@ class BuiltRequest(NamedTuple):
     request: HttpRequest
     output: OutputFormat | None
     size: int  # characters of text that it is like in tokens
+    said: tuple[Message, ...]
+
+    def refused(self, error: CallError) -> Literal["", "format", "system"]:
+        """What of it the server won't have: the call is asked again without that."""
+        if refuses_format(error, self.output):
+            return "format"
+        return "system" if refuses_system(error, self.said) else ""
 
 
 class RequestBuilder:
     """A conversation's requests, each built when its route is first taken.
 
-    in_words: the lanes that take no schema and are asked in words; whoever finds another adds it.
+    plainer: what lanes won't have, "format" or "system", and are asked without; whoever finds another adds it.
     """
 
-    __slots__ = ("_built", "_in_words", "conversation")
+    __slots__ = ("_built", "_plainer", "conversation")
 
-    def __init__(self, conversation: Conversation, in_words: set[CallLane]) -> None:
+    def __init__(self, conversation: Conversation, plainer: set[tuple[CallLane, str]]) -> None:
         self.conversation = conversation
-        self._in_words = in_words
+        self._plainer = plainer
         self._built: dict[ModelRoute, BuiltRequest] = {}
 
     def of(self, route: ModelRoute) -> BuiltRequest:
@@ -106,11 +115,11 @@ class RequestBuilder:
             built = self._built[route] = self._build(route)
         return built
 
-    def ask_in_words(self, route: ModelRoute) -> bool:
-        """From now on asks the route's lane in words; whether that is news."""
+    def ask_without(self, what: str, route: ModelRoute) -> bool:
+        """From now on asks the route's lane without what it won't have; whether that is news."""
         self._built.pop(route, None)
-        is_news = route.lane not in self._in_words
-        self._in_words.add(route.lane)
+        is_news = (route.lane, what) not in self._plainer
+        self._plainer.add((route.lane, what))
         return is_news
 
     def bids(self, routes: tuple[ModelRoute, ...]) -> list[Bid]:
@@ -130,12 +139,14 @@ class RequestBuilder:
         return route.bound.of(self.of(route).request.body, self.conversation.said)
 
     def _build(self, route: ModelRoute) -> BuiltRequest:
-        output = self.conversation.answer.format
-        if output is not None and route.lane in self._in_words:
+        output, said = self.conversation.answer.format, self.conversation.said
+        if output is not None and (route.lane, "format") in self._plainer:
             output = replace(output, form="words")
-        call = Call(route.model, self.conversation.said, route.options, output)
+        if (route.lane, "system") in self._plainer:
+            said = without_system(said)
+        call = Call(route.model, said, route.options, output)
         request = route.wire.build(call, route.endpoint)
-        return BuiltRequest(request, output, size_of(request.body, self.conversation.said))
+        return BuiltRequest(request, output, size_of(request.body, said), said)
 
 
 class Outcome(NamedTuple):

@@ -13,6 +13,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from flowpool.wire.json_in_words import PLAIN_JSON
+
 NAME = "flowpool-sim"
 _ABOUT = f"I am {NAME}, the model inside flowpool's simulator: I answer with extracts of what I am given."
 _WHO = re.compile(r"\b(who|what) are you\b|\byour name\b|\bwhich model\b", re.IGNORECASE)
@@ -50,7 +52,8 @@ def answer(
     >>> answer("Who are you?").startswith("I am flowpool-sim")
     True
     """
-    user = _plain(user)
+    user, form = _without_form(user)
+    user, system = _plain(user), f"{system}\n{form}"
     instruction, document = _split(user)
     if schema is None:
         schema = _schema_in_words(system)
@@ -83,6 +86,15 @@ def _split(user: str) -> tuple[str, str]:
     if colon and document.strip() and len(instruction) < 120:
         return instruction, document
     return "", user
+
+
+def _without_form(user: str) -> tuple[str, str]:
+    """A prompt without the words that ask for JSON, and those."""
+    before, found, after = user.partition(PLAIN_JSON)
+    if not found:
+        return user, ""
+    form, _, document = after.partition("\n\n")
+    return before + document, PLAIN_JSON + form
 
 
 def _schema_in_words(system: str) -> dict[str, Any] | None:

@@ -351,7 +351,7 @@ class SimulatedProvider:
             text = "I can't help with that."
         else:
             # Told what was wrong in its answer, the model answers the question again.
-            in_words = "JSON Schema" in request.system
+            in_words = "JSON Schema" in f"{request.system}\n{request.first}"
             again = request.answers and (request.wants_json or in_words)
             user = request.first if again else request.user
             text = model.answer(user, request.system, request.schema, wants_json=request.wants_json)

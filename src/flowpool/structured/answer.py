@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,13 +14,14 @@ from flowpool.structured import types
 from flowpool.structured.check import check_schema, faults
 from flowpool.structured.fit import chosen, fitted, with_defaults
 from flowpool.structured.schemas import Made, choices_schema, fields_schema, inlined
-from flowpool.structured.text import CutJson, NoJson, values_in
+from flowpool.structured.text import CutJson, NoJson, values_in, without_numerals, without_thoughts
 from flowpool.structured.types import Convert, Misfit
 from flowpool.values import OutputFormat
 
 # What a correction quotes of an answer's faults: how many, and how many characters of each. All of it is paid for.
 _MOST_FAULTS = 5
 _LONGEST_FAULT = 200
+_FRACTION = re.compile(r"\d[.eE]")
 _KEYWORDS = frozenset(
     {"type", "properties", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "$defs"}
 )
@@ -70,10 +73,14 @@ class Answer:
         except CutJson as error:
             raise InvalidOutput(f"the answer's JSON is cut: {error}", partial=text) from None
         except NoJson as error:
-            found = self._bare(text)
+            found = self._bare(without_thoughts(text))
             if not found:
                 raise InvalidOutput(f"the answer isn't JSON: {error}", partial=text) from None
-        outputs, wrong = self._convert_all(found)
+        outputs, wrong = self._convert_all(found, self._fit)
+        if not outputs and _FRACTION.search(text):
+            # Where a text is wanted, a fraction is that text as it was written.
+            with suppress(NoJson):
+                outputs, wrong = self._convert_all(values_in(text, exact=True), self._fit_meant)
         if len(outputs) == 1:
             return outputs[0]
         if outputs:
@@ -102,7 +109,7 @@ class Answer:
         meant = chosen(text.strip(), choices)
         return [meant] if meant in choices else []
 
-    def _convert_all(self, found: list[Any]) -> tuple[list[Any], str]:
+    def _convert_all(self, found: list[Any], fit: Callable[[Any], Any]) -> tuple[list[Any], str]:
         """The different outputs among the values that were found, and what is wrong with the last one."""
         if self._wrapper == "items" and len(found) > 1 and not any(map(self._is_whole, found)):
             found = [found]  # one object a line, where a list is asked for
@@ -112,7 +119,7 @@ class Answer:
         for value in found:
             for meant in self._unwrapped(value):
                 try:
-                    output = self._fit(meant)
+                    output = fit(meant)
                     is_new = meant not in seen
                 except (Misfit, RecursionError) as error:
                     wrong = wrong or _in_a_line(error)
@@ -143,7 +150,10 @@ class Answer:
         try:
             return self._convert(value)
         except Misfit:
-            meant = fitted(value, self.schema)
+            return self._fit_meant(value)
+
+    def _fit_meant(self, value: Any) -> Any:
+        meant = without_numerals(fitted(value, self.schema))
         try:
             return self._convert(meant)
         except Misfit as error:

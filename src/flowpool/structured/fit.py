@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from flowpool.structured.check import Schema, resolve
+from flowpool.structured.text import Numeral
 
 # Deeper, a schema that refers to itself would be followed without end; no answer that a model gives is so deep.
 _NESTED_MOST = 100
@@ -43,9 +44,30 @@ def fitted(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
         return _from_list(value, schema, kinds, root, depth)
     if isinstance(value, dict):
         return _members(value, schema, root, depth)
+    return _from_scalar(value, schema, kinds)
+
+
+def _from_scalar(value: Any, schema: Schema, kinds: set[str]) -> Any:
+    """A number, true, false or null where it fits, or as the text that is wanted there."""
+    choices = schema.get("enum")
+    if choices is not None and value not in choices:
+        texts = [_text_of(value)]
+        if isinstance(value, float) and value.is_integer():
+            texts.append(str(int(value)))
+        return next((meant for text in texts if (meant := chosen(text, choices)) in choices), value)
+    is_exact = isinstance(value, (int, Numeral))
+    if kinds == {"string"} and is_exact and "format" not in schema:
+        return _text_of(value)
     if isinstance(value, float) and kinds == {"integer"} and value.is_integer():
         return int(value)
     return value
+
+
+def _text_of(value: Any) -> str:
+    """A scalar as it stands in JSON."""
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return value.text if isinstance(value, Numeral) else repr(value)
 
 
 def kinds_of(schema: Schema) -> set[str]:

@@ -6,7 +6,9 @@ Pure functions of a text; they know no schema.
 
 from __future__ import annotations
 
+import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,10 +19,19 @@ MAX_DEPTH = 100
 # Brackets of prose that are looked at: text of nothing but brackets would take a time that grows with its square.
 _MOST_TRIES = 200
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)```", re.DOTALL)
-_THOUGHTS = re.compile(r"\A\s*<(think|thinking|thought)>.*?</\1>", re.DOTALL)
+# How models mark what they only think: in tags, or in the special tokens of their templates.
+_TAG = r"(?:[\w.-]{1,20}:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)\s*>"
+_THOUGHT = re.compile(
+    rf"(?P<begin><{_TAG}|\[THINK\]|\u25c1think\u25b7|<\|(?:start|begin)_(?:thinking|of_thought)\|>"
+    rf"|<\|channel\|>analysis<\|message\|>)"
+    rf"|</{_TAG}|\[/THINK\]|\u25c1/think\u25b7|<\|end_(?:thinking|of_thought)\|>"
+    rf"|<\|channel\|>final<\|message\|>",
+    re.IGNORECASE,
+)
 _OPENING = re.compile(r"[{\[]")
 _SPACE = re.compile(r"\s*")
 _SKIPPED = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
+_ZEROS = re.compile(r"-?0\d+(?![\w.])")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 _ESCAPED = re.compile(r"u([\da-fA-F]{4})(?:\\u([\da-fA-F]{4}))?")
 _BYTE = re.compile(r"x([\da-fA-F]{2})")
@@ -47,59 +58,122 @@ class CutJson(BrokenJson):
     """It ends in the middle."""
 
 
-def values_in(text: str) -> list[Any]:
+class Numeral(float):
+    """A number as it was written: 1.10 is 1.1, but not as a text."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Numeral:
+        made = super().__new__(cls, text)
+        made.text = text
+        return made
+
+
+def without_numerals(value: Any) -> Any:
+    """The value with plain numbers for those."""
+    if isinstance(value, dict):
+        return {name: without_numerals(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_numerals(inner) for inner in value]
+    return float(value) if isinstance(value, Numeral) else value
+
+
+def values_in(text: str, *, exact: bool = False) -> list[Any]:
     """The JSON values in a text, from the most likely source alone: all of it, its fences, or its prose.
 
-    Raises `NoJson`, or `CutJson` for a value that isn't whole.
+    What the model only thinks is left out. exact: fractions come as `Numeral`s. Raises `NoJson`, or `CutJson` for a
+    value that isn't whole.
 
     >>> values_in("Sure:\\n```json\\n{'a': [1, 2,], }\\n```")
     [{'a': [1, 2]}]
     """
     text = text.removeprefix("\ufeff").strip()
-    try:
-        return [msgspec.json.decode(text)]
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        pass
-    except RecursionError:
-        raise BrokenJson(f"nested more than {MAX_DEPTH} deep") from None
-    text = _THOUGHTS.sub("", text, count=1)
-    found = _fenced(text) or list(_scan(text))
+    for candidate in (text, without_thoughts(text).strip()):
+        try:
+            return [_to_exact(candidate) if exact else _to_value(candidate)]
+        except (ValueError, UnicodeEncodeError):
+            text = candidate
+        except RecursionError:
+            raise BrokenJson(f"nested more than {MAX_DEPTH} deep") from None
+    found = _fenced(text, exact) or [value for value, _, _ in _scan(text, exact)]
     if not found:
         raise NoJson("no JSON in it")
     return found
 
 
-def _fenced(text: str) -> list[Any]:
+_to_value = msgspec.json.Decoder().decode
+_to_exact = json.JSONDecoder(parse_float=Numeral).decode
+
+
+def without_thoughts(text: str) -> str:
+    """What follows the last thought in a text; else what comes before it.
+
+    >>> without_thoughts("<think>Is it ham?</think>spam")
+    'spam'
+    """
+    marks = list(_THOUGHT.finditer(text))
+    if marks:
+        whole = _spans(text)
+        marks = [mark for mark in marks if not _is_within(whole, mark.start())]
+    if not marks:
+        return text
+    ends = [mark for mark in marks if not mark["begin"]]
+    begins = [mark for mark in marks if mark["begin"]]
+    rest = text[ends[-1].end() :] if ends else text
+    unclosed = next((b for b in begins if not ends or b.start() > ends[-1].start()), None)
+    if unclosed is not None:
+        rest = rest[: unclosed.start() - len(text) + len(rest)]
+    if rest.strip() or not begins:
+        return rest
+    return text[: begins[0].start()]
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Where in a text whole values of JSON are."""
+    return [(start, end) for _, start, end in _scan(text, lenient=True)]
+
+
+def _is_within(spans: list[tuple[int, int]], at: int) -> bool:
+    before = bisect_left(spans, (at, at)) - 1
+    return before >= 0 and at < spans[before][1]
+
+
+def _fenced(text: str, exact: bool) -> list[Any]:
     """What the text's fences hold; nothing where that can't be read: a fence may end inside of a value."""
     blocks = [match[2] for match in _FENCE.finditer(text) if match[1].lower() in _LANGUAGES]
     try:
-        return [value for block in blocks for value in _scan(block)]
+        return [value for block in blocks for value, _, _ in _scan(block, exact)]
     except BrokenJson:
         return []
 
 
-def _scan(text: str) -> Iterator[Any]:
-    """Every object and array in a text, in order."""
+def _scan(
+    text: str, exact: bool = False, *, lenient: bool = False
+) -> Iterator[tuple[Any, int, int]]:
+    """Every object and array in a text, in order, with where it stands. lenient: passes over broken ones."""
     at = 0
     for _ in range(_MOST_TRIES):
         opening = _OPENING.search(text, at)
         if opening is None:
             return
-        reader = _Reader(text, opening.start())
+        reader = _Reader(text, opening.start(), exact)
         try:
-            yield reader.value(0)
+            yield reader.value(0), opening.start(), reader.at
             at = reader.at
         except NoJson:
-            if reader.committed:
+            if reader.committed and not lenient:
                 raise
-            at = opening.end()  # a bracket of the prose
+            # A bracket of the prose; nothing that was read as JSON is read again.
+            at = max(opening.end(), reader.at) if reader.committed else opening.end()
 
 
 class _Reader:
     """Reads one value, and forgives what models get wrong. `committed` once it can't be mere prose."""
 
-    def __init__(self, text: str, at: int) -> None:
+    def __init__(self, text: str, at: int, exact: bool = False) -> None:
         self.text = text
+        self.exact = exact
         self.at = at
         self.committed = False
 
@@ -219,10 +293,16 @@ class _Reader:
             if number.end() >= len(self.text):
                 raise CutJson("it ends in the middle")
             self.at = number.end()
+            if self.exact and not number[0].lstrip("-").isdigit():
+                return Numeral(number[0])
             try:
                 return msgspec.json.decode(number[0])
             except msgspec.DecodeError:
                 raise BrokenJson(f"the number {number[0][:20]} is too large") from None
+        zeros = _ZEROS.match(self.text, self.at)
+        if zeros:  # a zip code, say: no number of JSON
+            self.at = zeros.end()
+            return zeros[0]
         word = _WORD.match(self.text, self.at)
         if word and word[0] in _WORDS:
             self.at = word.end()

@@ -8,9 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from msgspec import Raw, Struct, json
-
-from flowpool.errors import CallError, InvalidInput, Refused, Truncated
+from flowpool.errors import CallError, InvalidInput
 from flowpool.structured.schemas import rebuilt
 from flowpool.usage import Usage
 from flowpool.values import (
@@ -27,6 +25,8 @@ from flowpool.values import (
     Text,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.replies import AnswerParts, Reading, count, item, items, said, written
+from flowpool.wire.tolerant import Tree
 
 # The API demands a number; this is one that every model of it can write.
 DEFAULT_MAX_TOKENS = 4096
@@ -40,17 +40,6 @@ _TOOL_ONLY = (
 # The API refuses a larger one, counted in base64; so it is refused here before it is sent.
 _LARGEST_IMAGE = 5 * 1024 * 1024
 _ANSWER_TOOL = "give_answer"
-_STOPPED: dict[str, tuple[type[CallError], str, str]] = {
-    # stop reason: (failure, what happened, another fix than the failure's own)
-    "max_tokens": (Truncated, "the answer reached its token limit", ""),
-    "model_context_window_exceeded": (
-        Truncated,
-        "the answer reached the model's context length",
-        "shorten the input, or use a model with a larger context",
-    ),
-    "refusal": (Refused, "the model declined to answer", ""),
-}
-_TOOLS = frozenset({"tool_use", "pause_turn"})
 
 
 # Requests.
@@ -84,7 +73,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     system = request_parts.system_parts(call, instruction)
     if system:
         body.setdefault("system", _texts(system))
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
+    return HttpRequest("POST", url, headers, request_parts.encode(body, call, says_stream=True))
 
 
 def _texts(texts: list[str]) -> str | list[dict[str, str]]:
@@ -149,72 +138,68 @@ def _add_format(body: dict[str, Any], model: str, output: OutputFormat) -> str:
 # Answers.
 
 
-class _Block(Struct):
-    type: str = ""
-    text: str | None = None
-    name: str | None = None
-    input: Raw = Raw(b"")
+def _find(body: Tree) -> AnswerParts:
+    content = body.get("content")
+    blocks = items(content)
+    return AnswerParts(
+        contents=(_given_answer(blocks), content),
+        reasons=(body.get("stop_reason"),),
+        usage=_usage(item(body.get("usage"))),
+        model=body.get("model"),
+        id=body.get("id"),
+        calls_tool=any(block.get("type") == "tool_use" for block in blocks),
+        missing="content" if content is None else "",
+    )
 
 
-class _MessagesUsage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
+def _given_answer(blocks: list[Tree]) -> str:
+    """The JSON that an older model gave as the input of the answer's tool."""
+    for block in blocks:
+        given = block.get("input")
+        if block.get("name") == _ANSWER_TOOL and given is not None:
+            return written(given) if isinstance(given, dict) else said(given)
+    return ""
 
 
-class _MessagesAnswer(replies.AnswerBody):
-    content: list[_Block] | None = None
-    stop_reason: str | None = None
-    usage: _MessagesUsage | None = None
-    model: str | None = None
-    id: str | None = None
+def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
+    """A stream's events as the message that they make."""
+    made: Tree = {}
+    blocks: dict[int, Tree] = {}
+    for piece in pieces:
+        kind = piece.get("type")
+        if "content" in piece:
+            return piece  # whole, with a stream's end behind it
+        if kind == "message_start":
+            made |= item(piece.get("message"))
+        elif kind == "content_block_start":
+            blocks[count(piece.get("index"))] = {**item(piece.get("content_block"))}
+        elif kind == "content_block_delta":
+            _grow(blocks.setdefault(count(piece.get("index")), {}), item(piece.get("delta")))
+        elif kind == "message_delta":
+            usage = {**item(made.get("usage")), **item(piece.get("usage"))}
+            made |= {**item(piece.get("delta")), "usage": usage}
+    return {**made, "content": [*blocks.values()]} if made.get("stop_reason") else None
 
-    def used(self) -> Usage:
-        return _usage(self.usage or _NO_USAGE)
+
+def _grow(block: Tree, delta: Tree) -> None:
+    for key, name in (("text", "text"), ("partial_json", "input")):
+        if delta.get(key) not in (None, ""):
+            so_far = block.get(name)
+            if not isinstance(so_far, list):
+                so_far = block[name] = [so_far] if isinstance(so_far, str) else []
+            so_far.append(delta[key])
 
 
-_decoder = json.Decoder(_MessagesAnswer, strict=False)
-_NO_USAGE = _MessagesUsage()
+_reading = Reading(_find, _joined)
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a message object, or the typed failure. Never raises for what a provider sent."""
-    return replies.parsed(response, _decoder, _finished)
+    return replies.parsed(response, _reading)
 
 
-def _finished(answer: _MessagesAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
-    if answer.content is None:
-        return replies.without_answer("content", response, usage)
-    text = _said(answer.content)
-    reason = answer.stop_reason
-    if reason in _STOPPED:
-        kind, why, fix = _STOPPED[reason]
-        return replies.failed(kind, why, response, usage, text, fix)
-    if reason in _TOOLS:
-        given = _given_answer(answer.content)
-        if not given and (not text or reason == "pause_turn"):
-            return replies.asked_for_a_tool(response, usage, text)
-        text = given or text
-    return replies.reply(text, usage, answer.model, answer.id, response)
-
-
-def _said(blocks: list[_Block]) -> str:
-    if len(blocks) == 1:
-        return blocks[0].text or ""
-    return "".join(block.text or "" for block in blocks if block.type == "text")
-
-
-def _given_answer(blocks: list[_Block]) -> str:
-    """The JSON that an older model gave as the input of the answer's tool."""
-    for block in blocks:
-        if block.type == "tool_use" and block.name == _ANSWER_TOOL:
-            return bytes(block.input).decode("utf-8", "replace")
-    return ""
-
-
-def _usage(usage: _MessagesUsage) -> Usage:
-    written = usage.cache_creation_input_tokens or 0
-    read = usage.cache_read_input_tokens or 0
-    sent = (usage.input_tokens or 0) + written + read
-    return Usage(sent, usage.output_tokens or 0, read, written)
+def _usage(usage: Tree) -> Usage:
+    written = count(usage.get("cache_creation_input_tokens"))
+    read = count(usage.get("cache_read_input_tokens"))
+    sent = count(usage.get("input_tokens")) + written + read
+    return Usage(sent, count(usage.get("output_tokens")), read, written)

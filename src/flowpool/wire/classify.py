@@ -23,12 +23,13 @@ from flowpool.errors import (
     QuotaExhausted,
     RateLimited,
     ServerError,
+    Truncated,
     Verdict,
 )
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import HttpResponse
-from flowpool.wire import error_body
-from flowpool.wire.error_body import MESSAGE_CAP, Fault
+from flowpool.wire import error_body, system_message
+from flowpool.wire.error_body import MESSAGE_CAP, MINIMAX, Fault
 from flowpool.wire.named_limit import NamedLimit, named_in
 
 
@@ -85,6 +86,7 @@ RULES = (
         frozenset(
             {"content_filter", "content_policy_violation", "responsibleaipolicyviolation"}
             | {"data_inspection_failed", "datainspectionfailed", "moderation_blocked"}
+            | {f"{MINIMAX}1026", f"{MINIMAX}1027"}
         ),
     ),
     FailureRule(
@@ -182,6 +184,12 @@ RULES = (
     ),
     FailureRule(
         BadRequest,
+        frozenset({400, 422, 500}),
+        phrases=system_message.REFUSALS,
+        fix="put the system message into the prompt: this model knows none",
+    ),
+    FailureRule(
+        BadRequest,
         frozenset({404}),
         phrases=("no endpoints found",),
         fix="no host of this model takes such a call: change the options or the model",
@@ -216,7 +224,21 @@ RULES = (
         fix="use a model that takes such input",
     ),
     FailureRule(
-        InvalidReply, frozenset({500}), phrases=("output that does not match the expected",)
+        InvalidReply,
+        frozenset({500}),
+        frozenset({"model_error"}),
+        ("output that does not match the expected", "the model produced invalid"),
+    ),
+    # Groq's: what the model wrote wasn't JSON, or no call of a tool.
+    FailureRule(
+        Truncated,
+        frozenset({400}),
+        phrases=("max completion tokens reached before",),
+    ),
+    FailureRule(
+        InvalidReply,
+        frozenset({400}),
+        frozenset({"json_validate_failed", "tool_use_failed"}),
     ),
     FailureRule(
         BadRequest,
@@ -250,6 +272,11 @@ RULES = (
 
 # The status behind an error inside a 200, by the code it comes with.
 _STATUS_OF_CODE = {
+    **{f"{MINIMAX}{code}": 429 for code in (1002, 1039, 2045)},
+    **{f"{MINIMAX}{code}": 401 for code in (1004, 2049)},
+    **{f"{MINIMAX}{code}": 400 for code in (1026, 1027, 1042, 2013)},
+    f"{MINIMAX}1008": 402,
+    f"{MINIMAX}1001": 504,
     "server_error": 500,
     "api_error": 500,
     "internal_server_error": 500,
@@ -293,6 +320,7 @@ def embedded(
     made = _classified(_status_in(fault) or otherwise, fault, response)
     made.usage = usage
     made.partial = partial
+    made.alien = type(made) is ServerError and not partial and not _status_in(fault)
     return made
 
 

@@ -9,9 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from msgspec import Struct, json
-
-from flowpool.errors import Blocked, CallError, InvalidReply, ServerError, Truncated
+from flowpool.errors import Blocked, CallError
 from flowpool.structured.schemas import Made, rebuilt
 from flowpool.usage import Usage
 from flowpool.values import (
@@ -28,6 +26,8 @@ from flowpool.values import (
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
 from flowpool.wire.classify import failure
+from flowpool.wire.replies import AnswerParts, Reading, count, item
+from flowpool.wire.tolerant import Tree
 
 _VERSION = "/v2"
 _NAMES = {"top_p": "p", "stop": "stop_sequences"}
@@ -35,12 +35,6 @@ _KEYWORDS = schema_dialects.CORE | {"format"}
 _FORMATS = frozenset({"date-time", "date", "time", "uuid"})
 # Elsewhere this status means that there is no capacity.
 _DENIED_WORD = 498
-_STOPPED: dict[str, tuple[type[CallError], str]] = {
-    # finish reason: (failure, what happened)
-    "MAX_TOKENS": (Truncated, "the answer reached its token limit"),
-    "ERROR": (InvalidReply, "the provider failed mid-answer"),
-    "TIMEOUT": (ServerError, "the provider ran out of time mid-answer"),
-}
 
 
 # Requests.
@@ -65,7 +59,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
             body["stop_sequences"] = request_parts.as_list(body["stop_sequences"])
     if call.output is not None:
         _add_format(body, call, call.output)
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
+    return HttpRequest("POST", url, headers, request_parts.encode(body, call, says_stream=True))
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -96,8 +90,7 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
         body["response_format"] = {"type": "json_object"}
     # Where no message speaks of JSON, the model may write white space without end.
     if schema is not None or not json_in_words.says_json(call):
-        words = json_in_words.in_words(schema)
-        body["messages"].insert(0, {"role": "system", "content": words})
+        json_in_words.say(body["messages"], json_in_words.in_words(schema))
 
 
 @schema_dialects.once
@@ -120,39 +113,44 @@ def _fitted(schema: Mapping[str, Any]) -> Made | None:
 # Answers.
 
 
-class _CohereContent(Struct):
-    type: str = ""
-    text: str | None = None
+def _find(body: Tree) -> AnswerParts:
+    message = item(body.get("message"))
+    return AnswerParts(
+        contents=(message.get("content"),),
+        reasons=(body.get("finish_reason"),),
+        usage=_usage(item(body.get("usage"))),
+        model=body.get("model"),
+        id=body.get("id"),
+        calls_tool=bool(message.get("tool_calls")),
+        missing="" if message else "message",
+    )
 
 
-class _CohereMessage(Struct):
-    content: list[_CohereContent] | None = None
+def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
+    """A stream's events as the answer that they make."""
+    made: Tree = {}
+    contents: dict[int, Tree] = {}
+    for piece in pieces:
+        delta = item(piece.get("delta"))
+        part = item(item(delta.get("message")).get("content"))
+        if isinstance(piece.get("message"), dict):
+            made |= piece
+        elif part:
+            block = contents.setdefault(
+                count(piece.get("index")), {"type": part.get("type"), "text": [""]}
+            )
+            if part.get("text") not in (None, ""):
+                block["text"].append(part["text"])
+        elif piece.get("type") == "message-end":
+            made |= delta
+        elif piece.get("type") == "message-start":
+            made |= {"id": piece.get("id")}
+    if not made.get("finish_reason"):
+        return None
+    return {"message": {"content": [*contents.values()]}, **made}
 
 
-class _CohereTokens(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
-class _CohereUsage(Struct):
-    billed_units: _CohereTokens | None = None
-    tokens: _CohereTokens | None = None
-    cached_tokens: int | None = None
-
-
-class _CohereAnswer(replies.AnswerBody):
-    message: _CohereMessage | None = None
-    finish_reason: str | None = None
-    usage: _CohereUsage | None = None
-    id: str | None = None
-
-    def used(self) -> Usage:
-        return _usage(self.usage or _NO_USAGE)
-
-
-_decoder = json.Decoder(_CohereAnswer, strict=False)
-_NO_USAGE = _CohereUsage()
-_NO_TOKENS = _CohereTokens()
+_reading = Reading(_find, _joined)
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
@@ -160,25 +158,12 @@ def parse(response: HttpResponse) -> Reply | CallError:
     if response.status == _DENIED_WORD:
         why = failure(response).message
         return replies.failed(Blocked, why, response)
-    return replies.parsed(response, _decoder, _finished)
+    return replies.parsed(response, _reading)
 
 
-def _finished(answer: _CohereAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
-    if answer.message is None:
-        return replies.without_answer("message", response, usage)
-    # A model's thinking is among its content without being its answer.
-    content = answer.message.content or ()
-    text = "".join(piece.text or "" for piece in content if piece.type in ("", "text"))
-    if answer.finish_reason in _STOPPED:
-        kind, why = _STOPPED[answer.finish_reason]
-        return replies.failed(kind, why, response, usage, text)
-    if answer.finish_reason == "TOOL_CALL" and not text:
-        return replies.asked_for_a_tool(response, usage, text)
-    return replies.reply(text, usage, None, answer.id, response)
-
-
-def _usage(usage: _CohereUsage) -> Usage:
+def _usage(usage: Tree) -> Usage:
     """What is billed: the provider's own instructions to the model are counted in `tokens` alone."""
-    billed = usage.billed_units or usage.tokens or _NO_TOKENS
-    sent = billed.input_tokens or 0
-    return Usage(sent, billed.output_tokens or 0, min(usage.cached_tokens or 0, sent))
+    billed = item(usage.get("billed_units")) or item(usage.get("tokens"))
+    sent = count(billed.get("input_tokens"))
+    cached = min(count(usage.get("cached_tokens")), sent)
+    return Usage(sent, count(billed.get("output_tokens")), cached)

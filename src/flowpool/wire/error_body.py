@@ -11,19 +11,24 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from flowpool.values import HttpResponse
+from flowpool.wire import tolerant
 
 # Characters: some servers answer with whole pages, and an error is read in a line of a log.
 MESSAGE_CAP = 500
+# Stands before a code of MiniMax's `base_resp`, whose numbers mean something else to others.
+MINIMAX = "flowpool:minimax-"
 
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id")
 _WORDS = ("message", "msg", "detail", "error_msg", "status_msg", "error", "errors")
 # Where an error object is kept. MiniMax puts one into every answer, whole ones too.
 _HOLDERS = ("error", "base_resp")
 _CODES = ("code", "type", "status", "reason")  # the most telling first
+# What says, where errors stand, that there is none.
+_ALL_WELL = frozenset({"", "0", "200", "ok", "success", "succeeded", "none", "null", "false"})
+_MINIMAX_DIGITS = 4
 
 
 class Fault(Struct, frozen=True):
@@ -45,10 +50,32 @@ class Fault(Struct, frozen=True):
 
 
 def read(body: bytes) -> Fault:
+    """What a body says: of a stream's objects, the first that tells an error."""
     try:
-        return fault_in(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        values = tolerant.read(body).values
+    except tolerant.UnreadableBody:
         return Fault()
+    faults = [one for one in values if isinstance(one, dict) and tells_error(one.get("error"))]
+    return fault_in((faults or values or [None])[0])
+
+
+def tells_error(error: Any) -> bool:
+    """Whether what stands where errors do is one: some servers say there that all went well.
+
+    >>> tells_error({"code": 0, "message": "success"}), tells_error(False), tells_error("boom")
+    (False, False, True)
+    """
+    if not error or not isinstance(error, (str, dict, list)):
+        return False
+    # MiniMax's has its code beside words that may say anything.
+    holder = error[0] if isinstance(error, list) else error
+    if isinstance(holder, dict) and ("status_msg" in holder or "status_code" in holder):
+        code = str(holder.get("status_code"))
+        if not _words(holder, 0) or "status_msg" in holder:
+            return code.isascii() and code.isdigit() and len(code) == _MINIMAX_DIGITS
+    fault = fault_in({"error": error})
+    words = (fault.message.strip(" .!"), *fault.codes)
+    return any(word.lower() not in _ALL_WELL for word in words)
 
 
 def fault_in(data: object) -> Fault:
@@ -92,6 +119,8 @@ def _codes(error: Mapping[str, Any]) -> Iterator[str]:
         value = error.get(key)
         if isinstance(value, str | int) and not isinstance(value, bool):
             yield str(value)[:100]
+    if isinstance(error.get("status_code"), int | str):
+        yield f"{MINIMAX}{error['status_code']}"[:100]
     deeper = error.get("innererror")
     if isinstance(deeper, dict):
         yield from _codes(deeper)

@@ -8,9 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from msgspec import Struct, json
-
-from flowpool.errors import Blocked, CallError, EmptyReply, InvalidReply, Truncated
+from flowpool.errors import Blocked, CallError, EmptyReply
 from flowpool.usage import Usage
 from flowpool.values import (
     Call,
@@ -26,6 +24,9 @@ from flowpool.values import (
     Text,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.endings import Ending
+from flowpool.wire.replies import AnswerParts, Reading, count, is_true, item, items, word
+from flowpool.wire.tolerant import Tree
 
 _VERSION = "/v1beta"
 _CONFIG = {
@@ -35,23 +36,6 @@ _CONFIG = {
     "top_p": "topP",
     "stop": "stopSequences",
     "seed": "seed",
-}
-_FILTERED = (Blocked, "the provider's content filter stopped the answer")
-_GARBLED = (InvalidReply, "the model called a tool that isn't there, or garbled the call")
-_STOPPED: dict[str, tuple[type[CallError], str]] = {
-    # finish reason: (failure, what happened)
-    "MAX_TOKENS": (Truncated, "the answer reached its token limit"),
-    "SAFETY": _FILTERED,
-    "RECITATION": _FILTERED,
-    "LANGUAGE": _FILTERED,
-    "BLOCKLIST": _FILTERED,
-    "PROHIBITED_CONTENT": _FILTERED,
-    "SPII": _FILTERED,
-    "IMAGE_SAFETY": _FILTERED,
-    "IMAGE_PROHIBITED_CONTENT": _FILTERED,
-    "MALFORMED_FUNCTION_CALL": _GARBLED,
-    "UNEXPECTED_TOOL_CALL": _GARBLED,
-    "OTHER": (EmptyReply, "the provider stopped the answer without saying why"),
 }
 
 
@@ -130,90 +114,93 @@ def _add_format(config: dict[str, Any], output: OutputFormat) -> str:
 # Answers.
 
 
-class _Piece(Struct):
-    text: str | None = None
-    thought: bool | None = None
-    functionCall: Any = None  # noqa: N815
+# What servers that write enums as numbers mean.
+_REASONS = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER", "LANGUAGE", "BLOCKLIST",
+            "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL", "IMAGE_SAFETY")  # fmt: skip
+# Under one of these a part has words; parts of other kinds have neither a text nor a type.
+_WORDED = frozenset({"text", "output_text", "content", "value"})
 
 
-class _GeminiContent(Struct):
-    parts: list[_Piece] | None = None
+def _find(body: Tree) -> AnswerParts:
+    candidate = item(body.get("candidates"))
+    usage = item(body.get("usageMetadata"))
+    content = candidate.get("content")
+    pieces = items(item(content).get("parts"))
+    reason = _reason(candidate.get("finishReason"))
+    ending = None if candidate else _without_candidates(body)
+    return AnswerParts(
+        contents=(_said(content),),
+        reasons=(reason,),
+        more=_more(candidate, reason),
+        usage=_usage(usage),
+        model=body.get("modelVersion"),
+        id=body.get("responseId"),
+        calls_tool=any(piece.get("functionCall") for piece in pieces),
+        missing="" if candidate or ending else "candidates",
+        ending=ending,
+    )
 
 
-class _Candidate(Struct, rename="camel"):
-    content: _GeminiContent | None = None
-    finish_reason: str | None = None
-    finish_message: str | None = None
+def _without_candidates(body: Tree) -> Ending | None:
+    """Why an answer of this API has none."""
+    blocked = word(item(body.get("promptFeedback")).get("blockReason"))
+    if blocked:
+        return Ending(Blocked, f"the provider blocked the prompt: {blocked}")
+    return Ending(EmptyReply, "the answer has no candidates") if "usageMetadata" in body else None
 
 
-class _Feedback(Struct, rename="camel"):
-    block_reason: str | None = None
+def _said(content: object) -> object:
+    """The parts that aren't thoughts."""
+    parts = content.get("parts") if isinstance(content, dict) else content
+    if isinstance(parts, dict):
+        parts = [parts]
+    if not isinstance(parts, list):
+        return parts
+    return [part for part in parts if not (isinstance(part, dict) and _is_aside(part))]
 
 
-class _GeminiUsage(Struct, rename="camel"):
-    prompt_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
+def _is_aside(part: Tree) -> bool:
+    """Whether a part is a thought, or has no words and promises none."""
+    return is_true(part.get("thought")) or _WORDED.isdisjoint(part)
 
 
-class _GeminiAnswer(replies.AnswerBody, rename="camel"):
-    candidates: list[_Candidate] | None = None
-    prompt_feedback: _Feedback | None = None
-    usage_metadata: _GeminiUsage | None = None
-    model_version: str | None = None
-    response_id: str | None = None
-
-    def used(self) -> Usage:
-        return _usage(self.usage_metadata or _NO_USAGE)
+def _reason(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _REASONS[value] if 0 <= value < len(_REASONS) else f"number {value}"
+    return value
 
 
-_decoder = json.Decoder(_GeminiAnswer, strict=False)
-_NO_USAGE = _GeminiUsage()
+def _more(candidate: Tree, reason: object) -> object:
+    """The provider's words on why it ended, else its name for that."""
+    return word(candidate.get("finishMessage")) or reason
+
+
+def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
+    """A stream's answers, each with some of the parts, as one."""
+    made: Tree = {}
+    parts: list[Any] = []
+    candidate: Tree = {}
+    for piece in pieces:
+        made |= {key: value for key, value in piece.items() if value}
+        first = item(piece.get("candidates"))
+        candidate |= {key: value for key, value in first.items() if value}
+        more = item(first.get("content")).get("parts")
+        parts += more if isinstance(more, list) else [more] if more is not None else []
+    if candidate and not candidate.get("finishReason"):
+        return None
+    return {**made, "candidates": [{**candidate, "content": {"parts": parts}}] if candidate else []}
+
+
+_reading = Reading(_find, _joined)
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a generateContent answer, or the typed failure. Never raises for what was sent."""
-    return replies.parsed(response, _decoder, _finished)
+    return replies.parsed(response, _reading)
 
 
-def _finished(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> Reply | CallError:
-    if not answer.candidates:
-        return _without_candidates(answer, usage, response)
-    candidate = answer.candidates[0]
-    pieces = (candidate.content and candidate.content.parts) or []
-    text = _said(pieces)
-    if candidate.finish_reason in _STOPPED:
-        kind, why = _STOPPED[candidate.finish_reason]
-        reason = candidate.finish_message or candidate.finish_reason
-        return replies.failed(kind, f"{why}: {reason}", response, usage, text)
-    if not text and any(piece.functionCall for piece in pieces):
-        return replies.asked_for_a_tool(response, usage, text)
-    return replies.reply(text, usage, answer.model_version, answer.response_id, response)
-
-
-def _said(pieces: list[_Piece]) -> str:
-    if len(pieces) == 1 and not pieces[0].thought:
-        return pieces[0].text or ""
-    return "".join(piece.text or "" for piece in pieces if not piece.thought)
-
-
-def _without_candidates(answer: _GeminiAnswer, usage: Usage, response: HttpResponse) -> CallError:
-    if answer.prompt_feedback is not None and answer.prompt_feedback.block_reason:
-        why = f"the provider blocked the prompt: {answer.prompt_feedback.block_reason}"
-        return replies.failed(Blocked, why, response, usage)
-    if answer.usage_metadata is None:
-        return replies.without_answer("candidates", response)
-    return replies.failed(EmptyReply, "the answer has no candidates", response, usage)
-
-
-def _usage(usage: _GeminiUsage) -> Usage:
-    thought = usage.thoughts_token_count or 0
-    return Usage(
-        (usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0),
-        (usage.candidates_token_count or 0) + thought,
-        usage.cached_content_token_count or 0,
-        0,
-        thought,
-    )
+def _usage(usage: Tree) -> Usage:
+    thought = count(usage.get("thoughtsTokenCount"))
+    sent = count(usage.get("promptTokenCount")) + count(usage.get("toolUsePromptTokenCount"))
+    made = count(usage.get("candidatesTokenCount")) + thought
+    return Usage(sent, made, count(usage.get("cachedContentTokenCount")), 0, thought)

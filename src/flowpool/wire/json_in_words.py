@@ -44,6 +44,24 @@ def refuses_format(error: CallError, output: OutputFormat | None) -> bool:
     return error.status in (400, 422) and any(word in said for word in _FORMAT_WORDS)
 
 
+def say(messages: list[dict[str, Any]], words: str, part_type: str = "text") -> None:
+    """Puts `words` where instructions stand: into the system's message, else into the first of the user's.
+
+    A message of its own would be refused by servers whose template knows none.
+    part_type: what the wire calls a part of a message that is text.
+    """
+    system = next((one for one in messages if one["role"] == "system"), None)
+    said = system or next((one for one in messages if one["role"] == "user"), None)
+    if said is None:
+        messages.insert(0, {"role": "user", "content": words})
+    elif isinstance(said["content"], str):
+        parts = (said["content"], words) if system else (words, said["content"])
+        said["content"] = "\n\n".join(parts)
+    else:
+        part = {"type": part_type, "text": words}
+        said["content"] = [*said["content"], part] if system else [part, *said["content"]]
+
+
 def says_json(call: Call) -> bool:
     """Whether a message speaks of JSON: OpenAI's plain JSON mode refuses calls where none does."""
     return any(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from msgspec import Struct, json
+from msgspec import Struct
 
-from flowpool.errors import Blocked, CallError, InvalidReply, Overloaded, Refused, Truncated
+from flowpool.errors import CallError
 from flowpool.providers import Provider
 from flowpool.usage import Usage
 from flowpool.values import (
@@ -28,18 +28,10 @@ from flowpool.values import (
     Text,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
-from flowpool.wire.classify import embedded
+from flowpool.wire.replies import AnswerParts, Reading, count, item, items
+from flowpool.wire.tolerant import Tree
 
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
-_TOOLS = frozenset({"tool_calls", "function_call"})
-_STOPPED: dict[str, tuple[type[CallError], str]] = {
-    # finish reason: (failure, what happened)
-    "length": (Truncated, "the answer reached its token limit"),
-    "model_length": (Truncated, "the answer reached the model's context length"),
-    "content_filter": (Blocked, "the provider's content filter stopped the answer"),
-    "insufficient_system_resource": (Overloaded, "the provider ran out of capacity mid-answer"),
-    "error": (InvalidReply, "the provider failed mid-answer"),
-}
 
 
 # Requests.
@@ -74,7 +66,9 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
         request_parts.add_options(body, call, target.names)
     if call.output is not None:
         _add_format(body, call, call.output, target.row)
-    return HttpRequest("POST", target.url, target.headers, request_parts.encode(body, call))
+    return HttpRequest(
+        "POST", target.url, target.headers, request_parts.encode(body, call, says_stream=True)
+    )
 
 
 def _message(message: Message, row: Provider) -> dict[str, Any]:
@@ -126,119 +120,77 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat, row: Pro
     if native and row.json_mode != "schema-only":
         body["response_format"] = {"type": "json_object"}
     if schema is not None or not json_in_words.says_json(call):
-        body["messages"].insert(0, {"role": "system", "content": json_in_words.in_words(schema)})
+        json_in_words.say(body["messages"], json_in_words.in_words(schema))
 
 
 # Answers.
 
 
-class _Chunk(Struct):
-    type: str = ""
-    text: str | None = None
+def _find(body: Tree) -> AnswerParts:
+    choice = item(body.get("choices"))
+    message = item(choice.get("message"))
+    return AnswerParts(
+        # A completion of the older API has its text in the choice.
+        contents=(message.get("content"), choice.get("text")),
+        # OpenRouter gives beside its own reason that of the host.
+        reasons=(choice.get("finish_reason"), choice.get("native_finish_reason")),
+        refusal=message.get("refusal"),
+        error=choice.get("error"),
+        usage=_usage(body.get("usage")),
+        model=body.get("model"),
+        id=body.get("id"),
+        calls_tool=bool(message.get("tool_calls") or message.get("function_call")),
+        missing="" if choice else "choices",
+    )
 
 
-class _Said(Struct):
-    content: str | list[_Chunk] | None = None
-    refusal: str | None = None
+def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
+    """A stream of `chat.completion.chunk`s as the completion that they make."""
+    made: Tree = {}
+    choice: Tree = {"message": {"content": []}}
+    parts = [part for piece in pieces for part in items(piece.get("choices"))]
+    ours = count(parts[0].get("index")) if parts else 0
+    for piece in pieces:
+        made |= {key: value for key, value in piece.items() if value}
+    for part in parts:
+        if count(part.get("index")) == ours:  # others are other answers to the same call
+            _grow(choice, part)
+            ended = ended or "message" in part
+    return {**made, "choices": [choice]} if ended or choice.get("finish_reason") else None
 
 
-class _Choice(Struct):
-    message: _Said | None = None
-    finish_reason: str | None = None
-    error: Any = None
+def _grow(choice: Tree, part: Tree) -> None:
+    """Adds a chunk's part of a choice to it, or the choice as a whole."""
+    choice |= {key: value for key, value in part.items() if value and key != "delta"}
+    delta, message = item(part.get("delta")), item(choice["message"])
+    if delta.get("content") not in (None, "", []):
+        so_far = message.get("content")
+        if not isinstance(so_far, list):
+            so_far = message["content"] = [so_far or ""]
+        so_far.append(delta["content"])
+    message |= {key: delta[key] for key in ("refusal", "tool_calls") if delta.get(key)}
 
 
-class _ChatInputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _ChatOutputDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class _ChatUsage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_tokens_details: _ChatInputDetails | None = None
-    completion_tokens_details: _ChatOutputDetails | None = None
-    prompt_cache_hit_tokens: int | None = None  # DeepSeek
-    cached_tokens: int | None = None  # Moonshot
-    reasoning_tokens: int | None = None  # Perplexity
-
-
-class _Completion(replies.AnswerBody):
-    choices: list[_Choice] | None = None
-    usage: _ChatUsage | None = None
-    model: str | None = None
-    id: str | None = None
-
-    def used(self) -> Usage:
-        return _usage(self.usage or _NO_USAGE)
-
-
-_decoder = json.Decoder(_Completion, strict=False)
-_NOTHING_SAID = _Said()
-_NO_USAGE = _ChatUsage()
-_NO_INPUT_DETAILS = _ChatInputDetails()
-_NO_OUTPUT_DETAILS = _ChatOutputDetails()
+_reading = Reading(_find, _joined)
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a chat completion, or the typed failure. Never raises for what a provider sent."""
-    return replies.parsed(response, _decoder, _finished)
+    return replies.parsed(response, _reading)
 
 
-def _finished(answer: _Completion, usage: Usage, response: HttpResponse) -> Reply | CallError:
-    if not answer.choices:
-        return replies.without_answer("choices", response, usage)
-    choice = answer.choices[0]
-    said = choice.message or _NOTHING_SAID
-    text = said.content if isinstance(said.content, str) else _joined(said.content)
-    if choice.finish_reason != "stop" or choice.error or said.refusal:
-        stopped = _stopped(choice, said, text, usage, response)
-        if stopped is not None:
-            return stopped
-    return replies.reply(text, usage, answer.model, answer.id, response)
-
-
-def _joined(content: list[_Chunk] | None) -> str:
-    """The words of content in chunks; a model's thinking is among them without being its answer."""
-    return "".join(chunk.text or "" for chunk in content or () if chunk.type in ("", "text"))
-
-
-def _stopped(
-    choice: _Choice, said: _Said, text: str, usage: Usage, response: HttpResponse
-) -> CallError | None:
-    """The failure behind a choice that didn't simply end, or None when it's an answer after all."""
-    if choice.error:
-        return embedded(choice.error, response, usage, text)
-    if said.refusal:
-        why = f"the model declined: {said.refusal}"
-        return replies.failed(Refused, why, response, usage, text)
-    reason = choice.finish_reason
-    if reason in _STOPPED:
-        kind, why = _STOPPED[reason]
-        return replies.failed(kind, why, response, usage, text)
-    if reason in _TOOLS and not text:
-        return replies.asked_for_a_tool(response, usage, text)
-    return None
-
-
-def _usage(usage: _ChatUsage) -> Usage:
-    sent, made = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    of_input = usage.prompt_tokens_details or _NO_INPUT_DETAILS
-    of_output = usage.completion_tokens_details or _NO_OUTPUT_DETAILS
-    cached = _first(of_input.cached_tokens, usage.prompt_cache_hit_tokens, usage.cached_tokens)
-    written = of_input.cache_write_tokens or 0
-    thought = _first(of_output.reasoning_tokens, usage.reasoning_tokens)
-    # xAI counts reasoning beside the completion, the others inside it: the total tells which.
-    if thought and usage.total_tokens == sent + made + thought:
+def _usage(value: object) -> Usage:
+    usage = item(value)
+    of_input = item(usage.get("prompt_tokens_details"))
+    of_output = item(usage.get("completion_tokens_details"))
+    sent, made = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    cached = count(
+        of_input.get("cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),  # DeepSeek
+        usage.get("cached_tokens"),  # Moonshot
+    )
+    thought = count(of_output.get("reasoning_tokens"), usage.get("reasoning_tokens"))  # Perplexity
+    # xAI counts reasoning beside the completion, the others inside it: the total says which.
+    if thought and count(usage.get("total_tokens")) == sent + made + thought:
         made += thought
-    return Usage(sent, made, cached, written, thought)
-
-
-def _first(*counts: int | None) -> int:
-    """The first that is no 0: providers keep the same count under several names."""
-    return next(filter(None, counts), 0)
+    return Usage(sent, made, cached, count(of_input.get("cache_write_tokens")), thought)

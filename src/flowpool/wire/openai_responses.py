@@ -8,9 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from msgspec import Struct, json
-
-from flowpool.errors import Blocked, CallError, InvalidInput, InvalidReply, Refused, Truncated
+from flowpool.errors import CallError, InvalidInput
 from flowpool.usage import Usage
 from flowpool.values import (
     Call,
@@ -26,13 +24,10 @@ from flowpool.values import (
     Text,
 )
 from flowpool.wire import json_in_words, replies, request_parts, schema_dialects
+from flowpool.wire.replies import AnswerParts, Reading, count, item, items, word
+from flowpool.wire.tolerant import Tree
 
 _NAMES = {"max_tokens": "max_output_tokens"}
-_INCOMPLETE: dict[str, tuple[type[CallError], str]] = {
-    # reason: (failure, what happened)
-    "max_output_tokens": (Truncated, "the answer reached its token limit"),
-    "content_filter": (Blocked, "the provider's content filter stopped the answer"),
-}
 
 
 # Requests.
@@ -61,7 +56,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
             raise InvalidInput('openai-responses has no stop: remove it, or use provider="openai".')
     if call.output is not None:
         _add_format(body, call, call.output)
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
+    return HttpRequest("POST", url, headers, request_parts.encode(body, call, says_stream=True))
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -106,13 +101,13 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
     schema = json_in_words.schema_of(output)
     wanted: dict[str, Any] = {"type": "json_object"}
     if output.form == "words":
-        body["input"].insert(0, {"role": "system", "content": json_in_words.in_words(schema)})
+        json_in_words.say(body["input"], json_in_words.in_words(schema), "input_text")
         return
     if schema is not None:
         fitted, strict = schema_dialects.for_openai(schema)
         wanted = {"type": "json_schema", "name": output.name, "schema": fitted, "strict": strict}
     elif not json_in_words.says_json(call):
-        body["input"].insert(0, {"role": "system", "content": json_in_words.PLAIN_JSON})
+        json_in_words.say(body["input"], json_in_words.PLAIN_JSON, "input_text")
     given = body.get("text")
     body["text"] = {**given, "format": wanted} if isinstance(given, dict) else {"format": wanted}
 
@@ -120,106 +115,60 @@ def _add_format(body: dict[str, Any], call: Call, output: OutputFormat) -> None:
 # Answers.
 
 
-class _ResponsesContent(Struct):
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "response.done")
 
 
-class _Item(Struct):
-    type: str = ""
-    content: list[_ResponsesContent] | None = None
+def _find(body: Tree) -> AnswerParts:
+    output = items(body.get("output"))
+    messages = [one for one in output if word(one.get("type")) in ("", "message")]
+    contents = [one.get("content") for one in messages]
+    refusals = [part.get("refusal") for one in contents for part in items(one)]
+    status = word(body.get("status"))
+    why = item(body.get("incomplete_details"))
+    return AnswerParts(
+        contents=(contents, body.get("output_text")),
+        reasons=(
+            why.get("reason"),
+            *(() if status == "completed" else (status, "incomplete" if why else "")),
+            *(one.get("status") for one in messages),
+        ),
+        refusal=next(filter(None, refusals), None),
+        usage=_usage(item(body.get("usage"))),
+        model=body.get("model"),
+        id=body.get("id"),
+        calls_tool=any(word(one.get("type")).endswith("_call") for one in output),
+        missing="" if output or isinstance(body.get("output"), list) else "output",
+    )
 
 
-class _Why(Struct):
-    reason: str | None = None
+def _joined(pieces: list[Tree], ended: bool) -> Tree | None:
+    """A stream's events as the response that its last one holds."""
+    ends = [piece for piece in pieces if piece.get("type") in _ENDS]
+    if not ends:
+        return next((piece for piece in pieces if "output" in piece), None)
+    whole = item(ends[-1].get("response"))
+    if not whole.get("output"):
+        words = [p.get("delta") for p in pieces if p.get("type") == "response.output_text.delta"]
+        whole = {**whole, "output": [{"content": words}]}
+    return whole
 
 
-class _ResponsesInputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _ResponsesOutputDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
-class _ResponsesUsage(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _ResponsesInputDetails | None = None
-    output_tokens_details: _ResponsesOutputDetails | None = None
-
-
-class _Response(replies.AnswerBody):
-    status: str | None = None
-    output: list[_Item] | None = None
-    incomplete_details: _Why | None = None
-    usage: _ResponsesUsage | None = None
-    model: str | None = None
-    id: str | None = None
-
-    def used(self) -> Usage:
-        return _usage(self.usage or _NO_USAGE)
-
-    def partial(self) -> str:
-        return _said(self.output or [])[0]
-
-
-_decoder = json.Decoder(_Response, strict=False)
-_NO_USAGE = _ResponsesUsage()
-_NO_INPUT_DETAILS = _ResponsesInputDetails()
-_NO_OUTPUT_DETAILS = _ResponsesOutputDetails()
+# What failed without saying how is the call's own fault: a bad image, a prompt against the rules.
+_reading = Reading(_find, _joined, otherwise=400)
 
 
 def parse(response: HttpResponse) -> Reply | CallError:
     """The reply in a response object, or the typed failure. Never raises for what a provider sent."""
-    # What failed without saying how is the call's own fault: a bad image, a prompt against the rules.
-    return replies.parsed(response, _decoder, _finished, otherwise=400)
+    return replies.parsed(response, _reading)
 
 
-def _finished(answer: _Response, usage: Usage, response: HttpResponse) -> Reply | CallError:
-    text, refusal = _said(answer.output or [])
-    if refusal:
-        why = f"the model declined: {refusal}"
-        return replies.failed(Refused, why, response, usage, text)
-    if answer.status not in (None, "completed"):
-        return _unfinished(answer, text, usage, response)
-    if answer.output is None:
-        return replies.without_answer("output", response, usage)
-    if not text and any(item.type.endswith("_call") for item in answer.output):
-        return replies.asked_for_a_tool(response, usage, text)
-    return replies.reply(text, usage, answer.model, answer.id, response)
-
-
-def _said(items: list[_Item]) -> tuple[str, str]:
-    """The answer's words and the refusal's; other items are thinking and calls of tools."""
-    texts = []
-    refusal = ""
-    for item in items:
-        if item.type == "message":
-            for content in item.content or ():
-                texts.append(content.text or "")
-                refusal = refusal or content.refusal or ""
-    return texts[0] if len(texts) == 1 else "".join(texts), refusal
-
-
-def _unfinished(answer: _Response, text: str, usage: Usage, response: HttpResponse) -> CallError:
-    reason = (answer.incomplete_details and answer.incomplete_details.reason) or ""
-    if reason in _INCOMPLETE:
-        kind, why = _INCOMPLETE[reason]
-        return replies.failed(kind, why, response, usage, text)
-    why = f"the answer's status is {answer.status} {reason}"
-    return replies.failed(InvalidReply, why, response, usage, text)
-
-
-def _usage(usage: _ResponsesUsage) -> Usage:
-    sent = usage.input_tokens_details or _NO_INPUT_DETAILS
-    made = usage.output_tokens_details or _NO_OUTPUT_DETAILS
+def _usage(usage: Tree) -> Usage:
+    sent = item(usage.get("input_tokens_details"))
+    made = item(usage.get("output_tokens_details"))
     return Usage(
-        usage.input_tokens or 0,
-        usage.output_tokens or 0,
-        sent.cached_tokens or 0,
-        sent.cache_write_tokens or 0,
-        made.reasoning_tokens or 0,
+        count(usage.get("input_tokens")),
+        count(usage.get("output_tokens")),
+        count(sent.get("cached_tokens")),
+        count(sent.get("cache_write_tokens")),
+        count(made.get("reasoning_tokens")),
     )

@@ -69,8 +69,8 @@ def quoted(model: str) -> str:
     return quote(model, safe="/-._~:@")
 
 
-def encode(body: dict[str, Any], call: Call) -> bytes:
-    """The body as JSON.
+def encode(body: dict[str, Any], call: Call, *, says_stream: bool = False) -> bytes:
+    """The body as JSON. says_stream: for servers that stream unless the body says not to.
 
     Raises InvalidInput when a text or an option can't be written as JSON, or asks for another way of
     answering.
@@ -78,6 +78,8 @@ def encode(body: dict[str, Any], call: Call) -> bytes:
     for name, why in _NOT_HERE.items():
         if body.get(name):
             raise InvalidInput(f"{name}={body[name]!r}: {why}.")
+    if says_stream:
+        body["stream"] = False
     try:
         return _encoder.encode(body)
     except UnicodeEncodeError:
