@@ -90,19 +90,19 @@ def test_a_cookie_set_on_the_way_is_sent_on(site) -> None:
 
 
 def test_a_character_set_that_the_bytes_contradict_is_not_believed(site, caplog) -> None:
-    told = {"content-type": "text/html; charset=utf-8"}
-    site.answers["/"] = (200, told, "<title>é</title>".encode("latin-1") * 9000)
+    headers = {"content-type": "text/html; charset=utf-8"}
+    site.answers["/"] = (200, headers, "<title>é</title>".encode("latin-1") * 9000)
     assert get(site.url("/"))["title"] == "é"
     assert not caplog.records
     broken = "日本語" * 20
-    told = {"content-type": "text/html; charset=shift_jis"}
-    site.answers["/"] = (200, told, broken.encode("cp932") + b"\x81\xff")
+    headers = {"content-type": "text/html; charset=shift_jis"}
+    site.answers["/"] = (200, headers, broken.encode("cp932") + b"\x81\xff")
     assert get(site.url("/"))["html"].startswith(broken)
     assert "U+FFFD" in caplog.text
 
 
 @pytest.mark.parametrize(
-    "told",
+    "headers",
     [
         "text/html, charset=utf-8",
         "text/plain",
@@ -112,8 +112,8 @@ def test_a_character_set_that_the_bytes_contradict_is_not_believed(site, caplog)
         "",
     ],
 )
-def test_html_is_text_whatever_it_is_called(site, told: str) -> None:
-    site.answers["/"] = (200, {"content-type": told}, b"<!DOCTYPE html><title>T</title><p>x")
+def test_html_is_text_whatever_it_is_called(site, headers: str) -> None:
+    site.answers["/"] = (200, {"content-type": headers}, b"<!DOCTYPE html><title>T</title><p>x")
     assert get(site.url("/"))["title"] == "T"
 
 

@@ -88,16 +88,16 @@ _HEAD = 4096
 _LONGEST_TYPE = 1000
 # Bytes decoded at once: a codec lets no other thread run while it is at work.
 _PIECE = 65_536
-# Broken places of a text in an otherwise fitting character set: one in so many of its bytes beyond ASCII, and no
+# Broken characters of a text in an otherwise fitting character set: one in so many of its bytes beyond ASCII, and no
 # more than this.
 _ONE_BROKEN_IN, _MOST_BROKEN = 10, 1000
-# Bytes in which a broken place is looked for, as an error holds a copy of them all; and of one character.
+# Bytes in which a broken character is looked for, as an error holds a copy of them all; and of one character.
 _WINDOW, _LONGEST_CHARACTER = 1024, 8
 # Characters: where a page's title may begin, and how long it is.
 _TITLE_WITHIN, _LONGEST_TITLE = 1_000_000, 2000
 _TITLE = re.compile(r"<title(?=[\s>])", re.IGNORECASE)
 _TITLE_END = re.compile(r"</title(?=[\s>/])", re.IGNORECASE)
-_UNTOLD = ("", "application/octet-stream", "binary/octet-stream", "unknown/unknown")
+_UNKNOWN = ("", "application/octet-stream", "binary/octet-stream", "unknown/unknown")
 _TEXTUAL = ("json", "xml", "xhtml", "javascript", "ecmascript", "yaml", "x-ndjson", "ld+json")
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 _BINARY = (b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b")
@@ -122,7 +122,7 @@ def is_text(body: bytes, content_type: str) -> bool:
     if head.startswith(_BINARY):
         return False
     kind = media_type(content_type)
-    if kind in _UNTOLD:
+    if kind in _UNKNOWN:
         return b"\0" not in head
     return _is_textual(kind) or begins_as_html(head.decode("latin-1"))
 

@@ -77,27 +77,28 @@ class Cookies:
 
     def learn(self, url: str, set_cookie: str) -> None:
         """Keeps what the answer of `url` sets: the lines of its Set-Cookie headers."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
         for line in set_cookie.split("\n", _MOST_COOKIES)[:_MOST_COOKIES]:
-            pair, *attributes = line[: _LONGEST_COOKIE + 1].split(";", _MOST_ATTRIBUTES)
-            name, equals, value = map(str.strip, pair.partition("="))
-            if not (name and equals and line.isprintable() and len(line) <= _LONGEST_COOKIE):
-                continue
-            said = {
-                key.strip().lower(): of.strip()
-                for key, _, of in (a.partition("=") for a in attributes)
-            }
-            domain = said.get("domain", "").lower().removeprefix(".")
-            if domain and not ("." in domain and _is_within(host, domain)):
-                continue
-            path = said.get("path", "")
-            if not path.startswith("/"):
-                path = parts.path.rpartition("/")[0] or "/"
-            cookie = _Cookie(domain or host, bool(domain), path, name)
-            self._kept.pop(cookie, None)
-            if not said.get("max-age", "").startswith(("0", "-")):
-                self._kept[cookie] = (value, "secure" in said)
+            if len(line) <= _LONGEST_COOKIE and line.isprintable():
+                self._learn(urlsplit(url), line)
+
+    def _learn(self, url: SplitResult, line: str) -> None:
+        host = url.hostname or ""
+        pair, *attributes = line.split(";", _MOST_ATTRIBUTES)
+        name, equals, value = map(str.strip, pair.partition("="))
+        said = {}
+        for attribute in attributes:
+            key, _, text = attribute.partition("=")
+            said[key.strip().lower()] = text.strip()
+        domain = said.get("domain", "").lower().removeprefix(".")
+        if not (name and equals) or (domain and not _may_set(host, domain)):
+            return
+        path = said.get("path", "")
+        if not path.startswith("/"):
+            path = url.path.rpartition("/")[0] or "/"
+        cookie = _Cookie(domain or host, bool(domain), path, name)
+        self._kept.pop(cookie, None)
+        if not said.get("max-age", "").startswith(("0", "-")):
+            self._kept[cookie] = (value, "secure" in said)
 
     def header(self, url: str) -> str:
         """The Cookie header of a request for `url`; empty for none."""
@@ -112,6 +113,11 @@ class Cookies:
         ]
         value = "; ".join(fitting)
         return value if len(value) <= _LONGEST_HEADER else ""
+
+
+def _may_set(host: str, domain: str) -> bool:
+    """Whether a host may set a cookie for the domain: never for a top-level one."""
+    return "." in domain and _is_within(host, domain)
 
 
 def _is_within(host: str, domain: str) -> bool:
