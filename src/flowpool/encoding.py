@@ -155,7 +155,9 @@ def _plain(value: Any, depth: int, whole_text: bool = True) -> Any:
 
 
 def _plain_dict(value: dict[Any, Any], depth: int, whole_text: bool) -> dict[str, Any]:
-    if all(type(name) is str for name in value) and TAG not in value:
+    if TAG not in value and all(
+        type(name) is str and (whole_text or _is_whole(name)) for name in value
+    ):
         return {name: _plain(one, depth, whole_text) for name, one in value.items()}
     pairs = [[_plain(part, depth, whole_text) for part in pair] for pair in value.items()]
     return {TAG: "dict", "value": pairs}

@@ -88,7 +88,7 @@ _HEAD = 4096
 _LONGEST_TYPE = 1000
 # Bytes decoded at once: a codec lets no other thread run while it is at work.
 _PIECE = 65_536
-# Broken characters of a text in an otherwise fitting character set: one in so many of its bytes beyond ASCII, and no
+# Broken characters of a text whose character set fits otherwise: one in so many of its bytes beyond ASCII, and no
 # more than this.
 _ONE_BROKEN_IN, _MOST_BROKEN = 10, 1000
 # Bytes in which a broken character is looked for, as an error holds a copy of them all; and of one character.
