@@ -33,7 +33,7 @@ def test_a_frame_s_dates_numbers_arrays_and_gaps_are_read_as_they_look(
     )
     sim = simulate()
     pool = sim.pool(
-        sim.skill("{day}, {number}, {share}, {parts}"),
+        sim.skill("say: {day}, {number}, {share}, {parts}"),
         frame,
         store=tmp_path / "run.db" if kept else None,
     )
@@ -50,7 +50,9 @@ def test_a_frame_s_dates_numbers_arrays_and_gaps_are_read_as_they_look(
         again = simulate()
         again.run(
             again.pool(
-                again.skill("{day}, {number}, {share}, {parts}"), frame, store=tmp_path / "run.db"
+                again.skill("say: {day}, {number}, {share}, {parts}"),
+                frame,
+                store=tmp_path / "run.db",
             )
         )
         assert again.ledger.requests == 0
