@@ -311,6 +311,10 @@ class WorkerDied(FlowpoolError):
     """The process that ran a CPU-bound step ended on the way: out of memory, or a crash in native code."""
 
 
+class WorkTooLarge(FlowpoolError):
+    """A call in a worker process needed more memory, or gave a longer result, than its `caps` allow."""
+
+
 class InvalidItem(FlowpoolError):
     """An item from a lazy source can't be run: it is no dict, or lacks a variable."""
 
