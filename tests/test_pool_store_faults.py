@@ -176,7 +176,7 @@ def test_a_usage_beyond_every_number_is_kept_as_the_largest(store, tokens: int) 
             attempt = Attempt("s", "m", 0.0, float("nan"), 200, usage=usage)
             opened.write(run.id, Batch(0.0, attempts=[AttemptRow(1, attempt)] * 300))
     with Reader(store) as reader:
-        assert abs(reader.spent(run.id).tokens) >= MOST * 1000
+        assert reader.spent(run.id).tokens >= (MOST * 1000 if tokens > 0 else 0)
 
 
 @pytest.mark.parametrize("key", ["id", lambda item: item["id"]])
