@@ -84,7 +84,7 @@ def test_no_cell_of_any_kind_is_a_formula(tmp_path: Path, answer: object, cell: 
         writer.write(record(2, {"output": "y", "=name": 2}))
     first, _, last = written(tmp_path / "out.csv")
     assert first["output"] == cell
-    assert list(first) == ["output", "'=name", "'=more"]
+    assert list(first)[-2:] == ["'=name", "'=more"]
     assert (first["'=name"], last["'=name"]) == ("1", "2")
 
 
