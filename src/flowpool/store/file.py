@@ -323,6 +323,7 @@ def _reason(error: BaseException) -> str:
 
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:
     usage = attempt.usage
+    cost = CallCost(attempt.model, usage, attempt.prices).cost if attempt.model else None
     return (
         run,
         item,
@@ -334,9 +335,7 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
         storable_text(attempt.error),
         storable_number(usage.input_tokens),
         storable_number(usage.output_tokens),
-        storable_number(CallCost(attempt.model, usage, attempt.prices).cost)
-        if attempt.model
-        else None,
+        storable_number(cost),
         storable_text(attempt.request_id),
         storable_number(attempt.unknown_cost),
         storable_number(attempt.unknown_tokens),
@@ -345,6 +344,7 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
 
 def _result_columns(item: int, record: Record, output: Columns, epoch: float) -> tuple[Any, ...]:
     error, usage = record.error, record.usage
+    cost = record.cost if record.model else None
     return (
         item,
         int(record.status),
@@ -358,7 +358,7 @@ def _result_columns(item: int, record: Record, output: Columns, epoch: float) ->
         storable_number(usage.input_tokens),
         storable_number(usage.output_tokens),
         storable_number(usage.cached_input_tokens),
-        storable_number(record.cost) if record.model else None,
+        storable_number(cost),
     )
 
 
