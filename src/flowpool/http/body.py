@@ -30,10 +30,9 @@ def decode(body: bytes, encoding: str, cap: int) -> bytes:
 
     Raises `TooLong`, `Incomplete` or `Unreadable`.
     """
-    codings = [coding.strip().lower() for coding in encoding.split(",")]
-    if len(codings) > _MOST_CODINGS:
-        raise Unreadable(f"it is encoded {len(codings)} times over")
-    for coding in reversed(codings):
+    if encoding.count(",") >= _MOST_CODINGS:
+        raise Unreadable(f"it is encoded {encoding.count(',') + 1} times over")
+    for coding in reversed([coding.strip().lower() for coding in encoding.split(",")]):
         if coding in ("gzip", "x-gzip"):
             body = _inflate(body, _GZIP, cap)
         elif coding == "deflate":
