@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
+from bench.hostile import hostile
 from bench.rates.command import main as rates_table
 from bench.rates.sockets import sockets
 from bench.servers.command import main as servers_table
@@ -212,6 +213,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
         rates,
         sockets,
         startup,
+        hostile,
     )
 }
 

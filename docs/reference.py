@@ -20,7 +20,7 @@ PAGES: tuple[tuple[str, str, str, str, tuple[str, ...] | None], ...] = (
      ("Model", "Spread", "Skill", "Chain", "Image", "File")),
     ("data", "Items", "What a pool's items may be.", "flowpool", ("read", "Rows")),
     ("tools", "Tools", "Functions as steps: `from flowpool.tools import fetch, to_markdown`.",
-     "flowpool.tools", ("tool", "Tool", "ToolResult", "fetch", "to_markdown")),
+     "flowpool.tools", ("tool", "Tool", "ToolResult", "fetch", "to_markdown", "Caps")),
     ("values", "Limits, prices, usage", "Plain values that pools and models take and give.", "flowpool",
      ("Limits", "Prices", "Usage")),
     ("views", "What a run tells", "What a pool shows of a run while it goes on.", "flowpool.pool",

@@ -16,7 +16,8 @@ import pytest
 import uvloop
 from tests.helpers import until_async
 
-from flowpool.errors import InvalidInput, WorkerDied
+from flowpool.errors import InvalidInput, StepTimeout, WorkerDied, WorkTooLarge
+from flowpool.values import Caps
 from flowpool.workers import Workers, shared
 
 HERE = "tests_of_workers"
@@ -58,6 +59,16 @@ def mark_and_sleep(path, seconds):
     open(path, "w").write(str(os.getpid()))
     time.sleep(seconds)
     return "woke"
+
+def grow(size):
+    return len(bytearray(size))
+
+def repeat(text, times):
+    return text * times
+
+def spin():
+    while True:
+        pass
 """
 
 
@@ -282,3 +293,56 @@ def is_running(pid: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return is_alive(pid) and not Path("/proc").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "caps", "kind", "words"),
+    [
+        (
+            "spin",
+            {},
+            Caps(seconds=0.1),
+            StepTimeout,
+            r"no result within 0\.1 s of work .*spin\.caps",
+        ),
+        (
+            "grow",
+            {"size": 1 << 30},
+            Caps(memory=500_000_000),
+            WorkTooLarge,
+            "more than 500 MB of memory",
+        ),
+        (
+            "repeat",
+            {"text": "x", "times": 2_000_000},
+            Caps(output=1_000_000),
+            WorkTooLarge,
+            "longer than 1 MB",
+        ),
+    ],
+)
+def test_what_goes_over_a_cap_fails_by_its_name_and_the_others_go_on(
+    name: str, kwargs: dict[str, Any], caps: Caps, kind: type[Exception], words: str
+) -> None:
+    async def main() -> None:
+        async with Workers(2) as workers:
+            hostile = [workers.run(f"{HERE}:{name}", kwargs, caps) for _ in range(3)]
+            honest = [workers.run(f"{HERE}:add", {"a": n, "b": 1}) for n in range(3)]
+            outcomes = await asyncio.gather(*hostile, *honest, return_exceptions=True)
+            assert outcomes[3:] == [1, 2, 3]
+            for outcome in outcomes[:3]:
+                assert type(outcome) is kind
+                with pytest.raises(kind, match=words):
+                    raise outcome
+
+    run(main)
+
+
+def test_a_cap_of_memory_ends_with_its_call() -> None:
+    async def main() -> None:
+        async with Workers(1) as workers:
+            caps = Caps(memory=500_000_000)
+            assert await workers.run(f"{HERE}:grow", {"size": 1 << 20}, caps) == 1 << 20
+            assert await workers.run(f"{HERE}:grow", {"size": 1 << 30}) == 1 << 30
+
+    run(main)

@@ -7,7 +7,7 @@ keys that aren't text) stand as `{"$type": name, "value": ...}`. What can't be g
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Set
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import blake2b
@@ -19,6 +19,7 @@ import msgspec
 
 from flowpool.errors import FlowpoolError
 from flowpool.structured import plain
+from flowpool.structured.plain import base_of
 
 TAG = "$type"
 _MARK = TAG.encode()
@@ -149,13 +150,17 @@ def _plain(value: Any, depth: int, whole_text: bool = True) -> Any:
         return _CONTAINERS[kind](value, depth + 1, whole_text)
     if kind in _WRITE:
         return _tagged(value, kind)
-    if isinstance(value, Mapping) and not isinstance(value, dict):
-        return _plain(dict(value), depth, whole_text)
+    base = base_of(value)
+    # An array would come back as a list.
+    if base is not value and (type(base) is not list or isinstance(value, list)):
+        return _plain(base, depth, whole_text)
     raise CantEncode(f"a value of type {_name(kind)}")
 
 
 def _plain_dict(value: dict[Any, Any], depth: int, whole_text: bool) -> dict[str, Any]:
-    if all(type(name) is str for name in value) and TAG not in value:
+    if TAG not in value and all(
+        type(name) is str and (whole_text or _is_whole(name)) for name in value
+    ):
         return {name: _plain(one, depth, whole_text) for name, one in value.items()}
     pairs = [[_plain(part, depth, whole_text) for part in pair] for pair in value.items()]
     return {TAG: "dict", "value": pairs}

@@ -38,6 +38,14 @@ def _rebuild(kind: type[FlowpoolError], state: dict[str, Any]) -> FlowpoolError:
     return error
 
 
+def message_of(error: BaseException) -> str:
+    """What an error says, also where saying it fails."""
+    try:
+        return str(error)
+    except BaseException as another:
+        return f"its message can't be read: {type(another).__name__}"
+
+
 class InvalidInput(FlowpoolError, ValueError):
     """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
 
@@ -270,7 +278,16 @@ class StoreRefused(InvalidInput):
 
 
 class StoreFailed(FlowpoolError):
-    """The store could not be written any more: the run was ended, and what is in the store is whole."""
+    """The store could not be written any more: the run was ended, and what is in the store is whole.
+
+    items: the store's numbers of the items whose end could not be written, where others could; else None.
+    """
+
+    items: frozenset[int] | None = None
+
+    def __init__(self, message: str, items: frozenset[int] | None = None) -> None:
+        self.items = items
+        super().__init__(message)
 
 
 # What became of a step or an item.
@@ -281,7 +298,7 @@ class StepFailed(FlowpoolError):
 
     def __init__(self, step: str, cause: BaseException) -> None:
         self.step = step
-        super().__init__(f"{step}: {type(cause).__name__}: {cause}")
+        super().__init__(f"{step}: {type(cause).__name__}: {message_of(cause)}")
         self.__cause__ = cause
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -294,6 +311,10 @@ class StepTimeout(FlowpoolError):
 
 class WorkerDied(FlowpoolError):
     """The process that ran a CPU-bound step ended on the way: out of memory, or a crash in native code."""
+
+
+class WorkTooLarge(FlowpoolError):
+    """A call in a worker process needed more memory, or gave a longer result, than its `caps` allow."""
 
 
 class InvalidItem(FlowpoolError):

@@ -6,12 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from enum import Enum
+from math import isnan
 from typing import Any
 
 import msgspec
 
 from flowpool.errors import InvalidItem
-from flowpool.structured.plain import is_pydantic, plain
+from flowpool.structured.plain import base_of, is_pydantic, plain
 
 _VARIABLE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _to_json = msgspec.json.encode
@@ -81,10 +82,13 @@ def as_text(value: Any) -> str:
         return value
     if value is None:
         return ""
-    if type(value) is int or type(value) is float:
-        return str(value)
     if isinstance(value, Enum):
         return as_text(value.value)
+    value = base_of(value)
+    if value is None or (type(value) is float and isnan(value)):
+        return ""  # what a frame counts as missing
+    if type(value) is int or type(value) is float:
+        return str(value)
     if isinstance(value, (dict, list, tuple, bool, msgspec.Struct)) or _is_record(value):
         try:
             held = plain(value, str)

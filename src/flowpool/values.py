@@ -148,6 +148,18 @@ class HttpResponse(Struct, frozen=True):
     body: bytes
 
 
+class Caps(Struct, frozen=True):
+    """The most that one call in a worker process may take; None is no cap.
+
+    seconds: of its work, what it waits for a worker not counted. memory: bytes beyond those that the worker has at
+    the call's beginning; kept where the system has such a limit (Linux). output: bytes of its result.
+    """
+
+    seconds: float | None = None
+    memory: int | None = None
+    output: int | None = None
+
+
 class Timeouts(Struct, frozen=True):
     """Seconds an attempt may take: to connect, between two reads, and in all."""
 

@@ -15,11 +15,14 @@ import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from flowpool.errors import InvalidInput, WorkerDied
+from flowpool.errors import InvalidInput, StepTimeout, WorkerDied, WorkTooLarge
 from flowpool.per_loop import PerLoop
+from flowpool.values import Caps
 
+NO_CAPS = Caps()
 _LENGTH = struct.Struct("!Q")
 # Bytes of a worker's answer that are read ahead of whoever waits for it.
 _BUFFER = 1 << 20
@@ -48,23 +51,36 @@ class Workers:
         self._all: set[_Worker] = set()
         self._closed = False
 
-    async def run(self, dotted: str, kwargs: dict[str, Any]) -> Any:
+    async def run(self, dotted: str, kwargs: dict[str, Any], caps: Caps = NO_CAPS) -> Any:
         """The result of the function `dotted` ("module:name") for `kwargs`, computed in a worker.
 
-        Raises what the function raised, `InvalidInput` for arguments that can't be pickled and
-        `WorkerDied` if the process ended on the way. Cancelling it kills the worker that computes.
+        Raises what the function raised, `InvalidInput` for arguments that can't be pickled, `StepTimeout` or
+        `WorkTooLarge` for what goes over its `caps`, and `WorkerDied` if the process ended on the way. Cancelling
+        it kills the worker that computes.
         """
-        request = _pickled(dotted, kwargs)
+        request = _pickled(dotted, kwargs, caps)
         async with self._free:
             worker = self._idle.pop() if self._idle else await self._start()
+            limit = asyncio.timeout(caps.seconds)
             try:
-                succeeded, result = pickle.loads(await worker.call(request))
+                async with limit:
+                    reply = await worker.call(request)
+                succeeded, result = pickle.loads(reply)
             except (EOFError, OSError, asyncio.IncompleteReadError) as error:
-                raise _died(dotted, await self._end(worker)) from error
+                code = await self._end(worker)
+                if limit.expired():
+                    raise StepTimeout(
+                        f"{dotted}: no result within {caps.seconds:g} s of work "
+                        f"(raise the step's timeout, or {_tool(dotted)}.caps)"
+                    ) from None
+                raise _died(dotted, code, caps) from error
             except BaseException:
                 await self._end(worker)
                 raise
-            self._idle.append(worker)
+            if isinstance(result, WorkTooLarge):  # what it took, it may keep
+                await self._end(worker)
+            else:
+                self._idle.append(worker)
         if succeeded:
             return result
         raise result
@@ -129,18 +145,23 @@ class _Worker:
         return await self._process.wait()
 
 
-def _pickled(dotted: str, kwargs: dict[str, Any]) -> bytes:
+def _pickled(dotted: str, kwargs: dict[str, Any], caps: Caps) -> bytes:
     try:
-        return pickle.dumps((dotted, kwargs), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((dotted, kwargs, caps), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise InvalidInput(
             f"{dotted}: its arguments can't go to a worker process ({error}): pass plain data"
         ) from error
 
 
-def _died(dotted: str, code: int) -> WorkerDied:
+def _died(dotted: str, code: int, caps: Caps) -> WorkerDied:
     how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return WorkerDied(f"{dotted}: its worker process died ({how}): out of memory, or a crash?")
+    cap = "" if caps.memory is None else f" (it may take {_megabytes(caps.memory)})"
+    return WorkerDied(f"{dotted}: its worker process died ({how}): out of memory{cap}, or a crash?")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:,.0f} MB"
 
 
 _shared: PerLoop[Workers] = PerLoop(Workers)
@@ -193,14 +214,58 @@ def _read(requests: BinaryIO) -> bytes:
 def _serve(request: bytes) -> bytes:
     name = "worker"
     try:
-        name, kwargs = pickle.loads(request)
-        result = _resolve(name)(**kwargs)
+        name, kwargs, caps = pickle.loads(request)
+        with _memory_capped(caps.memory):
+            result = _resolve(name)(**kwargs)
+    except MemoryError as error:
+        if caps.memory is None:
+            return _failure(error)
+        return _failure(_too_large(name, f"needs more than {_megabytes(caps.memory)} of memory"))
     except BaseException as error:
         return _failure(error)
     try:
-        return pickle.dumps((True, result), pickle.HIGHEST_PROTOCOL)
+        reply = pickle.dumps((True, result), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         return _failure(TypeError(f"{name}: its result can't leave the worker process ({error})"))
+    if caps.output is not None and len(reply) > caps.output:
+        return _failure(_too_large(name, f"its result is longer than {_megabytes(caps.output)}"))
+    return reply
+
+
+def _too_large(name: str, what: str) -> WorkTooLarge:
+    return WorkTooLarge(f"{name}: {what}: leave this item out, or raise {_tool(name)}.caps.")
+
+
+def _tool(dotted: str) -> str:
+    return dotted.rpartition(":")[2]
+
+
+@contextlib.contextmanager
+def _memory_capped(size: int | None) -> Iterator[None]:
+    """Within it, the process may take so many bytes more than it has; without a limit where there are none."""
+    taken = _address_space()
+    if size is None or taken is None:
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    hard = before[1]
+    most = taken + size if hard == resource.RLIM_INFINITY else min(taken + size, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _address_space() -> int | None:
+    """Bytes of the process's address space; None where the system doesn't say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
 
 
 def _resolve(dotted: str) -> Any:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 
+import pytest
 from tests.data.written import record, written
 
 from flowpool.data.writers import open_writer
@@ -48,6 +51,56 @@ def test_cells_that_a_spreadsheet_takes_for_formulas_are_made_safe_when_asked(
         cells = [row["output"] for row in written(path)]
         marks = ["'"] * 5 + [""] * 2 if safe else [""] * 7
         assert cells == [mark + str(answer) for mark, answer in zip(marks, answers, strict=True)]
+
+
+class Formula(Enum):
+    SUM = "=1+1"
+
+
+class Words(str):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "cell"),
+    [
+        *(
+            (text, f"'{text}")
+            for text in ("\n=1+1", "\r=1+1", "\uff1d1+1", "\uff0b1", "\uff0d1", "\uff20x")
+        ),
+        (Words("=1+1"), "'=1+1"),
+        (Formula.SUM, "'=1+1"),
+        (b"\xfb\xff", "'+/8="),
+        (datetime.timedelta(-1), "'-P1D"),
+        (-1.5, "-1.5"),
+        (Decimal("-1.5"), "-1.5"),
+    ],
+)
+def test_no_cell_of_any_kind_is_a_formula(tmp_path: Path, answer: object, cell: str) -> None:
+    with open_writer(tmp_path / "out.csv", spreadsheet_safe=True) as writer:
+        writer.write(record(0, {"output": answer, "=name": 1}))
+        writer.write(record(1, {"output": "x", "=more": 1}))
+    with open_writer(tmp_path / "out.csv", spreadsheet_safe=True, append=True) as writer:
+        writer.write(record(2, {"output": "y", "=name": 2}))
+    first, _, last = written(tmp_path / "out.csv")
+    assert first["output"] == cell
+    assert list(first)[-2:] == ["'=name", "'=more"]
+    assert (first["'=name"], last["'=name"]) == ("1", "2")
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+@pytest.mark.parametrize("text", ["a\rb", "a\r=1+1", "\r", "a\r\nb", "a\nb", "a\r"])
+def test_a_line_break_of_any_kind_in_a_cell_is_quoted(
+    tmp_path: Path, text: str, ending: str
+) -> None:
+    path = tmp_path / f"out.{ending}"
+    with open_writer(path) as writer:
+        writer.write(record(0, text))
+        writer.write(record(1, "next"))
+    assert [row["output"] for row in written(path)] == [text, "next"]
+    raw = path.read_bytes().decode()
+    assert f'"{text}"' in raw
+    assert raw.endswith("next\n")
 
 
 def test_json_lines_hold_whatever_the_answer_is(tmp_path: Path) -> None:

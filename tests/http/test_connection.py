@@ -134,6 +134,17 @@ def test_what_is_not_http_is_a_protocol_error(run, raw, sent) -> None:
         run(raw.once(scripted(sent)))
 
 
+def test_thousands_of_headers_are_refused(run, raw) -> None:
+    sent = b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 50_000
+    with pytest.raises(ProtocolError, match="more than 1000 headers"):
+        run(raw.once(scripted(sent)))
+
+
+def test_cookies_are_kept_apart(run, raw) -> None:
+    sent = b"HTTP/1.1 200 OK\r\nset-cookie: a=1, 2\r\nSet-Cookie: b=3\r\ncontent-length: 0\r\n\r\n"
+    assert run(raw.once(scripted(sent))).headers["set-cookie"] == "a=1, 2\nb=3"
+
+
 def test_endless_headers_are_refused(run, raw) -> None:
     lines = [b"x-%d: %s\r\n" % (i, b"y" * 4000) for i in range(100)]
     with pytest.raises(ProtocolError, match="headers longer"):

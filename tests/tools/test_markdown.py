@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from tests.tools.documents import pdf
 
-from flowpool import workers
-from flowpool.errors import AddressRefused, InvalidInput
+from flowpool import Chain, Pool, workers
+from flowpool.errors import AddressRefused, InvalidInput, StepTimeout
 from flowpool.tools import ToolResult, as_tool, convertToMD, to_markdown
+from flowpool.values import Caps
 
 HTML = "<title>T</title><h1>Hello</h1><ol><li>one<li>two</ol><p><a href='x'>more</a></p>"
 MARKDOWN = "# Hello\n\n1. one\n2. two\n\n[more](x)"
@@ -49,6 +50,59 @@ def test_text_that_is_no_html_stays_as_it_is() -> None:
     assert to_markdown("# Already\n\n- markdown") == "# Already\n\n- markdown"
     json = {"html": '{"a": "<b>"}', "content_type": "application/json"}
     assert to_markdown(json) == '{"a": "<b>"}'
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/html, charset=utf-8", "text/plain", "application/xml", "application/octet-stream", ""],
+)
+def test_html_is_converted_whatever_it_is_called(kind: str) -> None:
+    for start in ("<!DOCTYPE html>", "\n<!-- x --><html>", "<?xml version='1.0'?><html>"):
+        html = start + "<body><h1>Hello</h1><p>World"
+        page = {"html": html, "content_type": kind, "url": ""}
+        assert to_markdown(page) == "# Hello\n\nWorld"
+        if kind:
+            assert (
+                to_markdown({"content": html.encode(), "content_type": kind}) == "# Hello\n\nWorld"
+            )
+
+
+def test_text_with_some_markup_in_it_stays_text() -> None:
+    for kind in ("text/plain", "text/markdown", "application/xml"):
+        page = {"html": "# Head\n\n<b>x</b>\n\n<html>", "content_type": kind}
+        assert to_markdown(page) == page["html"]
+    rss = '<?xml version="1.0"?><rss><item>&lt;p&gt;</item></rss>'
+    assert to_markdown({"html": rss, "content_type": "application/xml"}) == rss
+
+
+SPREADING = "<table>" + "<tr><td colspan=1000 rowspan=1000>x" * 5000 + "</table>"
+HOSTILE = "<html><body class='" + "<span hidden>" * 80_000  # the renderer takes minutes for it
+
+
+def test_a_page_does_not_grow_by_the_spans_of_its_cells() -> None:
+    assert len(to_markdown(SPREADING)) < len(SPREADING)
+    honest = "<p>Words.</p><table><tr><td colspan=2>a<td>b<tr><td>c<td>d<td>e</table>"
+    assert "| a | | b |" in to_markdown(honest)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_honest_pages_go_on_beside_one_that_takes_too_long(monkeypatch, own: bool) -> None:
+    items = [{"page": page} for page in (HOSTILE, HTML, HOSTILE, HTML, HTML)]
+    if own:
+        monkeypatch.setattr(to_markdown, "caps", Caps(seconds=5.0))
+    chain = Chain([(to_markdown, "text", {"source": "page"}, {} if own else {"timeout": 4.0})])
+    results = Pool(chain, items).run()
+    assert [output == MARKDOWN for output in results] == [False, True, False, True, True]
+    for record in (results.records[0], results.records[2]):
+        assert type(record.error) is StepTimeout
+        assert f"within {5 if own else 4} s" in str(record.error)
+
+
+def test_a_page_that_gives_too_much_fails_by_the_cap_s_name(monkeypatch) -> None:
+    monkeypatch.setattr(to_markdown, "caps", Caps(output=1000))
+    results = Pool(to_markdown, [{"source": "x" * 2000}, {"source": "fine"}]).run()
+    assert list(results) == [None, "fine"]
+    assert "longer than 0 MB" in str(results.errors[0])
 
 
 def test_a_url_is_fetched_first(site) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flowpool.tools.page import html_to_text, is_html
+from flowpool.tools.page import has_markup, html_to_text
 
 PAGES = Path(__file__).parent / "pages"
 BASE = "https://kettle.test/docs/v2/start.html"
@@ -105,8 +105,8 @@ def test_a_base_element_moves_the_links_unless_it_is_broken() -> None:
 
 
 def test_html_is_told_from_text() -> None:
-    assert is_html("<!DOCTYPE html><html>")
-    assert is_html("some <b>bold</b> words")
-    assert not is_html("a < b and c > d")
-    assert not is_html("# Markdown <https://example.com>")
-    assert not is_html("vector<int> x")
+    assert has_markup("<!DOCTYPE html><html>")
+    assert has_markup("some <b>bold</b> words")
+    assert not has_markup("a < b and c > d")
+    assert not has_markup("# Markdown <https://example.com>")
+    assert not has_markup("vector<int> x")

@@ -69,6 +69,59 @@ def test_redirects_are_followed_to_the_final_url(site) -> None:
     assert get(site.redirect("/old", "/new/", 308)) | {"html": ""} == get(final) | {"html": ""}
 
 
+def test_an_address_of_other_letters_and_blanks_is_fetched_as_browsers_do(site) -> None:
+    site.html("/p%C3%A4ge", "<p>umlaut</p>")
+    site.html("/a%20b?c=d%20e", "<p>blank</p>")
+    assert get(site.redirect("/old", "/p\xc3\xa4ge"))["html"] == "<p>umlaut</p>"
+    assert get(site.url("/päge"))["html"] == "<p>umlaut</p>"
+    assert get(site.url("/a b?c=d e") + "\n")["html"] == "<p>blank</p>"
+    assert get(site.redirect("/older", "/a b?c=d e"))["html"] == "<p>blank</p>"
+
+
+def test_a_cookie_set_on_the_way_is_sent_on(site) -> None:
+    site.html("/end", "<p>end</p>")
+    site.redirect("/two", "/end")
+    location = site.redirect("/one", "/two")
+    site.answers["/one"][1]["set-cookie"] = "seen=1; Path=/"
+    assert get(location)["html"] == "<p>end</p>"
+    assert [headers.get("cookie") for _, headers in site.seen] == [None, "seen=1", "seen=1"]
+    get(site.url("/end"))
+    assert "cookie" not in site.seen[-1][1]  # another page's
+
+
+def test_a_character_set_that_the_bytes_contradict_is_not_believed(site, caplog) -> None:
+    headers = {"content-type": "text/html; charset=utf-8"}
+    site.answers["/"] = (200, headers, "<title>é</title>".encode("latin-1") * 9000)
+    assert get(site.url("/"))["title"] == "é"
+    assert not caplog.records
+    broken = "日本語" * 20
+    headers = {"content-type": "text/html; charset=shift_jis"}
+    site.answers["/"] = (200, headers, broken.encode("cp932") + b"\x81\xff")
+    assert get(site.url("/"))["html"].startswith(broken)
+    assert "U+FFFD" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "text/html, charset=utf-8",
+        "text/plain",
+        "application/xml",
+        "application/octet-stream",
+        "image/png",
+        "",
+    ],
+)
+def test_html_is_text_whatever_it_is_called(site, headers: str) -> None:
+    site.answers["/"] = (200, {"content-type": headers}, b"<!DOCTYPE html><title>T</title><p>x")
+    assert get(site.url("/"))["title"] == "T"
+
+
+def test_a_pdf_that_is_called_html_is_its_bytes(site) -> None:
+    site.answers["/"] = (200, {"content-type": "text/html"}, b"%PDF-1.7 \xff")
+    assert get(site.url("/"))["content"] == b"%PDF-1.7 \xff"
+
+
 def test_redirects_end(site) -> None:
     site.redirect("/b", "/a")
     with pytest.raises(BadRequest, match="more than 5 redirects") as caught:

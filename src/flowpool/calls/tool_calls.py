@@ -13,7 +13,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flowpool.calls.decide import Attempts, Wait, setting
 from flowpool.calls.flow import Flow, Rank, StepCall
@@ -189,7 +189,7 @@ class ToolCalls:
         limit = asyncio.timeout(route.timeout)
         try:
             async with limit:
-                return await self._body(route.tool, arguments)
+                return await self._body(route, arguments, limit)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -208,7 +208,10 @@ class ToolCalls:
         except SystemExit as error:
             raise StepFailed(name, error) from error
 
-    async def _body(self, tool: Tool, arguments: dict[str, Any]) -> Any:
+    async def _body(
+        self, route: ToolRoute, arguments: dict[str, Any], limit: asyncio.Timeout
+    ) -> Any:
+        tool = route.tool
         if tool.prepare is not None:
             arguments = await tool.prepare(arguments)
         if tool.mode == "async":
@@ -216,7 +219,11 @@ class ToolCalls:
         if tool.mode == "process" and tool.dotted is not None:
             from flowpool import workers
 
-            return await workers.shared().run(tool.dotted, arguments)
+            # An item that waits for a worker takes no time of its own.
+            limit.reschedule(None)
+            seconds = route.timeout or tool.caps.seconds
+            caps = structs.replace(tool.caps, seconds=seconds)
+            return await workers.shared().run(tool.dotted, arguments, caps)
         if self._threads is None:
             self._threads = DaemonThreads("flowpool-step")
         call = partial(copy_context().run, _call, tool, arguments)

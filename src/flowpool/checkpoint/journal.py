@@ -130,10 +130,10 @@ class Journal:
         self._has_types = output_codec.has_types(options.runner)
         self._ahead: deque[Known] = deque()
         self._batch = Batch()
-        self._ended: list[Record] = []
+        self._ended: list[tuple[int, Record]] = []
         self._unsafe = 0  # ends that aren't written yet
         self._timer: asyncio.TimerHandle | None = None
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[StoreFailed | None] | None = None
         self._failure: StoreFailed | None = None
         self._warned = False
         self._threads: DaemonThreads | None = None
@@ -157,10 +157,12 @@ class Journal:
         if self._threads is None:  # the run never began
             return
         await self.flush()
-        if self._failure is None:
+        if not self._is_broken:
             end = partial(self._store.end_run, self.run.id, reason, time.time())
             await self._loop.run_in_executor(self._threads, end)
-            if not reason and self._options.is_whole:  # so the source was read to its end
+            if (
+                not reason and self._failure is None and self._options.is_whole
+            ):  # so the source was read to its end
                 complete = partial(self._store.complete_run, self.run.id)
                 await self._loop.run_in_executor(self._threads, complete)
         self._threads.shutdown(wait=False)
@@ -306,14 +308,14 @@ class Journal:
                 self._warn(
                     f"items[{record.index}]: its output holds {error}, which a store can't keep"
                 )
-                self._ended.append(record)
+                self._ended.append((row, record))
                 self._wake()
                 return
         if record.status is Status.CANCELLED:
-            self._ended.append(record)  # still to do, as far as the store is concerned
+            self._ended.append((row, record))  # still to do, as far as the store is concerned
         else:
             self._batch.results.append(ResultRow(row, record, output))
-            self._ended.append(record)
+            self._ended.append((row, record))
         if record.status is Status.DONE:
             self._pass.rows.pop(record.index, None)
         self._wake()
@@ -329,6 +331,11 @@ class Journal:
             warnings.warn(f"{message}: a resumed run does such items again.", RuntimeWarning, 2)
 
     # Writing
+
+    @property
+    def _is_broken(self) -> bool:
+        """Whether nothing can be written any more; it can after single rows that couldn't be."""
+        return self._failure is not None and self._failure.items is None
 
     async def flush(self) -> None:
         """Returns when everything so far is written, or can't be."""
@@ -351,22 +358,26 @@ class Journal:
             return
         batch, ended = self._batch, self._ended
         self._batch, self._ended = Batch(self._epoch), []
-        work = self._store.write
-        if self._failure is not None:
-            work = _refuse
-        self._writing = self._loop.run_in_executor(self._threads, work, self.run.id, batch)
+        write = _refuse if self._is_broken else self._store.write
+        work = partial(_outcome, write, self.run.id, batch)
+        self._writing = self._loop.run_in_executor(self._threads, work)
         self._writing.add_done_callback(lambda writing: self._written(writing, ended))
 
-    def _written(self, writing: asyncio.Future[None], ended: list[Record]) -> None:
+    def _written(
+        self, writing: asyncio.Future[StoreFailed | None], ended: list[tuple[int, Record]]
+    ) -> None:
         self._writing = None
         was_full = self.is_full
         self._unsafe -= len(ended)
-        error = writing.exception()
-        if error is None:
-            for record in ended:
-                self._tell(record)
-        else:
-            self._lose(error, ended)
+        failure = (
+            StoreFailed("the store's thread was cut") if writing.cancelled() else writing.result()
+        )
+        for row, record in ended:
+            is_lost = failure is not None and (failure.items is None or row in failure.items)
+            self._tell(_not_saved(record) if is_lost else record)
+        if failure is not None and self._failure is None:
+            self._failure = failure
+            self._fail(failure)
         if was_full and not self.is_full:
             self._go_on()
         if self._batch.size >= self.FULL:
@@ -374,18 +385,24 @@ class Journal:
         elif self._batch.size or self._ended:
             self._wake()
 
-    def _lose(self, error: BaseException, ended: list[Record]) -> None:
-        """Answers that could not be written end as not finished: a resumed run asks for them again."""
-        for record in ended:
-            if record.status is not Status.CANCELLED:
-                failed = NotFinished("its answer could not be saved: the store failed")
-                record = Record(record.index, record.variables, Status.CANCELLED, error=failed)
-            self._tell(record)
-        if self._failure is None:
-            if not isinstance(error, StoreFailed):
-                raise error
-            self._failure = error
-            self._fail(error)
+
+def _not_saved(record: Record) -> Record:
+    """An answer that could not be written ends as not finished: a resumed run asks for it again."""
+    if record.status is Status.CANCELLED:
+        return record
+    failed = NotFinished("its answer could not be saved: the store failed")
+    return Record(record.index, record.variables, Status.CANCELLED, error=failed)
+
+
+def _outcome(work: Callable[[int, Batch], None], run: int, batch: Batch) -> StoreFailed | None:
+    """How the writing went, whatever it raised: not every exception gets through a future."""
+    try:
+        work(run, batch)
+    except StoreFailed as failure:
+        return failure
+    except BaseException as error:
+        return StoreFailed(f"the store could not be written ({type(error).__name__}: {error})")
+    return None
 
 
 def _refuse(run: int, batch: Batch) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import datetime
 import decimal
+import enum
 import json
+import math
 import uuid
 from typing import Any
 
 import msgspec
 
 from flowpool.structured import plain
+from flowpool.structured.plain import base_of
 
 _SCALARS = {str, int, float, bool, type(None)}
 # What keeps its type in frames and Parquet.
@@ -39,9 +42,10 @@ def encoded(value: Any) -> bytes:
 
 def as_text(value: Any) -> str:
     """A value as the text of a cell: nothing for None, JSON for what has parts."""
+    value = base_of(value.value if isinstance(value, enum.Enum) else value)
     if isinstance(value, str):
         return str(value)
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value)

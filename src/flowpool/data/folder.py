@@ -23,6 +23,7 @@ from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import FlowpoolError, InvalidInput, UnreadableDocument
 from flowpool.tools.decoding import decode, is_text
 from flowpool.tools.documents import kind_of
+from flowpool.tools.markdown import to_markdown
 
 _EXTRA = (".pdf", ".docx")
 _CONVERTED = (".html", ".htm", ".xhtml", *_EXTRA)
@@ -161,5 +162,7 @@ class _Converter:
         assert task is not None
         self._going.add(task)
         task.add_done_callback(self._going.discard)
-        text: str = await workers.shared().run("flowpool.tools:to_markdown", {"source": path})
+        text: str = await workers.shared().run(
+            "flowpool.tools:to_markdown", {"source": path}, to_markdown.caps
+        )
         return text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 # Rows without an answer that a CSV's header waits for one: its columns come from the first answer, and a run that
 # fails from the start must still leave a file.
 _WAIT_FOR_ANSWER = 1000
-_FORMULA = tuple("=+-@\t\r")
+# What a spreadsheet takes for a formula's beginning, full-width signs too, and the kinds of values that are none.
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_NUMBERS = (int, float, Decimal)
+# Cells that hold either of its characters are quoted: not every reader takes a lone one for text.
+_ROW_END = "\r\n"
 
 
 class JsonlWriter(Writer):
@@ -56,12 +61,14 @@ class DelimitedWriter(Writer):
         self._target = target
         self._delimiter = delimiter
         self._safe = spreadsheet_safe
-        self._line = csv.writer(_Echo(), delimiter=delimiter, lineterminator="\n").writerow
+        self._line: Callable[[Iterable[str]], str] = csv.writer(
+            _Echo(), delimiter=delimiter, lineterminator=_ROW_END
+        ).writerow
         self._columns: list[str] = []
         self._waiting: list[dict[str, Any]] = []
         records = target.mend(quoted=True)
         if records:
-            self._columns = list(self._existing_header())
+            self._columns = [self._unmarked(name) for name in self._existing_header()]
             self.rows = records - 1
 
     def write(self, record: Record) -> None:
@@ -99,14 +106,21 @@ class DelimitedWriter(Writer):
         self.rows += 1
 
     def _row_text(self, row: dict[str, Any]) -> str:
-        cells = [row.get(name) for name in self._columns]
-        if self._safe:
-            cells = [
-                "'" + cell if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-                for cell in cells
-            ]
-        line: str = self._line(map(as_text, cells))
-        return line
+        return self._line([self._cell(row.get(name)) for name in self._columns])
+
+    def _unmarked(self, name: str) -> str:
+        """The name of a column whose header is this."""
+        return (
+            name[1:]
+            if self._safe and name.startswith("'") and name[1:].startswith(_FORMULA)
+            else name
+        )
+
+    def _cell(self, value: Any) -> str:
+        text = as_text(value)
+        if self._safe and text.startswith(_FORMULA) and not isinstance(value, _NUMBERS):
+            return f"'{text}"
+        return text
 
     def _widen(self, new: list[str]) -> None:
         """Writes the file anew with further columns, which are empty so far."""
@@ -115,13 +129,14 @@ class DelimitedWriter(Writer):
                 f"{self.path}: an answer has the column {new[0]!r}, which the first ones didn't have: "
                 "write JSON lines, or to a file."
             )
-        old, self._columns = self._columns, self._columns + new
+        self._columns = self._columns + new
 
         def fill(sink: ByteSink) -> None:
             more = [""] * len(new)
-            sink.write(self._line(self._columns).encode("utf-8", "backslashreplace"))
+            header = self._line([self._cell(name) for name in self._columns])
+            sink.write(header.encode("utf-8", "backslashreplace"))
             for row in self._existing_rows():
-                sink.write(self._line([*(row[name] for name in old), *more]).encode())
+                sink.write(self._line([*row, *more]).encode())
 
         self._target.rewrite(fill)
 
@@ -130,17 +145,19 @@ class DelimitedWriter(Writer):
         with open_to_read(self._target.path) as file:
             return header(file, self.path, self._delimiter)
 
-    def _existing_rows(self) -> Iterator[dict[str, str]]:
+    def _existing_rows(self) -> Iterator[list[str]]:
+        """The cells of each row, in the order of the columns."""
         assert self._target.path is not None
         with open_to_read(self._target.path) as file:
-            yield from delimited(file, RowCursor(self.path), self._delimiter)
+            for row in delimited(file, RowCursor(self.path), self._delimiter):
+                yield list(row.values())
 
 
 class _Echo:
-    """What `csv.writer` writes to: gives the line back."""
+    """What `csv.writer` writes to: gives the line back, as it stands in the file."""
 
     def write(self, line: str) -> str:
-        return line
+        return line.removesuffix(_ROW_END) + "\n"
 
 
 class OutputFile:

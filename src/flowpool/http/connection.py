@@ -8,7 +8,12 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpResponseParser,
+)
 
 from flowpool.errors import (
     AttemptTimeout,
@@ -19,14 +24,27 @@ from flowpool.errors import (
     ReadTimeout,
     TransportError,
 )
-from flowpool.http import body as bodies
 from flowpool.values import HttpResponse, Timeouts
 
 # Bytes of an answer's status line and headers, far beyond what servers send: more than that is no HTTP.
 _MAX_HEAD = 256 * 1024
+# Fields of one answer's headers: servers send some tens.
+_MOST_HEADERS = 1000
+# Pieces of a body that are held one by one: a server may send it byte by byte.
+_MOST_PIECES = 4096
 # Seconds after the request: a reused connection that ends so soon had been closed by the server while it was idle,
 # and the request was not read.
 _STALE_WITHIN = 1.0
+
+
+def body_too_large(name: str, cap: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"the answer of {name} is longer than {cap} bytes", fix="ask for less, or raise max_body"
+    )
+
+
+class _TooManyHeaders(Exception):
+    """More fields than any answer has."""
 
 
 class StaleConnection(ConnectionReset):
@@ -92,9 +110,12 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._status = 0
         self._head_size = 0
+        self._received = 0
         self._size = 0
+        self._fields: list[tuple[str, str]] = []
         self._headers: dict[str, str] = {}
-        self._chunks: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._parts: list[bytes] = []
         self._in_body = False
         self._complete = False
         self._keep_alive = False
@@ -147,17 +168,20 @@ class Connection(asyncio.Protocol):
             self.abort()  # nothing was asked, so it can't be trusted to answer the next request
             return
         self._active = self._loop.time()
+        self._received += len(data)
         if not self._in_body:
             self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._refuse("switched protocols unasked")
+        except HttpParserCallbackError:
+            self._refuse(f"sent more than {_MOST_HEADERS} headers")
         except HttpParserError as error:
             self._surplus = True
             if not self._complete:
                 self._refuse(f"sent something that isn't HTTP/1.1: {error}")
-        if self._size > self._max_body:
+        if self._size > self._max_body or self._received > self._max_body + _MAX_HEAD:
             self.fail(self._too_large())
         elif self._complete:
             self._finish()
@@ -199,16 +223,16 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_body:  # trailers
             return
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1").rstrip(" \t")
-        headers = self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if len(self._fields) >= _MOST_HEADERS:
+            raise _TooManyHeaders
+        self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
         if self._complete:
             return
         self._status = status = self._parser.get_status_code()
         if status >= 200:
+            self._headers = _joined(self._fields)
             self._in_body = True
             if self._head_only:
                 self._complete = True
@@ -220,7 +244,11 @@ class Connection(asyncio.Protocol):
             return
         self._size += len(chunk)
         if self._size <= self._max_body:
-            self._chunks.append(chunk)
+            pieces = self._pieces
+            pieces.append(chunk)
+            if len(pieces) >= _MOST_PIECES:
+                self._parts.append(b"".join(pieces))
+                pieces.clear()
 
     def on_message_complete(self) -> None:
         if self._in_body:
@@ -228,7 +256,7 @@ class Connection(asyncio.Protocol):
                 self._complete = True
                 self._keep_alive = self._parser.should_keep_alive()
         else:  # 1xx: the answer is yet to come
-            self._headers = {}
+            self._fields = []
 
     # Ends of an exchange.
 
@@ -242,11 +270,7 @@ class Connection(asyncio.Protocol):
             and not self._transport.get_write_buffer_size()  # else it answered before it was asked all
         )
         if answer is not None and not answer.done():
-            try:
-                answer.set_result(self._response())
-            except TransportError as error:
-                answer.set_exception(error)
-                free = False
+            answer.set_result(self._response())
         if not free:
             self.abort()
             return
@@ -257,32 +281,16 @@ class Connection(asyncio.Protocol):
         self._owner.freed(self)
 
     def _response(self) -> HttpResponse:
-        chunks = self._chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        headers = self._headers
-        if body and "content-encoding" in headers:
-            body = self._decoded(body, headers.pop("content-encoding"))
-            headers.pop("content-length", None)
-        return HttpResponse(self._status, headers, body)
-
-    def _decoded(self, body: bytes, encoding: str) -> bytes:
-        try:
-            return bodies.decode(body, encoding, self._max_body)
-        except bodies.TooLong:
-            raise self._too_large() from None
-        except bodies.Incomplete:
-            raise BodyCut(f"the compressed answer of {self.name} ends too early") from None
-        except bodies.Unreadable as error:
-            raise ProtocolError(f"the answer of {self.name} can't be read: {error}") from None
+        """The answer, its body as it was sent."""
+        pieces = self._parts + self._pieces if self._parts else self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return HttpResponse(self._status, self._headers, body)
 
     def _refuse(self, what: str) -> None:
         self.fail(ProtocolError(f"{self.name} {what}"))
 
     def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(
-            f"the answer of {self.name} is longer than {self._max_body} bytes",
-            fix="ask for less, or raise max_body",
-        )
+        return body_too_large(self.name, self._max_body)
 
     # The clock. One timer that is set anew only when it would ring too late: a call costs none.
 
@@ -309,3 +317,18 @@ class Connection(asyncio.Protocol):
             self.fail(AttemptTimeout(f"{self.name} took longer than the attempt's timeout"))
         else:
             self.fail(ReadTimeout(f"{self.name} sent nothing for {self._read:g} s"))
+
+
+def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
+    """The fields by name; values of a name that comes several times are joined."""
+    headers = dict(fields)
+    if len(headers) < len(fields):
+        several: dict[str, list[str]] = {}
+        for name, value in fields:
+            several.setdefault(name, []).append(value)
+        # A cookie may hold a comma, but no field a line break.
+        headers = {
+            name: ("\n" if name == "set-cookie" else ", ").join(values)
+            for name, values in several.items()
+        }
+    return headers

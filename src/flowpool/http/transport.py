@@ -11,9 +11,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from flowpool.errors import ConnectionReset, InvalidInput
+from flowpool.errors import BodyCut, ConnectionReset, InvalidInput, ProtocolError
+from flowpool.http import body as bodies
 from flowpool.http.connecting import Dialer, Resolve, Way
-from flowpool.http.connection import Connection, Exchange, StaleConnection
+from flowpool.http.connection import Connection, Exchange, StaleConnection, body_too_large
 from flowpool.http.connections import OriginPool
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import encode_head, end_head, parse_url
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Hosts with their own pool of connections: only a run over pages of many hosts has more, and it comes back to few.
 _MOST_ROUTES = 1024
+# Bytes of a compressed body, and of what it becomes, that are decompressed on the loop: some 3 ms.
+_LITTLE, _NOT_LONG = 64 * 1024, 1024 * 1024
 
 
 class _Route(NamedTuple):
@@ -115,10 +118,13 @@ class HttpTransport:
         )
         del request, route  # they hold keys, and tracebacks can show locals
         try:
-            return await _exchange(pool, exchange)
+            response = await _exchange(pool, exchange)
         except StaleConnection:
             pool.drop_free()  # what was idle longer is most likely dead too
-        return await _exchange(pool, exchange, fresh=True)
+            response = await _exchange(pool, exchange, fresh=True)
+        if "content-encoding" in response.headers:
+            return await _decompressed(response, pool.name, self._max_body)
+        return response
 
     async def aclose(self) -> None:
         """Closes every connection; calls under way fail. The transport can't be used afterwards."""
@@ -206,6 +212,36 @@ async def _exchange(pool: OriginPool, exchange: Exchange, *, fresh: bool = False
         if connection.answer is answer:
             connection.abort()
         raise
+
+
+async def _decompressed(response: HttpResponse, name: str, cap: int) -> HttpResponse:
+    """The answer with its body decompressed: at once while that is little work, else in a thread."""
+    body, headers = response.body, dict(response.headers)
+    encoding = headers.pop("content-encoding")
+    if not body:
+        return response
+    headers.pop("content-length", None)
+    try:
+        made = _quickly(body, encoding, cap) if len(body) <= _LITTLE else None
+        if made is None:
+            made = await asyncio.to_thread(bodies.decode, body, encoding, cap)
+    except bodies.TooLong:
+        raise body_too_large(name, cap) from None
+    except bodies.Incomplete:
+        raise BodyCut(f"the compressed answer of {name} ends too early") from None
+    except bodies.Unreadable as error:
+        raise ProtocolError(f"the answer of {name} can't be read: {error}") from None
+    return HttpResponse(response.status, headers, made)
+
+
+def _quickly(body: bytes, encoding: str, cap: int) -> bytes | None:
+    """The decompressed body if it isn't long."""
+    try:
+        return bodies.decode(body, encoding, min(cap, _NOT_LONG))
+    except bodies.TooLong:
+        if cap <= _NOT_LONG:
+            raise
+        return None
 
 
 _SHARED: PerLoop[HttpTransport] = PerLoop(HttpTransport)

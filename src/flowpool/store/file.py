@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flowpool.encoding import decode
-from flowpool.errors import StoreFailed, StoreRefused
+from flowpool.errors import StoreFailed, StoreRefused, message_of
 from flowpool.record import CallCost, Record
+from flowpool.store.columns import storable_number, storable_text
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
-from flowpool.store.rows import Batch, RunInfo
+from flowpool.store.rows import Batch, ItemRow, ResultRow, RunInfo
 from flowpool.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from flowpool.values import Attempt
 
@@ -37,6 +38,8 @@ _MEANINGS = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
 }
+
+_Table = tuple[str, Sequence[Any], Callable[[Any], tuple[Any, ...]]]
 
 RUN_COLUMNS = (
     "id, name, fingerprint, definition, obstacle, source, settings, steps, complete, "
@@ -95,8 +98,8 @@ class Store:
     ) -> RunInfo:
         """The run of this name and definition, new or known; `values` fills its columns."""
         columns = {
-            **values,
-            "name": name,
+            **{column: storable_text(value) for column, value in values.items()},
+            "name": storable_text(name),
             "fingerprint": fingerprint,
             "created": now,
             "updated": now,
@@ -110,14 +113,17 @@ class Store:
             )
             row = db.execute(
                 f"SELECT {RUN_COLUMNS} FROM runs WHERE name = ? AND fingerprint = ?",
-                (name, fingerprint),
+                (columns["name"], fingerprint),
             ).fetchone()
         return run_info(row)
 
     def end_run(self, run: int, reason: str, now: float) -> None:
         """Writes down why the run ended before its end; nothing when it didn't."""
         with self._transaction() as db:
-            db.execute("UPDATE runs SET reason = ?, updated = ? WHERE id = ?", (reason, now, run))
+            db.execute(
+                "UPDATE runs SET reason = ?, updated = ? WHERE id = ?",
+                (storable_text(reason), now, run),
+            )
 
     def complete_run(self, run: int) -> None:
         """Every item of the run's source stands in the store."""
@@ -125,35 +131,76 @@ class Store:
             db.execute("UPDATE runs SET complete = 1 WHERE id = ?", (run,))
 
     def write(self, run: int, batch: Batch) -> None:
-        """Writes a batch, whole; it survives a power cut once this returns. Raises `StoreFailed`."""
+        """Writes a batch, whole; it survives a power cut once this returns.
+
+        Raises `StoreFailed`. Where single rows can't be written, all others are, and its `items` are those
+        whose end is not in the store.
+        """
+        tables = self._tables(run, batch)
+        try:
+            with self._transaction() as db:
+                for sql, rows, columns in tables:
+                    if rows:
+                        db.executemany(sql, [columns(row) for row in rows])
+        except StoreFailed as failure:
+            if failure.items is None:
+                raise
+            self._write_one_by_one(tables)
+
+    def _tables(self, run: int, batch: Batch) -> tuple[_Table, ...]:
+        """What is written, by table: the statement, the rows, and the columns of one."""
         pack, epoch = self._packer.pack, batch.epoch
+        return (
+            (
+                "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
+                batch.items,
+                lambda row: (row.id, run, row.hash, *pack(row.input)),
+            ),
+            (
+                "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)",
+                batch.steps,
+                lambda row: (row.item, storable_text(row.step), row.call, *pack(row.output)),
+            ),
+            (
+                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                batch.attempts,
+                lambda row: _attempt_columns(run, row.item, row.attempt, epoch),
+            ),
+            (
+                "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                batch.results,
+                lambda row: _result_columns(row.item, row.record, pack(row.output), epoch),
+            ),
+        )
+
+    def _write_one_by_one(self, tables: tuple[_Table, ...]) -> None:
+        """Writes what can be written of a batch that can't be as a whole."""
+        lost: dict[Any, BaseException] = {}
+        items = set()
         with self._transaction() as db:
-            if batch.items:
-                db.executemany(
-                    "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
-                    [(row.id, run, row.hash, *pack(row.input)) for row in batch.items],
-                )
-            if batch.steps:
-                db.executemany(
-                    "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)",
-                    [(row.item, row.step, row.call, *pack(row.output)) for row in batch.steps],
-                )
-            if batch.attempts:
-                db.executemany(
-                    "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [_attempt_columns(run, row.item, row.attempt, epoch) for row in batch.attempts],
-                )
-            if batch.results:
-                db.executemany(
-                    "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    [
-                        _result_columns(row.item, row.record, pack(row.output), epoch)
-                        for row in batch.results
-                    ],
-                )
+            for sql, rows, columns in tables:
+                for row in rows:
+                    item = row.id if isinstance(row, ItemRow) else row.item
+                    if item in items:
+                        continue
+                    try:
+                        db.execute(sql, columns(row))
+                    except BaseException as error:
+                        if not _is_of_a_row(error):
+                            raise
+                        lost[len(lost)] = error
+                        if isinstance(row, (ItemRow, ResultRow)):
+                            items.add(item)
+        if lost:
+            raise StoreFailed(
+                f"{self.path}: {len(lost)} rows can't be written ({_reason(lost[0])}); all others are: "
+                "run again to go on.",
+                frozenset(items),
+            ) from lost[0]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Raises `StoreFailed` whatever goes wrong; its `items` are None where the store failed."""
         with self._turn:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
@@ -164,11 +211,12 @@ class Store:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as error:
+            except BaseException as error:
                 raise StoreFailed(
-                    f"{self.path}: {in_words(error)}: what was saved before is whole; "
-                    "mend it and run again to go on."
-                ) from None
+                    f"{self.path}: {_reason(error)}: what was saved before is whole; "
+                    "mend it and run again to go on.",
+                    frozenset() if _is_of_a_row(error) else None,
+                ) from error
 
     def _connect(self) -> sqlite3.Connection:
         is_new = not self.path.exists() or not self.path.stat().st_size
@@ -261,42 +309,56 @@ def in_words(error: sqlite3.Error) -> str:
     return _MEANINGS.get(code, str(error))
 
 
+def _is_of_a_row(error: BaseException) -> bool:
+    """Whether a failure says something of the values that were to be written, rather than of the store."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code not in _MEANINGS and not isinstance(error, MemoryError)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, sqlite3.Error):
+        return in_words(error)
+    return f"{type(error).__name__}: {message_of(error)}"
+
+
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:
     usage = attempt.usage
+    cost = CallCost(attempt.model, usage, attempt.prices).cost if attempt.model else None
     return (
         run,
         item,
-        attempt.step,
-        attempt.model,
-        attempt.started + epoch,
-        attempt.seconds,
+        storable_text(attempt.step),
+        storable_text(attempt.model),
+        storable_number(attempt.started + epoch),
+        storable_number(attempt.seconds),
         attempt.status,
-        attempt.error,
-        usage.input_tokens,
-        usage.output_tokens,
-        CallCost(attempt.model, usage, attempt.prices).cost if attempt.model else None,
-        attempt.request_id,
-        attempt.unknown_cost,
-        attempt.unknown_tokens,
+        storable_text(attempt.error),
+        storable_number(usage.input_tokens),
+        storable_number(usage.output_tokens),
+        storable_number(cost),
+        storable_text(attempt.request_id),
+        storable_number(attempt.unknown_cost),
+        storable_number(attempt.unknown_tokens),
     )
 
 
 def _result_columns(item: int, record: Record, output: Columns, epoch: float) -> tuple[Any, ...]:
     error, usage = record.error, record.usage
+    cost = record.cost if record.model else None
     return (
         item,
         int(record.status),
         *output,
-        None if error is None else type(error).__name__,
-        None if error is None else str(error),
-        record.model,
-        record.started + epoch,
-        record.duration,
-        record.attempts,
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_input_tokens,
-        record.cost if record.model else None,
+        None if error is None else storable_text(type(error).__name__),
+        None if error is None else storable_text(message_of(error)),
+        storable_text(record.model),
+        storable_number(record.started + epoch),
+        storable_number(record.duration),
+        storable_number(record.attempts),
+        storable_number(usage.input_tokens),
+        storable_number(usage.output_tokens),
+        storable_number(usage.cached_input_tokens),
+        storable_number(cost),
     )
 
 

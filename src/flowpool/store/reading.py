@@ -151,8 +151,8 @@ class Reader:
     def spent(self, run: int) -> StoreSpend:
         """What the run's attempts used."""
         sums = self._one(
-            "SELECT total(cost), coalesce(sum(input_tokens + output_tokens), 0), total(unknown_cost), "
-            "coalesce(sum(unknown_tokens), 0) FROM attempts WHERE run = ?",
+            "SELECT total(cost), CAST(total(input_tokens + output_tokens) AS INTEGER), total(unknown_cost), "
+            "CAST(total(unknown_tokens) AS INTEGER) FROM attempts WHERE run = ?",
             run,
         )
         return StoreSpend(*sums)

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from flowpool.tools.conversion import as_tool
     from flowpool.tools.markdown import convertToMD, to_markdown
     from flowpool.tools.web import fetch
+    from flowpool.values import Caps
 
-__all__ = ["Tool", "ToolResult", "as_tool", "convertToMD", "fetch", "to_markdown", "tool"]
+__all__ = ["Caps", "Tool", "ToolResult", "as_tool", "convertToMD", "fetch", "to_markdown", "tool"]
 
 _HOMES = {
-    **dict.fromkeys(("Tool", "ToolResult", "tool"), "base"),
+    **dict.fromkeys(("Caps", "Tool", "ToolResult", "tool"), "base"),
     "as_tool": "conversion",
     **dict.fromkeys(("convertToMD", "to_markdown"), "markdown"),
     "fetch": "web",

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+# IANA's registries of special addresses (RFC 6890 and its successors): what Python counts as global differs from
+# version to version.
+_NOT_PUBLIC_V4 = tuple(
+    IPv4Network(net)
+    for net in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+        *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+    )
+)
 _UNICAST = IPv6Network("2000::/3")  # all that is assigned for global use
+_NOT_PUBLIC_V6 = tuple(
+    IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "3ffe::/16", "3fff::/20")
+)
 _NAT64 = IPv6Network("64:ff9b::/96")
-_OLD_RELAYS = IPv4Address("192.88.99.0")
 
 
 def is_public(address: str) -> bool:
@@ -26,12 +38,11 @@ def is_public(address: str) -> bool:
     inner = _inner_v4(found)
     if inner is not None:
         return _is_public_v4(inner)
-    return found in _UNICAST and found.is_global
+    return found in _UNICAST and not any(found in net for net in _NOT_PUBLIC_V6)
 
 
 def _is_public_v4(address: IPv4Address) -> bool:
-    relayed = int(address) >> 8 == int(_OLD_RELAYS) >> 8
-    return address.is_global and not address.is_multicast and not relayed
+    return not any(address in net for net in _NOT_PUBLIC_V4)
 
 
 def _inner_v4(address: IPv6Address) -> IPv4Address | None:

@@ -25,6 +25,7 @@ from flowpool.tools.schema import (
     parameters_schema,
     signature_of,
 )
+from flowpool.values import Caps
 
 Mode = Literal["async", "thread", "process"]
 Prepare = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -52,6 +53,7 @@ class Tool:
         options_only: parameters that an item's variables never fill, only a step's options.
         outputs: the names that its dict output adds to the variables; none for other outputs, None if
             only a run can tell.
+        caps: the most that a call in a worker process may take.
         prepare: an async function from arguments to arguments, awaited on the loop before the call.
 
     Example:
@@ -74,6 +76,7 @@ class Tool:
     options_only: frozenset[str] = frozenset()
     outputs: Iterable[str] | None = None
     prepare: Prepare | None = None
+    caps: Caps = Caps()
 
     drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
     _presets: Mapping[str, Any] = {}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import struct
 from functools import cache
 from io import BytesIO
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from flowpool.errors import InvalidInput, UnreadableDocument
 
 _INSTALL = "to read PDF and DOCX: pip install 'flowpool[documents]'"
+# Bytes of a document's parts once decompressed. The largest that people write are pictures, which don't compress.
+_MOST_UNPACKED = 200_000_000
 
 
 def kind_of(content: bytes) -> str:
@@ -25,6 +29,8 @@ def kind_of(content: bytes) -> str:
 def document_to_text(content: bytes, suffix: str, name: str) -> str:
     """The document's markdown. Raises `InvalidInput` if the extra is missing, or the document has no text."""
     converter, stream_info = _converter()
+    if suffix == ".docx":
+        _check_unpacked(content, name)
     try:
         result = converter.convert_stream(
             BytesIO(content),
@@ -33,6 +39,8 @@ def document_to_text(content: bytes, suffix: str, name: str) -> str:
     except Exception as error:
         if type(error).__name__ == "MissingDependencyException":
             raise InvalidInput(_INSTALL) from None
+        if any(isinstance(cause, MemoryError) for cause in _causes(error)):
+            raise MemoryError from None
         problem = f"this {suffix[1:].upper()} can't be read ({_reason(error)}): is it whole?"
         raise UnreadableDocument(name, problem) from error
     text = str(result.markdown).strip()
@@ -43,11 +51,29 @@ def document_to_text(content: bytes, suffix: str, name: str) -> str:
     return text
 
 
+def _check_unpacked(content: bytes, name: str) -> None:
+    """Refuses a document that its compression makes small. Whoever unpacks it reads no more than it declares."""
+    try:
+        with ZipFile(BytesIO(content)) as packed:
+            size = sum(part.file_size for part in packed.infolist())
+    except (BadZipFile, ValueError, NotImplementedError, struct.error):
+        return  # the converter says what is wrong with it
+    if size > _MOST_UNPACKED:
+        raise UnreadableDocument(
+            name,
+            f"it unpacks to {size / 1e6:,.0f} MB, and {_MOST_UNPACKED / 1e6:,.0f} MB are the most that is read.",
+        )
+
+
+def _causes(error: Exception) -> list[BaseException]:
+    """What the converters that were tried raised."""
+    attempts = getattr(error, "attempts", None) or ()
+    return [error, *(attempt.exc_info[1] for attempt in attempts if attempt.exc_info)]
+
+
 def _reason(error: Exception) -> str:
     """The first line of what the last converter that was tried says."""
-    attempts = getattr(error, "attempts", None) or ()
-    tried = [attempt.exc_info[1] for attempt in attempts if attempt.exc_info]
-    return str(tried[-1] if tried else error).strip().partition("\n")[0]
+    return str(_causes(error)[-1]).strip().partition("\n")[0]
 
 
 @cache

@@ -65,6 +65,8 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _DENSE_SCRIPT = re.compile("[\u2e80-\u9fff\uac00-\ud7af]")
 
+# Characters of a class or id: what stands behind names nothing more.
+_LONGEST_NAME = 1000
 # Characters: shorter blocks are labels, captions and buttons.
 _PROSE = 40
 # A child worth this share of its parent is where the content is.
@@ -219,7 +221,8 @@ def _block_score(tag: str, size: int, links: int) -> float:
 def _is_junk(element: Element, worth: Worth) -> bool:
     if _is_furniture(element) or is_hidden(element):
         return True
-    kind = _named(element.get("class") or "", element.get("id") or "")
+    names = [(element.get(name) or "")[:_LONGEST_NAME] for name in ("class", "id")]
+    kind = _named(*names)
     reads_like_prose = worth.score > 500 and worth.links < 0.2 * worth.text
     if kind == "strong" or (kind == "weak" and not reads_like_prose):
         return True

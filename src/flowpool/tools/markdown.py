@@ -13,6 +13,7 @@ from typing import Any
 
 from flowpool.errors import InvalidInput, UnreadableDocument
 from flowpool.tools.base import FunctionTool, Prepare, Tool
+from flowpool.values import Caps
 
 Source = str | bytes | Mapping[str, Any] | os.PathLike[str]
 
@@ -24,6 +25,8 @@ _LONGEST_PATH = 4096
 _OF_A_PAGE = ("html", "content", "url", "content_type", "title")
 # Converting waits for a worker anyway; the width lets URLs be fetched meanwhile.
 _WIDTH = 50
+# A page takes some 10 ms, a long PDF some 10 s. What takes more is no page that anybody reads.
+_CAPS = Caps(seconds=60.0, memory=2_000_000_000, output=10_000_000)
 
 
 def _to_markdown(source: Source, main_content: bool = True, allow_private: bool = False) -> str:
@@ -34,6 +37,9 @@ def _to_markdown(source: Source, main_content: bool = True, allow_private: bool 
             the bytes of one; or an http(s) URL, which is fetched first.
         main_content: leave menus, footers and the like of a web page out. False keeps the whole page.
         allow_private: fetch from private addresses too. Only code or a step's options set it.
+
+    As a step it works in a worker process, for at most 60 seconds (or the step's `timeout`), with 2 GB of memory,
+    and gives 10 MB at most; `to_markdown.caps = Caps(...)` sets other caps.
 
     Returns the markdown. Raises `InvalidInput` for a file that isn't there or can't be read, and what
     `fetch` raises for a URL. PDF and DOCX need the extra `flowpool[documents]`.
@@ -73,6 +79,7 @@ def _preparing(parameter: str) -> Prepare:
 
 to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private",))
 to_markdown.mode = "process"
+to_markdown.caps = _CAPS
 to_markdown.max_flows = _WIDTH
 to_markdown.dotted = "flowpool.tools:to_markdown"
 to_markdown.prepare = _preparing("source")
@@ -91,6 +98,7 @@ class ConvertToMD(Tool):
     name = "convertToMD"
     description = "Makes markdown of HTML, a fetched page, a file or a URL."
     mode = "process"
+    caps = _CAPS
     max_flows = _WIDTH
     dotted = "flowpool.tools:convertToMD"
     options_only = frozenset(("allow_private",))
@@ -154,23 +162,23 @@ def _convert_page(page: Mapping[str, Any], main_content: bool) -> str:
 def _convert_bytes(
     content: bytes, name: str, content_type: str, url: str, main_content: bool
 ) -> str:
-    from flowpool.tools.decoding import decode, is_text
+    from flowpool.tools.decoding import decode, is_text, media_type
     from flowpool.tools.documents import document_to_text, kind_of
 
     if suffix := kind_of(content):
         return document_to_text(content, suffix, name)
     if not is_text(content, content_type):
-        kind = content_type.partition(";")[0] or "this binary format"
+        kind = media_type(content_type)[:40] or "this binary format"
         problem = f"can't make markdown of {kind}: HTML, text, PDF and DOCX work."
         raise UnreadableDocument(name, problem)
     return _convert_text(decode(content, content_type), url, main_content, content_type)
 
 
 def _convert_text(text: str, url: str, main_content: bool, content_type: str = "") -> str:
-    from flowpool.tools.page import html_to_text, is_html
+    from flowpool.tools.decoding import is_html
+    from flowpool.tools.page import has_markup, html_to_text
 
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/xhtml+xml") or (not kind and is_html(text)):
+    if is_html(text, content_type) or (not content_type.strip() and has_markup(text)):
         return html_to_text(text, url, main_content)
     return text.strip()
 

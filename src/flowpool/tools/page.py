@@ -31,6 +31,10 @@ _LANGUAGE = re.compile(
 )
 _GUTTER = re.compile(r"(?:^|\s)(?:gutter|linenos?|line-?numbers?(?:-rows)?|rouge-gutter)(?:\s|$)")
 _ANCHOR_MARKS = {"", "#", "¶", "§", "🔗", "permalink", "link"}
+# Cells that a page's spans may make of one on average, and cells that are few whatever makes them.
+_MOST_SPREAD, _FEW_CELLS = 10, 1000
+# Characters: no address is longer.
+_LONGEST_URL = 8192
 _BLOCKS_IN_CELLS = ("p", "ul", "ol", "table", "pre", "div", *sorted(HEADINGS))
 _MARKUP = re.compile(
     r"<(?:!doctype|html|head|body|div|p|h[1-6]|a|ul|ol|table|article|main|section|span|br|b|i|em|strong|"
@@ -39,8 +43,8 @@ _MARKUP = re.compile(
 )
 
 
-def is_html(text: str) -> bool:
-    """Whether the text has HTML tags in it."""
+def has_markup(text: str) -> bool:
+    """Whether the text has HTML tags in it, wherever."""
     return bool(_MARKUP.search(text))
 
 
@@ -80,8 +84,9 @@ def _parse(page: str) -> Element:
 
 def _base_of(root: Element, base_url: str) -> str:
     found = root.find(".//base[@href]")
+    href = "" if found is None else str(found.get("href"))
     try:
-        return base_url if found is None else urljoin(base_url, found.get("href"))
+        return urljoin(base_url, href) if len(href) <= _LONGEST_URL else base_url
     except ValueError:
         return base_url
 
@@ -129,6 +134,7 @@ def _straighten(node: Element) -> None:
         link.attrib.pop("title", None)
         if link.get("href", "").startswith("#") and link.getparent().tag in HEADINGS:
             link.drop_tag()  # a heading that links to itself
+    _straighten_spans(node)
     for table in list(node.iter("table")):
         if _is_layout(table):
             _unwrap_table(table)
@@ -220,6 +226,21 @@ def _straighten_image(image: Element) -> None:
         drop(image)
     else:
         image.set("src", source)
+
+
+def _straighten_spans(node: Element) -> None:
+    """Takes the spans off the cells of a page that would become many times as many cells."""
+    cells = list(node.iter("td", "th"))
+    spread = sum(_span(cell, "colspan") * _span(cell, "rowspan") for cell in cells)
+    if spread > _MOST_SPREAD * len(cells) + _FEW_CELLS:
+        for cell in cells:
+            cell.attrib.pop("colspan", None)
+            cell.attrib.pop("rowspan", None)
+
+
+def _span(cell: Element, name: str) -> int:
+    value = (cell.get(name) or "").strip()
+    return int(value) if value.isdecimal() and len(value) <= 9 else 1
 
 
 def _is_layout(table: Element) -> bool:

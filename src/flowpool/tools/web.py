@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from flowpool.errors import (
     AddressRefused,
@@ -27,15 +27,19 @@ from flowpool.errors import (
     Verdict,
 )
 from flowpool.http.transport import HttpTransport
+from flowpool.logs import log
 from flowpool.per_loop import PerLoop
 from flowpool.tools.addresses import is_public
 from flowpool.tools.base import tool
 from flowpool.tools.decoding import decode, is_text, title_of
+from flowpool.tools.redirects import LONGEST_URL, Cookies, Unfollowable, clean_url, next_url
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Seconds: a host that takes longer to connect won't answer.
 _CONNECT = 10.0
+# Bytes of a page that is read on the loop; a longer one is read in a thread.
+_SHORT = 16_384
 
 
 class _Transports:
@@ -89,12 +93,14 @@ async def fetch(
     _check(url, timeout, max_bytes)
     transport = _transports.get().get(allow_private, max_bytes)
     try:
-        final, response = await _follow(transport, url.strip(), timeout, max_redirects)
+        final, response = await _follow(transport, clean_url(url), timeout, max_redirects)
     except TransportError as error:
         _raise_plain(error, url, max_bytes)
     if response.status >= 400:
         raise _status_error(final, response)
-    return _page(final, response)
+    if len(response.body) <= _SHORT:
+        return _page(final, response)
+    return await asyncio.to_thread(_page, final, response)
 
 
 fetch.dotted = "flowpool.tools:fetch"
@@ -119,16 +125,23 @@ async def _follow(
     """The first answer that is no redirect, and its URL."""
     now = asyncio.get_running_loop().time
     deadline = now() + seconds
+    headers, cookies = _HEADERS, None
     for _ in range(max_redirects + 1):
         left = deadline - now()
         if left <= 0:
             raise AttemptTimeout(f"no answer within {seconds:g} s")
         timeouts = Timeouts(connect=min(_CONNECT, left), read=left, total=left)
-        response = await transport.send(HttpRequest("GET", url, _HEADERS), timeouts)
+        response = await transport.send(HttpRequest("GET", url, headers), timeouts)
         location = response.headers.get("location")
         if response.status not in _REDIRECTS or not location:
             return url, response
-        url = _next_url(url, location)
+        before, url = url, _next_url(url, location)
+        if set_cookie := response.headers.get("set-cookie"):
+            cookies = cookies or Cookies()
+            cookies.learn(before, set_cookie)
+        if cookies is not None:
+            value = cookies.header(url)
+            headers = (*_HEADERS, ("cookie", value)) if value else _HEADERS
     raise _quiet(
         BadRequest(
             f"{_shown(url)}: more than {max_redirects} redirects",
@@ -138,24 +151,10 @@ async def _follow(
 
 
 def _next_url(url: str, location: str) -> str:
-    """Where a redirect leads, without the credentials of another origin."""
     try:
-        target = urlsplit(urljoin(url, location.strip()))
-        same = _origin(target) == _origin(urlsplit(url))
-    except ValueError:
-        raise _quiet(BadRequest(f"{_shown(url)}: redirects to what is no URL")) from None
-    if target.scheme not in ("http", "https") or not target.hostname:
-        raise _quiet(
-            BadRequest(f"{_shown(url)}: redirects to {target.scheme}:, only http(s) is followed")
-        )
-    if not same:
-        target = target._replace(netloc=target.netloc.rpartition("@")[2])
-    return target.geturl()
-
-
-def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    return url.scheme, url.hostname, port
+        return next_url(url, location)
+    except Unfollowable as error:
+        raise _quiet(BadRequest(f"{_shown(url)}: redirects to {error}")) from None
 
 
 def _check(url: Any, seconds: float, max_bytes: int) -> None:
@@ -163,11 +162,13 @@ def _check(url: Any, seconds: float, max_bytes: int) -> None:
         raise InvalidInput(
             f"fetch: url is of type {type(url).__name__}: pass an http(s) URL as text."
         )
-    text = url.strip()
-    scheme = text.partition(":")[0].lower() if "://" in text else ""
+    text = clean_url(url)
+    scheme = text[:8].partition(":")[0].lower() if "://" in text[:8] else ""
     if scheme not in ("http", "https") or any(char.isspace() for char in text):
         shown = text if len(text) <= 60 else text[:57] + "..."
         raise InvalidInput(f"fetch: {shown!r} is no URL: write it as https://host/path.")
+    if len(text) > LONGEST_URL:
+        raise InvalidInput(f"fetch: a URL of {len(text)} characters: use {LONGEST_URL} at most.")
     if seconds <= 0:
         raise InvalidInput(f"fetch: timeout={seconds}: use more than 0 seconds.")
     if max_bytes < 1:
@@ -181,6 +182,8 @@ def _page(url: str, response: HttpResponse) -> dict[str, Any]:
     if is_text(response.body, content_type):
         page["html"] = decode(response.body, content_type)
         page["title"] = title_of(page["html"])
+        if "\ufffd" in page["html"] and "\ufffd".encode() not in response.body:
+            log.warning("%s: some bytes fit no character set; they stand as U+FFFD", _shown(url))
     else:
         page["content"] = response.body
     return page
@@ -202,12 +205,12 @@ def _status_error(url: str, response: HttpResponse) -> CallError:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """The seconds that Retry-After asks for, as a number or a date."""
-    value = headers.get("retry-after", "").strip()
+    value = headers.get("retry-after", "")[:40].strip()
     if value.isdecimal():
         return float(value)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
 
 
