@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -65,9 +65,13 @@ class Rank:
 
 
 class StepCall(Struct, eq=False):
-    """One step of one item, on its way: what is called, with what, for which flow, and how urgently."""
+    """One step of one item, on its way: what is called, with what, for which flow, and how urgently.
+
+    made: the variables that came out of a step.
+    """
 
     step: Step
     variables: Mapping[str, Any]
     flow: Flow
     rank: float = Rank.NEW
+    made: Set[str] = frozenset()

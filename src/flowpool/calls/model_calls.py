@@ -102,7 +102,7 @@ class ModelCalls:
         variables = call.variables
         if skill.variables:
             variables = {**skill.variables, **variables}
-        parts = [message.render(variables) for message in skill.messages]
+        parts = [message.render(variables, call.made) for message in skill.messages]
         if call.step not in self._with_files:
             return await self._converse(call, skill, parts)
         async with self._attachments.read(parts) as read:

@@ -102,6 +102,9 @@ class ToolCalls:
     async def _use(self, call: StepCall) -> Any:
         route = self._routes[call.step]
         arguments = route.tool.bind(call.variables, call.step.defaults)
+        for name, made_of in route.tool.from_steps.items():
+            if name in call.made and name in arguments:
+                arguments[name] = made_of(arguments[name])
         attempts: Attempts[ToolRoute] | None = None
         while True:
             admitted = await self._enter(route.lane, route.demand(arguments), call.rank)

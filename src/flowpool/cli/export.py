@@ -66,7 +66,7 @@ def export(
     info = pick_run(store, run)
     options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
     try:
-        writer = open_writer(path, _rows(info), _answer_column(info), **options)
+        writer = open_writer(path, _rows(store, info), _answer_column(info), **options)
     except OutputExists as error:
         raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
     with Reader(store) as reader, writer:
@@ -91,13 +91,17 @@ def _attempts(reader: Reader, run: RunInfo) -> Iterator[Record]:
         yield Record(row["item"], row, Status.DONE, {})
 
 
-def _rows(run: RunInfo) -> Rows | None:
-    """Where the items came from, for the names of their columns; None where that is gone."""
+def _rows(store: str, run: RunInfo) -> Rows | None:
+    """Where the items came from, for the names of their columns; None where that is gone, or not the store's."""
+    from pathlib import Path
+
     from flowpool.data.rows import read_again
     from flowpool.errors import InvalidInput
+    from flowpool.folders import folders
 
     try:
-        return None if run.source is None else read_again(run.source)
+        allowed = folders(Path(store).parent)
+        return None if run.source is None else read_again(run.source, allowed)
     except InvalidInput:
         return None
 

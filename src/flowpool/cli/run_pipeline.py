@@ -16,9 +16,10 @@ from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of, say
 from flowpool.cli.run_store import RunStore, find_store
 from flowpool.cli.running import carry_out
-from flowpool.data.rows import Rows, read
+from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import InvalidInput, MissingColumn, OutputExists
+from flowpool.folders import Folders, check_beneath, folders, named_folder
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline
 from flowpool.plan import ItemCheck, Plan
@@ -29,10 +30,28 @@ STDIN = STDOUT = "-"
 
 def run_file(path: str, options: Mapping[str, Any]) -> int:
     """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
+    allowed = None
     if options["trusted"]:
         sys.path.insert(0, str(Path(path).absolute().parent))
-    pipeline = build.read_pipeline(Path(path), trusted=options["trusted"])
-    return _run(with_options(pipeline, options), options)
+    else:
+        named = options["path"]
+        more = [] if named in (None, STDIN) else [named_folder(named)]
+        allowed = folders(Path(path).parent, *more)
+    pipeline = with_options(build.read_pipeline(Path(path), allowed), options)
+    _check_named(pipeline, options, allowed)
+    return _run(pipeline, options)
+
+
+def _check_named(pipeline: Pipeline, options: Mapping[str, Any], allowed: Folders | None) -> None:
+    """Raises `InvalidInput` for a path that the file names, not the command line, and that it may not reach."""
+    if options["sql"] is None or pipeline.input.path is not None:
+        check_source(allowed, pipeline.input.path, pipeline.input.sql)
+    for path, named in (
+        (pipeline.output.path, options["output"]),
+        (pipeline.run.store, options["store"]),
+    ):
+        if isinstance(path, str) and path != STDOUT and named is None:
+            check_beneath(path, allowed)
 
 
 def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:

@@ -20,7 +20,10 @@ _NO_ROWS = "gives no rows: write a SELECT."
 
 
 def database_table(path: Path, sql: str | None, table: str | None) -> Table:
-    """The rows of a query or a table of a database file; of its only table when neither is named."""
+    """The rows of a query or a table of a database file; of its only table when neither is named.
+
+    Neither a query nor a view in the file reaches another file.
+    """
     check_file(path)
     with path.open("rb") as file:
         head = file.read(16)
@@ -81,11 +84,16 @@ class SqliteQuery(Table):
     def _connect(self) -> sqlite3.Connection:
         # A reader's thread may not be the one that closes it.
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+        database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        database.set_authorizer(_allow_no_other_file)
+        return database
 
 
 class DuckQuery(Table):
-    """A query over a DuckDB file, or over nothing but what the query itself names, such as `from 'rows.csv'`."""
+    """A query over a DuckDB file, or over nothing but what the query itself names, such as `from 'rows.csv'`.
+
+    Over a file it reaches nothing else: views in it may name any other.
+    """
 
     waits = True
 
@@ -103,9 +111,9 @@ class DuckQuery(Table):
                 self.name, self._sql = _chosen(self.name, names, sql, table)
             else:
                 self._sql = _bare(sql or "")
+            self._check_select(database)
+            # Made, not run: only reading it does that.
             relation = _asked(database.sql, self.name, self._sql)
-            if relation is None:
-                raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
             self.columns = _unique(self.name, relation.columns)
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
@@ -118,15 +126,30 @@ class DuckQuery(Table):
                     reading.number += 1
                     yield dict(zip(names, row, strict=True))
 
+    def _check_select(self, database: Any) -> None:
+        """Raises `InvalidInput` for what doesn't give rows, before any of it is run: a COPY would write at once."""
+        kinds = [one.type.name for one in _asked(database.extract_statements, self.name, self._sql)]
+        if kinds not in (["SELECT"], ["MULTI"]):  # several in one: a PIVOT
+            raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
+
     def _connect(self) -> Any:
         try:
             import duckdb
         except ImportError:
             raise InvalidInput("to query with DuckDB: pip install 'flowpool[duckdb]'") from None
+        config = {"enable_external_access": "true" if self.path is None else "false"}
         try:
-            return duckdb.connect(str(self.path or ":memory:"), read_only=self.path is not None)
+            return duckdb.connect(
+                str(self.path or ":memory:"), read_only=self.path is not None, config=config
+            )
         except duckdb.Error as error:
             raise InvalidInput(f"{self.name}: can't be opened: {_line(error)}.") from None
+
+
+def _allow_no_other_file(action: int, *_: object) -> int:
+    """SQLite asks before each action of a query: ATTACH and VACUUM INTO would open or write another file."""
+    refused = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+    return sqlite3.SQLITE_DENY if action in refused else sqlite3.SQLITE_OK
 
 
 def _fetched(result: Any, name: str, reading: RowCursor) -> list[Any]:

@@ -24,7 +24,7 @@ __all__ = ["Tool", "ToolResult", "as_tool", "convertToMD", "fetch", "to_markdown
 _HOMES = {
     **dict.fromkeys(("Tool", "ToolResult", "tool"), "base"),
     "as_tool": "conversion",
-    **dict.fromkeys(("convertToMD", "to_markdown"), "markdown"),
+    **dict.fromkeys(("convertToMD", "kept_to", "to_markdown"), "markdown"),
     "fetch": "web",
 }
 

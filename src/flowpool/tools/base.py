@@ -53,6 +53,7 @@ class Tool:
         outputs: the names that its dict output adds to the variables; none for other outputs, None if
             only a run can tell.
         prepare: an async function from arguments to arguments, awaited on the loop before the call.
+        from_steps: by parameter, what becomes of an argument that came out of a step of a chain.
 
     Example:
         class Shout(Tool):
@@ -74,6 +75,7 @@ class Tool:
     options_only: frozenset[str] = frozenset()
     outputs: Iterable[str] | None = None
     prepare: Prepare | None = None
+    from_steps: Mapping[str, Callable[[Any], Any]] = {}
 
     drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
     _presets: Mapping[str, Any] = {}
