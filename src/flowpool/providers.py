@@ -5,10 +5,11 @@ Data and two lookups over it. Knows no environment but the mapping it is given, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from msgspec import Struct
 
@@ -240,6 +241,7 @@ _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservic
 # Ollama's own, which its addresses leave out.
 _OLLAMA_PORT = 11434
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
+_KEY_IN_QUERY = re.compile(r"(^|[^a-z])(key|apikey|token|secret|password|sig|signature|auth)$")
 _HEADER_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
 
@@ -495,6 +497,12 @@ def _split_url(url: str) -> SplitResult:
         raise InvalidInput(f"base_url has a broken host or port: {example}.") from None
     if "@" in parts.netloc:
         raise InvalidInput("base_url holds a user or password: pass api_key= instead.")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if _KEY_IN_QUERY.search(name.lower()):
+            raise InvalidInput(
+                f"base_url holds a key in its query ({name}=), which logs and files would show: pass api_key=, or "
+                "client_options={'default_headers': {...}}."
+            )
     if parts.scheme not in ("http", "https") or not parts.hostname or broken:
         raise InvalidInput(f"base_url {url!r} is no http or https address: {example}.")
     if parts.fragment or not url.isascii() or any(char <= " " for char in url):

@@ -16,7 +16,6 @@ from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Media,
@@ -57,9 +56,11 @@ _TOOLS = frozenset({"tool_use", "pause_turn"})
 
 
 @lru_cache(maxsize=1024)
-def _target(endpoint: Endpoint) -> tuple[str, Headers]:
+def _target(endpoint: Endpoint) -> request_parts.Target:
     url = request_parts.join(request_parts.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
-    return url, request_parts.headers_for(endpoint, _VERSION, auth="x-api-key")
+    return request_parts.Target(
+        url, request_parts.headers_for(endpoint, _VERSION, auth="x-api-key")
+    )
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -67,7 +68,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
 
     Raises InvalidInput for what this wire can't carry.
     """
-    url, headers = _target(endpoint)
+    target = _target(endpoint)
     body: dict[str, Any] = {
         "model": call.model,
         "max_tokens": DEFAULT_MAX_TOKENS,
@@ -84,7 +85,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     system = request_parts.system_parts(call, instruction)
     if system:
         body.setdefault("system", _texts(system))
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
+    return HttpRequest("POST", target.url, target.headers, request_parts.encode(body, call))
 
 
 def _texts(texts: list[str]) -> str | list[dict[str, str]]:

@@ -17,7 +17,6 @@ from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Media,
@@ -45,9 +44,7 @@ _STOPPED: dict[str, tuple[type[CallError], str]] = {
 # Requests.
 
 
-class _Target(Struct, frozen=True):
-    url: str
-    headers: Headers
+class _Target(request_parts.Target, frozen=True):
     names: dict[str, str]
     row: Provider
 
