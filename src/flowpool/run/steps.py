@@ -126,6 +126,8 @@ class Steps:
 
     async def _attempt_step(self, plan: Plan, call: StepCall) -> Any:
         """A step's output, or `_Skipped` where the chain goes on without it."""
+        if call.flow.is_cut:  # the step before swallowed that
+            raise asyncio.CancelledError
         step = call.step
         try:
             if step.inputs:
