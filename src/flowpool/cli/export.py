@@ -58,7 +58,7 @@ def export(
       flowpool export run.db --attempts > attempts.jsonl
     """
     from flowpool.checkpoint.checkpoint import pick_run
-    from flowpool.cli.report import say
+    from flowpool.cli.streams import say
     from flowpool.data.writers import WriteOptions, open_writer
     from flowpool.errors import InvalidInput, OutputExists
     from flowpool.store.reading import Reader

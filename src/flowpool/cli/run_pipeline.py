@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from flowpool.chain import as_runner
 from flowpool.cli.options import with_options
 from flowpool.cli.prompt_runner import runner_of
-from flowpool.cli.report import RunReport, progress_of, say
+from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store
 from flowpool.cli.running import carry_out
+from flowpool.cli.streams import is_terminal, say
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import InvalidInput, MissingColumn, OutputExists
@@ -100,7 +101,7 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
 
 
 def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
-    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and sys.stdout.isatty())
+    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
     return Pool(runner, rows, store=store.path, progress=progress, **pipeline.run.pool())
 
 
@@ -108,7 +109,7 @@ def _rows(input: Input, plan: Plan) -> Rows:
     """The rows, looked through: a bad one in a file costs no call."""
     path, format = input.path, input.format
     if path is None and input.sql is None:
-        if sys.stdin is None or sys.stdin.isatty():
+        if sys.stdin is None or is_terminal(sys.stdin):
             raise InvalidInput("no rows: say --input FILE, or pipe them in.")
         path = STDIN
     if path == STDIN and format is None and _takes_lines(plan):

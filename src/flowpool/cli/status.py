@@ -35,6 +35,7 @@ def status(store: str, run: str | None) -> int:
     Example:
       flowpool status run.db
     """
+    from flowpool.cli.streams import show
     from flowpool.errors import StoreRefused
     from flowpool.store.lock import holder_of
     from flowpool.store.reading import Reader
@@ -47,17 +48,17 @@ def status(store: str, run: str | None) -> int:
             raise StoreRefused(f"{store}: no runs in it{f' called {run}' if run else ''}.")
         holder = holder_of(path)
         size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
-        print(f"{store}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:,.1f} MB")
+        show(f"{store}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:,.1f} MB")
         if holder:
-            print(f"At work on it now: {holder}")
+            show(f"At work on it now: {holder}")
         all_done = True
         for one in runs:
             counts = reader.counts(one.id)
-            print()
-            print("\n".join(_lines(reader, one, counts)))
+            show()
+            show("\n".join(_lines(reader, one, counts)))
             if not holder:
                 for line in _how_to_go_on(path, one, counts, several=len(runs) > 1):
-                    print(f"  {line}")
+                    show(f"  {line}")
             all_done &= one.complete and counts[Status.DONE] == sum(counts.values())
     return 0 if all_done else 1
 
