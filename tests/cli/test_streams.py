@@ -92,3 +92,14 @@ def test_a_reader_that_leaves_ends_any_command_quietly(flowpool: Any, words: str
     os.close(writing)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (141, b"")
+
+
+def test_a_process_that_may_open_few_files_goes_on_with_fewer_calls(
+    flowpool: Any, sim: Any
+) -> None:
+    flowpool.write_rows([f"row {n}" for n in range(300)])
+    words = f"flowpool {' '.join(FILES[:-1])} --store run.db --max-flows 1000 --retries 0"
+    done = shell(flowpool, f"ulimit -n 64; {words}")
+    assert (done.returncode, len(flowpool.read())) == (0, 300), done.stderr
+    assert done.stderr.count(b"too many open files: the run goes on with fewer calls") == 1
+    assert sim.ledger()["requests"] == 300

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from flowpool.calls.retry import RetryPolicy
-from flowpool.errors import CallError, InvalidReply, Verdict
+from flowpool.errors import CallError, InvalidReply, TooManyFiles, Verdict
 from flowpool.limits.lane import Lane
 
 
@@ -21,6 +21,7 @@ class Cause(Enum):
     """What a failed attempt was."""
 
     THROTTLE = "refused by a limit, as a 429 is"
+    NO_SOCKET = "nothing was sent: this process may open no more files"
     OUTAGE = "the provider or the way to it failed: 5xx, timeouts, lost connections"
     HOPELESS = "no call on this route can succeed: wrong key, no credit, unknown model"
     WRONG_CALL = "the call itself can't be answered: 400, a content filter, a truncated answer"
@@ -48,6 +49,7 @@ class Rule(Struct, frozen=True):
 RULES = {
     #                          counts   other     waits
     Cause.THROTTLE:       Rule("no",    "free",   "lane"),
+    Cause.NO_SOCKET:      Rule("no",    "no",     "call"),
     Cause.OUTAGE:         Rule("alone", "free",   "call"),
     Cause.HOPELESS:       Rule("yes",   "always", "call"),
     Cause.WRONG_CALL:     Rule("yes",   "no",     "call"),
@@ -64,6 +66,8 @@ def cause_of(error: Exception, *, refuses_format: bool = False) -> Cause:
         return Cause.FORMAT_REFUSED
     if not isinstance(error, CallError):
         return Cause.EXCEPTION
+    if isinstance(error, TooManyFiles):
+        return Cause.NO_SOCKET
     if error.verdict is Verdict.NONE:
         return Cause.BAD_ANSWER if error.retryable else Cause.WRONG_CALL
     return Cause[error.verdict.name]
@@ -154,6 +158,9 @@ class Attempts(Generic[R]):
         rule = RULES[cause]
         if cause is Cause.FORMAT_REFUSED:
             return AskInWords()
+        if cause is Cause.NO_SOCKET and now - self._began < route.policy.patience:
+            # Also where no retries are allowed: it was no try.
+            return Wait(route.policy.base * uniform, self._began + route.policy.patience, False)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
         self.throttles += cause is Cause.THROTTLE

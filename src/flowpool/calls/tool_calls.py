@@ -26,6 +26,7 @@ from flowpool.errors import (
     InvalidInput,
     StepFailed,
     StepTimeout,
+    TooManyFiles,
 )
 from flowpool.integrations import ForeignAnswer, ForeignTool
 from flowpool.integrations.failures import recognised
@@ -156,6 +157,9 @@ class ToolCalls:
         try:
             output = await self._run_tool(route, arguments)
             answer = tool.answer(output) if isinstance(tool, ForeignTool) else ForeignAnswer(output)
+        except TooManyFiles as error:
+            self._lanes.failed(lane, admitted, error, ())
+            raise
         except CallError:  # a tool's own: it speaks of some host, not of this lane
             self._lanes.left(lane, admitted)
             raise

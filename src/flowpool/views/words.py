@@ -69,7 +69,7 @@ def _text(name: str, now: Snapshot, counts: str, lines: list[tuple[str, bool]]) 
 def lane_words(lane: LaneView) -> str:
     """What holds a lane back, with the figures that tell how much."""
     words = [_bound_words(lane)]
-    if lane.bound not in ("max_flows", "slots", "latency", "broken") and lane.in_flight:
+    if lane.bound not in ("max_flows", "slots", "files", "latency", "broken") and lane.in_flight:
         words.append(f"{lane.in_flight:,} in flight")
     if lane.throttled:
         words.append(f"{lane.throttled:,} answered 429")
@@ -152,6 +152,8 @@ def _bound_words(lane: LaneView) -> str:
             )
         case "in_flight":
             return f"{lane.in_flight:,} at once, and the provider refuses more"
+        case "files":
+            return f"{at_once}: the process may open no more files (ulimit -n)"
         case "slots":
             return f"{at_once} fill the server's slots"
         case "latency":
