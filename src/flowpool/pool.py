@@ -31,6 +31,7 @@ from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
+from flowpool.store.damage import damage_told
 from flowpool.tracing import Tracing
 from flowpool.values import Limits, Status
 
@@ -164,13 +165,15 @@ class Pool:
         allowed = None if trusted else folders(Path(path).parent)
         if runner is None:
             runner = restored_runner(path, info, allowed)
+        with damage_told(path):
+            settings = restored(info.settings)
         return cls(
             runner,
             restored_items(path, info, allowed),
             name=info.name,
             store=Checkpoint(path, as_runner(runner), info.name, loaded=info),
             environment=environment,
-            **{**restored(info.settings), **changes},
+            **{**settings, **changes},
         )
 
     def __repr__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from flowpool.pipeline import build
 from flowpool.plan import Plan
 from flowpool.results import Record
 from flowpool.settings import Settings
+from flowpool.store.damage import damage_told
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
 from flowpool.store.rows import RunInfo
@@ -168,7 +169,10 @@ def restored_runner(path: str | Path, run: RunInfo, allowed: Folders | None) -> 
     if run.definition is None:
         raise InvalidInput(f"{path}: {run.obstacle} Pass it: Pool.load({str(path)!r}, runner).")
     try:
-        return build.build(decode(run.definition.encode()), allowed)
+        with damage_told(path) if allowed is not None else nullcontext():
+            return build.build(decode(run.definition.encode()), allowed)
+    except StoreRefused:
+        raise
     except InvalidInput as error:
         raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
 
@@ -177,7 +181,10 @@ def restored_items(path: str | Path, run: RunInfo, allowed: Folders | None) -> A
     """A run's items: what they were read from, or what the store has of them. `allowed`: as in `restored_runner`."""
     if run.source is not None and not run.complete:
         try:
-            return read_again(run.source, allowed)
+            with damage_told(path) if allowed is not None else nullcontext():
+                return read_again(run.source, allowed)
+        except StoreRefused:
+            raise
         except InvalidInput as error:
             raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
     return StoredItems(Path(path), run.id)

@@ -61,12 +61,15 @@ def export(
     from flowpool.cli.streams import say
     from flowpool.data.writers import WriteOptions, open_writer
     from flowpool.errors import InvalidInput, OutputExists
+    from flowpool.store.damage import damage_told
     from flowpool.store.reading import Reader
 
     info = pick_run(store, run)
+    with damage_told(store):
+        rows, column = _rows(store, info), _answer_column(info)
     options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
     try:
-        writer = open_writer(path, _rows(store, info), _answer_column(info), **options)
+        writer = open_writer(path, rows, column, **options)
     except OutputExists as error:
         raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
     with Reader(store) as reader, writer:

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
 from flowpool.record import CallCost, Record
+from flowpool.store.damage import damage_told, in_words
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo
@@ -23,20 +26,6 @@ BUSY = 10.0
 # Pages of the write-ahead log, 32 MB: SQLite's own 1,000 would copy each page back four times as often while a run
 # writes.
 CHECKPOINT = 4000
-
-_DAMAGED = "it is damaged or no SQLite file: restore it from a copy, or name another file"
-_LOCKED = "another program holds a lock on it for long: close what has it open"
-_MEANINGS = {
-    # SQLite's code: what it means for a person
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_READONLY: "it can't be written: the file or its folder is read-only",
-    sqlite3.SQLITE_FULL: "the disk is full: make room",
-    sqlite3.SQLITE_IOERR: "the disk failed to write or read it: check the disk, or use another",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened: is its folder there, and writable?",
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-}
 
 RUN_COLUMNS = (
     "id, name, fingerprint, definition, obstacle, source, settings, steps, complete, "
@@ -57,8 +46,13 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()
-        self._next_item: int = last + 1
+        try:
+            with damage_told(path):
+                (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()
+                self._next_item: int = last + 1
+        except StoreRefused:
+            self.close()
+            raise
         self._at_work: set[int] = set()
 
     def close(self) -> None:
@@ -217,6 +211,14 @@ def check_version(db: sqlite3.Connection, path: Path, *, is_new: bool = False) -
         and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     ):
         raise StoreRefused(f"{path} is no whole flowpool store: name another file.")
+    # A view may never end, and a trigger write what nobody meant.
+    (strange,) = db.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE 'create virtual%'"
+    ).fetchone()
+    if strange:
+        raise StoreRefused(
+            f"{path} has views or triggers, which no flowpool store has: name another file."
+        )
     return int(version)
 
 
@@ -238,9 +240,9 @@ def migrate(
 
 
 def run_info(row: Sequence[Any]) -> RunInfo:
-    """A row of `runs`."""
+    """A row of `runs`; raises what `damage.ODD` has for one that flowpool didn't write."""
     number, name, fingerprint, definition, obstacle, source, settings, steps, complete, *rest = row
-    return RunInfo(
+    info = RunInfo(
         number,
         name,
         fingerprint,
@@ -252,13 +254,10 @@ def run_info(row: Sequence[Any]) -> RunInfo:
         bool(complete),
         *rest,
     )
-
-
-def in_words(error: sqlite3.Error) -> str:
-    """What an SQLite error means for a person."""
-    # An extended code has what it extends in its lowest byte.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return _MEANINGS.get(code, str(error))
+    msgspec.convert(msgspec.structs.asdict(info), RunInfo)
+    if definition is not None and not isinstance(decode(definition.encode()), dict):
+        raise ValueError("a definition that is none")
+    return info
 
 
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:
