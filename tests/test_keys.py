@@ -388,7 +388,7 @@ def test_a_key_is_taken_out_in_whatever_form_it_is_written(form: str, status: in
 
 def test_the_words_beside_a_key_stay_as_they_are() -> None:
     mask = mask_of(Endpoint("openai", "openai-chat", "http://h", Secret(ODD)))
-    body = r'{"text": "50% \u00e9t\u00e9 <a href=\"x\/y\"> &#39; key-canary"}'.encode()
+    body = rb'{"text": "50% \u00e9t\u00e9 <a href=\"x\/y\"> &#39; key-canary"}'
     assert mask.answer(HttpResponse(200, {"a": "b"}, body)) == HttpResponse(200, {"a": "b"}, body)
 
 

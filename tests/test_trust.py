@@ -1,4 +1,4 @@
-"""What isn't trusted (a pipeline's file, a store, a row, a step's output) reaches no key and no file but its own."""
+"""What isn't trusted (a file, a store, a row, a step's output) reaches no key, and no file but its own."""
 
 from __future__ import annotations
 
@@ -79,10 +79,12 @@ def test_a_file_that_is_not_trusted_sends_no_key_to_another_address(
     model: str, tmp_path: Path
 ) -> None:
     path = skill_file(tmp_path, f'model: {model}\nprompt: "{{text}}"\n')
+    skill, trusted = build.read(path), build.read(path, trusted=True)
+    assert isinstance(skill, Skill)
+    assert isinstance(trusted, Skill)
     with pytest.raises(InvalidInput, match=ELSEWHERE):
-        for one in build.read(path).models:
-            one.endpoint(KEYS)
-    for one in build.read(path, trusted=True).models:
+        [one.endpoint(KEYS) for one in skill.models]
+    for one in trusted.models:
         assert one.endpoint(KEYS).key or one.provider == "any-llm"
 
 
@@ -353,7 +355,7 @@ def test_a_query_writes_and_opens_no_other_file(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "s.db")) as database:
         database.execute("create table t (a)")
     for words in (f"vacuum into '{target}'", f"attach '{target}' as other"):
-        with pytest.raises(InvalidInput, match="not authorized|denied"):
+        with pytest.raises(InvalidInput, match=r"not authorized|denied"):
             read(tmp_path / "s.db", sql=words)
     assert not target.exists()
 

@@ -97,10 +97,7 @@ class Attachment(Struct, frozen=True):
 
         Raises `InvalidItem` for a variable that holds nothing of the kind.
         """
-        source = self.source
-        if isinstance(source, str) and "{" in source:
-            whole = _VARIABLE.fullmatch(source.strip())
-            source = look_up(whole[1], variables) if whole else Template(source).render(variables)
+        source = self._source_for(variables)
         name = Template(self.name).render(variables) if "{" in self.name else self.name
         if isinstance(source, Media):
             return source
@@ -120,6 +117,13 @@ class Attachment(Struct, frozen=True):
         raise InvalidItem(
             f"{self.kind} {shown(self.source)} is {shown(source)}: give a path, an address or bytes."
         )
+
+    def _source_for(self, variables: Mapping[str, Any]) -> Any:
+        source = self.source
+        if not isinstance(source, str) or "{" not in source:
+            return source
+        whole = _VARIABLE.fullmatch(source.strip())
+        return look_up(whole[1], variables) if whole else Template(source).render(variables)
 
     def _of_text(self, text: str, name: str) -> Attachment | Media:
         if text[:5].lower() == "data:":

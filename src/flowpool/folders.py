@@ -43,7 +43,7 @@ def check_beneath(
 
 
 def named_folder(path: str) -> Path:
-    """The folder that somebody means who names these rows: a folder itself, a file's, or a glob's first plain part."""
+    """The folder that is meant by who names these rows: a folder itself, a file's, or a glob's first plain part."""
     found = Path(path)
     if found.is_dir():
         return found

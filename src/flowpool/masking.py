@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(r"key|token|secret|auth|cookie|password|credential|ses
 class Mask:
     """Takes keys out of answers. Shows none of them itself.
 
-    always: taken out of every answer. of_failures: of headers and failures too: what may be a key, and may be a word.
+    always: taken out of every answer. of_failures: of headers and failures: what may be a key, and may be a word.
     """
 
     __slots__ = ("_always", "_of_failures")
@@ -54,7 +54,7 @@ class Mask:
 def mask_of(endpoint: Endpoint) -> Mask:
     """What an endpoint's answers must not repeat: its key, and the values of its headers."""
     always = [endpoint.key.reveal()]
-    of_failures = []
+    of_failures: list[str] = []
     for name, value in endpoint.headers:
         words = re.split(r"[\s;,]+", value)
         (always if _SECRET_NAME.search(name) else of_failures).extend(words)

@@ -31,7 +31,7 @@ from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
-from flowpool.store.damage import damage_told
+from flowpool.store.damage import refuses_damage
 from flowpool.tracing import Tracing
 from flowpool.values import Limits, Status
 
@@ -165,7 +165,7 @@ class Pool:
         allowed = None if trusted else folders(Path(path).parent)
         if runner is None:
             runner = restored_runner(path, info, allowed)
-        with damage_told(path):
+        with refuses_damage(path):
             settings = restored(info.settings)
         return cls(
             runner,

@@ -52,9 +52,9 @@ def test_nor_does_a_word_of_a_store(flowpool: Any) -> None:
         store.execute("update results set message = ?, error = ?", (NASTY, NASTY))
         store.commit()
     for words in (("status", "run.db"), ("status", "run.db", "--run", "x"), ("export", "run.db")):
-        code, out, err = flowpool(*words)
+        _, out, err = flowpool(*words)
         assert is_clean(err), err
-        assert words[0] == "export" or is_clean(out), out
+        assert "export" in words or is_clean(out), out
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "1>&-", "0<&-", "0<&- 1>&- 2>&-", "2>/dev/full"])

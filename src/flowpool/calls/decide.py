@@ -158,9 +158,8 @@ class Attempts(Generic[R]):
         rule = RULES[cause]
         if cause is Cause.FORMAT_REFUSED:
             return AskInWords()
-        if cause is Cause.NO_SOCKET and now - self._began < route.policy.patience:
-            # Also where no retries are allowed: it was no try.
-            return Wait(route.policy.base * uniform, self._began + route.policy.patience, False)
+        if cause is Cause.NO_SOCKET:
+            return self._wait_for_socket(route, error, now, uniform)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
         self.throttles += cause is Cause.THROTTLE
@@ -179,6 +178,14 @@ class Attempts(Generic[R]):
         if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
             return GiveUp(error)
         return self._wait_or_give_up(route, error, now, uniform, waits)
+
+    def _wait_for_socket(
+        self, route: R, error: Exception, now: float, uniform: float
+    ) -> Wait | GiveUp:
+        """Also where no retries are allowed: nothing was tried."""
+        until = self._began + route.policy.patience
+        wait = route.policy.base * uniform
+        return Wait(wait, until, rationed=False) if now + wait < until else GiveUp(error)
 
     def _counts(self, rule: Rule, waits: str, lane: Lane[Any]) -> bool:
         if rule.counts == "alone":

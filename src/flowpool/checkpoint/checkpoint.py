@@ -22,7 +22,7 @@ from flowpool.pipeline import build
 from flowpool.plan import Plan
 from flowpool.results import Record
 from flowpool.settings import Settings
-from flowpool.store.damage import damage_told
+from flowpool.store.damage import refuses_damage
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
 from flowpool.store.rows import RunInfo
@@ -169,7 +169,7 @@ def restored_runner(path: str | Path, run: RunInfo, allowed: Folders | None) -> 
     if run.definition is None:
         raise InvalidInput(f"{path}: {run.obstacle} Pass it: Pool.load({str(path)!r}, runner).")
     try:
-        with damage_told(path) if allowed is not None else nullcontext():
+        with refuses_damage(path) if allowed is not None else nullcontext():
             return build.build(decode(run.definition.encode()), allowed)
     except StoreRefused:
         raise
@@ -178,10 +178,10 @@ def restored_runner(path: str | Path, run: RunInfo, allowed: Folders | None) -> 
 
 
 def restored_items(path: str | Path, run: RunInfo, allowed: Folders | None) -> Any:
-    """A run's items: what they were read from, or what the store has of them. `allowed`: as in `restored_runner`."""
+    """A run's items: what they were read from, or what the store has of them. allowed: as in `restored_runner`."""
     if run.source is not None and not run.complete:
         try:
-            with damage_told(path) if allowed is not None else nullcontext():
+            with refuses_damage(path) if allowed is not None else nullcontext():
                 return read_again(run.source, allowed)
         except StoreRefused:
             raise

@@ -61,11 +61,11 @@ def export(
     from flowpool.cli.streams import say
     from flowpool.data.writers import WriteOptions, open_writer
     from flowpool.errors import InvalidInput, OutputExists
-    from flowpool.store.damage import damage_told
+    from flowpool.store.damage import refuses_damage
     from flowpool.store.reading import Reader
 
     info = pick_run(store, run)
-    with damage_told(store):
+    with refuses_damage(store):
         rows, column = _rows(store, info), _answer_column(info)
     options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
     try:

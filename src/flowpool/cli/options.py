@@ -65,7 +65,8 @@ STORE_RUN = click.option(
 TRUSTED = click.option(
     "--trusted",
     is_flag=True,
-    help="Let the file name Python functions to run, files outside of its folder, and addresses that keys are sent to.",
+    help="Let the file name Python functions to run, files outside of its folder, and addresses that are sent "
+    "keys.",
 )
 MAX_FLOWS = click.option(
     "--max-flows", metavar="N|auto", help="Most rows in progress at once. [auto]"

@@ -37,13 +37,13 @@ def status(store: str, run: str | None) -> int:
     """
     from flowpool.cli.streams import show
     from flowpool.errors import StoreRefused
-    from flowpool.store.damage import damage_told
+    from flowpool.store.damage import refuses_damage
     from flowpool.store.lock import holder_of
     from flowpool.store.reading import Reader
     from flowpool.values import Status
 
     path = Path(store)
-    with Reader(path) as reader, damage_told(store):
+    with Reader(path) as reader, refuses_damage(store):
         runs = [one for one in reader.runs() if run in (None, one.name, str(one.id))]
         if not runs:
             raise StoreRefused(f"{store}: no runs in it{f' called {run}' if run else ''}.")

@@ -137,10 +137,12 @@ class DuckQuery(Table):
             import duckdb
         except ImportError:
             raise InvalidInput("to query with DuckDB: pip install 'flowpool[duckdb]'") from None
-        config = {"enable_external_access": "true" if self.path is None else "false"}
+        is_file = self.path is not None
         try:
             return duckdb.connect(
-                str(self.path or ":memory:"), read_only=self.path is not None, config=config
+                str(self.path or ":memory:"),
+                read_only=is_file,
+                config={"enable_external_access": not is_file},
             )
         except duckdb.Error as error:
             raise InvalidInput(f"{self.name}: can't be opened: {_line(error)}.") from None

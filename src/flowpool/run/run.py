@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from flowpool.calls.budget import Budget
 from flowpool.calls.budget_queue import BudgetQueue
@@ -201,9 +203,9 @@ class Run:
 
     def _give_up(self) -> None:
         """Ends the run without the steps that swallow every cancellation; they go on, and nobody hears of them."""
-        for flow, (index, item, started) in list(self._carried.items()):
+        for flow, one in list(self._carried.items()):
             error = NotFinished(f"{self.reason}, and its step swallows its cancellation")
-            self._end_item(index, item, flow, started, Status.CANCELLED, error=error)
+            self._end_item(one.index, one.item, flow, one.started, Status.CANCELLED, error=error)
         self._workers.clear()
         self._end_if_done()
 
@@ -460,7 +462,7 @@ class Run:
         return record
 
 
-class _Carried(NamedTuple):
+class _Carried(Struct, frozen=True):
     """An item in progress."""
 
     index: int

@@ -44,7 +44,7 @@ def in_words(error: sqlite3.Error) -> str:
 
 
 @contextmanager
-def damage_told(path: str | Path) -> Iterator[None]:
+def refuses_damage(path: str | Path) -> Iterator[None]:
     """Raises `StoreRefused`, in one line, for what can't be read of a store in this block."""
     try:
         yield

@@ -14,8 +14,8 @@ import msgspec
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
 from flowpool.record import CallCost, Record
-from flowpool.store.damage import damage_told, in_words
 from flowpool.store.compression import Columns, Packer
+from flowpool.store.damage import in_words, refuses_damage
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo
 from flowpool.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
@@ -47,7 +47,7 @@ class Store:
             self._lock.release()
             raise
         try:
-            with damage_told(path):
+            with refuses_damage(path):
                 (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()
                 self._next_item: int = last + 1
         except StoreRefused:

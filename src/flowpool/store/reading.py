@@ -15,7 +15,7 @@ from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
 from flowpool.record import Record
 from flowpool.store.compression import unpack
-from flowpool.store.damage import ODD, damage_told, damaged, in_words
+from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
@@ -143,7 +143,7 @@ class Reader:
     def runs(self) -> list[RunInfo]:
         """Every run, the one that was last at work first."""
         rows = self._all(f"SELECT {RUN_COLUMNS} FROM runs ORDER BY updated DESC, id DESC")
-        with damage_told(self.path):
+        with refuses_damage(self.path):
             return [run_info(row) for row in rows]
 
     def counts(self, run: int) -> dict[Status, int]:
@@ -154,7 +154,7 @@ class Reader:
             "SELECT status, count(*) FROM results JOIN items ON items.id = item WHERE run = ? GROUP BY status",
             run,
         )
-        with damage_told(self.path):
+        with refuses_damage(self.path):
             counts |= {Status(status): number for status, number in rows}
         counts[Status.PENDING] = items - sum(counts.values())
         return counts
@@ -188,7 +188,7 @@ class Reader:
         )
         if ended is None:
             return RunTiming(0, None, None, 0.0)
-        with damage_told(self.path):
+        with refuses_damage(self.path):
             since = max(began, ended - LATELY)
             if not 0 <= began <= ended <= LAST_MOMENT:
                 raise ValueError(f"the time {began}")
@@ -208,7 +208,7 @@ class Reader:
             ") ON id = item ORDER BY item, started",
             (run,),
         )
-        with damage_told(self.path):
+        with refuses_damage(self.path):
             for row in cursor:
                 yield dict(zip(("item", *ATTEMPT), row, strict=True))
 
@@ -234,7 +234,7 @@ class Reader:
     def steps(self, item: int) -> dict[str, tuple[bytes, bytes]]:
         """The steps that an item has been through: each one's call and its output as JSON, by its path."""
         rows = self._all("SELECT step, call, output, output_zstd FROM steps WHERE item = ?", item)
-        with damage_told(self.path):
+        with refuses_damage(self.path):
             return {step: (call, unpack(*output)) for step, call, *output in rows}
 
     def answer(self, call: bytes) -> bytes | None:
@@ -245,7 +245,7 @@ class Reader:
             "WHERE rowid IN (SELECT value FROM calls WHERE key = ?) LIMIT 1",
             call,
         )
-        with damage_told(self.path):
+        with refuses_damage(self.path):
             return unpack(*rows[0]) if rows else None
 
     def variables(self, run: int) -> Iterator[Any]:
@@ -275,7 +275,7 @@ class Reader:
             CHUNK,
         ):
             for number, *columns in rows:
-                with damage_told(self.path):
+                with refuses_damage(self.path):
                     variables = decode(unpack(*columns))
                 yield number, variables
             last = rows[-1][0]

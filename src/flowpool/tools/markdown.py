@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from flowpool.errors import InvalidInput, UnreadableDocument
 from flowpool.folders import Folders, check_beneath, folders
@@ -79,7 +79,7 @@ def _located(
     return path.absolute()  # a worker may have been started in another directory
 
 
-def as_content(value: Any) -> Any:
+def as_content(value: Source) -> Source:
     """A value that came out of a step: its text is content, whatever it looks like; an address stays one."""
     return {"html": value} if isinstance(value, str) and not _is_url(value) else value
 
@@ -98,7 +98,7 @@ def _preparing(parameter: str, allowed: Folders | None = None) -> Prepare:
     """What happens to the argument of this name before it leaves for a worker."""
 
     async def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
-        source = arguments.get(parameter)
+        source: Any = arguments.get(parameter)
         if isinstance(source, str) and _is_url(source):
             from flowpool.tools.web import fetch
 
@@ -119,6 +119,9 @@ to_markdown.prepare = _preparing("source")
 to_markdown.from_steps = {"source": as_content}
 
 
+_FROM_STEPS: Mapping[str, Callable[[Any], Any]] = {"input": as_content}
+
+
 class ConvertToMD(Tool):
     """`to_markdown` in the form of AIchain 1.x: its parameter is `input`, and a call gives a `ToolResult`.
 
@@ -135,7 +138,7 @@ class ConvertToMD(Tool):
     max_flows = _WIDTH
     dotted = "flowpool.tools:convertToMD"
     options_only = frozenset(("allow_private", "root"))
-    from_steps: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"input": as_content}
+    from_steps = _FROM_STEPS
     outputs = ()
 
     def __init__(self) -> None:
