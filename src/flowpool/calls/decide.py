@@ -156,10 +156,8 @@ class Attempts(Generic[R]):
         """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1)."""
         cause = cause_of(error, refuses_format=refuses_format)
         rule = RULES[cause]
-        if cause is Cause.FORMAT_REFUSED:
-            return AskInWords()
-        if cause is Cause.NO_SOCKET:
-            return self._wait_for_socket(route, error, now, uniform)
+        if cause in (Cause.FORMAT_REFUSED, Cause.NO_SOCKET):
+            return self._at_no_cost(cause, route, error, now, uniform)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
         self.throttles += cause is Cause.THROTTLE
@@ -179,10 +177,12 @@ class Attempts(Generic[R]):
             return GiveUp(error)
         return self._wait_or_give_up(route, error, now, uniform, waits)
 
-    def _wait_for_socket(
-        self, route: R, error: Exception, now: float, uniform: float
-    ) -> Wait | GiveUp:
-        """Also where no retries are allowed: nothing was tried."""
+    def _at_no_cost(
+        self, cause: Cause, route: R, error: Exception, now: float, uniform: float
+    ) -> AskInWords | Wait | GiveUp:
+        """Also where no retries are allowed: the call itself wasn't looked at."""
+        if cause is Cause.FORMAT_REFUSED:
+            return AskInWords()
         until = self._began + route.policy.patience
         wait = route.policy.base * uniform
         return Wait(wait, until, rationed=False) if now + wait < until else GiveUp(error)

@@ -53,11 +53,13 @@ class SqliteQuery(Table):
                 )
             ]
             self.name, self._sql = _chosen(str(path), tables, sql, table)
-            # Not in brackets, which would rename a column that is there twice.
-            cursor = _asked(database.execute, self.name, self._sql)
-            if cursor.description is None:
-                raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
-            self.columns = _unique(self.name, [column[0] for column in cursor.description])
+            # Neither runs the query, which may take long: the first says what is wrong in it, in its own words.
+            _asked(database.execute, self.name, f"explain {self._sql}")
+            try:
+                cursor = database.execute(f"select * from ({self._sql}\n) limit 0")
+            except sqlite3.Error:
+                raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}") from None
+            self.columns = _unique(self.name, _as_written([c[0] for c in cursor.description]))
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         names = self.columns
@@ -186,6 +188,15 @@ def _chosen(name: str, tables: list[str], sql: str | None, table: str | None) ->
 
 def _bare(sql: str) -> str:
     return sql.strip().rstrip(";").strip()
+
+
+def _as_written(columns: list[str]) -> list[str]:
+    """The names of a query's columns: in brackets SQLite calls a second `n` `n:1`."""
+    written = []
+    for column in columns:
+        name, _, number = column.rpartition(":")
+        written.append(name if number.isdecimal() and name in columns else column)
+    return written
 
 
 def _unique(name: str, columns: list[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from flowpool.errors import StoreRefused
+from flowpool.errors import FlowpoolError, StoreRefused
 
 # What reading a value of another type or form than was written raises.
 ODD = (
@@ -48,7 +48,7 @@ def refuses_damage(path: str | Path) -> Iterator[None]:
     """Raises `StoreRefused`, in one line, for what can't be read of a store in this block."""
     try:
         yield
-    except StoreRefused:
+    except FlowpoolError:
         raise
     except sqlite3.Error as error:
         raise StoreRefused(f"{path}: {in_words(error)}.") from None
