@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from flowpool import Pool
+
 NASTY = "\x1b]0;owned\x07\x1b[31mred\u202e\x9b2J"
 FILES = ("run", "skill.yaml", "-i", "rows.jsonl", "-o", "out.jsonl", "--no-store")
 
@@ -103,3 +105,18 @@ def test_a_process_that_may_open_few_files_goes_on_with_fewer_calls(
     assert (done.returncode, len(flowpool.read())) == (0, 300), done.stderr
     assert done.stderr.count(b"too many open files: the run goes on with fewer calls") == 1
     assert sim.ledger()["requests"] == 300
+
+
+def test_rows_of_a_closed_standard_input_are_refused(flowpool: Any) -> None:
+    done = shell(flowpool, "flowpool run skill.yaml -i - -o out.jsonl 0<&-")
+    assert (done.returncode, b"standard input is closed: name a file" in done.stderr) == (2, True)
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_pools_warning_of_a_failed_item_is_spelt_out_too() -> None:
+    def fails(text: str) -> str:
+        raise ValueError(NASTY)
+
+    with pytest.warns(RuntimeWarning) as warned:
+        Pool(fails, [{"text": "a"}], on_error="skip", progress=False).run()
+    assert is_clean(str(warned[0].message))

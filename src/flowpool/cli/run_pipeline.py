@@ -45,7 +45,7 @@ def run_file(path: str, options: Mapping[str, Any]) -> int:
 
 def _check_named(pipeline: Pipeline, options: Mapping[str, Any], allowed: Folders | None) -> None:
     """Raises `InvalidInput` for a path that the file names, not the command line, and that it may not reach."""
-    if options["sql"] is None or pipeline.input.path is not None:
+    if options["path"] is None and (options["sql"] is None or pipeline.input.path is not None):
         check_source(allowed, pipeline.input.path, pipeline.input.sql)
     for path, named in (
         (pipeline.output.path, options["output"]),

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
-from flowpool.views.printable import printable
+from flowpool.printable import printable
 
 STDOUT, STDERR = 1, 2
 # How a shell tells of a command that its reader's leaving ended.

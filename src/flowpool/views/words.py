@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from flowpool.pool import LaneView, Snapshot
-from flowpool.views.printable import printable
+from flowpool.printable import printable
 
 # Lines of lanes: more would push the program's own words off a small terminal.
 MOST_LANES = 4

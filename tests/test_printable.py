@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from flowpool.views.printable import printable
+from flowpool.printable import printable
 
 ESCAPES = [
     "\x1b[2J",
