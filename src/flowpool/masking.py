@@ -1,10 +1,16 @@
-"""Keys in what a provider answers, and how they are taken out, however they are written there. Pure."""
+"""Keys in what a provider answers, and how they are taken out, however they are written there. Pure.
+
+Takes time in proportion to the answer, whatever it holds: each form of a key is looked for as it stands.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from urllib.parse import quote
+
+import msgspec
 
 from flowpool.values import Endpoint, HttpResponse
 
@@ -12,9 +18,13 @@ from flowpool.values import Endpoint, HttpResponse
 # such as "any", which may well be a word of an answer.
 SHORTEST = 8
 MASK = "***"
-# What JSON, URLs and HTML begin another form of a character with.
-_ESCAPES = (b"\\u00", b"\\/", b"%", b"&#")
 _SECRET_NAME = re.compile(r"key|token|secret|auth|cookie|password|credential|session|signature")
+# What writers of JSON escape, of what keys have, each its own; and with how many backslashes where JSON stands in
+# JSON.
+_ESCAPED = ("/+=", "+=", "+", "=")
+_BACKSLASHES = ("\\", "\\\\", "\\\\\\")
+# What every form but the plain one has.
+_MARKS = ("%", "&#", "\\")
 
 
 class Mask:
@@ -33,21 +43,20 @@ class Mask:
         """The response without what no answer may have."""
         if not 200 <= response.status < 300:
             return self.failure(response)
-        headers = {
-            name: self._of_failures.out_of_text(self._always.out_of_text(value))
-            for name, value in response.headers.items()
-        }
-        return HttpResponse(response.status, headers, self._always.out_of(response.body))
+        body = self._always.out_of(response.body)
+        return HttpResponse(response.status, self._headers(response), body)
 
     def failure(self, response: HttpResponse) -> HttpResponse:
         """The response without anything that may be a key: for one that turned out to be no answer."""
-        headers = {name: self.text(value) for name, value in response.headers.items()}
         body = self._of_failures.out_of(self._always.out_of(response.body))
-        return HttpResponse(response.status, headers, body)
+        return HttpResponse(response.status, self._headers(response), body)
 
     def text(self, words: str) -> str:
         """A failure's words without keys."""
         return self._of_failures.out_of_text(self._always.out_of_text(words))
+
+    def _headers(self, response: HttpResponse) -> dict[str, str]:
+        return {name: self.text(value) for name, value in response.headers.items()}
 
 
 @lru_cache(maxsize=1024)
@@ -62,45 +71,63 @@ def mask_of(endpoint: Endpoint) -> Mask:
 
 
 class _Secrets:
-    __slots__ = ("_any_form", "_any_form_text", "_plain", "_plain_text")
+    """Keys in all their forms, by the mark that a text with such a form has; the plain one has none."""
+
+    __slots__ = ("_forms", "_texts")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        long = {one for one in secrets if len(one) >= SHORTEST}
-        found = sorted(long, key=len, reverse=True)  # one may be a part of another
-        forms = "|".join(map(_any_form, found))
-        self._plain_text = tuple(found)
-        self._plain = tuple(one.encode("utf-8") for one in found)
-        self._any_form_text = re.compile(forms)
-        self._any_form = re.compile(forms.encode("utf-8"))
+        found = {form for one in secrets if len(one) >= SHORTEST for form in _forms(one)}
+        self._texts: dict[str, list[str]] = {}
+        for form in sorted(found, key=len, reverse=True):  # one may be a part of another
+            mark = next((mark for mark in _MARKS if mark in form), "")
+            self._texts.setdefault(mark, []).append(form)
+        self._forms = {
+            mark.encode(): [form.encode() for form in forms] for mark, forms in self._texts.items()
+        }
 
     def out_of(self, body: bytes) -> bytes:
-        if not self._plain:
+        if not self._forms:
             return body
-        if any(mark in body for mark in _ESCAPES):
-            return self._any_form.sub(MASK.encode(), body)
-        for secret in self._plain:
-            if secret in body:
-                body = body.replace(secret, MASK.encode())
+        if b"\\u00" in body or b"\\/" in body:
+            plain = _unescaped(body)
+            if any(form in plain for form in self._forms.get(b"", ())):
+                body = plain
+        for mark, forms in self._forms.items():
+            if mark in body:
+                for form in forms:
+                    if form in body:
+                        body = body.replace(form, MASK.encode())
         return body
 
     def out_of_text(self, words: str) -> str:
-        if not self._plain_text:
-            return words
-        if any(mark.decode() in words for mark in _ESCAPES):
-            return self._any_form_text.sub(MASK, words)
-        for secret in self._plain_text:
-            if secret in words:
-                words = words.replace(secret, MASK)
+        for mark, forms in self._texts.items():
+            if mark in words:
+                for form in forms:
+                    if form in words:
+                        words = words.replace(form, MASK)
         return words
 
 
-def _any_form(secret: str) -> str:
-    """A pattern of a secret whose characters each stand as they are, or escaped as in JSON, a URL or HTML."""
-    return "".join(map(_any_form_of, secret))
+def _unescaped(body: bytes) -> bytes:
+    """The same JSON with no more escaped than must be; other bytes as they are."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return body
 
 
-def _any_form_of(char: str) -> str:
-    digits = "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in f"{ord(char):02x}")
-    plain = re.escape(char)
-    escaped = "" if char.isalnum() else f"|{plain}"
-    return rf"(?:{plain}|\\+(?:u00{digits}{escaped})|%{digits}|&#(?:{ord(char)}|x{digits});)"
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it may be written: as it is, and as URLs, HTML and JSON have it."""
+    in_url = quote(secret, safe="")
+    yield from (secret, in_url, re.sub("%..", lambda code: code[0].lower(), in_url))
+    for chars in _ESCAPED:
+        yield _escaped(secret, chars, "&#{};")
+        yield _escaped(secret, chars, "&#x{:x};")
+        for backslash in _BACKSLASHES:
+            yield secret.replace("/", f"{backslash}/")
+            yield _escaped(secret, chars, f"{backslash}u00{{:02x}}")
+            yield _escaped(secret, chars, f"{backslash}u00{{:02X}}")
+
+
+def _escaped(secret: str, chars: str, form: str) -> str:
+    return "".join(form.format(ord(char)) if char in chars else char for char in secret)
