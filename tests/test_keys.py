@@ -380,7 +380,9 @@ def escaped(form: str, text: str) -> str:
 def test_a_key_is_taken_out_in_whatever_form_it_is_written(form: str, status: int) -> None:
     said = f'{{"error": {{"message": "You sent: {escaped(form, ODD)}, so no."}}}}'
     cleaned = mask_of(Endpoint("openai", "openai-chat", "http://h", Secret(ODD))).answer(
-        HttpResponse(status, {"x-request-id": f"r-{ODD}", "x-b": quote(ODD, safe="")}, said.encode())
+        HttpResponse(
+            status, {"x-request-id": f"r-{ODD}", "x-b": quote(ODD, safe="")}, said.encode()
+        )
     )
     assert json.loads(cleaned.body) == {"error": {"message": "You sent: ***, so no."}}
     assert cleaned.headers == {"x-request-id": "r-***", "x-b": "***"}
