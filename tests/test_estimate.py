@@ -73,7 +73,7 @@ def test_rows_of_a_file_are_read_again_by_their_description(tmp_path: Path) -> N
         path, columns={"text": "body"}, where="id >= 5", limit=slice(2, 6), sample=10, seed=3
     )
     assert rows.description is not None
-    assert list(read_again(rows.description)) == list(rows)
+    assert list(read_again(rows.description, None)) == list(rows)
     assert read([{"a": 1}]).description is None
     assert read(path, where=lambda row: True).description is None
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import logging
 import pickle
 import socket
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -30,9 +33,10 @@ from flowpool.errors import (
     ServerError,
 )
 from flowpool.http.transport import HttpTransport
+from flowpool.masking import mask_of
 from flowpool.pool import arun_one
 from flowpool.run.environment import Environment
-from flowpool.values import Endpoint, HttpRequest, Secret
+from flowpool.values import Endpoint, HttpRequest, HttpResponse, Secret, Timeouts
 
 KEY = "key-canary-7f3a"
 MODELS = ["gpt-5-mini", "claude-haiku-4-5", "gemini-2.5-flash", "openai-responses/gpt-5-mini"]
@@ -352,3 +356,127 @@ def test_an_answer_that_repeats_the_key_is_cleaned() -> None:
     text = asyncio.run(run())
     assert "Bearer ***" in text
     assert without_key(text)
+
+
+# However it is written
+
+ODD = "key-canary/7f3a+x=z"
+
+
+def escaped(form: str, text: str) -> str:
+    """A text as JSON, a URL or HTML may have it."""
+    return {
+        "slashes": text.replace("/", "\\/"),
+        "unicode": text.replace("/", "\\u002F").replace("+", "\\u002b").replace("=", "\\u003D"),
+        "all": "".join(f"\\u{ord(char):04x}" for char in text),
+        "twice": text.replace("/", "\\\\\\/"),
+        "url": quote(text, safe=""),
+        "html": text.replace("+", "&#43;").replace("=", "&#61;"),
+    }[form]
+
+
+@pytest.mark.parametrize("form", ["slashes", "unicode", "all", "twice", "url", "html"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_key_is_taken_out_in_whatever_form_it_is_written(form: str, status: int) -> None:
+    said = f'{{"error": {{"message": "You sent: {escaped(form, ODD)}, so no."}}}}'
+    cleaned = mask_of(Endpoint("openai", "openai-chat", "http://h", Secret(ODD))).answer(
+        HttpResponse(
+            status, {"x-request-id": f"r-{ODD}", "x-b": quote(ODD, safe="")}, said.encode()
+        )
+    )
+    assert json.loads(cleaned.body) == {"error": {"message": "You sent: ***, so no."}}
+    assert cleaned.headers == {"x-request-id": "r-***", "x-b": "***"}
+
+
+def test_the_words_beside_a_key_stay_as_they_are() -> None:
+    mask = mask_of(Endpoint("openai", "openai-chat", "http://h", Secret(ODD)))
+    body = rb'{"text": "50% \u00e9t\u00e9 <a href=\"x\/y\"> &#39; key-canary"}'
+    assert mask.answer(HttpResponse(200, {"a": "b"}, body)) == HttpResponse(200, {"a": "b"}, body)
+
+
+def test_headers_of_ones_own_are_taken_out_of_failures_and_those_that_hold_keys_of_answers() -> (
+    None
+):
+    headers = (("x-api-token", "token-canary"), ("x-title", "My-Application 2026-11-28"))
+    mask = mask_of(Endpoint("openai", "openai-chat", "http://h", Secret(""), headers))
+    body = b"token-canary My-Application 2026-11-28"
+    assert mask.answer(HttpResponse(200, {}, body)).body == b"*** My-Application 2026-11-28"
+    assert mask.answer(HttpResponse(401, {}, body)).body == b"*** *** ***"
+    short = mask_of(Endpoint("openai", "openai-chat", "http://h", Secret("any"), (("x", "a"),)))
+    assert short.answer(HttpResponse(401, {}, b"any a")).body == b"any a"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_request_id_of_an_answer_holds_no_key(model: str, tmp_path: Path) -> None:
+    answers = {
+        "gpt-5-mini": '{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}',
+        "claude-haiku-4-5": '{"content": [{"type": "text", "text": "x"}], "stop_reason": "end_turn"}',
+        "gemini-2.5-flash": '{"candidates": [{"content": {"parts": [{"text": "x"}]}}]}',
+        "openai-responses/gpt-5-mini": '{"status": "completed", "output": [{"type": "message", '
+        '"content": [{"type": "output_text", "text": "x"}]}]}',
+    }
+
+    class Echoing:
+        async def send(self, request: HttpRequest, timeouts: object) -> HttpResponse:
+            sent = dict(request.headers)
+            return HttpResponse(200, {"x-request-id": f"{sent}"}, answers[model].encode())
+
+        async def aclose(self) -> None:
+            pass
+
+    async def run() -> None:
+        environment = Environment(Echoing(), environ("http://h"), Random(0))
+        pool = Pool(
+            Skill(model, prompt="{text}"),
+            [{"text": "x"}],
+            store=tmp_path / "run.db",
+            environment=environment,
+        )
+        assert await pool.arun() == ["x"]
+
+    asyncio.run(run())
+    assert KEY.encode() not in (tmp_path / "run.db").read_bytes()
+    with closing(sqlite3.connect(tmp_path / "run.db")) as store:
+        ids = [str(row) for row in store.execute("select request_id from attempts")]
+    assert ids
+    assert without_key(*ids)
+
+
+@pytest.mark.parametrize("model", [*MODELS, "command-a-03-2025"])
+def test_no_frame_of_a_request_that_cannot_be_made_shows_the_key(model: str) -> None:
+    async def run() -> Exception:
+        skill = Skill(Model(model, {"odd": object()}, api_key=KEY), prompt="{text}", retries=0)
+        return await failure_of(skill, "http://127.0.0.1:9")
+
+    error = asyncio.run(run())
+    assert isinstance(error, InvalidInput)
+    assert without_key(*told(error))
+
+
+def test_no_frame_of_a_refused_header_or_address_shows_it() -> None:
+    async def run(request: HttpRequest) -> Exception:
+        transport = HttpTransport()
+        try:
+            await transport.send(request, Timeouts())
+        except InvalidInput as error:
+            return error
+        finally:
+            await transport.aclose()
+        raise AssertionError
+
+    headers = (("authorization", f"Bearer {KEY}"), ("x-bad", f"{KEY}\n"))
+    for request in (
+        HttpRequest("POST", "http://h/v1", headers),
+        HttpRequest("GET", f"http://user:{KEY}@h:0/", ()),
+    ):
+        error = asyncio.run(run(request))
+        texts = [text for text in told(error) if "test_keys.py" not in text]
+        assert without_key(*texts)
+
+
+@pytest.mark.parametrize("name", ["key", "api_key", "api-key", "access_token", "subscription-key"])
+def test_a_key_in_an_address_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="holds a key in its query") as caught:
+        Model("gpt-5-mini", base_url=f"https://gate.test/v1?{name}={KEY}")
+    assert without_key(str(caught.value))
+    Model("gpt-5-mini", base_url="https://gate.test/v1?api-version=2026-01-01-preview&monkey=x")

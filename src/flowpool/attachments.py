@@ -6,7 +6,7 @@ A source is a path, an address, a `data:` address or bytes; in braces, the varia
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import PurePath
 from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -61,6 +61,7 @@ class Attachment(Struct, frozen=True):
     source: Any
     media_type: str = ""
     name: str = ""
+    root: Any = None  # a folder's path, or several as a tuple: `folders.Folders`
 
     kind: ClassVar[str] = "file"
 
@@ -83,31 +84,46 @@ class Attachment(Struct, frozen=True):
     def as_part(self) -> dict[str, Any]:
         """It as a file of definitions has it."""
         source = str(self.source) if isinstance(self.source, PurePath) else self.source
-        more = {"media_type": self.media_type, "name": self.name}
+        root = "" if self.root is None or isinstance(self.root, tuple) else str(self.root)
+        more = {"media_type": self.media_type, "name": self.name, "root": root}
         return {self.kind: source} | {name: value for name, value in more.items() if value}
 
-    def render(self, variables: Mapping[str, Any]) -> Attachment | Media:
+    def render(
+        self, variables: Mapping[str, Any], made: Set[str] = frozenset()
+    ) -> Attachment | Media:
         """What an item's variables make of it: an address as `Media`, else what is to be read.
+
+        made: the variables that came out of a step: their text is never a path.
 
         Raises `InvalidItem` for a variable that holds nothing of the kind.
         """
-        source = self.source
-        if isinstance(source, str) and "{" in source:
-            whole = _VARIABLE.fullmatch(source.strip())
-            source = look_up(whole[1], variables) if whole else Template(source).render(variables)
+        source = self._source_for(variables)
         name = Template(self.name).render(variables) if "{" in self.name else self.name
         if isinstance(source, Media):
             return source
         if isinstance(source, Attachment):
-            return type(source)(source.source, source.media_type, source.name).render({})
+            root = self.root if source.root is None else source.root
+            return type(source)(source.source, source.media_type, source.name, root).render({})
         if isinstance(source, str) and source.strip():
-            return self._of_text(source.strip(), name)
-        if isinstance(source, (bytes, bytearray, memoryview, PurePath)):
-            held = source if isinstance(source, (bytes, PurePath)) else bytes(source)
+            found = self._of_text(source.strip(), name)
+            if isinstance(found, Attachment) and isinstance(found.source, PurePath):
+                self._refuse_made(made, found)
+            return found
+        if isinstance(source, PurePath):
+            return type(self)(self._located(source), self.media_type, name, self.root)
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            held = source if isinstance(source, bytes) else bytes(source)
             return type(self)(held, self.media_type, name)
         raise InvalidItem(
             f"{self.kind} {shown(self.source)} is {shown(source)}: give a path, an address or bytes."
         )
+
+    def _source_for(self, variables: Mapping[str, Any]) -> Any:
+        source = self.source
+        if not isinstance(source, str) or "{" not in source:
+            return source
+        whole = _VARIABLE.fullmatch(source.strip())
+        return look_up(whole[1], variables) if whole else Template(source).render(variables)
 
     def _of_text(self, text: str, name: str) -> Attachment | Media:
         if text[:5].lower() == "data:":
@@ -116,7 +132,19 @@ class Attachment(Struct, frozen=True):
             ending = PurePath(urlsplit(text).path).suffix.lower()
             usual = "image/png" if self.kind == "image" else "application/pdf"
             return Media(self.media_type or _ENDINGS.get(ending, usual), url=text, name=name)
-        return type(self)(PurePath(text), self.media_type, name)
+        return type(self)(self._located(PurePath(text)), self.media_type, name, self.root)
+
+    def _located(self, path: PurePath) -> PurePath:
+        return path if self.root is None or isinstance(self.root, tuple) else self.root / path
+
+    def _refuse_made(self, made: Set[str], found: Attachment) -> None:
+        """A path that a model, a page or another step gave could be that of any file."""
+        texts = Template(self.source).names if isinstance(self.source, str) else frozenset()
+        if came := sorted(texts & made):
+            raise InvalidItem(
+                f"{self.kind} {shown(self.source)}: {came[0]!r} came out of a step, and text from there is never a "
+                "path: have the step give bytes, an address or a pathlib.Path."
+            )
 
 
 class Image(Attachment, frozen=True):
@@ -125,6 +153,8 @@ class Image(Attachment, frozen=True):
     source: its path, its address (which the provider fetches), or its bytes; `"{photo}"` is the variable of an item
         that holds one of these. Files have at most 20 MB.
     media_type: its type, such as `"image/png"`, where its bytes don't tell.
+    root: the folder in which paths begin and that none leads out of: for items that name files. What came out of a
+        step of a chain is never a path.
 
     Skill("gpt-5-mini", prompt=["What is this?", Image("{photo}")])
     """
@@ -135,7 +165,7 @@ class Image(Attachment, frozen=True):
 class File(Attachment, frozen=True):
     """A document in a prompt: a PDF, text, or sound where the provider takes it.
 
-    source, media_type: as `Image` has them. name: the file's name for the model.
+    source, media_type, root: as `Image` has them. name: the file's name for the model.
 
     Skill("claude-haiku-4-5", prompt=["Summarise.", File("{path}")])
     """
@@ -150,7 +180,8 @@ def attachment_of(part: Mapping[str, Any]) -> Attachment | None:
         if part.get("type") == kind and "path" in part:
             source = part["path"]
         if source is not None:
-            return made(source, part.get("media_type") or "", part.get("name") or "")
+            root = part.get("root") or None
+            return made(source, part.get("media_type") or "", part.get("name") or "", root)
     return None
 
 

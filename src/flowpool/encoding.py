@@ -73,13 +73,18 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """The value that was encoded.
+    """The value that was encoded; raises `ValueError` or msgspec's `DecodeError` for what never was.
 
     >>> decode(encode({"page": (1, 2)}))
     {'page': (1, 2)}
     """
     value = _from_json(data)
-    return _restored(value) if _MARK in data else value
+    if _MARK not in data:
+        return value
+    try:
+        return _restored(value)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"a tagged value that can't be given back ({error})") from None
 
 
 def digest(*values: Any) -> bytes:

@@ -224,6 +224,13 @@ class ConnectFailed(TransportError):
     """No connection: refused, unreachable, unknown host, or TLS failed."""
 
 
+class TooManyFiles(ConnectFailed):
+    """The process may open no more files or sockets: nothing was sent. The run goes on with fewer calls at once."""
+
+    verdict = Verdict.NONE
+    fix = "raise the limit, as with `ulimit -n 20000`, or lower max_flows"
+
+
 class CertificateRefused(ConnectFailed):
     """The server's certificate can't be trusted."""
 

@@ -28,6 +28,8 @@ class Model:
     retries: further attempts after the first, for what can be retried. [5]
     limits: ceilings that you know, as `Limits(rpm=..., tpm=...)`.
     prices: what it costs, as `Prices(input=..., output=...)`, where the price list doesn't know it.
+    trusted: False where its settings come from a file that isn't trusted: a key of the environment goes to the
+        provider's own address alone then, or to one that the environment names.
 
     Raises `InvalidInput` when the name doesn't say the provider, and for settings that can't work.
 
@@ -48,6 +50,7 @@ class Model:
         retries: int | None = None,
         limits: Limits | None = None,
         prices: Prices | None = None,
+        trusted: bool = True,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise InvalidInput(f"Model({name!r}): name the model, such as Model('gpt-5-mini').")
@@ -72,6 +75,7 @@ class Model:
         headers = checked_mapping(client.get("default_headers"), "default_headers")
         self._headers = tuple(headers.items())
         self._key = _secret(api_key or client.get("api_key"))
+        self._trusted = trusted
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, provider={self.provider!r})"
@@ -87,7 +91,12 @@ class Model:
         """Where its calls go, with the key from `environ` if none was given; raises `InvalidInput`."""
         try:
             return providers.resolve(
-                self.provider, self.base_url, self._key, environ, extra_headers=self._headers
+                self.provider,
+                self.base_url,
+                self._key,
+                environ,
+                extra_headers=self._headers,
+                trusted=self._trusted,
             )
         except InvalidInput as error:
             # The frames below hold the environment, which trackers that keep variables would record.

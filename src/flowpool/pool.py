@@ -20,6 +20,7 @@ from flowpool.data.writers import WriteOptions, Writer, open_writer
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Estimate as Estimate
 from flowpool.estimate import estimate
+from flowpool.folders import folders
 from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
@@ -30,6 +31,7 @@ from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
+from flowpool.store.damage import refuses_damage
 from flowpool.tracing import Tracing
 from flowpool.values import Limits, Status
 
@@ -153,21 +155,25 @@ class Pool:
 
         path: the store. runner: needed where the run's own isn't all skills and named tools, such as a function
         of a script. run: the run's name or number, where the store holds several. trusted: import the Python
-        functions that the run's definition names. changes: other arguments of `Pool` instead of the run's own,
+        functions that the run's definition names, read files outside of the store's folder, and send keys to
+        other addresses than their providers'. changes: other arguments of `Pool` instead of the run's own,
         such as `max_flows`.
 
         Raises `InvalidInput` for a store that can't be used, or a runner that can't be made again.
         """
         info = pick_run(path, run)
+        allowed = None if trusted else folders(Path(path).parent)
         if runner is None:
-            runner = restored_runner(path, info, trusted=trusted)
+            runner = restored_runner(path, info, allowed)
+        with refuses_damage(path):
+            settings = restored(info.settings)
         return cls(
             runner,
-            restored_items(path, info),
+            restored_items(path, info, allowed),
             name=info.name,
             store=Checkpoint(path, as_runner(runner), info.name, loaded=info),
             environment=environment,
-            **{**restored(info.settings), **changes},
+            **{**settings, **changes},
         )
 
     def __repr__(self) -> str:

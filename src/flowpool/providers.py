@@ -5,10 +5,11 @@ Data and two lookups over it. Knows no environment but the mapping it is given, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from msgspec import Struct
 
@@ -240,6 +241,7 @@ _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservic
 # Ollama's own, which its addresses leave out.
 _OLLAMA_PORT = 11434
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
+_KEY_IN_QUERY = re.compile(r"(^|[^a-z])(key|apikey|token|secret|password|sig|signature|auth)$")
 _HEADER_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_.")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade"})
 
@@ -385,11 +387,14 @@ def resolve(
     api_key: str | Secret | None,
     environ: Mapping[str, str],
     extra_headers: Headers = (),
+    *,
+    trusted: bool = True,
 ) -> Endpoint:
     """The endpoint of a provider: what is given here wins over the environment, that over the table.
 
     A key is needed unless the server is one's own, `base_url` is another than the provider's, or
-    `extra_headers`, which replace those of the wire, bring one.
+    `extra_headers`, which replace those of the wire, bring one. Where `base_url` isn't `trusted`, a key of the
+    environment goes to the provider's own address alone, or to one that the environment names.
 
     Raises InvalidInput for an unknown provider, a missing or broken key, an address that can't be one, and
     headers that can't be sent; no message shows the key.
@@ -401,6 +406,8 @@ def resolve(
     address = _address(row, base_url, environ)
     url = checked_url(address, row) if address else ""
     key = _key(row, api_key, environ)
+    if base_url and not api_key and not trusted and not _is_own(row, url, environ):
+        _refuse_address(row, url, key)
     headers = tuple(_checked_header(name, value) for name, value in extra_headers)
     at_home = url == row.base_url or row.name == "azure"
     if row.needs_key and at_home and not key and _KEY_HEADERS.isdisjoint(dict(headers)):
@@ -415,6 +422,29 @@ def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) ->
         names = "".join(f" or set {name}" for name in row.url_names)
         raise InvalidInput(f"{row.name} has no address of its own: pass base_url={names}.")
     return found.strip()
+
+
+def _is_own(row: Provider, url: str, environ: Mapping[str, str]) -> bool:
+    """Whether an address is the provider's own host, or the very one that the environment names."""
+    parts = urlsplit(url)
+    host = _HOSTS.get(parts.hostname or "")
+    if host is not None and parts.scheme == "https" and parts.port in (None, 443):
+        return PROVIDERS[host].key_names == row.key_names
+    named = _first(row.url_names, environ).strip()
+    return bool(named) and checked_url(named, row) == url
+
+
+def _refuse_address(row: Provider, url: str, key: Secret) -> None:
+    """Raises `InvalidInput` where an address that isn't trusted would be sent a key of the environment."""
+    if not key and row.needs_address:
+        return
+    # The any-llm package looks for keys by itself.
+    names = " or ".join(row.key_names) if key else "a key of the environment"
+    other = f", or set {row.url_names[0]} to it" if row.url_names else ""
+    raise InvalidInput(
+        f"base_url {urlsplit(url).hostname} isn't {row.name}'s own address, so a file that isn't trusted sends "
+        f"{names} nowhere else: load it with trusted=True (--trusted){other}."
+    )
 
 
 def _first(names: tuple[str, ...], environ: Mapping[str, str]) -> str:
@@ -467,6 +497,12 @@ def _split_url(url: str) -> SplitResult:
         raise InvalidInput(f"base_url has a broken host or port: {example}.") from None
     if "@" in parts.netloc:
         raise InvalidInput("base_url holds a user or password: pass api_key= instead.")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if _KEY_IN_QUERY.search(name.lower()):
+            raise InvalidInput(
+                f"base_url holds a key in its query ({name}=), which logs and files would show: pass api_key=, or "
+                "client_options={'default_headers': {...}}."
+            )
     if parts.scheme not in ("http", "https") or not parts.hostname or broken:
         raise InvalidInput(f"base_url {url!r} is no http or https address: {example}.")
     if parts.fragment or not url.isascii() or any(char <= " " for char in url):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, get_args
 
 import msgspec
@@ -35,14 +35,19 @@ class PromptMessage:
         self.role = role
         self.parts = parts
 
-    def render(self, variables: Mapping[str, Any]) -> tuple[Text | Media | Attachment, ...]:
-        """The parts for an item's variables, with the attachments still to be read."""
+    def render(
+        self, variables: Mapping[str, Any], made: Set[str] = frozenset()
+    ) -> tuple[Text | Media | Attachment, ...]:
+        """The parts for an item's variables, with the attachments still to be read.
+
+        made: the variables that came out of a step.
+        """
         parts: list[Text | Media | Attachment] = []
         for part in self.parts or ():
             if isinstance(part, Template):
                 parts.append(Text(part.render(variables)))
             elif isinstance(part, Attachment):
-                parts.append(part.render(variables))
+                parts.append(part.render(variables, made))
             else:
                 parts.append(_render_media(part, variables))
         return tuple(parts)

@@ -31,6 +31,7 @@ from flowpool.errors import (
     QuotaExhausted,
     RateLimited,
     ServerError,
+    TooManyFiles,
     Truncated,
 )
 from flowpool.limits.breaker import Breaker
@@ -80,6 +81,7 @@ def open_breaker(lane: Lane[Any], now: float = 0.0) -> None:
         (BadRequest("what?"), Cause.WRONG_CALL),
         (Truncated("half"), Cause.WRONG_CALL),
         (EmptyReply("nothing"), Cause.BAD_ANSWER),
+        (TooManyFiles("full"), Cause.NO_SOCKET),
         (ValueError("a bug"), Cause.EXCEPTION),
     ],
 )
@@ -371,3 +373,16 @@ def test_a_pools_limits_stand_before_the_models(simulate: Any) -> None:
     pool = sim.pool(skill, items=4)
     sim.run(pool)
     assert pool.lanes[0].window == 3
+
+
+def test_a_call_that_found_no_socket_was_no_try_also_where_no_retries_are_allowed() -> None:
+    one = route(policy=RetryPolicy(retries=0))
+    attempts = Attempts((one,), 0.0, has_fallback=True)
+    for n in range(100):
+        follows = attempts.failed(one, TooManyFiles("full"), n * 0.1, 0.5)
+        assert isinstance(follows, Wait)
+        assert follows.seconds <= one.policy.base
+        assert not follows.rationed
+    assert attempts.failures == 0
+    late = attempts.failed(one, TooManyFiles("full"), one.policy.patience, 0.5)
+    assert isinstance(late, GiveUp)

@@ -37,7 +37,9 @@ def test_per_url_fetches_converts_and_summarises(flowpool: Any, tmp_path: Path) 
     with SimServer(pages_dir=tmp_path) as site:
         rows = "".join(f"{site.url}/pages/{page.name}\n" for page in pages()[:3])
         flowpool.write("urls.csv", f"source\n{rows}")
-        code, out, err = flowpool("run", runner, "--input", "urls.csv", "--output", "-", "--meta")
+        code, out, err = flowpool(
+            "run", runner, "--input", "urls.csv", "--output", "-", "--meta", "--trusted"
+        )
     assert code == 0, err
     outputs = [json.loads(line)["summary"] for line in out.splitlines()]
     assert len(set(outputs)) == 3
@@ -47,7 +49,9 @@ def test_per_url_fetches_converts_and_summarises(flowpool: Any, tmp_path: Path) 
 def test_per_url_refuses_private_addresses_as_it_stands(flowpool: Any) -> None:
     flowpool.write("urls.csv", "source\nhttp://127.0.0.1:1/\n")
     runner = str(EXAMPLES / "per_url.yaml")
-    code, out, _ = flowpool("run", runner, "--input", "urls.csv", "--output", "-", "--meta")
+    code, out, _ = flowpool(
+        "run", runner, "--input", "urls.csv", "--output", "-", "--meta", "--trusted"
+    )
     assert code == 1
     assert json.loads(out)["_error"].startswith("AddressRefused: ")
 

@@ -22,7 +22,7 @@ def test_what_init_writes_fits_the_schema_and_is_read(
     assert main(["init", str(path), "--task", task]) == 0
     assert "--dry-run" in capsys.readouterr().err
     jsonschema.validate(YAML(typ="safe").load(path), pipeline_schema())
-    found = build.read_pipeline(path)
+    found = build.read_pipeline(path, None)
     assert found.input.path is not None
     assert Path(found.input.path).is_file()
     assert found.run.max_cost == 5

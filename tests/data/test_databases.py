@@ -94,3 +94,14 @@ def test_a_databases_text_that_is_no_utf_8_is_a_bad_row(tmp_path: Path) -> None:
     rows = read(path, skip_bad_rows=True)
     assert [row["n"] for row in rows] == [1, 3]
     assert rows.skipped == 1
+
+
+def test_a_query_is_not_run_to_learn_its_columns(tmp_path: Path) -> None:
+    endless = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) as n from r"
+    assert read(sqlite(tmp_path), sql=endless).columns == ("n",)
+    assert read(duckdb_file(tmp_path), sql=endless).columns == ("n",)
+    rows = read(sqlite(tmp_path), sql="select n, text as [n:x], n + 1 from reviews -- a remark")
+    assert rows.columns == ("n", "n:x", "n + 1")
+    for wrong in ("delete from reviews", "pragma table_info(reviews)"):
+        with pytest.raises(InvalidInput, match="write a SELECT"):
+            read(sqlite(tmp_path), sql=wrong)

@@ -10,6 +10,7 @@ from flowpool.errors import (
     Overloaded,
     RateLimited,
     ServerError,
+    TooManyFiles,
     Verdict,
 )
 from flowpool.limits.breaker import Breaker
@@ -149,3 +150,19 @@ def test_a_dead_provider_is_probed_and_then_given_up() -> None:
     assert 300 <= now <= 340
     assert probes < 25
     assert "not answered" in str(lane.broken)
+
+
+def test_sockets_that_the_process_may_not_open_narrow_the_lane_and_teach_nothing() -> None:
+    lane = lane_of(40)
+    calls = [enter(lane) for _ in range(40)]
+    for call in calls[10:]:
+        lane.failed(call, TooManyFiles("full"), 0.1)
+    lane.wait_for("a", 0.0)
+    assert (lane.width, lane.in_flight, lane.throttles, lane.is_well) == (10, 10, 0, True)
+    assert admitted(lane, 0.1) == []
+    assert lane.look(0.1, "items").bound == "files"
+    assert lane.limiter is not None
+    assert lane.limiter.refusals.mode == "open"
+    for call in calls[:10]:
+        lane.answered(call, 1.0)
+    assert 10 <= lane.width <= 11  # one more a round trip

@@ -38,7 +38,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_a_pipeline_is_a_runner_with_input_output_and_terms(tmp_path: Path) -> None:
-    found = build.read_pipeline(written(tmp_path, WHOLE))
+    found = build.read_pipeline(written(tmp_path, WHOLE), None)
     assert isinstance(found.runner, Skill)
     assert found.input == Input(path=str(tmp_path / "rows.csv"), limit="10-20")
     assert found.output == Output(path=str(tmp_path / "out.csv"))
@@ -49,9 +49,9 @@ def test_a_pipeline_is_a_runner_with_input_output_and_terms(tmp_path: Path) -> N
 
 def test_a_runners_file_is_a_pipeline_that_says_no_more(tmp_path: Path) -> None:
     text = "model: gpt-5-mini\nprompt: Hi\noutput: {choices: [a, b]}\n"
-    found = build.read_pipeline(written(tmp_path, text))
+    found = build.read_pipeline(written(tmp_path, text), None)
     assert (found.input, found.output, found.run) == (Input(), Output(), RunOptions())
-    chain = build.read_pipeline(EXAMPLES[0]).runner
+    chain = build.read_pipeline(EXAMPLES[0], None).runner
     assert isinstance(chain, Chain)
 
 
@@ -74,14 +74,14 @@ def test_what_is_wrong_is_named_with_its_line(
 ) -> None:
     path = written(tmp_path, WHOLE.replace(old, new))
     with pytest.raises(InvalidInput, match=re.escape(f"pipeline.yaml, {words}")):
-        build.read_pipeline(path)
+        build.read_pipeline(path, None)
 
 
 @pytest.mark.parametrize("line", ["input: rows.csv", "output: {path: o.csv}", "run: {retries: 1}"])
 def test_beside_a_bare_skill_they_are_refused_with_the_fix(tmp_path: Path, line: str) -> None:
     path = written(tmp_path, f"model: gpt-5-mini\nprompt: Hi\n{line}\n")
     with pytest.raises(InvalidInput, match=r"line 3: .* put model, prompt .* under `skill:`"):
-        build.read_pipeline(path)
+        build.read_pipeline(path, None)
 
 
 def test_the_run_of_a_file_has_every_setting_of_a_pool() -> None:

@@ -6,11 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowpool import Chain, Pool, Status
+from flowpool.run.deadline import Deadline
 
 CANCELLED, DONE = Status.CANCELLED, Status.DONE
 LONG = 30.0  # seconds that nothing here may wait for
@@ -103,3 +105,61 @@ def test_steps_side_by_side_are_all_cut(simulate, blocked) -> None:
     both = Chain([[(sim.skill("[[sim: stall]] {text}"), "a"), (sim.skill("{text}"), "b")]])
     sim.run(sim.pool(both, 5, deadline=3.0))
     assert sim.seconds == 3.0
+
+
+class Stubborn:
+    """A step that swallows every cancellation until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.is_free = False
+        self.swallowed = 0
+
+    async def __call__(self, text: str) -> str:
+        if text == "quick":
+            return text
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.append(task)
+        while not self.is_free:
+            try:
+                await asyncio.sleep(LONG)
+            except asyncio.CancelledError:
+                self.swallowed += 1
+        return text
+
+    async def let_go(self) -> None:
+        self.is_free = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.wait(self.tasks)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_step_that_swallows_every_cancellation_is_given_up(
+    simulate, stored: bool, tmp_path: Path
+) -> None:
+    sim, step, seen = simulate(), Stubborn(), []
+
+    def after(slow: str) -> str:
+        seen.append(slow)
+        return slow
+
+    store = tmp_path / "run.db" if stored else None
+    chain = Chain([(step, "slow"), (after, "out")])
+    pool = sim.pool(chain, items("quick", "slow", "slow"), deadline=2.0, store=store)
+
+    async def scene() -> Any:
+        results = await pool.arun()
+        seconds = asyncio.get_running_loop().time()
+        await step.let_go()
+        return results, seconds
+
+    sim.pools.clear()  # the lane shows what is still in it
+    results, ended = sim.run(scene())
+    assert [record.status for record in results.records] == [DONE, CANCELLED, CANCELLED]
+    assert "swallows its cancellation" in str(results.records[1].error)
+    assert seen == ["quick"]  # what it gives in the end begins no further step
+    assert step.swallowed > 2 * Deadline.TRIES
+    assert pool.status[CANCELLED] == 2
+    assert ended < LONG

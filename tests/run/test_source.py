@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowpool import Pool, Status
 from flowpool.errors import InvalidInput
 from flowpool.run.source import AsyncSource, Source, ThreadSource
+from flowpool.store.reading import Reader
 
 
 async def taken(source: Source, count: int) -> list[Any]:
@@ -150,3 +154,46 @@ def test_an_async_read_that_was_cut_is_said_not_swallowed() -> None:
             await source.take_later()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, KeyboardInterrupt, BaseException])
+def test_whatever_a_source_raises_is_no_end_of_its_items(kind: type[BaseException]) -> None:
+    async def later() -> Any:
+        yield "a"
+        raise kind("line 2")
+
+    def rows() -> Any:
+        yield "a"
+        raise kind("line 2")
+
+    async def scene(source: Source) -> None:
+        source.open()
+        assert await source.take_later() == (0, "a")
+        with pytest.raises(InvalidInput, match=f"reading the items raised {kind.__name__}"):
+            await source.take_later()
+        await source.close(False)
+
+    def on_a_thread(make: Any) -> None:
+        # As a pool's runs are: on the main thread a KeyboardInterrupt is the user's.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: asyncio.run(scene(make()))).result(10)
+
+    on_a_thread(lambda: AsyncSource(later()))
+    on_a_thread(lambda: ThreadSource(rows()))
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, KeyboardInterrupt])
+def test_a_run_of_a_source_that_breaks_is_not_complete(
+    kind: type[BaseException], tmp_path: Path
+) -> None:
+    async def later() -> Any:
+        for n in range(4):
+            yield {"text": f"{n}"}
+        raise kind
+
+    pool = Pool(lambda text: text, later(), store=tmp_path / "run.db", progress=False)
+    with pytest.raises(InvalidInput, match="reading the items raised"):
+        pool.run()
+    assert pool.status[Status.DONE] == 4
+    with Reader(tmp_path / "run.db") as reader:
+        assert not reader.runs()[0].complete

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from flowpool.attachments import MAX_BYTES, Attachment, check_type, shown, type_of
 from flowpool.errors import InvalidInput, InvalidItem
+from flowpool.folders import check_beneath, folders
 from flowpool.skill import Skill
 from flowpool.threads import DaemonThreads
 from flowpool.values import Media, Text
@@ -144,6 +145,7 @@ def size_of(attachment: Attachment) -> int:
     """How many bytes it has; raises `InvalidItem` for a file that isn't there, is none, or is too large."""
     source = attachment.source
     if isinstance(source, PurePath):
+        _check_root(attachment, source)
         try:
             found = os.stat(source)
         except (OSError, ValueError) as error:
@@ -180,6 +182,17 @@ def read_file(attachment: Attachment) -> Media:
     check_type(attachment, media_type)
     name = attachment.name or ("" if attachment.kind == "image" else name)
     return Media(media_type, base64.b64encode(data).decode("ascii"), name=name)
+
+
+def _check_root(attachment: Attachment, path: PurePath) -> None:
+    root = attachment.root
+    if root is None:
+        return
+    allowed = root if isinstance(root, tuple) else folders(root)
+    try:
+        check_beneath(path, allowed, is_trusted=not isinstance(root, tuple))
+    except InvalidInput as error:
+        raise InvalidItem(f"{attachment.kind} {error}") from None
 
 
 def _unreadable(attachment: Attachment, error: Exception) -> InvalidItem:

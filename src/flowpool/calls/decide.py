@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from msgspec import Struct
 
 from flowpool.calls.retry import RetryPolicy
-from flowpool.errors import CallError, Verdict
+from flowpool.errors import CallError, TooManyFiles, Verdict
 from flowpool.limits.lane import Lane
 
 
@@ -21,6 +21,7 @@ class Cause(Enum):
     """What a failed attempt was."""
 
     THROTTLE = "refused by a limit, as a 429 is"
+    NO_SOCKET = "nothing was sent: this process may open no more files"
     OUTAGE = "the provider or the way to it failed: 5xx, timeouts, lost connections"
     HOPELESS = "no call on this route can succeed: wrong key, no credit, unknown model"
     WRONG_CALL = "the call itself can't be answered: 400, a content filter, a truncated answer"
@@ -48,11 +49,12 @@ class Rule(Struct, frozen=True):
 RULES = {
     #                          counts   other     waits
     Cause.THROTTLE:       Rule("no",    "free",   "lane"),
+    Cause.NO_SOCKET:      Rule("no",    "no",     "call"),
     Cause.OUTAGE:         Rule("alone", "free",   "call"),
     Cause.HOPELESS:       Rule("yes",   "always", "call"),
     Cause.WRONG_CALL:     Rule("yes",   "no",     "call"),
     Cause.BAD_ANSWER:     Rule("yes",   "no",     "call"),
-    Cause.FORM_REFUSED: Rule("no",    "no",     "nobody"),
+    Cause.FORM_REFUSED:   Rule("no",    "no",     "nobody"),
     Cause.EXCEPTION:      Rule("yes",   "no",     "call"),
 }
 # fmt: on
@@ -64,6 +66,8 @@ def cause_of(error: Exception, *, refuses_form: bool = False) -> Cause:
         return Cause.FORM_REFUSED
     if not isinstance(error, CallError):
         return Cause.EXCEPTION
+    if isinstance(error, TooManyFiles):
+        return Cause.NO_SOCKET
     if error.verdict is Verdict.NONE:
         return Cause.BAD_ANSWER if error.retryable else Cause.WRONG_CALL
     return Cause[error.verdict.name]
@@ -152,8 +156,8 @@ class Attempts(Generic[R]):
         """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1)."""
         cause = cause_of(error, refuses_form=refuses_form)
         rule = RULES[cause]
-        if cause is Cause.FORM_REFUSED:
-            return AskPlainer()
+        if cause in (Cause.FORM_REFUSED, Cause.NO_SOCKET):
+            return self._at_no_cost(cause, route, error, now, uniform)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
         self.throttles += cause is Cause.THROTTLE
@@ -172,6 +176,16 @@ class Attempts(Generic[R]):
         if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
             return GiveUp(error)
         return self._wait_or_give_up(route, error, now, uniform, waits)
+
+    def _at_no_cost(
+        self, cause: Cause, route: R, error: Exception, now: float, uniform: float
+    ) -> AskPlainer | Wait | GiveUp:
+        """Also where no retries are allowed: the call itself wasn't looked at."""
+        if cause is Cause.FORM_REFUSED:
+            return AskPlainer()
+        until = self._began + route.policy.patience
+        wait = route.policy.base * uniform
+        return Wait(wait, until, rationed=False) if now + wait < until else GiveUp(error)
 
     def _counts(self, rule: Rule, waits: str, lane: Lane[Any]) -> bool:
         if rule.counts == "alone":

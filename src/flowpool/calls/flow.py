@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -34,13 +34,16 @@ MISSING: Any = object()
 class Flow(Struct, eq=False):
     """What one item's way through the runner has cost so far, and the slot that it holds.
 
-    branches: those of its steps that don't wait for a retry.
+    branches: those of its steps that don't wait for a retry. is_cut: the run has cancelled it: no more of its steps
+    begin, also where one swallows its cancellation. is_over: its item has its record.
     """
 
     log: Log | None = None
     history: list[dict[str, Any]] | None = None
     branches: int = 1
     holds_slot: bool = True
+    is_cut: bool = False
+    is_over: bool = False
     attempts: int = 0
     usage: Usage = NO_USAGE
     model: str = ""
@@ -65,9 +68,13 @@ class Rank:
 
 
 class StepCall(Struct, eq=False):
-    """One step of one item, on its way: what is called, with what, for which flow, and how urgently."""
+    """One step of one item, on its way: what is called, with what, for which flow, and how urgently.
+
+    made: the variables that came out of a step.
+    """
 
     step: Step
     variables: Mapping[str, Any]
     flow: Flow
     rank: float = Rank.NEW
+    made: Set[str] = frozenset()

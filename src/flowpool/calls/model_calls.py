@@ -30,7 +30,6 @@ from flowpool.calls.route import (
     Outcome,
     RequestBuilder,
     attempt_of,
-    without_key,
 )
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
@@ -38,6 +37,7 @@ from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportErro
 from flowpool.limits.lane import Admitted
 from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.logs import in_short, log
+from flowpool.masking import mask_of
 from flowpool.model import Model
 from flowpool.settings import Settings
 from flowpool.skill import Skill
@@ -105,7 +105,7 @@ class ModelCalls:
         variables = call.variables
         if skill.variables:
             variables = {**skill.variables, **variables}
-        parts = [message.render(variables) for message in skill.messages]
+        parts = [message.render(variables, call.made) for message in skill.messages]
         if call.step not in self._with_files:
             return await self._converse(call, skill, parts)
         async with self._attachments.read(parts) as read:
@@ -318,7 +318,7 @@ class ModelCalls:
             options,
             Timeouts(connect=min(CONNECT_TIMEOUT, timeout), read=timeout, total=timeout),
             policy,
-            endpoint.key.reveal().encode(),
+            mask_of(endpoint),
             f"{model.provider}/{model.model}",
             id(skill),
             step_path,
@@ -336,10 +336,13 @@ class ModelCalls:
 async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
     """Sends a request, and reads what comes back."""
     try:
-        response = without_key(await route.transport.send(request, route.timeouts), route.key)
+        response = route.mask.answer(await route.transport.send(request, route.timeouts))
     except TransportError as error:
         return Outcome(error)
-    return Outcome(route.wire.parse(response), read_limits(response.headers), response.status)
+    result = route.wire.parse(response)
+    if type(result) is not Reply and 200 <= response.status < 300:  # no answer after all
+        result = route.wire.parse(route.mask.failure(response))
+    return Outcome(result, read_limits(response.headers), response.status)
 
 
 def _settle(

@@ -13,6 +13,7 @@ from flowpool.calls.cost_bound import CostBound
 from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
 from flowpool.limits.lanes import Bid, CallLane
+from flowpool.masking import Mask
 from flowpool.structured import Answer
 from flowpool.values import (
     NO_USAGE,
@@ -20,7 +21,6 @@ from flowpool.values import (
     Call,
     Endpoint,
     HttpRequest,
-    HttpResponse,
     LimitReading,
     Media,
     Message,
@@ -35,9 +35,6 @@ from flowpool.wire import Wire
 from flowpool.wire.json_in_words import refuses_format
 from flowpool.wire.system_message import refuses_system, without_system
 
-# Characters of the shortest key that is taken for a real one, and so for a secret: shorter ones are placeholders
-# such as "any", which may well be a word of an answer.
-SHORTEST_KEY = 8
 # Characters that a picture or document is taken for until answers tell: about 1,000 tokens.
 MEDIA_SIZE = 4_000
 
@@ -54,7 +51,7 @@ class ModelRoute(Struct, frozen=True, eq=False):
     options: Mapping[str, Any]
     timeouts: Timeouts
     policy: RetryPolicy
-    key: bytes
+    mask: Mask
     name: str  # provider/model
     template: int  # which prompt: calls of one are alike in tokens
     step_path: str  # the step, as records call it
@@ -185,15 +182,3 @@ def size_of(body: bytes, said: tuple[Message, ...]) -> int:
             if type(part) is Media:
                 size += MEDIA_SIZE - len(part.data)
     return size
-
-
-def without_key(response: HttpResponse, key: bytes) -> HttpResponse:
-    """The response without the key, which some providers repeat in their error messages."""
-    if len(key) < SHORTEST_KEY:
-        return response
-    headers, body = response.headers, response.body
-    if response.status != 200 and any(key.decode() in value for value in headers.values()):
-        headers = {name: value.replace(key.decode(), "***") for name, value in headers.items()}
-    elif key not in body:
-        return response
-    return HttpResponse(response.status, headers, body.replace(key, b"***"))

@@ -26,6 +26,7 @@ from flowpool.errors import (
     InvalidInput,
     StepFailed,
     StepTimeout,
+    TooManyFiles,
 )
 from flowpool.integrations import ForeignAnswer, ForeignTool
 from flowpool.integrations.failures import recognised
@@ -102,6 +103,9 @@ class ToolCalls:
     async def _use(self, call: StepCall) -> Any:
         route = self._routes[call.step]
         arguments = route.tool.bind(call.variables, call.step.defaults)
+        for name, made_of in route.tool.from_steps.items():
+            if name in call.made and name in arguments:
+                arguments[name] = made_of(arguments[name])
         attempts: Attempts[ToolRoute] | None = None
         while True:
             admitted = await self._enter(route.lane, route.demand(arguments), call.rank)
@@ -153,6 +157,9 @@ class ToolCalls:
         try:
             output = await self._run_tool(route, arguments)
             answer = tool.answer(output) if isinstance(tool, ForeignTool) else ForeignAnswer(output)
+        except TooManyFiles as error:
+            self._lanes.failed(lane, admitted, error, ())
+            raise
         except CallError:  # a tool's own: it speaks of some host, not of this lane
             self._lanes.left(lane, admitted)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
 from flowpool.errors import InvalidInput, StoreRefused
+from flowpool.folders import Folders
 from flowpool.logs import log
 from flowpool.pipeline import build
 from flowpool.plan import Plan
 from flowpool.results import Record
 from flowpool.settings import Settings
+from flowpool.store.damage import refuses_damage
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
 from flowpool.store.rows import RunInfo
@@ -159,20 +161,32 @@ def pick_run(path: str | Path, name: str | None) -> RunInfo:
     raise InvalidInput(f"{path} holds several runs: name one of {listed} by its number.")
 
 
-def restored_runner(path: str | Path, run: RunInfo, *, trusted: bool) -> Any:
-    """A run's runner by its definition in the store; raises `InvalidInput` where it has none."""
+def restored_runner(path: str | Path, run: RunInfo, allowed: Folders | None) -> Any:
+    """A run's runner by its definition in the store; raises `InvalidInput` where it has none.
+
+    allowed: the folders that what isn't trusted is kept to; None trusts the store.
+    """
     if run.definition is None:
         raise InvalidInput(f"{path}: {run.obstacle} Pass it: Pool.load({str(path)!r}, runner).")
     try:
-        return build.build(decode(run.definition.encode()), trusted=trusted)
+        with refuses_damage(path) if allowed is not None else nullcontext():
+            return build.build(decode(run.definition.encode()), allowed)
+    except StoreRefused:
+        raise
     except InvalidInput as error:
         raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
 
 
-def restored_items(path: str | Path, run: RunInfo) -> Any:
-    """A run's items: what they were read from, or what the store has of them."""
+def restored_items(path: str | Path, run: RunInfo, allowed: Folders | None) -> Any:
+    """A run's items: what they were read from, or what the store has of them. allowed: as in `restored_runner`."""
     if run.source is not None and not run.complete:
-        return read_again(run.source)
+        try:
+            with refuses_damage(path) if allowed is not None else nullcontext():
+                return read_again(run.source, allowed)
+        except StoreRefused:
+            raise
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
     return StoredItems(Path(path), run.id)
 
 

@@ -5,7 +5,6 @@ Must not import what a command needs: `flowpool --help` is answered from the tab
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -54,11 +53,16 @@ def load_command(name: str) -> click.Command:
 
 
 def _show_warnings() -> None:
-    """The package's warnings go to the standard error stream of the moment, as they stand."""
+    """The package's warnings go to the standard error stream of the moment."""
     import logging
 
-    assert logging.lastResort is not None
-    logging.getLogger("flowpool").addHandler(logging.lastResort)
+    from flowpool.cli.streams import say
+
+    class Warnings(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(self.format(record))
+
+    logging.getLogger("flowpool").addHandler(Warnings(logging.WARNING))
 
 
 def _show_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -95,6 +99,9 @@ def app(ctx: click.Context) -> None:
 
 def run_app(argv: Sequence[str] | None) -> int:
     """The exit code of a command line: 0 all done, 1 some failed, 2 bad input, 130 interrupted."""
+    from flowpool.cli.streams import fill_closed
+
+    fill_closed()
     try:
         code = app.main(argv, prog_name="flowpool", standalone_mode=False)
     except click.ClickException as error:
@@ -118,5 +125,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _refuse(message: str, code: int = BAD_INPUT) -> int:
-    print(f"flowpool: {' '.join(message.split())}", file=sys.stderr)
+    from flowpool.cli.streams import say
+
+    say(f"flowpool: {' '.join(message.split())}")
     return code

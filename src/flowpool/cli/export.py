@@ -58,15 +58,18 @@ def export(
       flowpool export run.db --attempts > attempts.jsonl
     """
     from flowpool.checkpoint.checkpoint import pick_run
-    from flowpool.cli.report import say
+    from flowpool.cli.streams import say
     from flowpool.data.writers import WriteOptions, open_writer
     from flowpool.errors import InvalidInput, OutputExists
+    from flowpool.store.damage import refuses_damage
     from flowpool.store.reading import Reader
 
     info = pick_run(store, run)
+    with refuses_damage(store):
+        rows, column = _rows(store, info), _answer_column(info)
     options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
     try:
-        writer = open_writer(path, _rows(info), _answer_column(info), **options)
+        writer = open_writer(path, rows, column, **options)
     except OutputExists as error:
         raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
     with Reader(store) as reader, writer:
@@ -91,13 +94,17 @@ def _attempts(reader: Reader, run: RunInfo) -> Iterator[Record]:
         yield Record(row["item"], row, Status.DONE, {})
 
 
-def _rows(run: RunInfo) -> Rows | None:
-    """Where the items came from, for the names of their columns; None where that is gone."""
+def _rows(store: str, run: RunInfo) -> Rows | None:
+    """Where the items came from, for the names of their columns; None where that is gone, or not the store's."""
+    from pathlib import Path
+
     from flowpool.data.rows import read_again
     from flowpool.errors import InvalidInput
+    from flowpool.folders import folders
 
     try:
-        return None if run.source is None else read_again(run.source)
+        allowed = folders(Path(store).parent)
+        return None if run.source is None else read_again(run.source, allowed)
     except InvalidInput:
         return None
 

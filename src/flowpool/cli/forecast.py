@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
-from flowpool.cli.report import RunReport, progress_of, say
+from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
+from flowpool.cli.streams import is_terminal, say, show
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Range, StepEstimate, estimate, forecast, least_seconds
@@ -36,20 +37,20 @@ def show_plan(plan: Plan, rows: Rows, run: RunOptions) -> int:
     for number, prompt in enumerate(expected.prompts, 1):
         more = len(prompt) - _LONGEST_PROMPT
         shown = prompt if more <= 0 else f"{prompt[:_LONGEST_PROMPT]}… and {more:,} characters more"
-        print(f"--- prompt {number}\n{shown}")
-    print("---")
+        show(f"--- prompt {number}\n{shown}")
+    show("---")
     items = "an unknown number of" if expected.items is None else f"{expected.items:,}"
-    print(f"rows      {items}, from {rows.name}")
+    show(f"rows      {items}, from {rows.name}")
     for step in expected.steps:
-        print(f"calls     {_of_step(step, expected.items)}")
+        show(f"calls     {_of_step(step, expected.items)}")
     if expected.input_tokens is not None:
-        print(f"tokens    about {expected.input_tokens:,} of input in all")
-    print(f"cost      {_cost(expected.cost, expected.most_cost, expected.steps)}")
+        show(f"tokens    about {expected.input_tokens:,} of input in all")
+    show(f"cost      {_cost(expected.cost, expected.most_cost, expected.steps)}")
     least = (
         expected.seconds and f"at least {duration(expected.seconds)}, by the limits that you set"
     )
-    print(f"time      {least or _NO_LIMITS}")
-    print("Nothing was asked of the provider.")
+    show(f"time      {least or _NO_LIMITS}")
+    show("Nothing was asked of the provider.")
     return 0
 
 
@@ -99,7 +100,7 @@ def run_pilot(
         say(line)
     if is_confirmed:
         return None
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         say(
             "The pilot's answers are kept: say the same words with --yes, or without --pilot, to run all."
         )

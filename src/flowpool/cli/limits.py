@@ -61,20 +61,21 @@ def limits(
     import os
 
     from flowpool.calls.decide import Cause, cause_of
+    from flowpool.cli.streams import show
     from flowpool.model import Model, check_times
 
     check_times(timeout, None)
     chosen = Model(model, {"max_tokens": MOST_TOKENS}, provider=provider, base_url=base_url)
     endpoint = chosen.endpoint(os.environ)
-    print(f"{chosen.provider}/{chosen.model} at {endpoint.base_url}")
-    print(_remembered(endpoint, chosen.model))
+    show(f"{chosen.provider}/{chosen.model} at {endpoint.base_url}")
+    show(_remembered(endpoint, chosen.model))
     if not calls:
         return 0
     found = asyncio.run(_ask(chosen, endpoint, calls, timeout))
     failure = found.failure
     if failure is not None and not found.seconds and cause_of(failure) is not Cause.THROTTLE:
         raise failure
-    print("\n".join(_report(chosen, found)))
+    show("\n".join(_report(chosen, found)))
     return 0 if failure is None else 1
 
 

@@ -63,7 +63,10 @@ STORE_RUN = click.option(
     "--run", metavar="NAME", help="The run of this name or number. [the only one]"
 )
 TRUSTED = click.option(
-    "--trusted", is_flag=True, help="Let the file name Python functions to import and run."
+    "--trusted",
+    is_flag=True,
+    help="Let the file name Python functions to run, files outside of its folder, and addresses that are sent "
+    "keys.",
 )
 MAX_FLOWS = click.option(
     "--max-flows", metavar="N|auto", help="Most rows in progress at once. [auto]"

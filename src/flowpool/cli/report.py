@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
+from flowpool.cli.streams import is_terminal, say
 from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
 from flowpool.results import Record
@@ -95,16 +96,11 @@ class RunReport:
         return text if len(text) <= _LONGEST_FAILURE else text[: _LONGEST_FAILURE - 3] + "..."
 
 
-def say(line: str) -> None:
-    """Says a line where progress goes, at once."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def progress_of(quiet: bool, *, mixed: bool) -> bool | Callable[[Snapshot], None] | None:
     """How a run shows its progress; `mixed`: what it writes goes to the same terminal."""
     if quiet:
         return False
-    return None if sys.stderr.isatty() and not mixed else PlainProgress()
+    return None if is_terminal(sys.stderr) and not mixed else PlainProgress()
 
 
 class PlainProgress:
@@ -121,8 +117,4 @@ class PlainProgress:
             self._next += EVERY
         summary = progress_text("", now, now.lanes)
         words = [summary.counts, *(words for words, _ in summary.lines)]
-        print(
-            f"{duration(now.elapsed)}: {' | '.join(words)}",
-            file=self._stream or sys.stderr,
-            flush=True,
-        )
+        say(f"{duration(now.elapsed)}: {' | '.join(words)}", self._stream)

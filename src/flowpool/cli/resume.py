@@ -67,8 +67,9 @@ def _go_on(
     import sys
 
     from flowpool.checkpoint.checkpoint import pick_run
-    from flowpool.cli.report import RunReport, progress_of, say
+    from flowpool.cli.report import RunReport, progress_of
     from flowpool.cli.running import Nowhere, carry_out
+    from flowpool.cli.streams import say
     from flowpool.errors import InvalidInput
     from flowpool.pool import Pool
 

@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from flowpool.chain import as_runner
 from flowpool.cli.options import with_options
 from flowpool.cli.prompt_runner import runner_of
-from flowpool.cli.report import RunReport, progress_of, say
+from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store
 from flowpool.cli.running import carry_out
-from flowpool.data.rows import Rows, read
+from flowpool.cli.streams import is_terminal, say
+from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import InvalidInput, MissingColumn, OutputExists
+from flowpool.folders import Folders, check_beneath, folders, named_folder
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline
 from flowpool.plan import ItemCheck, Plan
@@ -29,10 +31,28 @@ STDIN = STDOUT = "-"
 
 def run_file(path: str, options: Mapping[str, Any]) -> int:
     """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
+    allowed = None
     if options["trusted"]:
         sys.path.insert(0, str(Path(path).absolute().parent))
-    pipeline = build.read_pipeline(Path(path), trusted=options["trusted"])
-    return _run(with_options(pipeline, options), options)
+    else:
+        named = options["path"]
+        more = [] if named in (None, STDIN) else [named_folder(named)]
+        allowed = folders(Path(path).parent, *more)
+    pipeline = with_options(build.read_pipeline(Path(path), allowed), options)
+    _check_named(pipeline, options, allowed)
+    return _run(pipeline, options)
+
+
+def _check_named(pipeline: Pipeline, options: Mapping[str, Any], allowed: Folders | None) -> None:
+    """Raises `InvalidInput` for a path that the file names, not the command line, and that it may not reach."""
+    if options["path"] is None and (options["sql"] is None or pipeline.input.path is not None):
+        check_source(allowed, pipeline.input.path, pipeline.input.sql)
+    for path, named in (
+        (pipeline.output.path, options["output"]),
+        (pipeline.run.store, options["store"]),
+    ):
+        if isinstance(path, str) and path != STDOUT and named is None:
+            check_beneath(path, allowed)
 
 
 def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
@@ -81,7 +101,7 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
 
 
 def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
-    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and sys.stdout.isatty())
+    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
     return Pool(runner, rows, store=store.path, progress=progress, **pipeline.run.pool())
 
 
@@ -89,7 +109,7 @@ def _rows(input: Input, plan: Plan) -> Rows:
     """The rows, looked through: a bad one in a file costs no call."""
     path, format = input.path, input.format
     if path is None and input.sql is None:
-        if sys.stdin is None or sys.stdin.isatty():
+        if sys.stdin is None or is_terminal(sys.stdin):
             raise InvalidInput("no rows: say --input FILE, or pipe them in.")
         path = STDIN
     if path == STDIN and format is None and _takes_lines(plan):

@@ -6,16 +6,17 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Protocol
 
-from flowpool.cli.report import RunReport, say
+from flowpool.cli.report import RunReport
 from flowpool.cli.signals import Interrupts
+from flowpool.cli.streams import BROKEN_PIPE, STDOUT, give_up, say
 from flowpool.errors import FlowpoolError, InvalidInput
 from flowpool.pool import Pool
 from flowpool.results import Record
 
 SOME_FAILED = 1
-BROKEN_PIPE = 141
 
 
 class RecordWriter(Protocol):
@@ -51,7 +52,7 @@ def carry_out(
         try:
             problem = _write_records(pool, target, report, ordered, retry_failed)
         except BrokenPipeError:
-            _give_up_stdout()
+            give_up(STDOUT)
             return _end(BROKEN_PIPE)
     if report.ended or problem is None:
         say(report.summary(time.monotonic() - started, target.path))
@@ -98,12 +99,8 @@ def _waits() -> bool:
 def _end(code: int) -> int:
     """The exit code; at once where a tidy end would fail at the lock of standard input."""
     if _waits():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # broken, or closed
+                stream.flush()
         os._exit(code)
     return code
-
-
-def _give_up_stdout() -> None:
-    """After a broken pipe: keeps the interpreter from failing once more when it flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -53,4 +54,5 @@ class Interrupts:
 
 def _say(words: str) -> None:
     # A handler may come in the middle of another print, which it must not enter.
-    os.write(2, words.encode())
+    with suppress(OSError):  # its reader has gone
+        os.write(2, words.encode())

@@ -35,29 +35,31 @@ def status(store: str, run: str | None) -> int:
     Example:
       flowpool status run.db
     """
+    from flowpool.cli.streams import show
     from flowpool.errors import StoreRefused
+    from flowpool.store.damage import refuses_damage
     from flowpool.store.lock import holder_of
     from flowpool.store.reading import Reader
     from flowpool.values import Status
 
     path = Path(store)
-    with Reader(path) as reader:
+    with Reader(path) as reader, refuses_damage(store):
         runs = [one for one in reader.runs() if run in (None, one.name, str(one.id))]
         if not runs:
             raise StoreRefused(f"{store}: no runs in it{f' called {run}' if run else ''}.")
         holder = holder_of(path)
         size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
-        print(f"{store}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:,.1f} MB")
+        show(f"{store}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:,.1f} MB")
         if holder:
-            print(f"At work on it now: {holder}")
+            show(f"At work on it now: {holder}")
         all_done = True
         for one in runs:
             counts = reader.counts(one.id)
-            print()
-            print("\n".join(_lines(reader, one, counts)))
+            show()
+            show("\n".join(_lines(reader, one, counts)))
             if not holder:
                 for line in _how_to_go_on(path, one, counts, several=len(runs) > 1):
-                    print(f"  {line}")
+                    show(f"  {line}")
             all_done &= one.complete and counts[Status.DONE] == sum(counts.values())
     return 0 if all_done else 1
 

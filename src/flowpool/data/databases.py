@@ -20,7 +20,10 @@ _NO_ROWS = "gives no rows: write a SELECT."
 
 
 def database_table(path: Path, sql: str | None, table: str | None) -> Table:
-    """The rows of a query or a table of a database file; of its only table when neither is named."""
+    """The rows of a query or a table of a database file; of its only table when neither is named.
+
+    Neither a query nor a view in the file reaches another file.
+    """
     check_file(path)
     with path.open("rb") as file:
         head = file.read(16)
@@ -50,11 +53,13 @@ class SqliteQuery(Table):
                 )
             ]
             self.name, self._sql = _chosen(str(path), tables, sql, table)
-            # Not in brackets, which would rename a column that is there twice.
-            cursor = _asked(database.execute, self.name, self._sql)
-            if cursor.description is None:
-                raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
-            self.columns = _unique(self.name, [column[0] for column in cursor.description])
+            # Neither runs the query, which may take long: the first says what is wrong in it, in its own words.
+            _asked(database.execute, self.name, f"explain {self._sql}")
+            try:
+                cursor = database.execute(f"select * from ({self._sql}\n) limit 0")
+            except sqlite3.Error:
+                raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}") from None
+            self.columns = _unique(self.name, _as_written([c[0] for c in cursor.description]))
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         names = self.columns
@@ -81,11 +86,16 @@ class SqliteQuery(Table):
     def _connect(self) -> sqlite3.Connection:
         # A reader's thread may not be the one that closes it.
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+        database = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        database.set_authorizer(_allow_no_other_file)
+        return database
 
 
 class DuckQuery(Table):
-    """A query over a DuckDB file, or over nothing but what the query itself names, such as `from 'rows.csv'`."""
+    """A query over a DuckDB file, or over nothing but what the query itself names, such as `from 'rows.csv'`.
+
+    Over a file it reaches nothing else: views in it may name any other.
+    """
 
     waits = True
 
@@ -103,9 +113,9 @@ class DuckQuery(Table):
                 self.name, self._sql = _chosen(self.name, names, sql, table)
             else:
                 self._sql = _bare(sql or "")
+            self._check_select(database)
+            # Made, not run: only reading it does that.
             relation = _asked(database.sql, self.name, self._sql)
-            if relation is None:
-                raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
             self.columns = _unique(self.name, relation.columns)
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
@@ -118,15 +128,32 @@ class DuckQuery(Table):
                     reading.number += 1
                     yield dict(zip(names, row, strict=True))
 
+    def _check_select(self, database: Any) -> None:
+        """Raises `InvalidInput` for what doesn't give rows, before any of it is run: a COPY would write at once."""
+        kinds = [one.type.name for one in _asked(database.extract_statements, self.name, self._sql)]
+        if kinds not in (["SELECT"], ["MULTI"]):  # several in one: a PIVOT
+            raise InvalidInput(f"{self.name}: {self._sql!r} {_NO_ROWS}")
+
     def _connect(self) -> Any:
         try:
             import duckdb
         except ImportError:
             raise InvalidInput("to query with DuckDB: pip install 'flowpool[duckdb]'") from None
+        is_file = self.path is not None
         try:
-            return duckdb.connect(str(self.path or ":memory:"), read_only=self.path is not None)
+            return duckdb.connect(
+                str(self.path or ":memory:"),
+                read_only=is_file,
+                config={"enable_external_access": not is_file},
+            )
         except duckdb.Error as error:
             raise InvalidInput(f"{self.name}: can't be opened: {_line(error)}.") from None
+
+
+def _allow_no_other_file(action: int, *_: object) -> int:
+    """SQLite asks before each action of a query: ATTACH and VACUUM INTO would open or write another file."""
+    refused = (sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH)
+    return sqlite3.SQLITE_DENY if action in refused else sqlite3.SQLITE_OK
 
 
 def _fetched(result: Any, name: str, reading: RowCursor) -> list[Any]:
@@ -161,6 +188,15 @@ def _chosen(name: str, tables: list[str], sql: str | None, table: str | None) ->
 
 def _bare(sql: str) -> str:
     return sql.strip().rstrip(";").strip()
+
+
+def _as_written(columns: list[str]) -> list[str]:
+    """The names of a query's columns: in brackets SQLite calls a second `n` `n:1`."""
+    written = []
+    for column in columns:
+        name, _, number = column.rpartition(":")
+        written.append(name if number.isdecimal() and name in columns else column)
+    return written
 
 
 def _unique(name: str, columns: list[str]) -> tuple[str, ...]:

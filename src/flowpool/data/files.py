@@ -85,6 +85,8 @@ class Stdin(Table):
     may_be_empty = True
 
     def __init__(self, kind: str) -> None:
+        if sys.stdin is None:
+            raise InvalidInput("standard input is closed: name a file for the rows.")
         self._kind = kind
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:

@@ -61,6 +61,17 @@ class Documents(Table):
 
 
 def folder_table(path: Path) -> Table:
+    """The rows of `documents_in` a folder."""
+    found = documents_in(path)
+    if not found:
+        raise InvalidInput(
+            f"{path}: no documents in this folder ({', '.join(DOCUMENT_ENDINGS)}): "
+            f'for other files name them, as "{path}/*.jsonl".'
+        )
+    return Documents(str(path), found)
+
+
+def documents_in(path: Path) -> list[Path]:
     """The documents in a folder and below it, sorted; hidden files and other formats are left out."""
     found = []
     for folder, folders, names in os.walk(path):
@@ -70,12 +81,7 @@ def folder_table(path: Path) -> Table:
             for name in sorted(names)
             if name.lower().endswith(DOCUMENT_ENDINGS) and not name.startswith(".")
         ]
-    if not found:
-        raise InvalidInput(
-            f"{path}: no documents in this folder ({', '.join(DOCUMENT_ENDINGS)}): "
-            f'for other files name them, as "{path}/*.jsonl".'
-        )
-    return Documents(str(path), found)
+    return found
 
 
 def globbed(pattern: str) -> list[Path]:

@@ -22,6 +22,7 @@ from flowpool.data.files import (
 from flowpool.data.reading import RowCursor, Table
 from flowpool.data.selection import ALL, Selection, selection
 from flowpool.errors import InvalidInput
+from flowpool.folders import Folders, check_beneath
 
 Where = str | Callable[[Mapping[str, Any]], Any]
 PARQUET_ENDINGS = (".parquet", ".pq")
@@ -248,12 +249,36 @@ def read(
     return Rows(found, wanted, skip_bad_rows, description)
 
 
-def read_again(description: Mapping[str, Any]) -> Rows:
-    """The rows that a `Rows.description` describes."""
+def read_again(description: Mapping[str, Any], allowed: Folders | None) -> Rows:
+    """The rows that a `Rows.description` describes; raises as `check_source` does."""
     arguments = dict(description)
+    check_source(allowed, arguments.get("path"), arguments.get("sql"))
     if isinstance(arguments.get("limit"), (list, tuple)):
         arguments["limit"] = slice(*arguments["limit"])
     return read(arguments.pop("path", None), **arguments)
+
+
+def check_source(allowed: Folders | None, path: str | None, sql: str | None) -> None:
+    """Raises `InvalidInput` for a source that leads out of the folders; None allows every source."""
+    if allowed is None or path == STDIN:
+        return
+    if path is None:
+        if sql is not None:
+            raise InvalidInput(
+                "sql without a database may read and write any file: name the database, "
+                "or load it with trusted=True (--trusted)."
+            )
+        return
+    from flowpool.data.folder import documents_in, globbed
+
+    check_beneath(path, allowed)
+    found = Path(path)
+    if found.is_dir():
+        files = documents_in(found)
+    else:
+        files = globbed(path) if _GLOB & set(path) and not found.exists() else []
+    for file in files:  # each may be a link
+        check_beneath(file, allowed)
 
 
 def _description(source: Any, where: Any) -> dict[str, Any] | None:

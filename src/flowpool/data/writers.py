@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -53,6 +54,8 @@ def open_writer(
     if odd := options.keys() - WriteOptions.__annotations__.keys():
         raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
     file = None if str(path) == STDOUT else Path(path)
+    if file is None and sys.stdout is None:
+        raise InvalidInput("standard output is closed: name a file for the output.")
     if file is not None:
         _check_target(file, rows, _may_exist(options))
     kind = options.get("format") or ("jsonl" if file is None else _format(file))

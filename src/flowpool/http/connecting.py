@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from flowpool.errors import AddressRefused, ConnectFailed, ConnectTimeout
+from flowpool.errors import AddressRefused, ConnectFailed, ConnectTimeout, TooManyFiles
 from flowpool.http.proxies import Proxy
 from flowpool.http.request import Origin, bracketed
 from flowpool.http.tls import tls_failure
+from flowpool.logs import log
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +35,10 @@ _NAMES_KEPT = 10.0
 _MOST_NAMES = 1024
 # Open files that the process asks for: more connections than any lane's window, and what servers usually allow.
 _MOST_FILES = 65_536
+# The part of the files it may open that connections leave to the rest of the process, and the most of them: its
+# store, its output, its worker processes.
+_SPARED_PART, _MOST_SPARED = 8, 16
+_FULL = (errno.EMFILE, errno.ENFILE)
 # Bytes of a proxy's answer to CONNECT: more is no such answer.
 _PROXY_HEAD = 64 * 1024
 
@@ -65,6 +72,7 @@ class Dialer:
         self._allow_address = allow_address
         self._resolve = resolve or self._ask_system
         self._names: dict[tuple[str, int], tuple[float, asyncio.Task[list[str]]]] = {}
+        self._has_said_full = False
 
     async def dial(self, way: Way, make_protocol: Callable[[], _P]) -> _P:
         """A connected protocol. Raises `ConnectFailed`, `AddressRefused` or `ConnectTimeout`."""
@@ -202,20 +210,33 @@ class Dialer:
 
     async def _new_socket(self, family: int) -> socket.socket:
         try:
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock = _spared_socket(family)
         except OSError as error:
-            if error.errno != errno.EMFILE:
+            if error.errno not in _FULL:
                 raise
             self._make_room()
             _raise_file_limit()
             await asyncio.sleep(0.005)  # the loop closes in its next turn what was asked to close
-            sock = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                sock = _spared_socket(family)
+            except OSError as again:
+                if again.errno in _FULL:
+                    self._say_full()
+                raise
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):  # answers may take minutes, and routers forget sooner
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         return sock
+
+    def _say_full(self) -> None:
+        if not self._has_said_full:
+            self._has_said_full = True
+            log.warning(
+                "too many open files: the run goes on with fewer calls at once; "
+                "raise the limit for more, as with `ulimit -n 20000`"
+            )
 
     # Proxies.
 
@@ -282,6 +303,25 @@ def _interleaved(addresses: Sequence[str]) -> list[str]:
     return paired + first[len(second) :] + second[len(first) :]
 
 
+def _spared_socket(family: int) -> socket.socket:
+    """A socket, unless it takes one of the last files that the process may open."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    most = _most_files()
+    if sock.fileno() >= most - min(most // _SPARED_PART, _MOST_SPARED):
+        sock.close()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return sock
+
+
+def _most_files() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return math.inf
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if soft == resource.RLIM_INFINITY else soft
+
+
 def _raise_file_limit() -> None:
     """Lets the process open as many files as it may without asking anyone."""
     try:
@@ -302,9 +342,8 @@ def _connect_error(name: str, error: OSError) -> ConnectFailed | ConnectTimeout:
     fix = ""
     if isinstance(error, ConnectionRefusedError):
         reason, fix = "connection refused", "is the server running?"
-    elif error.errno in (errno.EMFILE, errno.ENFILE):
-        reason = "too many open files"
-        fix = "raise the limit, as with `ulimit -n 20000`, or lower max_flows"
+    elif error.errno in _FULL:
+        return TooManyFiles(f"could not connect to {name}: too many open files")
     elif error.errno == errno.ETIMEDOUT:
         return ConnectTimeout(f"could not connect to {name}: no reply")
     elif error.errno == errno.EADDRNOTAVAIL:

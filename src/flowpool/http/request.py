@@ -48,6 +48,9 @@ class RequestTarget(NamedTuple):
     path: str
     authorization: str
 
+    def __repr__(self) -> str:
+        return f"RequestTarget({self.origin.name})"
+
 
 def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host

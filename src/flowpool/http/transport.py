@@ -168,15 +168,19 @@ class HttpTransport:
         if len(self._routes) >= _MOST_ROUTES:
             self._routes.clear()
             self._pools = {way: pool for way, pool in self._pools.items() if not pool.unused}
-        target = parse_url(request.url)
-        way = Way(target.origin, proxy_for(target.origin, self._environ))
-        relayed = way.proxy is not None and target.origin.scheme == "http"
-        head = encode_head(
-            request.method,
-            target,
-            request.headers,
-            proxy_authorization=way.proxy.authorization if way.proxy and relayed else None,
-        )
+        try:
+            target = parse_url(request.url)
+            way = Way(target.origin, proxy_for(target.origin, self._environ))
+            relayed = way.proxy is not None and target.origin.scheme == "http"
+            head = encode_head(
+                request.method,
+                target,
+                request.headers,
+                proxy_authorization=way.proxy.authorization if way.proxy and relayed else None,
+            )
+        except InvalidInput as error:
+            # The frames below hold headers and passwords, which trackers that keep variables would record.
+            raise error.with_traceback(None) from None
         pool = self._pools.get(way)
         if pool is None:
             pool = self._pools[way] = self._new_pool(way)

@@ -16,6 +16,7 @@ import msgspec
 
 from flowpool.errors import AttemptTimeout, ConnectFailed, InvalidInput, TransportError
 from flowpool.integrations.failures import causes, lost, response_of
+from flowpool.masking import Mask
 from flowpool.per_loop import PerLoop
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 from flowpool.wire.any_llm import BASE, KEY, SCHEME
@@ -36,7 +37,7 @@ class AnyLlmTransport:
         """The provider's client; raises `InvalidInput` for a missing package, provider or key."""
         client = self._clients.get((request.url, request.headers))
         if client is None:
-            client = _made(request.url.removeprefix(SCHEME), dict(request.headers))
+            client = _made(request)
             self._clients[request.url, request.headers] = client
         return client
 
@@ -54,9 +55,10 @@ class AnyLlmTransport:
         except TimeoutError:
             raise AttemptTimeout(f"no answer within {timeouts.total:g} s") from None
         except Exception as error:
-            failure = _failure(error, self._secrets(client, request))
+            failure = _failure(error, self._mask(client, request))
         else:
-            return HttpResponse(200, {}, answer.model_dump_json(warnings="none").encode())
+            body = answer.model_dump_json(warnings="none").encode()
+            return self._mask(client, request).answer(HttpResponse(200, {}, body))
         # Outside of the except, so that no traceback leads to the client and its key.
         if isinstance(failure, TransportError):
             raise failure
@@ -72,14 +74,18 @@ class AnyLlmTransport:
                     await closing
         self._clients.clear()
 
-    def _secrets(self, client: Any, request: HttpRequest) -> tuple[str, ...]:
-        """Keys, which some providers repeat in their words."""
+    def _mask(self, client: Any, request: HttpRequest) -> Mask:
+        """Of keys, which some providers repeat in their words."""
         name = str(getattr(client, "ENV_API_KEY_NAME", ""))
-        found = (dict(request.headers).get(KEY, ""), self._environ.get(name, ""))
-        return tuple(key for key in found if len(key) >= 8)
+        return Mask((_given(request, KEY) or "", self._environ.get(name, "")))
 
 
-def _made(provider: str, given: Mapping[str, str]) -> Any:
+def _given(request: HttpRequest, name: str) -> str | None:
+    return dict(request.headers).get(name)
+
+
+def _made(request: HttpRequest) -> Any:
+    provider = request.url.removeprefix(SCHEME)
     try:
         from any_llm import AnyLLM
         from any_llm.exceptions import MissingApiKeyError, UnsupportedProviderError
@@ -92,7 +98,7 @@ def _made(provider: str, given: Mapping[str, str]) -> Any:
         settings: dict[str, Any] = {"unified_exceptions": True}  # the others are deprecated there
         if kind.MAX_RETRIES_SUPPORT != "unsupported":
             settings["max_retries"] = 0  # a lane must see each 429
-        return AnyLLM.create(provider, given.get(KEY), given.get(BASE), **settings)
+        return AnyLLM.create(provider, _given(request, KEY), _given(request, BASE), **settings)
     except UnsupportedProviderError:
         known = ", ".join(AnyLLM.get_supported_providers())
         raise InvalidInput(f"any-llm has no provider {provider!r}: it knows {known}.") from None
@@ -105,33 +111,19 @@ def _made(provider: str, given: Mapping[str, str]) -> Any:
         ) from None
 
 
-def _failure(error: Exception, secrets: tuple[str, ...]) -> HttpResponse | TransportError:
+def _failure(error: Exception, mask: Mask) -> HttpResponse | TransportError:
     """What the provider's client raised, as the answer it met or the way it was lost."""
     for cause in causes(getattr(error, "original_exception", None) or error):
         if (response := response_of(cause)) is not None:
-            return _without(response, secrets)
+            return mask.failure(response)
         if isinstance(gone := lost(cause), TransportError):
-            words = _blotted(gone.message, secrets)
+            words = one_line(mask.text(gone.message))
             return (
                 AttemptTimeout(words) if isinstance(gone, AttemptTimeout) else ConnectFailed(words)
             )
     # It never came to a request: an option that the provider doesn't have, say.
-    said = _blotted(f"{type(error).__name__}: {error}", secrets)
+    said = one_line(mask.text(f"{type(error).__name__}: {error}"))
     return HttpResponse(400, {}, msgspec.json.encode({"error": {"message": said}}))
-
-
-def _without(response: HttpResponse, secrets: tuple[str, ...]) -> HttpResponse:
-    body, headers = response.body, dict(response.headers)
-    for key in secrets:
-        body = body.replace(key.encode(), b"***")
-        headers = {name: value.replace(key, "***") for name, value in headers.items()}
-    return HttpResponse(response.status, headers, body)
-
-
-def _blotted(text: str, secrets: tuple[str, ...]) -> str:
-    for key in secrets:
-        text = text.replace(key, "***")
-    return one_line(text)
 
 
 _SHARED: PerLoop[AnyLlmTransport] = PerLoop(AnyLlmTransport)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar, cast
 
 from msgspec import Struct
 
-from flowpool.errors import CallError, Verdict
+from flowpool.errors import CallError, TooManyFiles, Verdict
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import Demand
 from flowpool.limits.header_bucket import MEASURES
@@ -54,6 +54,7 @@ class Lane(Generic[T]):
         "_hopeless",
         "_meter",
         "_refusal",
+        "_sockets",
         "_waiting",
         "breaker",
         "configured",
@@ -87,13 +88,14 @@ class Lane(Generic[T]):
         self._arrivals = 0
         self._hopeless = 0
         self._error: CallError | None = None
+        self._sockets = inf  # calls in flight that this process may open sockets for
         self._meter = RateMeter(len(DIMENSIONS))
         self.configured: Limits | None = (
             None  # for people to see: the limiter and the window keep to it
         )
 
     def __repr__(self) -> str:
-        state = "broken" if self.broken else f"{self.in_flight}/{self.window.size} in flight"
+        state = "broken" if self.broken else f"{self.in_flight}/{self.width} in flight"
         return f"<Lane {self.name}: {state}, {len(self._waiting)} waiting>"
 
     @property
@@ -102,6 +104,11 @@ class Lane(Generic[T]):
         if self._refusal is not None:
             return self._refusal
         return self.breaker.dead if self.breaker is not None else None
+
+    @property
+    def width(self) -> int:
+        """How many calls may be in flight."""
+        return int(min(self.window.size, self._sockets))
 
     @property
     def last_error(self) -> CallError | None:
@@ -167,7 +174,7 @@ class Lane(Generic[T]):
         """When a call that would be the next may enter though no other ends before, or None."""
         if self.breaker is not None and self.breaker.is_open:
             return self.breaker.next_probe(now)
-        if self.in_flight >= self.window.size or self.limiter is None:
+        if self.in_flight >= self.width or self.limiter is None:
             return None
         wait = self.limiter.wait(cost, now, self.in_flight)
         return now + wait if wait < inf else None
@@ -191,6 +198,8 @@ class Lane(Generic[T]):
         self.window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
         self.in_flight -= 1
         self._hopeless = 0
+        if self._sockets < inf:  # one more a round trip: others may have closed theirs
+            self._sockets += 1.0 / self._sockets
         if self.breaker is not None:
             self.breaker.answered(entered.at)
         if self.limiter is not None and entered.sent is not None:
@@ -204,8 +213,12 @@ class Lane(Generic[T]):
         readings: tuple[LimitReading, ...] = (),
     ) -> None:
         """A call ended with `error`."""
-        self.in_flight -= 1
         self._error = error
+        if isinstance(error, TooManyFiles):  # of this process: it says nothing of the provider
+            self.leave(entered, now)
+            self._sockets = float(max(1, self.in_flight))
+            return
+        self.in_flight -= 1
         is_refusal = self._is_refusal(error)
         if is_refusal:
             error.verdict = Verdict.THROTTLE
@@ -252,7 +265,7 @@ class Lane(Generic[T]):
         """How the lane stands. `idle`: why nothing waits, where nothing does."""
         limits, used = self._limits(now)
         bound = self._bound(now, idle)
-        fill = self.in_flight / self.window.size
+        fill = self.in_flight / self.width
         if bound == "in_flight" and self.limiter is not None:
             fill = self.in_flight / self.limiter.refusals.width
         of_rates = bound in (*limits, "limits", "paused", "learning", "")
@@ -268,7 +281,7 @@ class Lane(Generic[T]):
             self.configured,
             max(shares) if shares and of_rates else fill,
             self.in_flight,
-            self.window.size,
+            self.width,
             self.queued,
             self.throttles,
             f"{type(error).__name__}: {error}" if error is not None else "",
@@ -281,8 +294,8 @@ class Lane(Generic[T]):
             return "broken"
         if self.breaker is not None and self.breaker.is_open:
             return "outage"
-        if self.in_flight >= self.window.size:
-            return self.window.bound
+        if self.in_flight >= self.width:
+            return self.window.bound if self.width == self.window.size else "files"
         if not self._waiting:
             return idle
         if self.limiter is None:
@@ -330,7 +343,7 @@ class Lane(Generic[T]):
         return self.broken is not None or self.limiter is None or self.limiter.claim(cost, now)
 
     def _has_room(self, now: float, cost: Demand) -> bool:
-        if self.in_flight >= self.window.size:
+        if self.in_flight >= self.width:
             return False
         if self.breaker is not None and self.breaker.is_open and not self.breaker.may_enter(now):
             return False

@@ -11,7 +11,7 @@ from flowpool.values import Limits
 
 Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
-    "in_flight", "learning", "paused", "outage", "broken", "items", "reader", "",
+    "in_flight", "files", "learning", "paused", "outage", "broken", "items", "reader", "",
 ]  # fmt: skip
 
 BOUNDS: dict[Bound, str] = {
@@ -24,6 +24,7 @@ BOUNDS: dict[Bound, str] = {
     "slots": "the server's slots: more calls would only wait there",
     "latency": "the server's speed: more calls would slow each other",
     "in_flight": "the provider: it refuses more calls at once",
+    "files": "this process: it may open no more files and sockets (`ulimit -n`)",
     "learning": "it is still being found out how much may be sent",
     "paused": "a 429 asked to wait",
     "outage": "the provider answers nobody: one call at a time probes whether it is back",

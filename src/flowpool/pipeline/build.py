@@ -27,8 +27,10 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
+from flowpool.attachments import Attachment, attachment_of
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
+from flowpool.folders import Folders, folders, is_beneath
 from flowpool.model import Model, Spread
 from flowpool.pipeline.spec import (
     ChainFile,
@@ -56,6 +58,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 # What people write is smaller; what is larger would take the parser long.
 MAX_BYTES = 1_000_000
 _OWN_TOOLS = "flowpool.tools"
+# Options of a step that open what is closed by default.
+_REACHING = ("allow_private", "root")
 
 
 def write(runner: Runner, path: Path) -> None:
@@ -69,21 +73,25 @@ def read(path: Path, *, api_key: str | None = None, trusted: bool = False) -> Ru
     Raises `InvalidInput`, naming the file and the line, for what can't be run; also for a Python
     function outside flowpool unless `trusted`.
     """
-    return _in_file(path, lambda text: _built(text, _Builder(api_key, trusted).runner))
+    builder = _Builder(api_key, None if trusted else folders(path.parent))
+    return _in_file(path, lambda text: _built(text, builder.runner))
 
 
-def build(data: Any, *, api_key: str | None = None, trusted: bool = False) -> Runner:
-    """The runner that plain data defines, as `describe` gives it; raises as `read`, without the file's name."""
-    return _Builder(api_key, trusted).runner(data, "")
+def build(data: Any, allowed: Folders | None, *, api_key: str | None = None) -> Runner:
+    """The runner that plain data defines, as `describe` gives it; raises as `read`, without the file's name.
+
+    allowed: the folders that its paths are kept to; None trusts it.
+    """
+    return _Builder(api_key, allowed).runner(data, "")
 
 
-def read_pipeline(path: Path, *, trusted: bool = False) -> Pipeline:
+def read_pipeline(path: Path, allowed: Folders | None) -> Pipeline:
     """The pipeline that a YAML file defines: a runner, and beside it `input`, `output` and `run`. Raises as `read`.
 
     A file with a runner alone is one too, whose input and output are still to be said. Paths are the file's: those
-    that aren't absolute begin in its folder.
+    that aren't absolute begin in its folder. allowed: as in `build`; where they lead is for its runner to see.
     """
-    builder = _Builder(None, trusted, path.parent)
+    builder = _Builder(None, allowed, path.parent)
     return _in_file(path, lambda text: _built(text, builder.pipeline))
 
 
@@ -199,9 +207,12 @@ def _read_text(path: Path) -> str:
 class _Builder:
     """Makes runners of plain data; `where` is the path in the file that an error names, as `steps[1].skill`."""
 
-    def __init__(self, api_key: str | None, trusted: bool, folder: Path | None = None) -> None:
+    def __init__(
+        self, api_key: str | None, allowed: Folders | None, folder: Path | None = None
+    ) -> None:
         self._api_key = api_key
-        self._trusted = trusted
+        self._allowed = allowed
+        self._trusted = allowed is None
         self._folder = folder
 
     def pipeline(self, data: Any, where: str) -> Pipeline:
@@ -256,6 +267,10 @@ class _Builder:
         fields = _fields(data, SkillSpec, where, "the skill")
         if "output" in fields:
             fields["output"] = self._output(fields["output"], at(where, "output"))
+        if not self._trusted:
+            fields |= {
+                name: self._kept(fields[name]) for name in ("prompt", "input") if name in fields
+            }
         models = fields["model"] if isinstance(fields["model"], list) else [fields["model"]]
         fields["model"] = [self._choice(model, at(where, "model")) for model in models]
         spec = _read(fields, SkillSpec, where)
@@ -270,6 +285,20 @@ class _Builder:
             return {name: value for name, value in data.items() if name != "python"}
         return self._import(data["python"], where)
 
+    def _kept(self, parts: Any) -> Any:
+        """A prompt whose images and files are kept to the folders that the file may read."""
+        if isinstance(parts, Mapping):
+            attachment = attachment_of(parts)
+            if attachment is not None and not (attachment.root and self._is_beneath(attachment)):
+                return msgspec.structs.replace(attachment, root=self._allowed)
+            return {name: self._kept(value) for name, value in parts.items()}
+        return [self._kept(part) for part in parts] if isinstance(parts, list) else parts
+
+    def _is_beneath(self, attachment: Attachment) -> bool:
+        """Whether the file's own `root` is one that it may name."""
+        assert self._allowed is not None
+        return is_beneath(attachment.root, self._allowed)
+
     def _one_of(self, data: Mapping[str, Any], where: str) -> Runner:
         """The runner that one of the names says: skill, tool, chain or function."""
         kinds = [kind for kind in RunnerSpec.__struct_fields__ if kind in data]
@@ -278,7 +307,7 @@ class _Builder:
         make: Mapping[str, Callable[[Any], Runner]] = {
             "skill": lambda value: self.skill(value, at(where, "skill")),
             "chain": lambda value: self.chain(value, at(where, "chain")),
-            "tool": lambda value: _own_tool(value, where),
+            "tool": lambda value: _own_tool(value, where, self._allowed),
             "function": lambda value: self._function(value, where),
         }
         return make[kinds[0]](data[kinds[0]])
@@ -309,6 +338,13 @@ class _Builder:
         fields = _fields(entry, StepSpec, where)
         runner = self._one_of(fields, where)
         spec = _read(fields, StepSpec, where)
+        for name in _REACHING if not self._trusted else ():
+            if (spec.options or {}).get(name):
+                _refuse(
+                    at(where, f"options.{name}"),
+                    f"{name} reaches further than a file may that isn't trusted: load it with trusted=True "
+                    "(--trusted).",
+                )
         return runner, spec.key or DEFAULT_KEY, spec.inputs, spec.options
 
     def _choice(self, data: Any, where: str) -> Model | Spread:
@@ -322,9 +358,13 @@ class _Builder:
 
     def _model(self, data: Any, where: str) -> Model:
         if isinstance(data, str):
-            return self._make(lambda: Model(data, api_key=self._api_key), where)
+            return self._make(
+                lambda: Model(data, api_key=self._api_key, trusted=self._trusted), where
+            )
         spec = _read(_fields(data, ModelSpec, where), ModelSpec, where)
-        return self._make(lambda: Model(**arguments(spec), api_key=self._api_key), where)
+        return self._make(
+            lambda: Model(**arguments(spec), api_key=self._api_key, trusted=self._trusted), where
+        )
 
     def _make(self, make: Callable[[], T], where: str) -> T:
         """What `make` gives; what it can't be made of is wrong at `where`."""
@@ -349,11 +389,13 @@ def _refuse_terms_of_a_skill(data: Mapping[str, Any]) -> None:
             )
 
 
-def _own_tool(name: Any, where: str) -> Tool:
-    found = getattr(import_module(_OWN_TOOLS), name, None) if isinstance(name, str) else None
+def _own_tool(name: Any, where: str, allowed: Folders | None) -> Tool:
+    own = import_module(_OWN_TOOLS)
+    found = getattr(own, name, None) if isinstance(name, str) else None
     if not isinstance(found, Tool):
         _refuse(where, f"no tool {name!r}: use fetch or to_markdown.")
-    return found
+    kept: Tool = own.kept_to(found, allowed)
+    return kept
 
 
 def _check_dotted(dotted: Any, where: str, what: str) -> None:

@@ -7,16 +7,25 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """Calls `end` after so many seconds, and each second from then on: some code swallows its cancellation."""
+    """Calls `end` after so many seconds, and each second from then on: some code swallows its cancellation.
+
+    What swallows every one is given up after `TRIES`: `give_up` ends the run without it.
+    """
 
     # Seconds between two tries: seldom enough to cost nothing, soon enough for who waits.
     AGAIN = 1.0
+    # A step that tidies up is cut in it by each try: so many are enough for one that means to end.
+    TRIES = 5
 
-    def __init__(self, seconds: float, end: Callable[[str], None]) -> None:
+    def __init__(
+        self, seconds: float, end: Callable[[str], None], give_up: Callable[[], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._at = self._loop.time() + seconds
         self._reason = f"the run's deadline of {seconds:g} s passed"
         self._end = end
+        self._give_up = give_up
+        self._tries = 0
         self._timer = self._loop.call_at(self._at, self._insist)
 
     def ends(self) -> bool:
@@ -30,5 +39,9 @@ class Deadline:
         self._timer.cancel()
 
     def _insist(self) -> None:
+        if self._tries > self.TRIES:
+            self._give_up()
+            return
+        self._tries += 1
         self._timer = self._loop.call_later(self.AGAIN, self._insist)
         self._end(self._reason)

@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from msgspec import Struct
 
 from flowpool.calls.budget import Budget
 from flowpool.calls.budget_queue import BudgetQueue
@@ -35,9 +37,6 @@ from flowpool.run.steps import Steps
 from flowpool.settings import Settings
 from flowpool.tracing import open_tracer
 from flowpool.values import Status
-
-if TYPE_CHECKING:
-    pass
 
 # Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
 LOOK_TIMEOUT = 1.0
@@ -86,6 +85,7 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
+        self._carried: dict[Flow, _Carried] = {}
         self._slots = Slots(self._size, self._fill)
         self._deadline: Deadline | None = None
         self._waiting = 0  # workers that wait for an item
@@ -134,7 +134,7 @@ class Run:
             await self._open_journal()
             self._lanes.begin()
             if (limit := self._settings.deadline) is not None:
-                deadline = self._deadline = Deadline(limit, self.cancel)
+                deadline = self._deadline = Deadline(limit, self.cancel, self._give_up)
             self._fill()
             self._end_if_done()
             await self._ended
@@ -196,8 +196,18 @@ class Run:
     def cancel(self, reason: str) -> None:
         """Ends the run now; calls in flight are cut and their connections closed."""
         self.stop(reason)
+        for flow in self._carried:
+            flow.is_cut = True
         for worker in self._workers:
             worker.cancel()
+
+    def _give_up(self) -> None:
+        """Ends the run without the steps that swallow every cancellation; they go on, and nobody hears of them."""
+        for flow, one in list(self._carried.items()):
+            error = NotFinished(f"{self.reason}, and its step swallows its cancellation")
+            self._end_item(one.index, one.item, flow, one.started, Status.CANCELLED, error=error)
+        self._workers.clear()
+        self._end_if_done()
 
     def go_on(self) -> None:
         """The sink has room again."""
@@ -383,6 +393,7 @@ class Run:
         self._counts[Status.RUNNING] += 1
         flow = Flow(log, [] if self._keep_history else None)
         started = self._loop.time()
+        self._carried[flow] = _Carried(index, item, started)
         try:
             output = await self._output(index, item, flow)
         except asyncio.CancelledError:
@@ -421,6 +432,9 @@ class Run:
         error: Exception | None = None,
     ) -> Record:
         """The record of an item that ended, for all to know once it is written down."""
+        was_given_up = flow.is_over
+        flow.is_over = True
+        self._carried.pop(flow, None)
         if not flow.holds_slot:
             self._slots.retake(flow)
         ended = self._loop.time()
@@ -438,12 +452,22 @@ class Run:
             flow.history,
             flow.bills,
         )
+        if was_given_up:
+            return record
         self.progress.add(record, ended)
         if flow.log is None:
             self._tell(record)
         else:
             flow.log.ended(record)
         return record
+
+
+class _Carried(Struct, frozen=True):
+    """An item in progress."""
+
+    index: int
+    item: Any
+    started: float
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

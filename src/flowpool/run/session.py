@@ -28,6 +28,7 @@ from flowpool.errors import InvalidInput, NotFinished
 from flowpool.limits.lane_view import LaneView
 from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
+from flowpool.printable import printable
 from flowpool.results import CallCost, Record, Results
 from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import LoopThread, loop_thread
@@ -313,9 +314,8 @@ class Session:
         results = self.results
         if self.settings.on_error == "skip":
             for record in results.failed:
-                warnings.warn(
-                    f"items[{record.index}]: {record.error}", RuntimeWarning, stacklevel=4
-                )
+                words = printable(f"items[{record.index}]: {record.error}")
+                warnings.warn(words, RuntimeWarning, stacklevel=4)
         return results
 
     def raise_if_wanted(self) -> None:

@@ -234,10 +234,18 @@ class AsyncSource(WaitingSource):
         except asyncio.CancelledError:
             self._failed(InvalidInput("reading the items was cancelled midway: make a new Pool."))
             raise
-        except Exception as error:
+        except BaseException as error:
             self._failed(error)
+            if _is_ctrl_c(error):
+                raise
             return
         if item is _END:
             self._over = True
         else:
             self._arrived(item)
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether it is the user's: only the main thread is interrupted."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return isinstance(error, KeyboardInterrupt) and is_main

@@ -6,7 +6,7 @@ Knows no items and no ends: gives the last output, or raises what went wrong.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -66,15 +66,22 @@ class Steps:
             return await self._execute(StepCall(self._plan.stages[0][0], variables, flow))
         return await self._follow(self._plan, variables, flow, Rank.NEW)
 
-    async def _follow(self, plan: Plan, given: Mapping[str, Any], flow: Flow, rank: float) -> Any:
-        """The stages of a plan, one after another; gives the last output."""
+    async def _follow(
+        self,
+        plan: Plan,
+        given: Mapping[str, Any],
+        flow: Flow,
+        rank: float,
+        made: Set[str] = frozenset(),
+    ) -> Any:
+        """The stages of a plan, one after another; gives the last output. made: as of `StepCall`."""
         variables = {**plan.variables, **given}
         if flow.history is not None and plan is self._plan:
             self.accumulated = variables
         output: Any = None
         for stage in plan.stages:
             rank -= 1.0  # items nearer their end go first
-            calls = [StepCall(step, variables, flow, rank) for step in stage]
+            calls = [StepCall(step, variables, flow, rank, made) for step in stage]
             if len(calls) == 1:
                 outputs = [await self._attempt_step(plan, calls[0])]
             else:
@@ -85,10 +92,12 @@ class Steps:
                         return output
                     continue
                 output = result
-                variables[step.key] = result
+                new = {step.key: result}
                 # A tool's record is one value; a skill's or chain's typed answer spreads as a dict does.
                 if isinstance(result, Mapping) or not isinstance(step.runner, Tool):
-                    variables.update(fields_of(result))
+                    new |= fields_of(result)
+                variables.update(new)
+                made = made | new.keys()
             if len(stage) > 1:
                 output = {step.key: variables.get(step.key) for step in stage}
         return output
@@ -117,6 +126,8 @@ class Steps:
 
     async def _attempt_step(self, plan: Plan, call: StepCall) -> Any:
         """A step's output, or `_Skipped` where the chain goes on without it."""
+        if call.flow.is_cut:  # the step before swallowed that
+            raise asyncio.CancelledError
         step = call.step
         try:
             if step.inputs:
@@ -124,9 +135,11 @@ class Steps:
                     name: look_up(path, call.variables) for name, path in step.inputs.items()
                 }
                 call.variables = {**call.variables, **aliases}
+                if call.made:
+                    call.made = _made_aliases(step.inputs, call.made)
             if step in plan.subplans:
                 output = await self._follow(
-                    plan.subplans[step], call.variables, call.flow, call.rank
+                    plan.subplans[step], call.variables, call.flow, call.rank, call.made
                 )
             else:
                 output = await self._execute(call)
@@ -177,6 +190,12 @@ class Steps:
     def _look_up(self, step: Step, made_of: bytes) -> Any:
         known = MISSING if self._answers is None else self._answers(made_of)
         return known if known is MISSING else restored(step.runner, known)
+
+
+def _made_aliases(inputs: Mapping[str, str], made: Set[str]) -> Set[str]:
+    """What came out of a step, by the names that a step has for its inputs."""
+    came = {name for name, path in inputs.items() if path.partition(".")[0] in made}
+    return (made - inputs.keys()) | came
 
 
 def _note(call: StepCall, output: Any, error: Exception | None) -> None:

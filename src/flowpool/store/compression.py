@@ -15,6 +15,9 @@ SHORT = 256
 # The fastest: answers are packed as they come, on the CPU that the run needs.
 LEVEL = 1
 
+# Bytes: no value is meant to be so large, and a few hundred of a hostile frame may ask for any number.
+LARGEST = 1 << 30
+
 Columns = tuple[str | None, bytes | None]
 
 
@@ -39,5 +42,17 @@ def unpack(text: str | None, frame: bytes | None) -> bytes:
     True
     """
     if frame is not None:
-        return zstd.decompress(frame)
+        return _whole(frame)
     return b"null" if text is None else text.encode()
+
+
+def _whole(frame: bytes) -> bytes:
+    """A frame's content; raises `ValueError` for one that is none, or of which nobody knows the end."""
+    reading = zstd.ZstdDecompressor()
+    try:
+        content = reading.decompress(frame, max_length=LARGEST)
+    except (zstd.ZstdError, MemoryError, TypeError) as error:
+        raise ValueError(f"no zstd frame: {error}") from None
+    if not reading.eof:
+        raise ValueError(f"a zstd frame that is cut, or holds more than {LARGEST:,} bytes")
+    return content

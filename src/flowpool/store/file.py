@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused, message_of
 from flowpool.record import CallCost, Record
 from flowpool.store.columns import storable_number, storable_text
 from flowpool.store.compression import Columns, Packer
+from flowpool.store.damage import in_words, is_of_a_row, refuses_damage, why
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, ItemRow, ResultRow, RunInfo
 from flowpool.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
@@ -24,20 +27,6 @@ BUSY = 10.0
 # Pages of the write-ahead log, 32 MB: SQLite's own 1,000 would copy each page back four times as often while a run
 # writes.
 CHECKPOINT = 4000
-
-_DAMAGED = "it is damaged or no SQLite file: restore it from a copy, or name another file"
-_LOCKED = "another program holds a lock on it for long: close what has it open"
-_MEANINGS = {
-    # SQLite's code: what it means for a person
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-    sqlite3.SQLITE_READONLY: "it can't be written: the file or its folder is read-only",
-    sqlite3.SQLITE_FULL: "the disk is full: make room",
-    sqlite3.SQLITE_IOERR: "the disk failed to write or read it: check the disk, or use another",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened: is its folder there, and writable?",
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-}
 
 _Table = tuple[str, Sequence[Any], Callable[[Any], tuple[Any, ...]]]
 
@@ -60,8 +49,13 @@ class Store:
         except BaseException:
             self._lock.release()
             raise
-        (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()
-        self._next_item: int = last + 1
+        try:
+            with refuses_damage(path):
+                (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()
+                self._next_item: int = last + 1
+        except StoreRefused:
+            self.close()
+            raise
         self._at_work: set[int] = set()
 
     def close(self) -> None:
@@ -186,14 +180,14 @@ class Store:
                     try:
                         db.execute(sql, columns(row))
                     except BaseException as error:
-                        if not _is_of_a_row(error):
+                        if not is_of_a_row(error):
                             raise
                         lost[len(lost)] = error
                         if isinstance(row, (ItemRow, ResultRow)):
                             items.add(item)
         if lost:
             raise StoreFailed(
-                f"{self.path}: {len(lost)} rows can't be written ({_reason(lost[0])}); all others are: "
+                f"{self.path}: {len(lost)} rows can't be written ({why(lost[0])}); all others are: "
                 "run again to go on.",
                 frozenset(items),
             ) from lost[0]
@@ -213,9 +207,9 @@ class Store:
                     raise
             except BaseException as error:
                 raise StoreFailed(
-                    f"{self.path}: {_reason(error)}: what was saved before is whole; "
+                    f"{self.path}: {why(error)}: what was saved before is whole; "
                     "mend it and run again to go on.",
-                    frozenset() if _is_of_a_row(error) else None,
+                    frozenset() if is_of_a_row(error) else None,
                 ) from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -265,6 +259,14 @@ def check_version(db: sqlite3.Connection, path: Path, *, is_new: bool = False) -
         and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     ):
         raise StoreRefused(f"{path} is no whole flowpool store: name another file.")
+    # A view may never end, and a trigger write what nobody meant.
+    (strange,) = db.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index') OR sql LIKE 'create virtual%'"
+    ).fetchone()
+    if strange:
+        raise StoreRefused(
+            f"{path} has views or triggers, which no flowpool store has: name another file."
+        )
     return int(version)
 
 
@@ -286,9 +288,9 @@ def migrate(
 
 
 def run_info(row: Sequence[Any]) -> RunInfo:
-    """A row of `runs`."""
+    """A row of `runs`; raises what `damage.ODD` has for one that flowpool didn't write."""
     number, name, fingerprint, definition, obstacle, source, settings, steps, complete, *rest = row
-    return RunInfo(
+    info = RunInfo(
         number,
         name,
         fingerprint,
@@ -300,25 +302,10 @@ def run_info(row: Sequence[Any]) -> RunInfo:
         bool(complete),
         *rest,
     )
-
-
-def in_words(error: sqlite3.Error) -> str:
-    """What an SQLite error means for a person."""
-    # An extended code has what it extends in its lowest byte.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return _MEANINGS.get(code, str(error))
-
-
-def _is_of_a_row(error: BaseException) -> bool:
-    """Whether a failure says something of the values that were to be written, rather than of the store."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    return code not in _MEANINGS and not isinstance(error, MemoryError)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, sqlite3.Error):
-        return in_words(error)
-    return f"{type(error).__name__}: {message_of(error)}"
+    msgspec.convert(msgspec.structs.asdict(info), RunInfo)
+    if definition is not None and not isinstance(decode(definition.encode()), dict):
+        raise ValueError("a definition that is none")
+    return info
 
 
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:

@@ -15,7 +15,8 @@ from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
 from flowpool.record import Record
 from flowpool.store.compression import unpack
-from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, in_words, run_info
+from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
+from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
 from flowpool.usage import Usage
@@ -26,6 +27,8 @@ CHUNK = 1000
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
+# Seconds from 1970 to the end of the year 9999, the last that has a date.
+LAST_MOMENT = 253_402_300_799
 ATTEMPT = (
     *("step", "model", "started", "seconds", "status", "error", "input_tokens", "output_tokens"),
     *("cost", "request_id"),
@@ -43,6 +46,12 @@ class Known(Struct, frozen=True, gc=False):
 
     def record(self, index: int, variables: Any) -> Record:
         """How the item ended, as its pool tells of it."""
+        try:
+            return self._record(index, variables)
+        except ODD as error:
+            raise StoreRefused(damaged("the store", error)) from None
+
+    def _record(self, index: int, variables: Any) -> Record:
         assert self.ended is not None
         status, text, frame, error, message, model, started, seconds, attempts, *tokens = self.ended
         done = status == _DONE
@@ -134,17 +143,19 @@ class Reader:
     def runs(self) -> list[RunInfo]:
         """Every run, the one that was last at work first."""
         rows = self._all(f"SELECT {RUN_COLUMNS} FROM runs ORDER BY updated DESC, id DESC")
-        return [run_info(row) for row in rows]
+        with refuses_damage(self.path):
+            return [run_info(row) for row in rows]
 
     def counts(self, run: int) -> dict[Status, int]:
         """How many of a run's items are done, failed and still to do."""
         counts = dict.fromkeys(Status, 0)
         (items,) = self._one("SELECT count(*) FROM items WHERE run = ?", run)
-        for status, number in self._all(
+        rows = self._all(
             "SELECT status, count(*) FROM results JOIN items ON items.id = item WHERE run = ? GROUP BY status",
             run,
-        ):
-            counts[Status(status)] = number
+        )
+        with refuses_damage(self.path):
+            counts |= {Status(status): number for status, number in rows}
         counts[Status.PENDING] = items - sum(counts.values())
         return counts
 
@@ -165,7 +176,10 @@ class Reader:
             run,
             int(Status.FAILED),
         )
-        return [Trouble(error or "", count, message or "") for error, count, message, _ in rows]
+        return [
+            Trouble(str(error or ""), count, str(message or ""))
+            for error, count, message, _ in rows
+        ]
 
     def course(self, run: int) -> RunTiming:
         """When the run was at work, and how fast."""
@@ -174,7 +188,10 @@ class Reader:
         )
         if ended is None:
             return RunTiming(0, None, None, 0.0)
-        since = max(began, ended - LATELY)
+        with refuses_damage(self.path):
+            since = max(began, ended - LATELY)
+            if not 0 <= began <= ended <= LAST_MOMENT:
+                raise ValueError(f"the time {began}")
         (lately,) = self._one(
             "SELECT count(*) FROM results JOIN items ON items.id = item "
             "WHERE run = ? AND started + results.seconds > ?",
@@ -191,8 +208,9 @@ class Reader:
             ") ON id = item ORDER BY item, started",
             (run,),
         )
-        for row in cursor:
-            yield dict(zip(("item", *ATTEMPT), row, strict=True))
+        with refuses_damage(self.path):
+            for row in cursor:
+                yield dict(zip(("item", *ATTEMPT), row, strict=True))
 
     # Items
 
@@ -216,7 +234,8 @@ class Reader:
     def steps(self, item: int) -> dict[str, tuple[bytes, bytes]]:
         """The steps that an item has been through: each one's call and its output as JSON, by its path."""
         rows = self._all("SELECT step, call, output, output_zstd FROM steps WHERE item = ?", item)
-        return {step: (call, unpack(*output)) for step, call, *output in rows}
+        with refuses_damage(self.path):
+            return {step: (call, unpack(*output)) for step, call, *output in rows}
 
     def answer(self, call: bytes) -> bytes | None:
         """The output, as JSON, of a call that any item had made at the first such question; None when none had."""
@@ -226,7 +245,8 @@ class Reader:
             "WHERE rowid IN (SELECT value FROM calls WHERE key = ?) LIMIT 1",
             call,
         )
-        return unpack(*rows[0]) if rows else None
+        with refuses_damage(self.path):
+            return unpack(*rows[0]) if rows else None
 
     def variables(self, run: int) -> Iterator[Any]:
         """Each item's variables, in order."""
@@ -255,7 +275,9 @@ class Reader:
             CHUNK,
         ):
             for number, *columns in rows:
-                yield number, decode(unpack(*columns))
+                with refuses_damage(self.path):
+                    variables = decode(unpack(*columns))
+                yield number, variables
             last = rows[-1][0]
 
     def _index(self, name: str, pairs: str, *values: Any) -> None:

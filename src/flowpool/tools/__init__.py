@@ -25,7 +25,7 @@ __all__ = ["Caps", "Tool", "ToolResult", "as_tool", "convertToMD", "fetch", "to_
 _HOMES = {
     **dict.fromkeys(("Caps", "Tool", "ToolResult", "tool"), "base"),
     "as_tool": "conversion",
-    **dict.fromkeys(("convertToMD", "to_markdown"), "markdown"),
+    **dict.fromkeys(("convertToMD", "kept_to", "to_markdown"), "markdown"),
     "fetch": "web",
 }
 

@@ -55,6 +55,7 @@ class Tool:
             only a run can tell.
         caps: the most that a call in a worker process may take.
         prepare: an async function from arguments to arguments, awaited on the loop before the call.
+        from_steps: by parameter, what becomes of an argument that came out of a step of a chain.
 
     Example:
         class Shout(Tool):
@@ -77,6 +78,7 @@ class Tool:
     outputs: Iterable[str] | None = None
     prepare: Prepare | None = None
     caps: Caps = Caps()
+    from_steps: Mapping[str, Callable[[Any], Any]] = {}
 
     drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
     _presets: Mapping[str, Any] = {}

@@ -7,11 +7,12 @@ with `fetch`'s guard. Must not know how HTML or documents are converted, nor cha
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from flowpool.errors import InvalidInput, UnreadableDocument
+from flowpool.folders import Folders, check_beneath, folders
 from flowpool.tools.base import FunctionTool, Prepare, Tool
 from flowpool.values import Caps
 
@@ -29,14 +30,21 @@ _WIDTH = 50
 _CAPS = Caps(seconds=60.0, memory=2_000_000_000, output=10_000_000)
 
 
-def _to_markdown(source: Source, main_content: bool = True, allow_private: bool = False) -> str:
+def _to_markdown(
+    source: Source,
+    main_content: bool = True,
+    allow_private: bool = False,
+    root: str | os.PathLike[str] | None = None,
+) -> str:
     """Makes markdown of HTML, a fetched page, a file or a URL, with headings, lists, tables, links and code.
 
     Args:
         source: HTML or text; a page that `fetch` gave; a path of an .html, .txt, .md, .pdf or .docx file;
-            the bytes of one; or an http(s) URL, which is fetched first.
+            the bytes of one; or an http(s) URL, which is fetched first. Text that came out of a step of a
+            chain is content, never a path.
         main_content: leave menus, footers and the like of a web page out. False keeps the whole page.
         allow_private: fetch from private addresses too. Only code or a step's options set it.
+        root: the folder in which paths begin and that none leads out of. Only code or a step's options set it.
 
     As a step it works in a worker process, for at most 60 seconds (or the step's `timeout`), with 2 GB of memory,
     and gives 10 MB at most; `to_markdown.caps = Caps(...)` sets other caps.
@@ -52,37 +60,73 @@ def _to_markdown(source: Source, main_content: bool = True, allow_private: bool 
         from flowpool.tools.web import fetch
 
         source = drive(fetch.fn(source, allow_private=allow_private))
-    return _convert(source, main_content)
+    return _convert(_located(source, root, None), main_content)
 
 
-def _absolute(path: os.PathLike[str] | str) -> Path:
-    return Path(path).absolute()
+def _located(
+    source: Source, root: str | os.PathLike[str] | None, allowed: Folders | None
+) -> Source:
+    """The source with what is a path as one that may be read from here, and other text as content.
+
+    Raises `InvalidInput` for a path out of its root, or out of the folders that a file is kept to.
+    """
+    if isinstance(source, os.PathLike):
+        path: Path | None = Path(source)
+    elif isinstance(source, str):
+        path = _path_in(source)
+    else:
+        return source
+    if path is None:
+        return as_content(source)
+    if root is not None:
+        path = Path(root) / path
+        check_beneath(path, folders(os.fspath(root)), is_trusted=True)
+    check_beneath(path, allowed)
+    return path.absolute()  # a worker may have been started in another directory
 
 
-def _preparing(parameter: str) -> Prepare:
+def as_content(value: Source) -> Source:
+    """A value that came out of a step: its text is content, whatever it looks like; an address stays one."""
+    return {"html": value} if isinstance(value, str) and not _is_url(value) else value
+
+
+def kept_to(tool: Tool, allowed: Folders | None) -> Tool:
+    """The tool for a file that isn't trusted: its paths stay in these folders."""
+    if allowed is None or not tool.from_steps:
+        return tool
+    (parameter,) = tool.from_steps
+    kept = tool.with_options()
+    kept.prepare = _preparing(parameter, allowed)
+    return kept
+
+
+def _preparing(parameter: str, allowed: Folders | None = None) -> Prepare:
     """What happens to the argument of this name before it leaves for a worker."""
 
     async def prepare(arguments: dict[str, Any]) -> dict[str, Any]:
-        source = arguments.get(parameter)
+        source: Any = arguments.get(parameter)
         if isinstance(source, str) and _is_url(source):
             from flowpool.tools.web import fetch
 
             source = await fetch.fn(source, allow_private=arguments.get("allow_private", False))
         if isinstance(source, Mapping):
             source = {key: source[key] for key in _OF_A_PAGE if key in source}
-        elif isinstance(source, os.PathLike) or (isinstance(source, str) and _path_in(source)):
-            source = _absolute(source)  # a worker may have been started in another directory
-        return {**arguments, parameter: source}
+        root = arguments.pop("root", None)
+        return {**arguments, parameter: _located(source, root, allowed)}
 
     return prepare
 
 
-to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private",))
+to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private", "root"))
 to_markdown.mode = "process"
 to_markdown.caps = _CAPS
 to_markdown.max_flows = _WIDTH
 to_markdown.dotted = "flowpool.tools:to_markdown"
 to_markdown.prepare = _preparing("source")
+to_markdown.from_steps = {"source": as_content}
+
+
+_FROM_STEPS: Mapping[str, Callable[[Any], Any]] = {"input": as_content}
 
 
 class ConvertToMD(Tool):
@@ -101,7 +145,8 @@ class ConvertToMD(Tool):
     caps = _CAPS
     max_flows = _WIDTH
     dotted = "flowpool.tools:convertToMD"
-    options_only = frozenset(("allow_private",))
+    options_only = frozenset(("allow_private", "root"))
+    from_steps = _FROM_STEPS
     outputs = ()
 
     def __init__(self) -> None:
@@ -112,9 +157,10 @@ class ConvertToMD(Tool):
         input: Source,
         main_content: bool = True,
         allow_private: bool = False,
+        root: str | os.PathLike[str] | None = None,
     ) -> str:
         """The markdown of `input`; raises what went wrong."""
-        return _to_markdown(input, main_content, allow_private)
+        return _to_markdown(input, main_content, allow_private, root)
 
     def __call__(self, input: Any = None, options: Any = None, **kwargs: Any) -> Any:
         """The outcome as a `ToolResult`; the tool itself when there is nothing to convert."""
@@ -134,9 +180,8 @@ def _convert(source: Source, main_content: bool) -> str:
         return _convert_page(source, main_content)
     if isinstance(source, bytes):
         return _convert_bytes(source, "these bytes", "", "", main_content)
-    path = Path(source) if isinstance(source, os.PathLike) else _path_in(_text(source))
-    if path is not None:
-        return _convert_file(path, main_content)
+    if isinstance(source, os.PathLike):
+        return _convert_file(Path(source), main_content)
     return _convert_text(_text(source), "", main_content)
 
 

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Protocol
 
@@ -110,10 +110,11 @@ class _Display:
         if ended.wait(self._after) and self._after:
             return
         name, steady = self._pool.name, _Steady()
-        while not ended.wait(TICK):
-            now = self._pool.snapshot
-            self._screen.show(progress_text(name, now, steady.lanes(now)))
-        self._screen.finish(end_text(name, self._pool.snapshot))
+        with suppress(OSError, ValueError):  # the terminal has gone, or is closed: the run goes on
+            while not ended.wait(TICK):
+                now = self._pool.snapshot
+                self._screen.show(progress_text(name, now, steady.lanes(now)))
+            self._screen.finish(end_text(name, self._pool.snapshot))
 
 
 class _Steady:

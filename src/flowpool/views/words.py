@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from flowpool.pool import LaneView, Snapshot
+from flowpool.printable import printable
 
 # Lines of lanes: more would push the program's own words off a small terminal.
 MOST_LANES = 4
@@ -43,7 +44,7 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
     if now.failed:
         figures.insert(0, f"{now.failed:,} failed")
     lines = [(" · ".join(figures), False), *_lane_lines(lanes), *_failure_lines(now)]
-    return ProgressText(name, *_parts(now), counts, lines)
+    return _text(name, now, counts, lines)
 
 
 def end_text(name: str, now: Snapshot) -> ProgressText:
@@ -56,13 +57,19 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
     counts = f"{', '.join(words)} in {duration(now.elapsed)}"
     figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True)]
-    return ProgressText(name, *_parts(now), " · ".join([counts, *figures]), _failure_lines(now))
+    return _text(name, now, " · ".join([counts, *figures]), _failure_lines(now))
+
+
+def _text(name: str, now: Snapshot, counts: str, lines: list[tuple[str, bool]]) -> ProgressText:
+    """The words, of which names and failures are others': safe to show."""
+    shown = [(printable(words), is_bad) for words, is_bad in lines]
+    return ProgressText(printable(name), *_parts(now), counts, shown)
 
 
 def lane_words(lane: LaneView) -> str:
     """What holds a lane back, with the figures that tell how much."""
     words = [_bound_words(lane)]
-    if lane.bound not in ("max_flows", "slots", "latency", "broken") and lane.in_flight:
+    if lane.bound not in ("max_flows", "slots", "files", "latency", "broken") and lane.in_flight:
         words.append(f"{lane.in_flight:,} in flight")
     if lane.throttled:
         words.append(f"{lane.throttled:,} answered 429")
@@ -145,6 +152,8 @@ def _bound_words(lane: LaneView) -> str:
             )
         case "in_flight":
             return f"{lane.in_flight:,} at once, and the provider refuses more"
+        case "files":
+            return f"{at_once}: the process may open no more files (ulimit -n)"
         case "slots":
             return f"{at_once} fill the server's slots"
         case "latency":

@@ -14,7 +14,6 @@ from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Media,
@@ -46,9 +45,11 @@ _ANSWER_TOOL = "give_answer"
 
 
 @lru_cache(maxsize=1024)
-def _target(endpoint: Endpoint) -> tuple[str, Headers]:
+def _target(endpoint: Endpoint) -> request_parts.Target:
     url = request_parts.join(request_parts.unversioned(endpoint.base_url, "/v1"), "/v1/messages")
-    return url, request_parts.headers_for(endpoint, _VERSION, auth="x-api-key")
+    return request_parts.Target(
+        url, request_parts.headers_for(endpoint, _VERSION, auth="x-api-key")
+    )
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -56,7 +57,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
 
     Raises InvalidInput for what this wire can't carry.
     """
-    url, headers = _target(endpoint)
+    target = _target(endpoint)
     body: dict[str, Any] = {
         "model": call.model,
         "max_tokens": DEFAULT_MAX_TOKENS,
@@ -73,7 +74,8 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     system = request_parts.system_parts(call, instruction)
     if system:
         body.setdefault("system", _texts(system))
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call, says_stream=True))
+    data = request_parts.encode(body, call, says_stream=True)
+    return HttpRequest("POST", target.url, target.headers, data)
 
 
 def _texts(texts: list[str]) -> str | list[dict[str, str]]:

@@ -15,7 +15,6 @@ from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Message,
@@ -41,14 +40,15 @@ _DENIED_WORD = 498
 
 
 @lru_cache(maxsize=1024)
-def _target(endpoint: Endpoint) -> tuple[str, Headers]:
+def _target(endpoint: Endpoint) -> request_parts.Target:
     base_url = request_parts.unversioned(endpoint.base_url, _VERSION)
-    return request_parts.join(base_url, f"{_VERSION}/chat"), request_parts.headers_for(endpoint)
+    url = request_parts.join(base_url, f"{_VERSION}/chat")
+    return request_parts.Target(url, request_parts.headers_for(endpoint))
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     """The request that asks `call`. Raises InvalidInput for what this wire can't carry."""
-    url, headers = _target(endpoint)
+    target = _target(endpoint)
     body: dict[str, Any] = {
         "model": call.model,
         "messages": [_message(message) for message in call.messages],
@@ -59,7 +59,8 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
             body["stop_sequences"] = request_parts.as_list(body["stop_sequences"])
     if call.output is not None:
         _add_format(body, call, call.output)
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call, says_stream=True))
+    data = request_parts.encode(body, call, says_stream=True)
+    return HttpRequest("POST", target.url, target.headers, data)
 
 
 def _message(message: Message) -> dict[str, Any]:

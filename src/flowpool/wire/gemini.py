@@ -13,7 +13,6 @@ from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Media,
@@ -43,11 +42,11 @@ _CONFIG = {
 
 
 @lru_cache(maxsize=1024)
-def _target(endpoint: Endpoint, model: str) -> tuple[str, Headers]:
+def _target(endpoint: Endpoint, model: str) -> request_parts.Target:
     path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
     base_url = request_parts.unversioned(endpoint.base_url, _VERSION)
     url = request_parts.join(base_url, f"{_VERSION}/{request_parts.quoted(path)}:generateContent")
-    return url, request_parts.headers_for(endpoint, auth="x-goog-api-key")
+    return request_parts.Target(url, request_parts.headers_for(endpoint, auth="x-goog-api-key"))
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -55,7 +54,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
 
     Raises InvalidInput for what this wire can't carry.
     """
-    url, headers = _target(endpoint, call.model)
+    target = _target(endpoint, call.model)
     body: dict[str, Any] = {
         "contents": [_message(message) for message in call.messages if message.role != "system"],
     }
@@ -70,7 +69,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
     system = request_parts.system_parts(call, instruction)
     if system:
         body.setdefault("systemInstruction", {"parts": [{"text": text} for text in system]})
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call))
+    return HttpRequest("POST", target.url, target.headers, request_parts.encode(body, call))
 
 
 def _add_options(body: dict[str, Any], config: dict[str, Any], call: Call) -> None:

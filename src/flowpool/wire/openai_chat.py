@@ -9,15 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from msgspec import Struct
-
 from flowpool.errors import CallError
 from flowpool.providers import Provider
 from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Media,
@@ -37,9 +34,7 @@ _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/
 # Requests.
 
 
-class _Target(Struct, frozen=True):
-    url: str
-    headers: Headers
+class _Target(request_parts.Target, frozen=True):
     names: dict[str, str]
     row: Provider
 

@@ -13,7 +13,6 @@ from flowpool.usage import Usage
 from flowpool.values import (
     Call,
     Endpoint,
-    Headers,
     HttpRequest,
     HttpResponse,
     Media,
@@ -34,9 +33,9 @@ _NAMES = {"max_tokens": "max_output_tokens"}
 
 
 @lru_cache(maxsize=1024)
-def _target(endpoint: Endpoint) -> tuple[str, Headers]:
+def _target(endpoint: Endpoint) -> request_parts.Target:
     url = request_parts.join(endpoint.base_url, "/responses")
-    return url, request_parts.headers_for(endpoint)
+    return request_parts.Target(url, request_parts.headers_for(endpoint))
 
 
 def build(call: Call, endpoint: Endpoint) -> HttpRequest:
@@ -44,7 +43,7 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
 
     Raises InvalidInput for what this wire can't carry.
     """
-    url, headers = _target(endpoint)
+    target = _target(endpoint)
     body: dict[str, Any] = {
         "model": call.model,
         "input": [_message(message) for message in call.messages],
@@ -56,7 +55,8 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
             raise InvalidInput('openai-responses has no stop: remove it, or use provider="openai".')
     if call.output is not None:
         _add_format(body, call, call.output)
-    return HttpRequest("POST", url, headers, request_parts.encode(body, call, says_stream=True))
+    data = request_parts.encode(body, call, says_stream=True)
+    return HttpRequest("POST", target.url, target.headers, data)
 
 
 def _message(message: Message) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import binascii
 from typing import Any
 from urllib.parse import quote
 
-from msgspec import json
+from msgspec import Struct, json
 
 from flowpool.errors import InvalidInput
 from flowpool.providers import PROVIDERS, AuthStyle, Provider
@@ -29,6 +29,16 @@ _NOT_HERE = {
     "stream": "answers are read whole: remove stream from the model's options",
     "background": "answers are awaited: remove background from the model's options",
 }
+
+
+class Target(Struct, frozen=True):
+    """Where an endpoint's requests go, and with which headers: made once, and shared by all its calls."""
+
+    url: str
+    headers: Headers
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url})"  # a traceback's locals show no key
 
 
 def row_of(endpoint: Endpoint) -> Provider:
