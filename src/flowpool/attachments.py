@@ -20,7 +20,6 @@ from flowpool.values import Media
 # About the largest request that providers take; what is larger is refused before it is read into memory.
 MAX_BYTES = 20_000_000
 
-_VARIABLE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _ADDRESS = re.compile(r"(https?|gs)://", re.IGNORECASE)
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -70,15 +69,18 @@ class Attachment(Struct, frozen=True):
     @property
     def names(self) -> frozenset[str]:
         """The variables in it."""
-        return frozenset().union(*(Template(text).names for text in self._texts()))
+        return frozenset().union(*(template.names for template in self.templates))
 
     @property
     def is_literal(self) -> bool:
         """Whether it is the same for every item."""
         return not self.names
 
-    def _texts(self) -> list[str]:
-        return [text for text in (self.source, self.name) if isinstance(text, str)]
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """Its texts, whose variables an item fills."""
+        texts = (text for text in (self.source, self.name) if isinstance(text, str))
+        return tuple(map(Template, texts))
 
     def as_part(self) -> dict[str, Any]:
         """It as a file of definitions has it."""
@@ -93,8 +95,10 @@ class Attachment(Struct, frozen=True):
         """
         source = self.source
         if isinstance(source, str) and "{" in source:
-            whole = _VARIABLE.fullmatch(source.strip())
-            source = look_up(whole[1], variables) if whole else Template(source).render(variables)
+            template = Template(source)
+            source = (
+                look_up(template.sole, variables) if template.sole else template.render(variables)
+            )
         name = Template(self.name).render(variables) if "{" in self.name else self.name
         if isinstance(source, Media):
             return source

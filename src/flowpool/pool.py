@@ -28,6 +28,7 @@ from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
+from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
 from flowpool.tracing import Tracing
@@ -60,6 +61,9 @@ class Pool:
         do without the script. [memory alone]
     key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
     dedupe: True sends identical calls once, also those that are on their way at the same moment. [False]
+    constant_prompt: True lets a prompt be the same for every item, which is refused otherwise. [False]
+    on_empty: what an item does that has nothing for a variable of a prompt: `"ask"` asks all the same and tells of
+        it once, `"skip"` makes no call and has None for its output, `"fail"` fails without a call.
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
     tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
@@ -91,6 +95,8 @@ class Pool:
         store: str | Path | Checkpoint | None = None,
         key: str | Callable[[Any], Any] | None = None,
         dedupe: bool = False,
+        constant_prompt: bool = False,
+        on_empty: OnEmpty = "ask",
         columns: Mapping[str, str] | None = None,
         limit: int | slice | None = None,
         max_cost: float | None = None,
@@ -109,6 +115,8 @@ class Pool:
             max_cost=max_cost,
             max_tokens_total=max_tokens_total,
             dedupe=dedupe,
+            constant_prompt=constant_prompt,
+            on_empty=on_empty,
             tracing=tracing,
         )
         self.runner = as_runner(runner)

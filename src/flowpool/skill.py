@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import msgspec
 
 from flowpool import providers, wiring
 from flowpool.attachments import Attachment, attachment_of
+from flowpool.braces import variable_in
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options
 from flowpool.runner import Runner, checked_variables
@@ -52,16 +53,15 @@ class PromptMessage:
         texts = (part for part in self.parts or () if isinstance(part, Template))
         return Message(self.role, tuple(Text(part.literal) for part in texts) or (Text(""),))
 
-    @property
-    def names(self) -> frozenset[str]:
-        names: set[str] = set()
+    def templates(self) -> Iterator[Template]:
+        """Every text of it that an item's variables fill."""
         for part in self.parts or ():
-            if isinstance(part, Media):
-                texts = (part.data, part.url, part.name)
-                names.update(*(Template(text).names for text in texts))
+            if isinstance(part, Template):
+                yield part
+            elif isinstance(part, Attachment):
+                yield from part.templates
             else:
-                names.update(part.names)
-        return frozenset(names)
+                yield from map(Template, (part.data, part.url, part.name))
 
 
 class Skill(Runner):
@@ -128,7 +128,9 @@ class Skill(Runner):
         self.output_retries = output_retries
         check_times(self.timeout, self.retries, retry_delay)
         self._source = (input, output, prompt)
-        self.names = frozenset().union(*(m.names for m in self.messages)) - self.variables.keys()
+        self._templates = tuple(t for m in self.messages for t in m.templates() if "{" in t.text)
+        paths = frozenset().union(*(template.names for template in self._templates))
+        self.names = frozenset(p for p in paths if variable_in(p, self.variables) is None)
 
     def __repr__(self) -> str:
         return f"Skill({self.name!r}, {self.models[0]!r})"
@@ -164,6 +166,22 @@ class Skill(Runner):
         changed.retries = self.retries if retries is None else retries
         changed.retry_delay = self.retry_delay if delay is None else delay
         return changed
+
+    def used(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these variables that its prompt has."""
+        return frozenset().union(*(one.variables(names) for one in self._templates))
+
+    def mistake(self, names: Collection[str]) -> str | None:
+        """What is wrong with braces of its prompt that are nearly one of these variables."""
+        known = {*names, *self.variables}
+        return next(filter(None, (one.mistake(known) for one in self._templates)), None)
+
+    def empty(self, variables: Mapping[str, Any]) -> list[str]:
+        """Those of its prompt's variables that have nothing in them."""
+        if self.variables:
+            variables = {**self.variables, **variables}
+        found = [path for template in self._templates for path in template.empty(variables)]
+        return list(dict.fromkeys(found)) if found else found
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

@@ -18,7 +18,7 @@ from flowpool.cli.run_store import RunStore, find_store
 from flowpool.cli.running import carry_out
 from flowpool.data.rows import Rows, read
 from flowpool.data.writers import WriteOptions, Writer
-from flowpool.errors import InvalidInput, MissingColumn, OutputExists
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline
 from flowpool.plan import ItemCheck, Plan
@@ -46,7 +46,7 @@ def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
 def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     runner = as_runner(pipeline.runner)
     plan = Plan(runner)
-    rows = _rows(pipeline.input, plan)
+    rows = _rows(pipeline.input, plan, constant_prompt=pipeline.run.constant_prompt)
     if options["dry_run"]:
         from flowpool.cli.forecast import show_plan
 
@@ -85,7 +85,7 @@ def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: b
     return Pool(runner, rows, store=store.path, progress=progress, **pipeline.run.pool())
 
 
-def _rows(input: Input, plan: Plan) -> Rows:
+def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
     """The rows, looked through: a bad one in a file costs no call."""
     path, format = input.path, input.format
     if path is None and input.sql is None:
@@ -95,15 +95,21 @@ def _rows(input: Input, plan: Plan) -> Rows:
     if path == STDIN and format is None and _takes_lines(plan):
         format = "lines"
     rows = read(path, **{**input.reading(), "format": format})
-    check = ItemCheck(plan, plan.variables)
-    if rows.columns is not None:
-        try:
+    check = ItemCheck(plan, plan.variables, constant_prompt=constant_prompt)
+    try:
+        if rows.columns is not None:
             check.check_columns(rows.columns, rows.name)
-        except MissingColumn as error:
-            fix = f"name the one that it is with --columns {error.column}=COLUMN."
-            raise InvalidInput(f"{error.problem}: {fix}") from None
-    if not rows.once and not rows.waits:
-        rows.look_through(check.check)
+        if not rows.once and not rows.waits:
+            rows.look_through(check.check)
+    except MissingColumn as error:
+        fix = (
+            f"name the one that it is with --columns {error.column}=COLUMN, "
+            f"or write \\{{{error.column}}} for the braces themselves."
+        )
+        raise InvalidInput(f"{error.problem}: {fix}") from None
+    except ConstantPrompt as error:
+        fix = "or say --constant-prompt to ask all rows the same."
+        raise InvalidInput(f"{error.problem}, {fix}") from None
     return rows
 
 

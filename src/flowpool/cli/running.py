@@ -13,6 +13,7 @@ from flowpool.cli.signals import Interrupts
 from flowpool.errors import FlowpoolError, InvalidInput
 from flowpool.pool import Pool
 from flowpool.results import Record
+from flowpool.views.words import empty_words
 
 SOME_FAILED = 1
 BROKEN_PIPE = 141
@@ -54,6 +55,7 @@ def carry_out(
             _give_up_stdout()
             return _end(BROKEN_PIPE)
     if report.ended or problem is None:
+        report.notes = empty_words(pool.snapshot)
         say(report.summary(time.monotonic() - started, target.path))
     if interrupts.code:
         return _end(interrupts.code)

@@ -137,6 +137,7 @@ class Session:
             run.look(),
             progress.spent(),
             progress.failure,
+            run.empties.counts,
         )
 
     def records(self) -> list[Record]:
@@ -226,7 +227,8 @@ class Session:
 
         A lazy source's items are checked as they are read.
         """
-        check = ItemCheck(self.plan, {**self.plan.variables, **variables})
+        shared = {**self.plan.variables, **variables}
+        check = ItemCheck(self.plan, shared, constant_prompt=self.settings.constant_prompt)
         if isinstance(self._items, Sequence) and not isinstance(self._items, str):
             for index, item in enumerate(self._items):
                 check.check(item, index)
@@ -311,6 +313,10 @@ class Session:
     def _end(self) -> Results:
         self.raise_if_wanted()
         results = self.results
+        if self._run is not None and self.settings.on_empty == "ask":
+            for name, count in self._run.empties.counts.items():
+                words = f"{count:,} of {len(results):,} items have nothing in {name!r}"
+                warnings.warn(f"{words}, and were asked about (on_empty=)", RuntimeWarning, 4)
         if self.settings.on_error == "skip":
             for record in results.failed:
                 warnings.warn(
@@ -421,13 +427,13 @@ async def arun_one(
     """The output of one runner for one set of variables; raises what went wrong."""
     plan = Plan(as_runner(runner), on_step_error)
     item = dict(variables or {})
-    ItemCheck(plan, plan.variables).check(item, 0)
+    ItemCheck(plan, plan.variables, constant_prompt=True).check(item, 0)
     records: dict[int, Record] = {}
     run = Run(
         plan,
         Source(iter([item]), 1),
         {},
-        Settings(),
+        Settings(constant_prompt=True),
         Keep(records),
         [0] * len(Status),
         environment or real_environment(),

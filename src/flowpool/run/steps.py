@@ -21,6 +21,7 @@ from flowpool.encoding import CantEncode
 from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
 from flowpool.plan import Plan
 from flowpool.run.dedupe import Dedupe
+from flowpool.run.empties import Empties
 from flowpool.run.slots import Slots
 from flowpool.skill import Skill
 from flowpool.structured import fields_of
@@ -32,13 +33,19 @@ class Steps:
     """The steps of a run's plan, prepared to be called."""
 
     def __init__(
-        self, plan: Plan, model_calls: ModelCalls, tool_calls: ToolCalls, slots: Slots
+        self,
+        plan: Plan,
+        model_calls: ModelCalls,
+        tool_calls: ToolCalls,
+        slots: Slots,
+        empties: Empties,
     ) -> None:
         """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
         self._plan = plan
         self._model_calls = model_calls
         self._tool_calls = tool_calls
         self._slots = slots
+        self._empties = empties
         self._loop = asyncio.get_running_loop()
         self._identities: dict[Step, bytes] = {}
         self._dedupe: Dedupe | None = None
@@ -141,6 +148,9 @@ class Steps:
 
     async def _execute(self, call: StepCall) -> Any:
         try:
+            runner = call.step.runner
+            if isinstance(runner, Skill) and self._empties.skips(runner, call.variables):
+                return None
             definition = self._identities.get(call.step)
             if definition is not None:
                 made_of = fingerprint.of_call(call.step, definition, call.variables)

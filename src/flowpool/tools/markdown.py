@@ -167,12 +167,14 @@ def _convert_bytes(
 
 
 def _convert_text(text: str, url: str, main_content: bool, content_type: str = "") -> str:
-    from flowpool.tools.page import html_to_text, is_html
+    from flowpool.tools.page import html_to_text, is_html, why_without_text
 
     kind = content_type.partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/xhtml+xml") or (not kind and is_html(text)):
-        return html_to_text(text, url, main_content)
-    return text.strip()
+    is_page = kind in ("text/html", "application/xhtml+xml") or (not kind and is_html(text))
+    markdown = html_to_text(text, url, main_content) if is_page else text.strip()
+    if not markdown.strip() and (is_page or url):
+        raise UnreadableDocument(url or "this page", f"no text in it{why_without_text(text)}.")
+    return markdown
 
 
 def _convert_file(path: Path, main_content: bool) -> str:

@@ -55,8 +55,13 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
         words.append(f"{now.cancelled:,} cancelled")
     counts = f"{', '.join(words)} in {duration(now.elapsed)}"
     figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
-    figures += [*_counted(now), *_spent(now, is_over=True)]
+    figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
     return ProgressText(name, *_parts(now), " · ".join([counts, *figures]), _failure_lines(now))
+
+
+def empty_words(now: Snapshot) -> list[str]:
+    """How many items had nothing for a variable of a prompt."""
+    return [f"{count:,} had no {name!r}" for name, count in now.empty.items()]
 
 
 def lane_words(lane: LaneView) -> str:
