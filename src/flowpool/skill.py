@@ -131,6 +131,8 @@ class Skill(Runner):
         self._templates = tuple(t for m in self.messages for t in m.templates() if "{" in t.text)
         paths = frozenset().union(*(template.names for template in self._templates))
         self.names = frozenset(p for p in paths if variable_in(p, self.variables) is None)
+        # What stands between braces that are a variable only where one has just that name.
+        self.doubtful = frozenset().union(*(template.doubtful for template in self._templates))
 
     def __repr__(self) -> str:
         return f"Skill({self.name!r}, {self.models[0]!r})"

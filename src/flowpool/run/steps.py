@@ -148,8 +148,7 @@ class Steps:
 
     async def _execute(self, call: StepCall) -> Any:
         try:
-            runner = call.step.runner
-            if isinstance(runner, Skill) and self._empties.skips(runner, call.variables):
+            if self._skips(call.step.runner, call.variables):
                 return None
             definition = self._identities.get(call.step)
             if definition is not None:
@@ -161,6 +160,12 @@ class Steps:
             raise
         except Exception as error:  # a value's own code, while a prompt or arguments are made of it
             raise StepFailed(call.step.runner.name, error) from error
+
+    def _skips(self, runner: Skill | Chain | Tool, variables: Mapping[str, Any]) -> bool:
+        """Whether nothing is asked, as there is nothing in a variable of the prompt."""
+        if not isinstance(runner, Skill) or _has_texts(runner, variables):
+            return False
+        return self._empties.skips(runner, variables)
 
     async def _make(self, call: StepCall) -> Any:
         if isinstance(call.step.runner, Skill):
@@ -187,6 +192,15 @@ class Steps:
     def _look_up(self, step: Step, made_of: bytes) -> Any:
         known = MISSING if self._answers is None else self._answers(made_of)
         return known if known is MISSING else restored(step.runner, known)
+
+
+def _has_texts(skill: Skill, variables: Mapping[str, Any]) -> bool:
+    """Whether its prompt's variables are all texts with something in them, as they mostly are."""
+    for name in skill.names:
+        text = variables.get(name)
+        if type(text) is not str or not text or text.isspace():
+            return False
+    return skill.doubtful.isdisjoint(variables)
 
 
 def _note(call: StepCall, output: Any, error: Exception | None) -> None:
