@@ -119,6 +119,7 @@ class Pool:
             on_empty=on_empty,
             tracing=tracing,
         )
+        _check_words(name, description, key, store, progress)
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
@@ -177,6 +178,11 @@ class Pool:
             environment=environment,
             **{**restored(info.settings), **changes},
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_session" in self.__dict__:
+            raise AttributeError(f"pool.{name} can't be changed: pass {name}= to Pool(...).")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
@@ -400,3 +406,16 @@ class Pool:
     def snapshot(self) -> Snapshot:
         """How the run stands, as a progress callable gets it; from any thread."""
         return self._session.snapshot
+
+
+def _check_words(name: Any, description: Any, key: Any, store: Any, progress: Any) -> None:
+    """Raises `InvalidInput` for arguments of a pool that can't be meant, or that nobody would read."""
+    for text in (name, description):
+        if text is not None and not isinstance(text, str):
+            raise InvalidInput(f"Pool: name and description are text, not {text!r}.")
+    if key is not None and store is None:
+        raise InvalidInput(f"key={key!r} tells items apart in a store: pass store= too.")
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise InvalidInput(
+            f"progress={progress!r}: use True, False or a function that is given a Snapshot."
+        )

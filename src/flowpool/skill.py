@@ -12,7 +12,7 @@ from flowpool import providers, wiring
 from flowpool.attachments import Attachment, attachment_of
 from flowpool.braces import variable_in
 from flowpool.errors import InvalidInput
-from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options
+from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options, is_count
 from flowpool.runner import Runner, checked_variables
 from flowpool.structured import answer_of
 from flowpool.structured.types import dotted_of
@@ -22,6 +22,12 @@ from flowpool.values import Media, Message, Role, Text
 # Each is a whole call, paid again: a model that doesn't mend its answer in two tries needs another prompt.
 DEFAULT_OUTPUT_RETRIES = 2
 _DEFAULT_NAME = "skill"
+_OF_AN_INPUT = ("messages",)
+_OF_A_MESSAGE = ("role", "parts", "content")
+_OF_A_TEXT = ("text", "type")
+_OF_A_FILE = (
+    *("image", "file", "path", "type", "media_type", "mime_type", "name", "url", "data", "source"),
+)
 
 
 PromptPart = Template | Media | Attachment
@@ -123,7 +129,7 @@ class Skill(Runner):
         self.timeout = timeout
         self.retries = retries if retries is not None else max_retries
         self.retry_delay = retry_delay
-        if not isinstance(output_retries, int) or output_retries < 0:
+        if not is_count(output_retries):
             raise InvalidInput(f"output_retries={output_retries!r}: use 0 or more.")
         self.output_retries = output_retries
         check_times(self.timeout, self.retries, retry_delay)
@@ -295,6 +301,7 @@ def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessa
     listed = input.get("messages") if isinstance(input, Mapping) else None
     if not listed:
         raise InvalidInput('Skill(input=...): pass {"messages": [{"role": ..., "parts": [...]}]}.')
+    _refuse_unread(input, _OF_AN_INPUT, "input")
     return tuple(_message(message, i) for i, message in enumerate(listed))
 
 
@@ -303,6 +310,7 @@ def _message(message: Any, position: int) -> PromptMessage:
     role: Any = message.get("role", "user") if isinstance(message, Mapping) else None
     if role not in get_args(Role):
         raise InvalidInput(f"{where}: role is one of {', '.join(get_args(Role))}, not {role!r}.")
+    _refuse_unread(message, _OF_A_MESSAGE, where)
     parts = message.get("parts", message.get("content"))
     if parts is None and role == "assistant":
         return PromptMessage(role, None)
@@ -313,17 +321,24 @@ def _message(message: Any, position: int) -> PromptMessage:
     return PromptMessage(role, [_part(part, where) for part in parts])
 
 
+def _refuse_unread(given: Mapping[str, Any] | None, known: Collection[str], where: str) -> None:
+    """Raises `InvalidInput` for what nobody would read."""
+    for name in given or ():
+        if name not in known:
+            raise InvalidInput(f"{where}: {name!r} is not known: use {', '.join(known)}.")
+
+
 def _part(part: Any, where: str) -> PromptPart:
     if isinstance(part, str):
         return Template(part)
     if isinstance(part, (Media, Attachment)):
         return part
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        _refuse_unread(part, _OF_A_TEXT, where)
         return Template(part["text"])
-    if isinstance(part, Mapping) and (attachment := attachment_of(part)) is not None:
-        return attachment
-    if isinstance(part, Mapping) and (media := _media(part)) is not None:
-        return media
+    if isinstance(part, Mapping) and (found := attachment_of(part) or _media(part)) is not None:
+        _refuse_unread(part, _OF_A_FILE, where)
+        return found
     raise InvalidInput(
         f"{where}: a part is text, {{'text': ...}}, {{'image': path, address or bytes}}, {{'file': ...}} or "
         "{'type': 'image'|'file', 'url': ... or 'data': base64, 'media_type': ...}."

@@ -35,6 +35,13 @@ def test_choices_fields_and_a_schema_give_typed_columns(flowpool: Any) -> None:
         ((*ASK, "-o", "o.csv", "--resume"), "--resume: o.csv.flowpool.db has nothing"),
         ((*ASK, "--columns", "text=nothing"), "no column 'nothing' (there are: text)"),
         (("map", "Hi {other}", "-m", "gpt-5-mini"), "has no 'other'"),
+        ((*ASK, "--allow-private"), "--allow-private does nothing without --fetch"),
+        ((*ASK, "--yes"), "--yes does nothing without --pilot"),
+        ((*ASK, "--seed", "3"), "--seed does nothing without --sample or --pilot"),
+        ((*ASK, "--dry-run", "--pilot", "3"), "--dry-run and --pilot: say one of them"),
+        ((*ASK, "-O", "n=3"), "n=3 is paid 3 times, and one answer is read"),
+        ((*ASK, "-o", "o.jsonl", "--spreadsheet-safe"), "only CSV and TSV have cells"),
+        ((*ASK, "-o", "o.csv", "--append", "--force"), "append and overwrite: say one"),
         (
             ("map", "Hi { text }", "-m", "gpt-5-mini"),
             "write {text} for its value, or \\{ text } for",

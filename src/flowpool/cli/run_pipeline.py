@@ -43,7 +43,24 @@ def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
     return _run(pipeline, options)
 
 
+def _check_together(options: Mapping[str, Any]) -> None:
+    """Raises `InvalidInput` for an option that nothing reads beside the others."""
+    if options["dry_run"] and options["pilot"] is not None:
+        raise InvalidInput("--dry-run and --pilot: say one of them.")
+    has_chance = options["sample"] is not None or options["pilot"] is not None
+    for name, is_read, wanted in (
+        ("allow_private", options.get("fetch", True), "--fetch"),
+        ("yes", options["pilot"] is not None, "--pilot"),
+        ("seed", has_chance, "--sample or --pilot"),
+    ):
+        if options.get(name) not in (None, False) and not is_read:
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} does nothing without {wanted}: say that too."
+            )
+
+
 def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
+    _check_together(options)
     runner = as_runner(pipeline.runner)
     plan = Plan(runner)
     rows = _rows(pipeline.input, plan, constant_prompt=pipeline.run.constant_prompt)
@@ -82,7 +99,10 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
 
 def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
     progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and sys.stdout.isatty())
-    return Pool(runner, rows, store=store.path, progress=progress, **pipeline.run.pool())
+    settings = pipeline.run.pool()
+    if store.path is None:  # there is nothing to tell items apart in
+        settings.pop("key", None)
+    return Pool(runner, rows, store=store.path, progress=progress, **settings)
 
 
 def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:

@@ -53,7 +53,7 @@ class Layout:
         self.output = output
         self.meta = _wanted_meta(meta)
         self.fields: dict[str, str] = {}  # the answers' columns by the names of their fields
-        self._inputs = inputs
+        self._inputs = (inputs,) if isinstance(inputs, str) else inputs
         self._names = dict(names or {})
 
     @property

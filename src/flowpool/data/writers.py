@@ -52,6 +52,8 @@ def open_writer(
     """
     if odd := options.keys() - WriteOptions.__annotations__.keys():
         raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
+    if options.get("append") and options.get("overwrite"):
+        raise InvalidInput("append and overwrite: say one of them.")
     file = None if str(path) == STDOUT else Path(path)
     if file is not None:
         _check_target(file, rows, _may_exist(options))
@@ -62,6 +64,8 @@ def open_writer(
         options.get("meta", False),
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
     )
+    if options.get("spreadsheet_safe") and kind not in _DELIMITERS:
+        raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
     if kind == "parquet":
         return _parquet_writer(file, layout, rows, options)
     target = OutputFile(file, options.get("append", False))

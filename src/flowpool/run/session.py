@@ -37,6 +37,7 @@ from flowpool.run.sink import Keep, Sink, Stream
 from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
 from flowpool.settings import Settings
+from flowpool.skill import Skill
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -72,6 +73,7 @@ class Session:
         self.rows = rows
         self.plan = Plan(runner)
         self.settings = settings
+        self._check_ceilings()
         self.checkpoint = checkpoint
         self.interrupted = False  # whether Ctrl-C ended the last run
         self._items = items
@@ -178,6 +180,7 @@ class Session:
     ) -> Start:
         """A run of what has no output yet, with other ceilings where they are given."""
         self.settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
+        self._check_ceilings()
         with self._claimed():
             if variables is not None:
                 self._check_items(variables)
@@ -221,6 +224,16 @@ class Session:
         self._run = None
         self._reason = ""
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
+
+    def _check_ceilings(self) -> None:
+        """Refuses a ceiling where no step asks a model that it could hold back."""
+        if any(isinstance(step.runner, Skill) for step in self.plan.steps()):
+            return
+        for name in ("max_cost", "max_tokens_total"):
+            if (value := getattr(self.settings, name)) is not None:
+                raise InvalidInput(
+                    f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
+                )
 
     def _check_items(self, variables: Variables) -> None:
         """Refuses a list with an item that can't run, and columns that lack a variable.
