@@ -12,6 +12,7 @@ from flowpool.chain import Chain, OnStepError, Stage, Step
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
+from flowpool.values import AnswerColumns
 
 
 class Plan:
@@ -52,9 +53,25 @@ class Plan:
                 yield step
 
     @property
-    def output_key(self) -> str:
-        """What to call an output without fields: a chain's last key; "output" for a lone skill or tool."""
-        return "output" if self.is_single else self.stages[-1][-1].key
+    def answers(self) -> AnswerColumns:
+        """Its outputs as columns: one without fields is called as a chain's last key is."""
+        last = self.stages[-1]
+        name = "output" if self.is_single else last[-1].key
+        if len(last) > 1:  # side by side: an output for each
+            each = ((step.key, self._answers_of(step, step.key)) for step in last)
+            return AnswerColumns(name, {key: found.kind or "" for key, found in each})
+        return self._answers_of(last[0], name)
+
+    def _answers_of(self, step: Step, name: str) -> AnswerColumns:
+        runner = step.runner
+        if step in self.subplans:
+            inner = self.subplans[step].answers
+            return AnswerColumns(name, inner.fields, inner.kind)
+        if isinstance(runner, Skill):
+            return runner.answer.columns(name)
+        is_plain = isinstance(runner, Tool) and runner.outputs is not None
+        names = tuple(runner.outputs or ()) if is_plain else ()  # type: ignore[union-attr]
+        return AnswerColumns(name, dict.fromkeys(names, ""), "" if is_plain else None)
 
     def _named_steps(self, above: str) -> Iterator[tuple[Step, str]]:
         for number, stage in enumerate(self.stages, 1):

@@ -264,7 +264,7 @@ class Pool:
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
-        return open_writer(path, self._session.rows, self._session.plan.output_key, **options)
+        return open_writer(path, self._session.rows, self._session.plan.answers, **options)
 
     def write(
         self,

@@ -8,12 +8,12 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from flowpool.data.layout import OUTPUT, Choice, Layout
+from flowpool.data.layout import Choice, Layout
 from flowpool.record import CallCost as CallCost
 from flowpool.record import Record as Record
 from flowpool.record import known_sum
 from flowpool.usage import NO_USAGE, Usage
-from flowpool.values import Status
+from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns, Status
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -41,13 +41,13 @@ class Results(list[Any]):
         self,
         records: Iterable[Record],
         rows: Rows | None = None,
-        output: str = OUTPUT,
+        answers: AnswerColumns = UNKNOWN_ANSWERS,
         earlier: Iterable[CallCost] = (),
     ) -> None:
         self.records = list(records)
         self.earlier = tuple(earlier)
         self._rows = rows
-        self._output = output
+        self._answers = answers
         super().__init__(record.output for record in self.records)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Results(list[Any]):
         """
         from flowpool.data.writers import open_writer
 
-        with open_writer(path, self._rows, self._output, **options) as writer:
+        with open_writer(path, self._rows, self._answers, **options) as writer:
             writer.layout.learn(self.records)
             for record in self.records:
                 writer.write(record)
@@ -135,4 +135,4 @@ class Results(list[Any]):
     def _layout(self, meta: Choice, inputs: Choice, output: str | None) -> Layout:
         names = {} if self._rows is None else self._rows.renamed
         names = {variable: column for column, variable in names.items()}
-        return Layout(output or self._output, inputs, meta, names)
+        return Layout(output or self._answers.name, inputs, meta, names, self._answers)

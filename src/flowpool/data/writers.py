@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
-from flowpool.data.layout import OUTPUT, Choice, Layout
+from flowpool.data.layout import Choice, Layout
 from flowpool.data.text_writers import DelimitedWriter, JsonlWriter, OutputFile
 from flowpool.data.writer import Writer as Writer
 from flowpool.errors import InvalidInput, OutputExists
+from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -34,13 +35,13 @@ class WriteOptions(TypedDict, total=False):
 def open_writer(
     path: str | Path,
     rows: Rows | None = None,
-    key: str = OUTPUT,
+    answers: AnswerColumns = UNKNOWN_ANSWERS,
     **options: Unpack[WriteOptions],
 ) -> Writer:
     """A writer for a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file, or `"-"` for standard output.
 
     rows: where the items come from, if it matters: their columns keep the names and types that they have there.
-    key: the column of an answer without fields, unless `output` says another.
+    answers: what is known of the answers' columns; `output` names that of one without fields otherwise.
 
     meta, inputs, output: which columns there are, as in `Results`.
     append: adds to what the file holds; a row that was cut there is taken off first.
@@ -59,10 +60,11 @@ def open_writer(
         _check_target(file, rows, _may_exist(options))
     kind = options.get("format") or ("jsonl" if file is None else _format(file))
     layout = Layout(
-        options.get("output") or key,
+        options.get("output") or answers.name,
         options.get("inputs", True),
         options.get("meta", False),
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
+        answers,
     )
     if options.get("spreadsheet_safe") and kind not in _DELIMITERS:
         raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")

@@ -116,7 +116,7 @@ class Session:
     @property
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
-        return Results(self.records(), self.rows, self.plan.output_key, self._earlier)
+        return Results(self.records(), self.rows, self.plan.answers, self._earlier)
 
     @property
     def lanes(self) -> list[LaneView]:
