@@ -21,6 +21,10 @@ def skill(**settings: Any) -> Skill:
     return Skill("gpt-5-mini", prompt="{text}", **settings)
 
 
+def pool(**settings: Any) -> Pool:
+    return Pool(skill(), ROWS, **settings)
+
+
 def same(text: str) -> str:
     return text
 
@@ -47,9 +51,9 @@ def same(text: str) -> str:
         (lambda: skill(output_retries=True), "output_retries=True"),
         (lambda: tool(same, options_only=("txt",)), "options_only names 'txt'"),
         (lambda: Pool(skill(), ROWS, key="text"), "key='text' tells items apart in a store"),
-        (lambda: Pool(skill(), ROWS, progress="log.txt"), "progress='log.txt': use True"),
-        (lambda: Pool(skill(), ROWS, name=5), "name and description are text"),
-        (lambda: Pool(skill(), ROWS, columns=["text"]), "columns=['text']: use"),
+        (lambda: pool(progress="log.txt"), "progress='log.txt': use True"),
+        (lambda: pool(name=5), "name and description are text"),
+        (lambda: pool(columns=["text"]), "columns=['text']: use"),
         (lambda: Pool(same, ROWS, max_cost=1.0), "max_cost=1.0 bounds the calls of skills"),
         (lambda: Pool(same, ROWS).retry(max_tokens_total=9), "max_tokens_total=9 bounds"),
         (lambda: read(ROWS, format="csv"), "format='csv' is for files"),

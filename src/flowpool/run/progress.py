@@ -103,6 +103,7 @@ class Snapshot(Struct, frozen=True):
     spent: what the ended items used, by `provider/model`.
     failure: the record of the item that failed last, or None.
     empty: how many items had nothing for a variable of a prompt, by its name.
+    stopped: what ended the run before its end, if anything did.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -119,6 +120,7 @@ class Snapshot(Struct, frozen=True):
     spent: Mapping[str, ModelSpend] = {}
     failure: Record | None = None
     empty: Mapping[str, int] = {}
+    stopped: str = ""
 
     @property
     def ended(self) -> int:

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Ma
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
+from copy import copy
+from itertools import islice
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -95,6 +97,7 @@ class Session:
         self._default_variables = checkpoint.variables if checkpoint is not None else {}
         self._variables: Variables = {}
         self._reason = ""
+        self._rest: list[Any] | None = None
 
     # Looking
 
@@ -103,7 +106,9 @@ class Session:
         """How many items have each status."""
         counts = list(self._counts)
         total = self._source.length
-        if total is not None:
+        if total is None:
+            counts[CANCELLED] += len(self._unread or ())
+        else:
             counts[PENDING] = max(0, total - sum(counts[RUNNING:]))
         return {status: counts[status] for status in Status}
 
@@ -116,7 +121,38 @@ class Session:
     @property
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
-        return Results(self.records(), self.rows, self.plan.answers, self._earlier)
+        records = self.records()
+        return Results(records, self.rows, self.plan.answers, self._earlier, self._stopped)
+
+    @property
+    def _total(self) -> int | None:
+        """How many items there are, where that is known."""
+        length = self._source.length
+        if length is None and self._unread is not None:
+            return self._source.taken + len(self._unread)
+        return length
+
+    @property
+    def _stopped(self) -> str:
+        """What ended the last run before its end, and where; empty where nothing did."""
+        if not self._reason or self._is_running:
+            return ""
+        total = self._total
+        of = "an unknown number" if total is None else f"{total:,}"
+        ended = self._counts[DONE] + self._counts[FAILED]
+        return f"stopped at {ended:,} of {of}: {self._reason}"
+
+    @property
+    def _unread(self) -> list[Any] | None:
+        """The items that a run which was stopped never read, where they can be read; else None."""
+        if self._is_running or not self._reason or self._source.length is not None:
+            return None
+        if self._rest is None and self.rows is not None and not (self.rows.once or self.rows.waits):
+            self._rest = []
+            with suppress(InvalidInput):  # up to a row that can't be read
+                for item in islice(copy(self.rows), self._source.taken, None):
+                    self._rest.append(item)
+        return self._rest
 
     @property
     def lanes(self) -> list[LaneView]:
@@ -129,10 +165,10 @@ class Session:
         status, now, run = self.status, self._clock(), self._run
         counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
         if run is None:
-            return Snapshot(self._source.length, *counts)
+            return Snapshot(self._total, *counts)
         progress = run.progress
         return Snapshot(
-            self._source.length,
+            self._total,
             *counts,
             now - self._started,
             progress.rate(now),
@@ -140,6 +176,7 @@ class Session:
             progress.spent(),
             progress.failure,
             run.empties.counts,
+            self._stopped,
         )
 
     def records(self) -> list[Record]:
@@ -223,6 +260,7 @@ class Session:
         self._has_run = True
         self._run = None
         self._reason = ""
+        self._rest = None
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
 
     def _check_ceilings(self) -> None:
@@ -297,6 +335,8 @@ class Session:
             self._is_running = False
             how = (self.plan.name, *self._counts[DONE:], ended - self._started)
             log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
+            if self._reason:
+                log.warning("%s: %s", self.name, self._stopped)
 
     def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
         settings = self.settings
@@ -354,6 +394,7 @@ class Session:
             known = self._items if isinstance(self._items, Sequence) else None
             for index in range(source.taken, source.length):
                 yield index, None if known is None else known[index]
+        yield from enumerate(self._unread or (), source.taken)
 
     def _keep_failed(self, record: Record) -> None:
         if record.status is not DONE:

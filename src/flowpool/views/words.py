@@ -56,7 +56,9 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
     counts = f"{', '.join(words)} in {duration(now.elapsed)}"
     figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
-    return ProgressText(name, *_parts(now), " · ".join([counts, *figures]), _failure_lines(now))
+    lines = [(now.stopped, True)] if now.stopped else []
+    lines += _failure_lines(now)
+    return ProgressText(name, *_parts(now), " · ".join([counts, *figures]), lines)
 
 
 def empty_words(now: Snapshot) -> list[str]:
