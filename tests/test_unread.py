@@ -41,7 +41,7 @@ def same(text: str) -> str:
         (lambda: skill(options={"n": 3}), "n=3 is paid 3 times"),
         (lambda: Model("gemini-2.5-flash", {"generationConfig": {"candidateCount": 2}}), "paid 2"),
         (lambda: Model("gpt-5-mini", {"timeout": 3}), "pass timeout= to Model(...)"),
-        (lambda: Model("gpt-5-mini", {"messages": []}), "'messages'] would take the place"),
+        (lambda: Model("gpt-5-mini", {"messages": []}), "'messages'] would replace the prompt"),
         (lambda: Skill("gpt-5", {"messages": [USER], "top_p": 0}), "input: 'top_p'"),
         (lambda: Skill("gpt-5", {"messages": [{**USER, "name": "x"}]}), "0]: 'name' is not known"),
         (lambda: Skill("gpt-5", prompt=[{"text": "{t}", "cache_control": {}}]), "'cache_control'"),

@@ -9,7 +9,7 @@ from flowpool import providers
 from flowpool.errors import InvalidInput
 from flowpool.values import Endpoint, Limits, Prices, Secret
 
-# Options that would be sent and mean nothing there, or take the place of what a call is made of.
+# Options that would be sent and mean nothing there, or replace what a call is made of.
 _OF_THE_MODEL = frozenset({"timeout", "retries", "base_url", "provider", "limits", "prices"})
 _OF_THE_PROMPT = frozenset({"messages", "contents"})
 # What providers call the number of answers to a call.
@@ -141,7 +141,7 @@ def checked_options(options: Any) -> dict[str, Any]:
             f"options[{name!r}] would be sent to the provider: pass {name}= to Model(...)."
         )
     for name in _OF_THE_PROMPT & checked.keys():
-        raise InvalidInput(f"options[{name!r}] would take the place of the prompt: leave it out.")
+        raise InvalidInput(f"options[{name!r}] would replace the prompt: leave it out.")
     config = checked.get("generationConfig")
     for name, value in (*checked.items(), *(config if isinstance(config, Mapping) else {}).items()):
         if name in _ANSWERS and value not in (None, 1):

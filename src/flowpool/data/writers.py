@@ -51,10 +51,7 @@ def open_writer(
 
     Raises `InvalidInput` at once for a path that can't be written, or holds something and neither is said.
     """
-    if odd := options.keys() - WriteOptions.__annotations__.keys():
-        raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
-    if options.get("append") and options.get("overwrite"):
-        raise InvalidInput("append and overwrite: say one of them.")
+    _check_options(options)
     file = None if str(path) == STDOUT else Path(path)
     if file is not None:
         _check_target(file, rows, _may_exist(options))
@@ -66,17 +63,29 @@ def open_writer(
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
         answers,
     )
-    if options.get("spreadsheet_safe") and kind not in _DELIMITERS:
-        raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
     if kind == "parquet":
+        _refuse_formulas(options)
         return _parquet_writer(file, layout, rows, options)
     target = OutputFile(file, options.get("append", False))
     if kind == "jsonl":
+        _refuse_formulas(options)
         return JsonlWriter(str(path), layout, target)
     if kind in _DELIMITERS:
         safe = options.get("spreadsheet_safe", False)
         return DelimitedWriter(str(path), layout, target, _DELIMITERS[kind], safe)
     raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv" or "parquet".')
+
+
+def _check_options(options: WriteOptions) -> None:
+    if odd := options.keys() - WriteOptions.__annotations__.keys():
+        raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
+    if options.get("append") and options.get("overwrite"):
+        raise InvalidInput("append and overwrite: say one of them.")
+
+
+def _refuse_formulas(options: WriteOptions) -> None:
+    if options.get("spreadsheet_safe"):
+        raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
 
 
 def _parquet_writer(
