@@ -83,9 +83,10 @@ SOURCES: list[Any] = [
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
 def test_an_items_variable_holds_any_of_them(source: Any) -> None:
-    skill = Skill(model(), prompt=["See", Image("{page.photo}")])
-    _, bodies = run(skill, [{"page": {"photo": source}}])
-    assert content(bodies[0])[1]["image_url"]["url"].endswith(inline(PNG))
+    for name in ("page.photo", "Photo (front)"):
+        skill = Skill(model(), prompt=["See", Image(f"{{{name}}}")])
+        _, bodies = run(skill, [{"page": {"photo": source}, "Photo (front)": source}])
+        assert content(bodies[0])[1]["image_url"]["url"].endswith(inline(PNG))
 
 
 def test_a_path_may_be_made_of_variables(photo: Path) -> None:

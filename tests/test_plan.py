@@ -79,9 +79,56 @@ def test_an_item_is_refused_in_one_line_with_the_fix() -> None:
         check.check({"body": 1}, 4)
     assert str(caught.value) == (
         "items[4] has no 'text', which 'skill' needs (it has: body, shared): "
-        "add it to the item, or pass it in run(variables=...)."
+        r"add it to the item, or pass it in run(variables=...); \{text} would be the braces themselves."
     )
     with pytest.raises(InvalidInput, match=r"items\[2\] is 'word', not a dict.*\{'text': 'word'\}"):
         check.check("word", 2)
     with pytest.raises(InvalidInput, match="variable names are text"):
         check.check({3: "x"}, 0)
+
+
+def same(runner: Any, *names: str, shared: tuple[str, ...] = ()) -> bool:
+    return Plan(as_runner(runner)).constant(names, shared) is not None
+
+
+def test_a_prompt_varies_by_an_items_own_variables_and_by_what_steps_make_of_them() -> None:
+    assert same(skill("Tell a joke"), "text")
+    assert same(skill("{topic}"), "text", shared=("topic",))
+    assert same(skill("{topic}", variables={"topic": "x"}), "text")
+    assert same(Chain([skill("{topic}")], {"topic": "x"}), "text")
+    assert same(Chain([(skill("{said}"), "x", {"said": "topic"})], {"topic": "x"}), "text")
+    assert same(Chain([(skill("Tell a joke"), "joke"), skill("{joke}")]), "text")
+    assert same(Chain([Chain([skill("Tell a joke")])]), "text")
+    assert not same(skill("{text}"), "text")
+    assert not same(skill("{topic}"), "topic", shared=("topic",))
+    assert not same(skill("{topic}", variables={"topic": "x"}), "topic")
+    assert not same(skill("{a: 1}"), "a: 1")
+    assert not same(Chain([(text_of, "said"), skill("{said}")]), "url")
+    assert not same(Chain([(page, "page"), skill("{title}")]), "url")
+    assert not same(Chain([(anything, "page"), skill("{author}")]), "url")
+    assert not same(Chain([Chain([skill("{text}")])]), "text")
+
+
+def test_a_prompt_that_no_variable_enters_is_refused_unless_it_is_meant() -> None:
+    plan = Plan(as_runner(skill("Tell a joke")))
+    check = ItemCheck(plan, ["lang"])
+    says = (
+        r"nothing in the prompt of 'skill' varies: write a variable into it \(there are: \{text\}\)"
+    )
+    with pytest.raises(InvalidInput, match=rf"items\[0\]: {says}, or say constant_prompt=True"):
+        check.check({"text": 1}, 0)
+    with pytest.raises(InvalidInput, match=f"rows.csv: {says}"):
+        check.check_columns(["text"], "rows.csv")
+    check.check({}, 0)  # a hundred of these ask for a hundred jokes
+    ItemCheck(plan, (), constant_prompt=True).check({"text": 1}, 0)
+
+
+def test_braces_that_are_nearly_a_variable_are_refused_before_an_item_is_run() -> None:
+    check = ItemCheck(Plan(as_runner(skill("{id} { text }"))), ())
+    with pytest.raises(InvalidInput, match=r"items\[3\]: 'skill': \{ text \} in the prompt is no"):
+        check.check({"id": 1, "text": 1}, 3)
+    with pytest.raises(InvalidInput, match=r"rows.csv: 'skill': .* write \{text\} for its value"):
+        check.check_columns(["id", "text"], "rows.csv")
+    chain = Chain([(anything, "page"), (skill("{url} {{ page }}"), "said")])
+    with pytest.raises(InvalidInput, match=r"write \{page\} for its value"):
+        ItemCheck(Plan(chain), ()).check({"url": 1}, 0)

@@ -146,10 +146,10 @@ def test_two_threads_cannot_start_one_pool_at_once() -> None:
 
 def test_a_run_that_could_not_begin_leaves_the_pool_free(simulate) -> None:
     sim = simulate()
-    pool = sim.pool(items=[{"word": "a"}])
+    pool = sim.pool(sim.skill("{text} {word}"), items=[{"word": "a"}])
     with pytest.raises(InvalidInput, match="has no 'text'"):
         sim.run(pool)
-    assert list(sim.run(pool.arun({"text": "shared"}))) == ["shared"]
+    assert list(sim.run(pool.arun({"text": "shared"}))) == ["shared a"]
 
 
 # Items.

@@ -76,4 +76,9 @@ def test_what_a_store_keeps_makes_the_same_settings_again() -> None:
 
 
 def test_settings_that_are_unset_are_not_kept_as_given() -> None:
-    assert restored(Settings().stored()) == {"on_error": "collect", "dedupe": False}
+    assert restored(Settings().stored()) == {
+        "on_error": "collect",
+        "dedupe": False,
+        "constant_prompt": False,
+        "on_empty": "ask",
+    }

@@ -63,7 +63,7 @@ def messages(skill: Skill, variables: dict | None = None) -> list[dict[str, Any]
 
 def test_a_prompt_is_one_user_message() -> None:
     skill = Skill("gpt-5-mini", prompt="Say {word}, not {other.word}.")
-    assert skill.names == {"word", "other"}
+    assert skill.names == {"word", "other.word"}
     sent = messages(skill, {"word": "hi", "other": {"word": "ho"}})
     assert sent == [{"role": "user", "content": "Say hi, not ho."}]
 

@@ -14,10 +14,8 @@ from flowpool.template import Template, as_text, look_up
 from flowpool.values import Limits
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
-# Texts that hold no variable by accident: `{name}` needs a letter after its brace.
-LITERALS = st.text().filter(
-    lambda text: not re.search(r"\{[A-Za-z_]", text + "x") and "{" not in text[-1:]
-)
+# Texts that hold no variable by accident, and escape none.
+LITERALS = st.text().filter(lambda text: not re.search(r"\{|\\$", text))
 
 
 @settings(deadline=None, derandomize=True)
@@ -49,20 +47,98 @@ def test_a_value_that_looks_like_a_variable_is_not_filled_in(value: str, other: 
     "text",
     [
         '{"a": 1}',
+        '{"a": {"b": [1, {"name": "a"}]}}',
         "{}",
-        "{ name }",
+        "{ }",
         "{1}",
-        "{a-b}",
-        "{a:>10}",
-        "{a!r}",
-        "{a.}",
-        "{.a}",
-        "function() {return}{ }"[:12],
+        "{a: 1, b: 2}",
+        "{a:",
+        "{...}",
+        "\\{x\\}",
+        "{\n    return a;\n}",
+        "function() {",
     ],
 )
 def test_other_braces_stay_as_they_are(text: str) -> None:
     assert Template(text).render({"a": "filled", "name": "filled"}) == text
     assert not Template(text).names
+
+
+@pytest.mark.parametrize(
+    ("prompt", "column"),
+    [
+        ("{Review Text}", "Review Text"),
+        ("{review-text}", "review-text"),
+        ("{文本}", "文本"),
+        ("{2020}", "2020"),
+        ("{ text }", " text "),
+        ("{user.name}", "user.name"),
+        ("{Q1: How was it?}", "Q1: How was it?"),
+        ("{Price ($)}", "Price ($)"),
+        ("{First\nLine}", "First\nLine"),
+        ("{{text}}", "text"),
+    ],
+)
+def test_a_name_between_braces_is_the_column_of_just_that_name(prompt: str, column: str) -> None:
+    template = Template(f"Say {prompt}.")
+    assert "Ada" in template.render({"other": "x", column: "Ada"})
+    assert template.variables(["other", column]) == {column}
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("{ text }", "text"),
+        ("{{ text }}", "text"),
+        ("{text!r}", "text"),
+        ("{text:>10}", "text"),
+        ("{when:%Y-%m}", "when"),
+        ("{text=}", "text"),
+        ("{text[0]}", "text"),
+        ("{row['text']}", "text"),
+        ('{"text"}', "text"),
+        ("{ text | upper }", "text"),
+        ("{text.strip()}", "text"),
+        ("{% if text %}", "text"),
+        ("{review_text}", "Review Text"),
+        ("{Review text}", "Review Text"),
+        ("{title, text}", "text"),
+        ("{2021}", "2020"),
+    ],
+)
+def test_braces_that_are_nearly_a_variable_are_refused_with_what_to_write(
+    text: str, column: str
+) -> None:
+    template = Template(f"{{a}} {text}")
+    mistake = template.mistake(["a", column])
+    assert mistake is not None
+    assert f"write {{{column}}} for its value" in mistake
+    if template.doubtful:
+        with pytest.raises(InvalidItem, match=re.escape(mistake)):
+            template.render({"a": 1, column: "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        (r"\frac\{a}\{b}", r"\frac{a}{b}"),
+        (r"{\{a}}", "{{a}}"),
+        (r"\{\{a}}", "{{a}}"),
+        (r"\{{a}}", "{A}"),
+        (r"query \{ a }", "query { a }"),
+        (r"C:\\{a}", "C:\\A"),
+        (r"\{a: 1}", "{a: 1}"),
+    ],
+)
+def test_a_backslash_makes_braces_of_what_would_be_a_variable(text: str, sent: str) -> None:
+    assert Template(text).render({"a": "A", "b": "B"}) == sent
+    assert Template(text).mistake(["a", "b"]) is None
+
+
+@pytest.mark.parametrize("part", ["{", "\\", "\\{", "{a", "{a}", "{{a}", "{a\\}", "{ "])
+def test_a_long_prompt_of_braces_is_read_in_one_pass(part: str) -> None:
+    prompt = part * (200_000 // len(part))
+    Template(prompt).mistake(["a"])
 
 
 def test_doubled_braces_are_a_variable_between_braces() -> None:

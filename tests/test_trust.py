@@ -269,26 +269,29 @@ def test_a_steps_text_is_never_the_path_of_an_attachment(tmp_path: Path) -> None
     photo.write_bytes(PNG)
 
     def says(name: str) -> dict[str, str]:
-        return {"path": str(photo), "name": "p.png"}
+        return dict.fromkeys(("path", "a.path", "is it?"), str(photo)) | {"name": "p.png"}
 
     def makes(name: str) -> PurePath:
         return photo
 
-    for prompt in ("{path}", "{said.path}", f"{tmp_path}/{{name}}"):
+    for prompt in ("{path}", "{said.path}", "{a.path}", "{is it?}", f"{tmp_path}/{{name}}"):
         records, bodies = run(
             Chain([(says, "said"), (_skill(Image(prompt)), "out")]), [{"name": "x"}]
         )
         assert "came out of a step, and text from there is never a path" in str(records[0].error)
         assert bodies == []
-    aliased = Chain([(says, "said"), (_skill(File("{f}")), "out", {"f": "path"})])
-    assert "never a path" in str(run(aliased, [{"name": "x"}])[0][0].error)
+    for one in ("path", "a.path", "is it?"):
+        aliased = Chain([(says, "said"), (_skill(File("{f}")), "out", {"f": one})])
+        assert "never a path" in str(run(aliased, [{"name": "x"}])[0][0].error)
     nested = Chain([(says, "said"), (Chain([_skill(Image("{path}"))]), "out")])
     assert "never a path" in str(run(nested, [{"name": "x"}])[0][0].error)
     for runner in (
         Chain([(makes, "path"), (_skill(Image("{path}")), "out")]),
         Chain([(says, "said"), (_skill(Image("{photo}")), "out")]),
+        Chain([(says, "said"), (_skill(Image("{said.photo}")), "out")]),
     ):
-        records, bodies = run(runner, [{"name": "x", "photo": str(photo)}])
+        given = dict.fromkeys(("photo", "said.photo"), str(photo))
+        records, bodies = run(runner, [{"name": "x", **given}])
         assert (records[0].error, len(bodies)) == (None, 1)
 
 

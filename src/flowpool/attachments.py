@@ -20,7 +20,6 @@ from flowpool.values import Media
 # About the largest request that providers take; what is larger is refused before it is read into memory.
 MAX_BYTES = 20_000_000
 
-_VARIABLE = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _ADDRESS = re.compile(r"(https?|gs)://", re.IGNORECASE)
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -71,15 +70,22 @@ class Attachment(Struct, frozen=True):
     @property
     def names(self) -> frozenset[str]:
         """The variables in it."""
-        return frozenset().union(*(Template(text).names for text in self._texts()))
+        return frozenset().union(*(template.names for template in self.templates))
 
     @property
     def is_literal(self) -> bool:
         """Whether it is the same for every item."""
-        return not self.names
+        return not any(template.names or template.doubtful for template in self.templates)
 
-    def _texts(self) -> list[str]:
-        return [text for text in (self.source, self.name) if isinstance(text, str)]
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """Its texts, whose variables an item fills."""
+        texts = (text for text in (self.source, self.name) if isinstance(text, str))
+        return tuple(map(Template, texts))
+
+    def needs(self, path: str, variables: Mapping[str, Any]) -> bool:
+        """Whether it is nothing but this one of the variables: without a value there, nothing can be sent."""
+        return isinstance(self.source, str) and Template(self.source).sole(variables) == path
 
     def as_part(self) -> dict[str, Any]:
         """It as a file of definitions has it."""
@@ -107,7 +113,7 @@ class Attachment(Struct, frozen=True):
         if isinstance(source, str) and source.strip():
             found = self._of_text(source.strip(), name)
             if isinstance(found, Attachment) and isinstance(found.source, PurePath):
-                self._refuse_made(made, found)
+                self._refuse_made(variables, made)
             return found
         if isinstance(source, PurePath):
             return type(self)(self._located(source), self.media_type, name, self.root)
@@ -122,8 +128,9 @@ class Attachment(Struct, frozen=True):
         source = self.source
         if not isinstance(source, str) or "{" not in source:
             return source
-        whole = _VARIABLE.fullmatch(source.strip())
-        return look_up(whole[1], variables) if whole else Template(source).render(variables)
+        template = Template(source)
+        sole = template.sole(variables)
+        return template.render(variables) if sole is None else look_up(sole, variables)
 
     def _of_text(self, text: str, name: str) -> Attachment | Media:
         if text[:5].lower() == "data:":
@@ -137,10 +144,11 @@ class Attachment(Struct, frozen=True):
     def _located(self, path: PurePath) -> PurePath:
         return path if self.root is None or isinstance(self.root, tuple) else self.root / path
 
-    def _refuse_made(self, made: Set[str], found: Attachment) -> None:
+    def _refuse_made(self, variables: Mapping[str, Any], made: Set[str]) -> None:
         """A path that a model, a page or another step gave could be that of any file."""
-        texts = Template(self.source).names if isinstance(self.source, str) else frozenset()
-        if came := sorted(texts & made):
+        if not made or not isinstance(self.source, str):
+            return
+        if came := sorted(Template(self.source).variables(variables) & made):
             raise InvalidItem(
                 f"{self.kind} {shown(self.source)}: {came[0]!r} came out of a step, and text from there is never a "
                 "path: have the step give bytes, an address or a pathlib.Path."

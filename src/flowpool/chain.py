@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -176,6 +176,7 @@ def _stage(entry: Any, position: int) -> Stage:
 
 def _step(entry: Any, where: str) -> Step:
     if isinstance(entry, Step):
+        _check_read(entry.runner, entry.defaults, entry.inputs, where)
         return entry
     runner, *rest = entry if isinstance(entry, tuple) else (entry,)
     if len(rest) > 3:
@@ -187,11 +188,8 @@ def _step(entry: Any, where: str) -> Step:
     _check_step(key, inputs, options, where)
     found = as_runner(runner, where)
     checked = _options(options, where)
-    for unknown in checked.keys() - set(_OWN_OPTIONS) if not isinstance(found, Tool) else ():
-        raise InvalidInput(
-            f"{where}: the option {unknown!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
-            "or set a model's options on the skill."
-        )
+    own = {name: value for name, value in checked.items() if name not in _OWN_OPTIONS}
+    _check_read(found, own, inputs or {}, where)
     return Step(found, key, inputs, checked)
 
 
@@ -207,6 +205,32 @@ def _check_step(key: Any, inputs: Any, options: Any, where: str) -> None:
             raise InvalidInput(
                 f"{where}: inputs map names to names, not {parameter!r}: {source!r}."
             )
+
+
+def _check_read(
+    runner: Skill | Chain | Tool, options: Iterable[str], inputs: Iterable[str], where: str
+) -> None:
+    """Raises `InvalidInput` for an option or an input that the step's runner doesn't read."""
+    if isinstance(runner, Tool):
+        takes = ", ".join(runner._names) or "none"
+        for unread in runner.unread(options, inputs):
+            raise InvalidInput(
+                f"{where}: {runner.name} doesn't take {unread!r}: its parameters are {takes}; "
+                f"the step's own options are {', '.join(_OWN_OPTIONS)}."
+            )
+        return
+    for unread in options:
+        raise InvalidInput(
+            f"{where}: the option {unread!r} is not known: use {', '.join(_OWN_OPTIONS)}, "
+            "or set a model's options on the skill."
+        )
+    if isinstance(runner, Skill):
+        for unread in inputs:
+            if not runner.used({unread}):
+                raise InvalidInput(
+                    f"{where}: inputs map {unread!r}, and the prompt of {runner.name!r} has no {{{unread}}}: "
+                    f"it has {', '.join(sorted(runner.names)) or 'no variables'}."
+                )
 
 
 def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:

@@ -71,8 +71,22 @@ class MissingColumn(InvalidInput):
         )
         super().__init__(
             f"{self.problem}: name the one that it is with columns={{{column!r}: ...}}, "
-            "or pass it in run(variables=...)."
+            f"pass it in run(variables=...), or write \\{{{column}}} for the braces themselves."
         )
+
+
+class ConstantPrompt(InvalidInput):
+    """A prompt that is the same for every item, each of which would be paid for. problem: that, without the fix."""
+
+    problem = ""
+
+    def __init__(self, source: str, runner: str, variables: tuple[str, ...]) -> None:
+        there = ", ".join(f"{{{name}}}" for name in variables)
+        self.problem = (
+            f"{source}: nothing in the prompt of {runner!r} varies: write a variable into it "
+            f"(there are: {there})"
+        )
+        super().__init__(f"{self.problem}, or say constant_prompt=True to ask all items the same.")
 
 
 class OutputExists(InvalidInput):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -59,13 +60,16 @@ class Estimate(Struct, frozen=True):
     """What a run will take, by its prompts: nothing was asked of a provider.
 
     items: None where only reading all of them tells. prompts: of the first items. seconds: the least that the
-    limits which people set allow; None without any.
+    limits which people set allow; None without any. looked_at: how many items were read for it. empty: how many of
+    those have nothing for a variable of a prompt, by its name.
     """
 
     items: int | None
     prompts: list[str]
     steps: list[StepEstimate]
     seconds: float | None
+    looked_at: int = 0
+    empty: Mapping[str, int] = {}
 
     @property
     def calls(self) -> int | None:
@@ -129,7 +133,11 @@ def estimate(plan: Plan, rows: Rows, limits: Limits | None = None) -> Estimate:
         ceilings = [limits, *(skills[at].runner.models[0].limits for at in range(len(skills)))]  # type: ignore[union-attr]
         tokens = rows.length * math.fsum(step.input_tokens for step in found)
         seconds = least_seconds(rows.length * len(skills), tokens, ceilings)
-    return Estimate(rows.length, prompts, found, seconds)
+    empty: Counter[str] = Counter()
+    for item in some:
+        seen = ((step.runner, _seen(step, item, plan.variables)) for step in skills)
+        empty.update({name for skill, values in seen for name in skill.empty(values)})  # type: ignore[union-attr]
+    return Estimate(rows.length, prompts, found, seconds, len(some), empty)
 
 
 def rendered(skill: Skill, item: Mapping[str, Any]) -> tuple[str, bool]:

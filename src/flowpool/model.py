@@ -9,6 +9,11 @@ from flowpool import providers
 from flowpool.errors import InvalidInput
 from flowpool.values import Endpoint, Limits, Prices, Secret
 
+# Options that would be sent and mean nothing there, or replace what a call is made of.
+_OF_THE_MODEL = frozenset({"timeout", "retries", "base_url", "provider", "limits", "prices"})
+_OF_THE_PROMPT = frozenset({"messages", "contents"})
+# What providers call the number of answers to a call.
+_ANSWERS = frozenset({"n", "best_of", "candidateCount", "candidate_count", "num_generations"})
 _CLIENT_OPTIONS = ("api_key", "base_url", "default_headers", "max_retries", "timeout")
 
 
@@ -140,17 +145,39 @@ def checked_options(options: Any) -> dict[str, Any]:
     checked = checked_mapping(options, "options")
     if "api_key" in checked:
         raise InvalidInput("options['api_key'] would be sent as text: pass Model(api_key=...).")
+    for name in _OF_THE_MODEL & checked.keys():
+        raise InvalidInput(
+            f"options[{name!r}] would be sent to the provider: pass {name}= to Model(...)."
+        )
+    for name in _OF_THE_PROMPT & checked.keys():
+        raise InvalidInput(f"options[{name!r}] would replace the prompt: leave it out.")
+    config = checked.get("generationConfig")
+    for name, value in (*checked.items(), *(config if isinstance(config, Mapping) else {}).items()):
+        if name in _ANSWERS and value not in (None, 1):
+            raise InvalidInput(
+                f"{name}={value!r} is paid {value} times, and one answer is read: leave it out, and ask again "
+                "with further items, such as items * 3."
+            )
     return checked
 
 
 def check_times(timeout: Any, retries: Any, retry_delay: Any = None) -> None:
     """Raises `InvalidInput` for seconds or attempts that can't be."""
-    if timeout is not None and not (isinstance(timeout, (int, float)) and timeout > 0):
+    if timeout is not None and not (_is_number(timeout) and timeout > 0):
         raise InvalidInput(f"timeout={timeout!r}: use seconds above 0.")
-    if retries is not None and not (isinstance(retries, int) and retries >= 0):
+    if retries is not None and not is_count(retries):
         raise InvalidInput(f"retries={retries!r}: use 0 or more.")
-    if retry_delay is not None and not (isinstance(retry_delay, (int, float)) and retry_delay >= 0):
+    if retry_delay is not None and not (_is_number(retry_delay) and retry_delay >= 0):
         raise InvalidInput(f"retry_delay={retry_delay!r}: use seconds, 0 or more.")
+
+
+def is_count(value: Any) -> bool:
+    """Whether it is a whole number, 0 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _check_known(limits: Any, prices: Any) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import Any
 
+from msgspec import Struct
+
+from flowpool.braces import head_of, variable_in
 from flowpool.chain import Chain, OnStepError, Stage, Step
-from flowpool.errors import InvalidInput, MissingColumn
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
+from flowpool.values import AnswerColumns
 
 
 class Plan:
@@ -49,9 +53,25 @@ class Plan:
                 yield step
 
     @property
-    def output_key(self) -> str:
-        """What to call an output without fields: a chain's last key; "output" for a lone skill or tool."""
-        return "output" if self.is_single else self.stages[-1][-1].key
+    def answers(self) -> AnswerColumns:
+        """Its outputs as columns: one without fields is called as a chain's last key is."""
+        last = self.stages[-1]
+        name = "output" if self.is_single else last[-1].key
+        if len(last) > 1:  # side by side: an output for each
+            each = ((step.key, self._answers_of(step, step.key)) for step in last)
+            return AnswerColumns(name, {key: found.kind or "" for key, found in each})
+        return self._answers_of(last[0], name)
+
+    def _answers_of(self, step: Step, name: str) -> AnswerColumns:
+        runner = step.runner
+        if step in self.subplans:
+            inner = self.subplans[step].answers
+            return AnswerColumns(name, inner.fields, inner.kind)
+        if isinstance(runner, Skill):
+            return runner.answer.columns(name)
+        is_plain = isinstance(runner, Tool) and runner.outputs is not None
+        names = tuple(runner.outputs or ()) if is_plain else ()  # type: ignore[union-attr]
+        return AnswerColumns(name, dict.fromkeys(names, ""), "" if is_plain else None)
 
     def _named_steps(self, above: str) -> Iterator[tuple[Step, str]]:
         for number, stage in enumerate(self.stages, 1):
@@ -69,30 +89,87 @@ class Plan:
 
         What a tool's dict output will add isn't known before it ran: after such a step nothing is lacking.
         """
-        known = set(names) | self.variables.keys()
-        for stage in self.stages:
-            for step in stage:
-                if lacking := self._step_lacks(step, known):
-                    return lacking
-            known.update(step.key for step in stage)
-            for step in stage:
-                spread = _spread_names(step.runner)
-                if spread is None:
-                    return None
-                known.update(spread)
+        for view in self._views(names):
+            if view.is_whole and (name := view.lacks()) is not None:
+                return view.step, name
         return None
 
-    def _step_lacks(self, step: Step, known: Set[str]) -> tuple[Step, str] | None:
-        for source in step.inputs.values():
-            if source.partition(".")[0] not in known:
-                return step, source.partition(".")[0]
-        names = known | step.inputs.keys() | step.defaults.keys()
-        runner = step.runner
+    def mistake(self, names: Iterable[str]) -> tuple[Step, str] | None:
+        """The first step whose prompt has braces that are nearly a variable, and what is wrong with them."""
+        for view in self._views(names):
+            runner = view.step.runner
+            if isinstance(runner, Skill) and (mistake := runner.mistake(view.seen)) is not None:
+                return view.step, mistake
+        return None
+
+    def constant(self, names: Collection[str], shared: Iterable[str]) -> Step | None:
+        """The first step whose prompt is the same for all items with these variables beside the shared ones."""
+        for view in self._views((*shared, *names), names):
+            if isinstance(view.step.runner, Skill) and view.is_whole and not view.varies:
+                return view.step
+        return None
+
+    def _views(
+        self, names: Iterable[str], own: Iterable[str] = (), is_whole: bool = True
+    ) -> Iterator[_View]:
+        """What each step that calls something sees of an item with these variables, of which some are its own."""
+        known = set(names) | self.variables.keys()
+        varying = set(own)
+        for stage in self.stages:
+            for step in stage:
+                view = _View.of(step, known, varying, is_whole)
+                yield view
+                if step in self.subplans and (not is_whole or view.lacks() is None):
+                    yield from self.subplans[step]._views(view.seen, view.own, is_whole)
+            for step in stage:
+                spread = _spread_names(step.runner)
+                is_whole = is_whole and spread is not None
+                added = {step.key, *(spread or ())}
+                known, varying = known | added, varying | added
+
+
+class _View(Struct, frozen=True):
+    """A step and the variables that it sees.
+
+    own: those that vary from item to item. is_whole: whether `seen` are all of them. unfilled: the
+    first of its aliases' sources that isn't there.
+    """
+
+    step: Step
+    seen: Set[str]
+    own: Set[str]
+    is_whole: bool
+    unfilled: str | None
+
+    @classmethod
+    def of(cls, step: Step, known: Set[str], own: Set[str], is_whole: bool) -> _View:
+        sources = {name: variable_in(path, known) for name, path in step.inputs.items()}
+        varying = {name for name, source in sources.items() if source in own}
+        unfilled = (step.inputs[name] for name, source in sources.items() if source is None)
+        return cls(
+            step,
+            known | sources.keys() | step.defaults.keys(),
+            (own - sources.keys()) | varying,
+            is_whole,
+            next(unfilled, None),
+        )
+
+    def lacks(self) -> str | None:
+        """A variable that the step needs and that isn't there."""
+        runner = self.step.runner
+        if self.unfilled is not None:
+            return head_of(self.unfilled)
         if isinstance(runner, Skill):
-            return next(((step, name) for name in sorted(runner.names - names)), None)
-        if isinstance(runner, Tool):
-            return next(((step, name) for name in runner.missing(names)), None)
-        return self.subplans[step].lacks(names)
+            lacking = (p for p in sorted(runner.names) if variable_in(p, self.seen) is None)
+            return next(map(head_of, lacking), None)
+        return next(iter(runner.missing(self.seen)), None) if isinstance(runner, Tool) else None
+
+    @property
+    def varies(self) -> bool:
+        """Whether anything in the skill's prompt is an item's own, or made of it."""
+        runner = self.step.runner
+        assert isinstance(runner, Skill)
+        return self.lacks() is not None or not self.own.isdisjoint(runner.used(self.seen))
 
 
 def _spread_names(runner: Skill | Chain | Tool) -> Iterable[str] | None:
@@ -105,17 +182,21 @@ def _spread_names(runner: Skill | Chain | Tool) -> Iterable[str] | None:
 
 
 class ItemCheck:
-    """Refuses an item that its plan can't run: in one line, with the position and the fix."""
+    """Refuses an item that its plan can't run: in one line, with the position and the fix.
 
-    def __init__(self, plan: Plan, shared: Iterable[str]) -> None:
+    shared: the variables of all items. constant_prompt: whether a prompt that is the same for all items is meant.
+    """
+
+    def __init__(self, plan: Plan, shared: Iterable[str], *, constant_prompt: bool = False) -> None:
         self._plan = plan
         self._shared = tuple(shared)
+        self._constant_prompt = constant_prompt
         self._good: set[tuple[str, ...]] = set()
 
-    def problem(self, item: Any, index: int) -> str | None:
+    def problem(self, item: Any, index: int) -> InvalidInput | None:
         """What is wrong with the item, or None."""
         if not isinstance(item, Mapping):
-            return (
+            return InvalidInput(
                 f"items[{index}] is {_shown(item)}, not a dict: "
                 f"pass variables by name, such as {{{self._example()!r}: {_shown(item)}}}."
             )
@@ -124,30 +205,50 @@ class ItemCheck:
             return None
         for name in names:
             if not isinstance(name, str):
-                return f"items[{index}] has the name {name!r}: variable names are text."
+                return InvalidInput(
+                    f"items[{index}] has the name {name!r}: variable names are text."
+                )
+        if mistake := self._mistake(names, f"items[{index}]"):
+            return mistake
         lacking = self._plan.lacks((*self._shared, *names))
         if lacking is None:
             self._good.add(names)
             return None
         step, name = lacking
         there = ", ".join((*names, *self._shared)) or "nothing"
-        return (
-            f"items[{index}] has no {name!r}, which {step.runner.name!r} needs "
-            f"(it has: {there}): add it to the item, or pass it in run(variables=...)."
+        fix = "add it to the item, or pass it in run(variables=...)"
+        if isinstance(step.runner, Skill):
+            fix += f"; \\{{{name}}} would be the braces themselves"
+        return InvalidInput(
+            f"items[{index}] has no {name!r}, which {step.runner.name!r} needs (it has: {there}): {fix}."
         )
 
     def check(self, item: Any, index: int) -> None:
         """Raises `InvalidInput` for an item that can't run."""
         if problem := self.problem(item, index):
-            raise InvalidInput(problem)
+            raise problem
 
     def check_columns(self, columns: Iterable[Any], source: str) -> None:
         """Raises `MissingColumn` for a source whose rows can't run, as they have these columns and no others."""
         names = tuple(columns)
-        variables = [name for name in names if isinstance(name, str)]
+        variables = tuple(name for name in names if isinstance(name, str))
+        if mistake := self._mistake(variables, source):
+            raise mistake
         if (lacking := self._plan.lacks((*self._shared, *variables))) is not None:
             step, name = lacking
             raise MissingColumn(source, name, step.runner.name, names)
+
+    def _mistake(self, names: tuple[str, ...], where: str) -> InvalidInput | None:
+        """What is wrong with the plan's prompts for items that have these variables and no others."""
+        whole = (*self._shared, *names)
+        if found := self._plan.mistake(whole):
+            step, mistake = found
+            return InvalidInput(f"{where}: {step.runner.name!r}: {mistake}.")
+        # Items without any variable are the same by intent.
+        if self._constant_prompt or not names or self._plan.lacks(whole):
+            return None
+        constant = self._plan.constant(names, self._shared)
+        return ConstantPrompt(where, constant.runner.name, names) if constant is not None else None
 
     def _example(self) -> str:
         lacking = self._plan.lacks(self._shared)

@@ -29,6 +29,7 @@ from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
+from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
 from flowpool.store.damage import refuses_damage
@@ -62,6 +63,9 @@ class Pool:
         do without the script. [memory alone]
     key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
     dedupe: True sends identical calls once, also those that are on their way at the same moment. [False]
+    constant_prompt: True lets a prompt be the same for every item, which is refused otherwise. [False]
+    on_empty: what an item does that has nothing for a variable of a prompt: `"ask"` asks all the same and tells of
+        it once, `"skip"` makes no call and has None for its output, `"fail"` fails without a call.
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
     tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
@@ -93,6 +97,8 @@ class Pool:
         store: str | Path | Checkpoint | None = None,
         key: str | Callable[[Any], Any] | None = None,
         dedupe: bool = False,
+        constant_prompt: bool = False,
+        on_empty: OnEmpty = "ask",
         columns: Mapping[str, str] | None = None,
         limit: int | slice | None = None,
         max_cost: float | None = None,
@@ -111,8 +117,11 @@ class Pool:
             max_cost=max_cost,
             max_tokens_total=max_tokens_total,
             dedupe=dedupe,
+            constant_prompt=constant_prompt,
+            on_empty=on_empty,
             tracing=tracing,
         )
+        _check_words(name, description, key, store, progress)
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
@@ -175,6 +184,11 @@ class Pool:
             environment=environment,
             **{**settings, **changes},
         )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_session" in self.__dict__:
+            raise AttributeError(f"pool.{name} can't be changed: pass {name}= to Pool(...).")
+        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
@@ -256,7 +270,7 @@ class Pool:
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
-        return open_writer(path, self._session.rows, self._session.plan.output_key, **options)
+        return open_writer(path, self._session.rows, self._session.plan.answers, **options)
 
     def write(
         self,
@@ -398,3 +412,16 @@ class Pool:
     def snapshot(self) -> Snapshot:
         """How the run stands, as a progress callable gets it; from any thread."""
         return self._session.snapshot
+
+
+def _check_words(name: Any, description: Any, key: Any, store: Any, progress: Any) -> None:
+    """Raises `InvalidInput` for arguments of a pool that can't be meant, or that nobody would read."""
+    for text in (name, description):
+        if text is not None and not isinstance(text, str):
+            raise InvalidInput(f"Pool: name and description are text, not {text!r}.")
+    if key is not None and store is None:
+        raise InvalidInput(f"key={key!r} tells items apart in a store: pass store= too.")
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise InvalidInput(
+            f"progress={progress!r}: use True, False or a function that is given a Snapshot."
+        )

@@ -8,12 +8,13 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from flowpool.data.layout import OUTPUT, Choice, Layout
+from flowpool.data.layout import Choice, Layout
+from flowpool.errors import NotFinished
 from flowpool.record import CallCost as CallCost
 from flowpool.record import Record as Record
 from flowpool.record import known_sum
 from flowpool.usage import NO_USAGE, Usage
-from flowpool.values import Status
+from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns, Status
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -41,13 +42,15 @@ class Results(list[Any]):
         self,
         records: Iterable[Record],
         rows: Rows | None = None,
-        output: str = OUTPUT,
+        answers: AnswerColumns = UNKNOWN_ANSWERS,
         earlier: Iterable[CallCost] = (),
+        stopped: str = "",
     ) -> None:
         self.records = list(records)
         self.earlier = tuple(earlier)
         self._rows = rows
-        self._output = output
+        self._answers = answers
+        self._stopped = stopped
         super().__init__(record.output for record in self.records)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -62,6 +65,29 @@ class Results(list[Any]):
     def errors(self) -> list[Exception]:
         """The exceptions of the failed items, in order."""
         return [record.error for record in self.failed if record.error is not None]
+
+    def raise_if_incomplete(self) -> Results:
+        """These results where every item has its output; else raises `NotFinished`, which says what is missing.
+
+        >>> from flowpool import Pool
+        >>> Pool(lambda n: n * n, [{"n": 2}, {"n": 3}]).run().raise_if_incomplete()
+        [4, 9]
+        """
+        failed = [record for record in self.records if record.status is Status.FAILED]
+        if not self._stopped and not self.failed:
+            return self
+        words = [f"{len(failed):,} failed"] if failed else []
+        if rest := len(self.failed) - len(failed):
+            words.append(f"{rest:,} were cancelled or not started")
+        if self._stopped:
+            words.append(self._stopped)
+        if failed:
+            error = failed[0].error
+            words.append(
+                f"first failure: items[{failed[0].index}]: {type(error).__name__}: {error}"
+            )
+        done = len(self.records) - len(self.failed)
+        raise NotFinished(f"{done:,} of {len(self.records):,} items are done: {'; '.join(words)}")
 
     @property
     def usage(self) -> Usage:
@@ -122,7 +148,7 @@ class Results(list[Any]):
         """
         from flowpool.data.writers import open_writer
 
-        with open_writer(path, self._rows, self._output, **options) as writer:
+        with open_writer(path, self._rows, self._answers, **options) as writer:
             writer.layout.learn(self.records)
             for record in self.records:
                 writer.write(record)
@@ -135,4 +161,4 @@ class Results(list[Any]):
     def _layout(self, meta: Choice, inputs: Choice, output: str | None) -> Layout:
         names = {} if self._rows is None else self._rows.renamed
         names = {variable: column for column, variable in names.items()}
-        return Layout(output or self._output, inputs, meta, names)
+        return Layout(output or self._answers.name, inputs, meta, names, self._answers)

@@ -16,6 +16,7 @@ from flowpool.errors import InvalidInput
 from flowpool.values import Limits
 
 OnError = Literal["raise", "stop", "collect", "skip"]
+OnEmpty = Literal["ask", "skip", "fail"]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -30,6 +31,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_cost: float | None = None
     max_tokens_total: int | None = None
     dedupe: bool = False
+    constant_prompt: bool = False
+    on_empty: OnEmpty = "ask"
     tracing: Any = None  # what `tracing.open_tracer` takes
 
     @classmethod
@@ -37,7 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The settings; raises `InvalidInput` for a value that can't be meant."""
         for name, value in given.items():
             is_right, fix = _CHECKS[name]
-            is_unset = value is None and name not in ("on_error", "dedupe")
+            is_unset = value is None and getattr(cls(), name) is None
             if not is_unset and not is_right(value):
                 raise InvalidInput(f"{name}={value!r}: use {fix}.")
         if given.get("max_flows") == "auto":
@@ -102,5 +105,10 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_cost": (_is_amount, "dollars above 0"),
     "max_tokens_total": (_at_least(1), "1 or more"),
     "dedupe": (lambda value: isinstance(value, bool), "True or False"),
+    "constant_prompt": (lambda value: isinstance(value, bool), "True or False"),
+    "on_empty": (
+        lambda value: value in get_args(OnEmpty),
+        f"one of {', '.join(map(repr, get_args(OnEmpty)))}",
+    ),
     "tracing": (_anything, ""),
 }

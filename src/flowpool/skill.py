@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import Any, get_args
 
 import msgspec
 
 from flowpool import providers, wiring
 from flowpool.attachments import Attachment, attachment_of
+from flowpool.braces import variable_in
 from flowpool.errors import InvalidInput
-from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options
+from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options, is_count
 from flowpool.runner import Runner, checked_variables
 from flowpool.structured import answer_of
 from flowpool.structured.types import dotted_of
@@ -21,6 +22,24 @@ from flowpool.values import Media, Message, Role, Text
 # Each is a whole call, paid again: a model that doesn't mend its answer in two tries needs another prompt.
 DEFAULT_OUTPUT_RETRIES = 2
 _DEFAULT_NAME = "skill"
+_OF_AN_INPUT = ("messages",)
+_OF_A_MESSAGE = ("role", "parts", "content")
+_OF_A_TEXT = ("text", "type")
+_OF_A_FILE = (
+    *(
+        "image",
+        "file",
+        "path",
+        "root",
+        "type",
+        "media_type",
+        "mime_type",
+        "name",
+        "url",
+        "data",
+        "source",
+    ),
+)
 
 
 PromptPart = Template | Media | Attachment
@@ -57,16 +76,15 @@ class PromptMessage:
         texts = (part for part in self.parts or () if isinstance(part, Template))
         return Message(self.role, tuple(Text(part.literal) for part in texts) or (Text(""),))
 
-    @property
-    def names(self) -> frozenset[str]:
-        names: set[str] = set()
+    def templates(self) -> Iterator[Template]:
+        """Every text of it that an item's variables fill."""
         for part in self.parts or ():
-            if isinstance(part, Media):
-                texts = (part.data, part.url, part.name)
-                names.update(*(Template(text).names for text in texts))
+            if isinstance(part, Template):
+                yield part
+            elif isinstance(part, Attachment):
+                yield from part.templates
             else:
-                names.update(part.names)
-        return frozenset(names)
+                yield from map(Template, (part.data, part.url, part.name))
 
 
 class Skill(Runner):
@@ -128,12 +146,16 @@ class Skill(Runner):
         self.timeout = timeout
         self.retries = retries if retries is not None else max_retries
         self.retry_delay = retry_delay
-        if not isinstance(output_retries, int) or output_retries < 0:
+        if not is_count(output_retries):
             raise InvalidInput(f"output_retries={output_retries!r}: use 0 or more.")
         self.output_retries = output_retries
         check_times(self.timeout, self.retries, retry_delay)
         self._source = (input, output, prompt)
-        self.names = frozenset().union(*(m.names for m in self.messages)) - self.variables.keys()
+        self._templates = tuple(t for m in self.messages for t in m.templates() if "{" in t.text)
+        paths = frozenset().union(*(template.names for template in self._templates))
+        self.names = frozenset(p for p in paths if variable_in(p, self.variables) is None)
+        # What stands between braces that are a variable only where one has just that name.
+        self.doubtful = frozenset().union(*(template.doubtful for template in self._templates))
 
     def __repr__(self) -> str:
         return f"Skill({self.name!r}, {self.models[0]!r})"
@@ -169,6 +191,22 @@ class Skill(Runner):
         changed.retries = self.retries if retries is None else retries
         changed.retry_delay = self.retry_delay if delay is None else delay
         return changed
+
+    def used(self, names: Collection[str]) -> frozenset[str]:
+        """Those of these variables that its prompt has."""
+        return frozenset().union(*(one.variables(names) for one in self._templates))
+
+    def mistake(self, names: Collection[str]) -> str | None:
+        """What is wrong with braces of its prompt that are nearly one of these variables."""
+        known = {*names, *self.variables}
+        return next(filter(None, (one.mistake(known) for one in self._templates)), None)
+
+    def empty(self, variables: Mapping[str, Any]) -> list[str]:
+        """Those of its prompt's variables that have nothing in them."""
+        if self.variables:
+            variables = {**self.variables, **variables}
+        found = [path for template in self._templates for path in template.empty(variables)]
+        return list(dict.fromkeys(found)) if found else found
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -280,6 +318,7 @@ def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessa
     listed = input.get("messages") if isinstance(input, Mapping) else None
     if not listed:
         raise InvalidInput('Skill(input=...): pass {"messages": [{"role": ..., "parts": [...]}]}.')
+    _refuse_unread(input, _OF_AN_INPUT, "input")
     return tuple(_message(message, i) for i, message in enumerate(listed))
 
 
@@ -288,6 +327,7 @@ def _message(message: Any, position: int) -> PromptMessage:
     role: Any = message.get("role", "user") if isinstance(message, Mapping) else None
     if role not in get_args(Role):
         raise InvalidInput(f"{where}: role is one of {', '.join(get_args(Role))}, not {role!r}.")
+    _refuse_unread(message, _OF_A_MESSAGE, where)
     parts = message.get("parts", message.get("content"))
     if parts is None and role == "assistant":
         return PromptMessage(role, None)
@@ -298,17 +338,24 @@ def _message(message: Any, position: int) -> PromptMessage:
     return PromptMessage(role, [_part(part, where) for part in parts])
 
 
+def _refuse_unread(given: Mapping[str, Any] | None, known: Collection[str], where: str) -> None:
+    """Raises `InvalidInput` for what nobody would read."""
+    for name in given or ():
+        if name not in known:
+            raise InvalidInput(f"{where}: {name!r} is not known: use {', '.join(known)}.")
+
+
 def _part(part: Any, where: str) -> PromptPart:
     if isinstance(part, str):
         return Template(part)
     if isinstance(part, (Media, Attachment)):
         return part
     if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+        _refuse_unread(part, _OF_A_TEXT, where)
         return Template(part["text"])
-    if isinstance(part, Mapping) and (attachment := attachment_of(part)) is not None:
-        return attachment
-    if isinstance(part, Mapping) and (media := _media(part)) is not None:
-        return media
+    if isinstance(part, Mapping) and (found := attachment_of(part) or _media(part)) is not None:
+        _refuse_unread(part, _OF_A_FILE, where)
+        return found
     raise InvalidInput(
         f"{where}: a part is text, {{'text': ...}}, {{'image': path, address or bytes}}, {{'file': ...}} or "
         "{'type': 'image'|'file', 'url': ... or 'data': base64, 'media_type': ...}."

@@ -168,6 +168,21 @@ class Timeouts(Struct, frozen=True):
     total: float = 600.0
 
 
+class AnswerColumns(Struct, frozen=True):
+    """What is known of a runner's answers as columns, before there is any.
+
+    name: the column of an answer without fields. fields: the fields of one that has them, each with its JSON type
+    ("" where that isn't known). kind: the JSON type of one without; None where nothing is known.
+    """
+
+    name: str = "output"
+    fields: Mapping[str, str] = {}
+    kind: str | None = None
+
+
+UNKNOWN_ANSWERS = AnswerColumns()
+
+
 class Reply(Struct, frozen=True):
     """A model's complete answer to a call."""
 

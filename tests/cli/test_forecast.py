@@ -35,3 +35,22 @@ def test_a_pilot_forecasts_and_its_answers_are_not_paid_again(flowpool: Any, sim
     assert flowpool(*words, "--pilot", "5", "--yes")[0] == 0
     assert sim.ledger()["requests"] == 40
     assert [row["output"] for row in flowpool.read()] == [f"Row {i}." for i in range(40)]
+
+
+def test_rows_with_nothing_in_them_are_told_of_before_and_after(flowpool: Any, sim: Any) -> None:
+    flowpool.write("rows.csv", "id,text\n1,Hello\n2,\n3, \n")
+    ask = ("map", "Look at {text}", "-m", "gpt-5-mini", "-i", "rows.csv")
+    code, out, err = flowpool(*ask, "--dry-run")
+    assert code == 0, err
+    assert "empty     2 of 3 that were looked at have nothing in 'text' (--on-empty)\n" in out
+    code, out, err = flowpool(*ask)
+    assert code == 0, err
+    assert ", 2 had no 'text' -> stdout" in err
+    assert sim.ledger()["requests"] == 3
+    code, out, err = flowpool(*ask, "--on-empty", "skip")
+    assert (code, out.count("\n")) == (0, 3)
+    assert sim.ledger()["requests"] == 4
+    code, out, err = flowpool(*ask, "--on-empty", "fail")
+    assert code == 1
+    assert "there is nothing in 'text'" in err
+    assert sim.ledger()["requests"] == 5

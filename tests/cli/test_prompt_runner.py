@@ -35,6 +35,19 @@ def test_choices_fields_and_a_schema_give_typed_columns(flowpool: Any) -> None:
         ((*ASK, "-o", "o.csv", "--resume"), "--resume: o.csv.flowpool.db has nothing"),
         ((*ASK, "--columns", "text=nothing"), "no column 'nothing' (there are: text)"),
         (("map", "Hi {other}", "-m", "gpt-5-mini"), "has no 'other'"),
+        ((*ASK, "--allow-private"), "--allow-private does nothing without --fetch"),
+        ((*ASK, "--yes"), "--yes does nothing without --pilot"),
+        ((*ASK, "--seed", "3"), "--seed does nothing without --sample or --pilot"),
+        ((*ASK, "--dry-run", "--pilot", "3"), "--dry-run and --pilot: say one of them"),
+        ((*ASK, "-O", "n=3"), "n=3 is paid 3 times, and one answer is read"),
+        ((*ASK, "-o", "o.jsonl", "--spreadsheet-safe"), "only CSV and TSV have cells"),
+        ((*ASK, "-o", "o.csv", "--append", "--force"), "append and overwrite: say one"),
+        (
+            ("map", "Hi { text }", "-m", "gpt-5-mini"),
+            "write {text} for its value, or \\{ text } for",
+        ),
+        (("map", "Hi {{text!r}}", "-m", "gpt-5-mini", "--dry-run"), "write {text} for its value"),
+        (("map", "Hi", "-m", "gpt-5-mini"), "(there are: {text}), or say --constant-prompt"),
     ],
 )
 def test_what_cant_be_meant_is_refused_in_one_line(
@@ -46,3 +59,29 @@ def test_what_cant_be_meant_is_refused_in_one_line(
     assert words in err
     assert err.count("\n") == 1
     assert sim.ledger()["requests"] == 0
+
+
+def test_any_column_can_stand_in_a_prompt_and_any_braces_can_be_sent(flowpool: Any) -> None:
+    flowpool.write("rows.csv", "Review Text,2020,Q1: How?\nGreat,1,Well\n")
+    prompt = r'{Review Text} {2020} {Q1: How?} \frac\{a}\{b} {"a": {"b": 1}} {\{answer}}'
+    flowpool.write("skill.yaml", f"skill:\n  model: gpt-5-mini\n  prompt: |-\n    {prompt}\n")
+    said = 'Great 1 Well \\frac{a}{b} {"a": {"b": 1}} {{answer}}'
+    for words in (("map", prompt, "-m", "gpt-5-mini"), ("run", "skill.yaml")):
+        code, out, err = flowpool(*words, "-i", "rows.csv", "--dry-run")
+        assert code == 0, err
+        assert f"\n{said}\n" in out
+
+
+def test_the_same_prompt_for_all_rows_is_asked_where_it_is_meant(flowpool: Any, sim: Any) -> None:
+    flowpool.write("rows.csv", "id\n1\n2\n")
+    flowpool.write(
+        "joke.yaml",
+        "skill: {model: gpt-5-mini, prompt: Tell a joke}\nrun: {constant_prompt: true}\ninput: rows.csv\n",
+    )
+    code, _, err = flowpool("run", "joke.yaml")
+    assert code == 0, err
+    code, _, err = flowpool(
+        *("map", "Tell a joke", "-m", "gpt-5-mini", "-i", "rows.csv", "--constant-prompt")
+    )
+    assert code == 0, err
+    assert sim.ledger()["requests"] == 4

@@ -11,7 +11,7 @@ import pytest
 from tests.tools.documents import pdf
 
 from flowpool import Chain, Pool, workers
-from flowpool.errors import AddressRefused, InvalidInput, StepTimeout
+from flowpool.errors import AddressRefused, InvalidInput, StepTimeout, UnreadableDocument
 from flowpool.tools import ToolResult, as_tool, convertToMD, to_markdown
 from flowpool.values import Caps
 
@@ -196,3 +196,18 @@ def test_heavy_libraries_are_loaded_only_when_they_are_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("html", "why"),
+    [
+        ("", ""),
+        ("<html><body></body></html>", ""),
+        ("<div id=root></div><script>draw()</script>", "its scripts write it in a browser"),
+        ("<meta http-equiv='refresh' content='0; url=/b'><p></p>", "sends a browser on to another"),
+    ],
+)
+def test_a_page_without_text_is_a_failure_that_says_why(html: str, why: str) -> None:
+    page = {"html": html, "url": "https://example.com/a", "content_type": "text/html"}
+    with pytest.raises(UnreadableDocument, match=f"^https://example.com/a: no text in it.*{why}"):
+        to_markdown(page)

@@ -73,7 +73,7 @@ def _given(step: Step, variables: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(runner, Tool):
         return runner.bind(variables, step.defaults)
     assert isinstance(runner, Skill)
-    return {name: variables[name] for name in runner.names if name in variables}
+    return {name: variables[name] for name in runner.used(variables)}
 
 
 def _of_skill(skill: Skill) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from flowpool.results import Record
     from flowpool.store.reading import Reader
     from flowpool.store.rows import RunInfo
+    from flowpool.values import AnswerColumns
 
 
 @click.command()
@@ -66,10 +67,10 @@ def export(
 
     info = pick_run(store, run)
     with refuses_damage(store):
-        rows, column = _rows(store, info), _answer_column(info)
+        rows, answers = _rows(store, info), _answers(info)
     options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
     try:
-        writer = open_writer(path, rows, column, **options)
+        writer = open_writer(path, rows, answers, **options)
     except OutputExists as error:
         raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
     with Reader(store) as reader, writer:
@@ -109,15 +110,25 @@ def _rows(store: str, run: RunInfo) -> Rows | None:
         return None
 
 
-def _answer_column(run: RunInfo) -> str:
-    """The column of its answers without fields: a chain's last key."""
+def _answers(run: RunInfo) -> AnswerColumns:
+    """What is known of its answers' columns: those of a skill that is alone or a chain's last step."""
     from flowpool.chain import DEFAULT_KEY
     from flowpool.data.layout import OUTPUT
     from flowpool.encoding import decode
+    from flowpool.errors import InvalidInput
+    from flowpool.structured import answer_of
+    from flowpool.values import AnswerColumns
 
     definition = {} if run.definition is None else decode(run.definition.encode())
-    if "steps" not in definition:
-        return OUTPUT
-    last = definition["steps"][-1]
-    key: str = (last[-1] if isinstance(last, list) else last).get("key", DEFAULT_KEY)
-    return key
+    name, skill = OUTPUT, definition if "model" in definition else None
+    if "steps" in definition:
+        last = definition["steps"][-1]
+        last = last[-1] if isinstance(last, list) else last
+        name = last.get("key", DEFAULT_KEY)
+        skill = None if isinstance(definition["steps"][-1], list) else last.get("skill")
+    if skill is None:
+        return AnswerColumns(name)
+    try:
+        return answer_of(skill.get("output")).columns(name)
+    except InvalidInput:  # a type that this process doesn't have
+        return AnswerColumns(name)

@@ -41,6 +41,11 @@ def show_plan(plan: Plan, rows: Rows, run: RunOptions) -> int:
     show("---")
     items = "an unknown number of" if expected.items is None else f"{expected.items:,}"
     show(f"rows      {items}, from {rows.name}")
+    for name, count in expected.empty.items():
+        show(
+            f"empty     {count:,} of {expected.looked_at:,} that were looked at have nothing in {name!r} "
+            "(--on-empty)"
+        )
     for step in expected.steps:
         show(f"calls     {_of_step(step, expected.items)}")
     if expected.input_tokens is not None:

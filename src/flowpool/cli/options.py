@@ -190,6 +190,17 @@ LIMITS = grouped(
         type=click.Choice(["collect", "stop", "raise"]),
         help="After a failed row: go on (collect), start no more (stop) or cancel all (raise). [collect]",
     ),
+    click.option(
+        "--on-empty",
+        type=click.Choice(["ask", "skip", "fail"]),
+        help="A row that has nothing for a column in the prompt: ask all the same and tell of it (ask), make no "
+        "call (skip), or fail without one (fail). [ask]",
+    ),
+    click.option(
+        "--constant-prompt",
+        is_flag=True,
+        help="Let the prompt be the same for every row, which is refused otherwise.",
+    ),
     click.option("--dedupe", is_flag=True, help="Send identical calls once."),
 )
 

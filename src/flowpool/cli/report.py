@@ -28,6 +28,7 @@ class RunReport:
 
     def __init__(self, total: int | None, store: Path | None = None) -> None:
         self.counts = dict.fromkeys(Status, 0)
+        self.notes: list[str] = []  # what else the closing line says
         self._total = total
         self._store = store
         self._usage = NO_USAGE
@@ -84,6 +85,7 @@ class RunReport:
             line += f", {tokens:,} tokens"
         if self._cost is not None:
             line += f", {about(self._cost)}"
+        line += "".join(f", {note}" for note in self.notes)
         line += f" -> {self._target(target)}"
         line += f"; cancelled: {self._ceiling}" if self._ceiling else ""
         return f"{line}; first failure: {self._failure()}" if self._first_failure else line

@@ -19,7 +19,7 @@ from flowpool.cli.running import carry_out
 from flowpool.cli.streams import is_terminal, say
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
-from flowpool.errors import InvalidInput, MissingColumn, OutputExists
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
 from flowpool.folders import Folders, check_beneath, folders, named_folder
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline
@@ -63,10 +63,27 @@ def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
     return _run(pipeline, options)
 
 
+def _check_together(options: Mapping[str, Any]) -> None:
+    """Raises `InvalidInput` for an option that nothing reads beside the others."""
+    if options["dry_run"] and options["pilot"] is not None:
+        raise InvalidInput("--dry-run and --pilot: say one of them.")
+    has_chance = options["sample"] is not None or options["pilot"] is not None
+    for name, is_read, wanted in (
+        ("allow_private", options.get("fetch", True), "--fetch"),
+        ("yes", options["pilot"] is not None, "--pilot"),
+        ("seed", has_chance, "--sample or --pilot"),
+    ):
+        if options.get(name) not in (None, False) and not is_read:
+            raise InvalidInput(
+                f"--{name.replace('_', '-')} does nothing without {wanted}: say that too."
+            )
+
+
 def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
+    _check_together(options)
     runner = as_runner(pipeline.runner)
     plan = Plan(runner)
-    rows = _rows(pipeline.input, plan)
+    rows = _rows(pipeline.input, plan, constant_prompt=pipeline.run.constant_prompt)
     if options["dry_run"]:
         from flowpool.cli.forecast import show_plan
 
@@ -102,10 +119,13 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
 
 def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
     progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
-    return Pool(runner, rows, store=store.path, progress=progress, **pipeline.run.pool())
+    settings = pipeline.run.pool()
+    if store.path is None:  # there is nothing to tell items apart in
+        settings.pop("key", None)
+    return Pool(runner, rows, store=store.path, progress=progress, **settings)
 
 
-def _rows(input: Input, plan: Plan) -> Rows:
+def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
     """The rows, looked through: a bad one in a file costs no call."""
     path, format = input.path, input.format
     if path is None and input.sql is None:
@@ -115,15 +135,21 @@ def _rows(input: Input, plan: Plan) -> Rows:
     if path == STDIN and format is None and _takes_lines(plan):
         format = "lines"
     rows = read(path, **{**input.reading(), "format": format})
-    check = ItemCheck(plan, plan.variables)
-    if rows.columns is not None:
-        try:
+    check = ItemCheck(plan, plan.variables, constant_prompt=constant_prompt)
+    try:
+        if rows.columns is not None:
             check.check_columns(rows.columns, rows.name)
-        except MissingColumn as error:
-            fix = f"name the one that it is with --columns {error.column}=COLUMN."
-            raise InvalidInput(f"{error.problem}: {fix}") from None
-    if not rows.once and not rows.waits:
-        rows.look_through(check.check)
+        if not rows.once and not rows.waits:
+            rows.look_through(check.check)
+    except MissingColumn as error:
+        fix = (
+            f"name the one that it is with --columns {error.column}=COLUMN, "
+            f"or write \\{{{error.column}}} for the braces themselves."
+        )
+        raise InvalidInput(f"{error.problem}: {fix}") from None
+    except ConstantPrompt as error:
+        fix = "or say --constant-prompt to ask all rows the same."
+        raise InvalidInput(f"{error.problem}, {fix}") from None
     return rows
 
 

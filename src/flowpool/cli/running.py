@@ -15,6 +15,7 @@ from flowpool.cli.streams import BROKEN_PIPE, STDOUT, give_up, say
 from flowpool.errors import FlowpoolError, InvalidInput
 from flowpool.pool import Pool
 from flowpool.results import Record
+from flowpool.views.words import empty_words
 
 SOME_FAILED = 1
 
@@ -55,6 +56,7 @@ def carry_out(
             give_up(STDOUT)
             return _end(BROKEN_PIPE)
     if report.ended or problem is None:
+        report.notes = empty_words(pool.snapshot)
         say(report.summary(time.monotonic() - started, target.path))
     if interrupts.code:
         return _end(interrupts.code)

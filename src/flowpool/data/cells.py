@@ -7,14 +7,13 @@ import datetime
 import decimal
 import enum
 import json
-import math
 import uuid
 from typing import Any
 
 import msgspec
 
 from flowpool.structured import plain
-from flowpool.structured.plain import base_of
+from flowpool.structured.plain import base_of, is_missing
 
 _SCALARS = {str, int, float, bool, type(None)}
 # What keeps its type in frames and Parquet.
@@ -45,7 +44,7 @@ def as_text(value: Any) -> str:
     value = base_of(value.value if isinstance(value, enum.Enum) else value)
     if isinstance(value, str):
         return str(value)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_missing(value):
         return ""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return repr(value)

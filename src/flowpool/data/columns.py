@@ -23,12 +23,30 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], types: Mapping[str, Any]) -> Any:
-    """An Arrow table of rows; `types` has the types that are known by column."""
+class Column(list[Any]):
+    """A column's values. kind: the JSON type that they have, where it is known."""
+
+    def __init__(self, values: Iterable[Any], kind: str = "") -> None:
+        super().__init__(values)
+        self.kind = kind
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no value, so that only its kind tells its type."""
+        return bool(self.kind) and all(value is None for value in self)
+
+
+def table_of(
+    rows: Sequence[Mapping[str, Any]], types: Mapping[str, Any], kinds: Mapping[str, str]
+) -> Any:
+    """An Arrow table of rows; `types` and `kinds` have the types of Arrow and of JSON that are known by column."""
     import pyarrow as pa
 
     columns = columns_of(rows)
-    arrays = [array_of(values, types.get(name), name) for name, values in columns.items()]
+    arrays = [
+        array_of(Column(values, kinds.get(name, "")), types.get(name), name)
+        for name, values in columns.items()
+    ]
     return pa.Table.from_arrays(arrays, names=list(columns))
 
 
@@ -37,6 +55,8 @@ def array_of(values: list[Any], kind: Any = None, name: str = "") -> Any:
     import pyarrow as pa
 
     kind = kind or _known(name)
+    if kind is None and isinstance(values, Column) and values.is_empty:
+        kind = _of_json(values.kind)
     if kind is not None:
         try:
             return pa.array(values, kind)
@@ -106,6 +126,19 @@ def _known(name: str) -> Any:
     if name in _TEXT:
         return pa.string()
     return pa.float64() if name in ("_seconds", "_cost") else None
+
+
+def _of_json(kind: str) -> Any:
+    """Arrow's type for JSON's; None for those whose parts aren't known."""
+    import pyarrow as pa
+
+    simple = {
+        "string": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "boolean": pa.bool_(),
+    }
+    return simple.get(kind)
 
 
 def _as_they_are(values: list[Any]) -> list[Any]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flowpool.data.arrow import load_pyarrow
-from flowpool.data.columns import array_of, columns_of, texts
+from flowpool.data.columns import Column, array_of, columns_of, texts
 from flowpool.data.layout import Layout
 from flowpool.errors import InvalidInput
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from flowpool.data.rows import Rows
     from flowpool.record import Record
 
-Columns = dict[str, list[Any]]
+Columns = dict[str, Column]
+_OF_POLARS = {"string": "String", "integer": "Int64", "number": "Float64", "boolean": "Boolean"}
+_OF_PANDAS = {"string": "object", "integer": "Int64", "number": "float64", "boolean": "boolean"}
 
 
 def frame_of(library: str, records: Sequence[Record], rows: Rows | None, layout: Layout) -> Any:
@@ -32,10 +34,16 @@ def frame_of(library: str, records: Sequence[Record], rows: Rows | None, layout:
     layout.learn(records)
     if rows is not None and rows.frame is not None and rows.library == library and layout.has_all:
         positions = _positions(records, rows)
-        answers = columns_of([layout.answers(record) for record in records])
+        answers = _with_kinds([layout.answers(record) for record in records], layout)
         return build(rows.frame, positions, answers, None)
-    columns = columns_of([layout.row(record) for record in records])
+    columns = _with_kinds([layout.row(record) for record in records], layout)
     return build(None, None, columns, None if rows is None else rows.schema)
+
+
+def _with_kinds(rows: list[dict[str, Any]], layout: Layout) -> Columns:
+    kinds = layout.kinds
+    columns = columns_of(rows)
+    return {name: Column(values, kinds.get(name, "")) for name, values in columns.items()}
 
 
 def _positions(records: Sequence[Record], rows: Rows) -> list[int] | None:
@@ -58,7 +66,9 @@ def _polars(frame: Any, positions: list[int] | None, columns: Columns, schema: A
     return pl.DataFrame(series) if frame is None else frame.with_columns(series)
 
 
-def _polars_series(pl: Any, name: str, values: list[Any]) -> Any:
+def _polars_series(pl: Any, name: str, values: Column) -> Any:
+    if values.is_empty and values.kind in _OF_POLARS:
+        return pl.Series(name, values, getattr(pl, _OF_POLARS[values.kind]))
     kinds = {type(value) for value in values} - {type(None)}
     if len(kinds) <= 1 or kinds == {int, float}:
         with suppress(pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
@@ -78,8 +88,10 @@ def _pandas(frame: Any, positions: list[int] | None, columns: Columns, schema: A
     return found
 
 
-def _series(pd: Any, values: list[Any]) -> Any:
+def _series(pd: Any, values: Column) -> Any:
     """A column of pandas that keeps whole numbers and truth values what they are beside missing ones."""
+    if values.is_empty and values.kind in _OF_PANDAS:
+        return pd.Series(values, dtype=_OF_PANDAS[values.kind])
     kinds = {type(value) for value in values}
     whole = kinds - {type(None)}
     if kinds != whole and whole in ({int}, {bool}):

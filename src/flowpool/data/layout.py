@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowpool.data.cells import typed
 from flowpool.errors import InvalidInput
+from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns
 
 if TYPE_CHECKING:
     from flowpool.record import Record
@@ -39,6 +40,7 @@ class Layout:
     meta: whether `_status _error _attempts _seconds _input_tokens _output_tokens _cost` are there, or which of
         them; `_index` and `_model` too when they are named.
     names: the data's column by the variable that it was renamed to.
+    answers: what is known of the answers' columns before there is an answer.
 
     An answer's column that the input has too is called `NAME_output`, and that is logged once.
     """
@@ -49,11 +51,17 @@ class Layout:
         inputs: Choice = True,
         meta: Choice = False,
         names: Mapping[str, str] | None = None,
+        answers: AnswerColumns = UNKNOWN_ANSWERS,
     ) -> None:
         self.output = output
+        expected = dict(answers.fields)
+        if not expected and answers.kind is not None:
+            expected = {output: answers.kind}
+        self._expected = expected
+        self._is_fresh = True
         self.meta = _wanted_meta(meta)
         self.fields: dict[str, str] = {}  # the answers' columns by the names of their fields
-        self._inputs = inputs
+        self._inputs = (inputs,) if isinstance(inputs, str) else inputs
         self._names = dict(names or {})
 
     @property
@@ -61,16 +69,28 @@ class Layout:
         """Whether all of the input's columns are there."""
         return self._inputs is True
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The JSON types of the answers' columns, where they are known."""
+        return {self.fields.get(name, name): kind for name, kind in self._expected.items()}
+
+    @property
+    def knows_answers(self) -> bool:
+        """Whether the answers' columns are known before there is one."""
+        return bool(self._expected)
+
     def learn(self, records: Iterable[Record]) -> None:
         """Looks at all records first, so that every row has the columns of all answers."""
         for record in records:
+            self._expect(self._input(record))
             if record.error is None and record.output is not None:
                 self._answer(record, self._input(record))
 
     def row(self, record: Record) -> dict[str, Any]:
         """The record's columns, in order; a record without an answer has None in the columns known so far."""
         row = self._input(record)
-        answer = self._answer(record, row) if record.error is None else {}
+        self._expect(row)
+        answer = self._answer(record, row) if self._has_answer(record) else {}
         if len(answer) < len(self.fields):
             row.update(dict.fromkeys(self.fields.values()))
         row.update(answer)
@@ -80,10 +100,24 @@ class Layout:
 
     def answers(self, record: Record) -> dict[str, Any]:
         """The answer's columns and the run's, without the input's."""
+        self._expect(self._input(record))
         names = self.fields.values()
-        answer = {} if record.error is not None else self._answer(record, self._input(record))
+        answer = self._answer(record, self._input(record)) if self._has_answer(record) else {}
         meta = {name: value(record) for name, value in self.meta.items()}
         return dict.fromkeys(names) | answer | meta
+
+    def _has_answer(self, record: Record) -> bool:
+        """Whether the record has one; None is none where answers have fields that are known."""
+        is_none = record.output is None and bool(self._expected.keys() - {self.output})
+        return record.error is None and not is_none
+
+    def _expect(self, taken: Mapping[str, Any]) -> None:
+        """Has the columns that are known of the answers, beside those of the first input."""
+        if self._is_fresh:
+            self._is_fresh = False
+            for field in self._expected:
+                if field not in self.fields:
+                    self._column_for(field, taken)
 
     def _input(self, record: Record) -> dict[str, Any]:
         variables = record.variables

@@ -103,7 +103,7 @@ class ParquetWriter(Writer):
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{len(self._parts):06}.parquet"
         unfinished = part.with_suffix(".unfinished")
-        write_table(table_of(waiting, self._types), unfinished)
+        write_table(table_of(waiting, self._types, self.layout.kinds), unfinished)
         os.replace(unfinished, part)
         self._parts.append(part)
         _give_back()

@@ -225,6 +225,8 @@ def read(
         raise InvalidInput("these are rows already: pass all of read's options at once.")
     if (sql is not None or table is not None) and not isinstance(source, (str, Path, type(None))):
         raise InvalidInput("sql= and table= are for databases: use where= for other rows.")
+    if format is not None and not isinstance(source, (str, Path)):
+        raise InvalidInput(f"format={format!r} is for files: leave it out.")
     found = _table(source, sql, table, format)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
@@ -337,6 +339,10 @@ def _path_table(name: str, sql: str | None, table: str | None, format: str | Non
         return Stdin(format or "jsonl")
     path = Path(name)
     if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
+        if format is not None or sql is not None or table is not None:
+            raise InvalidInput(
+                f"{name} is a folder, whose documents are rows: leave format, sql and table out."
+            )
         return folder_table(path)
     if _GLOB & set(name) and not path.exists():
         paths = globbed(name)

@@ -129,6 +129,10 @@ def selection(
 ) -> Selection:
     """The selection that these arguments of `read` mean; raises `InvalidInput` for one that can't be meant."""
     names = {}
+    if columns is not None and not isinstance(columns, Mapping):
+        raise InvalidInput(
+            f"columns={columns!r}: use {{the prompt's variable: the data's column}}."
+        )
     for variable, column in (columns or {}).items():
         if not isinstance(variable, str) or column in names:
             raise InvalidInput(

@@ -75,7 +75,8 @@ class DelimitedWriter(Writer):
         row = self.layout.row(record)
         if not self._columns:
             self._waiting.append(row)
-            if record.error is not None and len(self._waiting) < _WAIT_FOR_ANSWER:
+            is_unknown = record.error is not None and not self.layout.knows_answers
+            if is_unknown and len(self._waiting) < _WAIT_FOR_ANSWER:
                 return
             self._begin()
             return

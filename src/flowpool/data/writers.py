@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
-from flowpool.data.layout import OUTPUT, Choice, Layout
+from flowpool.data.layout import Choice, Layout
 from flowpool.data.text_writers import DelimitedWriter, JsonlWriter, OutputFile
 from flowpool.data.writer import Writer as Writer
 from flowpool.errors import InvalidInput, OutputExists
+from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -35,13 +36,13 @@ class WriteOptions(TypedDict, total=False):
 def open_writer(
     path: str | Path,
     rows: Rows | None = None,
-    key: str = OUTPUT,
+    answers: AnswerColumns = UNKNOWN_ANSWERS,
     **options: Unpack[WriteOptions],
 ) -> Writer:
     """A writer for a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file, or `"-"` for standard output.
 
     rows: where the items come from, if it matters: their columns keep the names and types that they have there.
-    key: the column of an answer without fields, unless `output` says another.
+    answers: what is known of the answers' columns; `output` names that of one without fields otherwise.
 
     meta, inputs, output: which columns there are, as in `Results`.
     append: adds to what the file holds; a row that was cut there is taken off first.
@@ -51,8 +52,7 @@ def open_writer(
 
     Raises `InvalidInput` at once for a path that can't be written, or holds something and neither is said.
     """
-    if odd := options.keys() - WriteOptions.__annotations__.keys():
-        raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
+    _check_options(options)
     file = None if str(path) == STDOUT else Path(path)
     if file is None and sys.stdout is None:
         raise InvalidInput("standard output is closed: name a file for the output.")
@@ -60,20 +60,35 @@ def open_writer(
         _check_target(file, rows, _may_exist(options))
     kind = options.get("format") or ("jsonl" if file is None else _format(file))
     layout = Layout(
-        options.get("output") or key,
+        options.get("output") or answers.name,
         options.get("inputs", True),
         options.get("meta", False),
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
+        answers,
     )
     if kind == "parquet":
+        _refuse_formulas(options)
         return _parquet_writer(file, layout, rows, options)
     target = OutputFile(file, options.get("append", False))
     if kind == "jsonl":
+        _refuse_formulas(options)
         return JsonlWriter(str(path), layout, target)
     if kind in _DELIMITERS:
         safe = options.get("spreadsheet_safe", False)
         return DelimitedWriter(str(path), layout, target, _DELIMITERS[kind], safe)
     raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv" or "parquet".')
+
+
+def _check_options(options: WriteOptions) -> None:
+    if odd := options.keys() - WriteOptions.__annotations__.keys():
+        raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
+    if options.get("append") and options.get("overwrite"):
+        raise InvalidInput("append and overwrite: say one of them.")
+
+
+def _refuse_formulas(options: WriteOptions) -> None:
+    if options.get("spreadsheet_safe"):
+        raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
 
 
 def _parquet_writer(

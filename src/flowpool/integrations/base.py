@@ -80,6 +80,10 @@ class ForeignTool(Tool):
             return [name for name in self._required if name not in there]
         return [] if self.takes in there or len(there) == 1 else [self.takes]
 
+    def unread(self, options: Iterable[str], aliases: Iterable[str]) -> list[str]:
+        """Those that its one value has no use for; none where it takes all variables."""
+        return [] if self.takes is None else [name for name in options if name != self.takes]
+
     def answer(self, output: Any) -> ForeignAnswer:
         """What the method gave, in plain form; frameworks say here where their answers keep it."""
         return output if isinstance(output, ForeignAnswer) else ForeignAnswer(output)

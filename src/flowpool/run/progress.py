@@ -102,6 +102,8 @@ class Snapshot(Struct, frozen=True):
     lanes: how each lane stands.
     spent: what the ended items used, by `provider/model`.
     failure: the record of the item that failed last, or None.
+    empty: how many items had nothing for a variable of a prompt, by its name.
+    stopped: what ended the run before its end, if anything did.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -117,6 +119,8 @@ class Snapshot(Struct, frozen=True):
     lanes: tuple[LaneView, ...] = ()
     spent: Mapping[str, ModelSpend] = {}
     failure: Record | None = None
+    empty: Mapping[str, int] = {}
+    stopped: str = ""
 
     @property
     def ended(self) -> int:

@@ -28,6 +28,7 @@ from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
 from flowpool.run.deadline import Deadline
+from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
 from flowpool.run.progress import Progress
 from flowpool.run.sink import Sink
@@ -75,7 +76,7 @@ class Run:
         self._plan = plan
         self._source = source
         self._shared = {**plan.variables, **shared}
-        self._check = ItemCheck(plan, self._shared)
+        self._check = ItemCheck(plan, self._shared, constant_prompt=settings.constant_prompt)
         self._settings = settings
         self._sink = sink
         self._counts = counts
@@ -112,7 +113,8 @@ class Run:
         self._tool_calls = ToolCalls(
             settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
         )
-        self._steps = Steps(plan, self._model_calls, self._tool_calls, self._slots)
+        self.empties = Empties(settings.on_empty, self._shared)
+        self._steps = Steps(plan, self._model_calls, self._tool_calls, self._slots, self.empties)
 
     async def execute(self) -> None:
         """Runs until every item has ended.

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Ma
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
+from copy import copy
+from itertools import islice
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -38,6 +40,7 @@ from flowpool.run.sink import Keep, Sink, Stream
 from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
 from flowpool.settings import Settings
+from flowpool.skill import Skill
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -73,6 +76,7 @@ class Session:
         self.rows = rows
         self.plan = Plan(runner)
         self.settings = settings
+        self._check_ceilings()
         self.checkpoint = checkpoint
         self.interrupted = False  # whether Ctrl-C ended the last run
         self._items = items
@@ -94,6 +98,7 @@ class Session:
         self._default_variables = checkpoint.variables if checkpoint is not None else {}
         self._variables: Variables = {}
         self._reason = ""
+        self._rest: list[Any] | None = None
 
     # Looking
 
@@ -102,7 +107,9 @@ class Session:
         """How many items have each status."""
         counts = list(self._counts)
         total = self._source.length
-        if total is not None:
+        if total is None:
+            counts[CANCELLED] += len(self._unread or ())
+        else:
             counts[PENDING] = max(0, total - sum(counts[RUNNING:]))
         return {status: counts[status] for status in Status}
 
@@ -115,7 +122,38 @@ class Session:
     @property
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
-        return Results(self.records(), self.rows, self.plan.output_key, self._earlier)
+        records = self.records()
+        return Results(records, self.rows, self.plan.answers, self._earlier, self._stopped)
+
+    @property
+    def _total(self) -> int | None:
+        """How many items there are, where that is known."""
+        length = self._source.length
+        if length is None and self._unread is not None:
+            return self._source.taken + len(self._unread)
+        return length
+
+    @property
+    def _stopped(self) -> str:
+        """What ended the last run before its end, and where; empty where nothing did."""
+        if not self._reason or self._is_running:
+            return ""
+        total = self._total
+        of = "an unknown number" if total is None else f"{total:,}"
+        ended = self._counts[DONE] + self._counts[FAILED]
+        return f"stopped at {ended:,} of {of}: {self._reason}"
+
+    @property
+    def _unread(self) -> list[Any] | None:
+        """The items that a run which was stopped never read, where they can be read; else None."""
+        if self._is_running or not self._reason or self._source.length is not None:
+            return None
+        if self._rest is None and self.rows is not None and not (self.rows.once or self.rows.waits):
+            self._rest = []
+            with suppress(InvalidInput):  # up to a row that can't be read
+                for item in islice(copy(self.rows), self._source.taken, None):
+                    self._rest.append(item)
+        return self._rest
 
     @property
     def lanes(self) -> list[LaneView]:
@@ -128,16 +166,18 @@ class Session:
         status, now, run = self.status, self._clock(), self._run
         counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
         if run is None:
-            return Snapshot(self._source.length, *counts)
+            return Snapshot(self._total, *counts)
         progress = run.progress
         return Snapshot(
-            self._source.length,
+            self._total,
             *counts,
             now - self._started,
             progress.rate(now),
             run.look(),
             progress.spent(),
             progress.failure,
+            run.empties.counts,
+            self._stopped,
         )
 
     def records(self) -> list[Record]:
@@ -178,6 +218,7 @@ class Session:
     ) -> Start:
         """A run of what has no output yet, with other ceilings where they are given."""
         self.settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
+        self._check_ceilings()
         with self._claimed():
             if variables is not None:
                 self._check_items(variables)
@@ -220,14 +261,26 @@ class Session:
         self._has_run = True
         self._run = None
         self._reason = ""
+        self._rest = None
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
+
+    def _check_ceilings(self) -> None:
+        """Refuses a ceiling where no step asks a model that it could hold back."""
+        if any(isinstance(step.runner, Skill) for step in self.plan.steps()):
+            return
+        for name in ("max_cost", "max_tokens_total"):
+            if (value := getattr(self.settings, name)) is not None:
+                raise InvalidInput(
+                    f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
+                )
 
     def _check_items(self, variables: Variables) -> None:
         """Refuses a list with an item that can't run, and columns that lack a variable.
 
         A lazy source's items are checked as they are read.
         """
-        check = ItemCheck(self.plan, {**self.plan.variables, **variables})
+        shared = {**self.plan.variables, **variables}
+        check = ItemCheck(self.plan, shared, constant_prompt=self.settings.constant_prompt)
         if isinstance(self._items, Sequence) and not isinstance(self._items, str):
             for index, item in enumerate(self._items):
                 check.check(item, index)
@@ -283,6 +336,8 @@ class Session:
             self._is_running = False
             how = (self.plan.name, *self._counts[DONE:], ended - self._started)
             log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
+            if self._reason:
+                log.warning("%s: %s", self.name, self._stopped)
 
     def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
         settings = self.settings
@@ -312,6 +367,10 @@ class Session:
     def _end(self) -> Results:
         self.raise_if_wanted()
         results = self.results
+        if self._run is not None and self.settings.on_empty == "ask":
+            for name, count in self._run.empties.counts.items():
+                words = f"{count:,} of {len(results):,} items have nothing in {name!r}"
+                warnings.warn(f"{words}, and were asked about (on_empty=)", RuntimeWarning, 4)
         if self.settings.on_error == "skip":
             for record in results.failed:
                 words = printable(f"items[{record.index}]: {record.error}")
@@ -335,6 +394,7 @@ class Session:
             known = self._items if isinstance(self._items, Sequence) else None
             for index in range(source.taken, source.length):
                 yield index, None if known is None else known[index]
+        yield from enumerate(self._unread or (), source.taken)
 
     def _keep_failed(self, record: Record) -> None:
         if record.status is not DONE:
@@ -421,13 +481,13 @@ async def arun_one(
     """The output of one runner for one set of variables; raises what went wrong."""
     plan = Plan(as_runner(runner), on_step_error)
     item = dict(variables or {})
-    ItemCheck(plan, plan.variables).check(item, 0)
+    ItemCheck(plan, plan.variables, constant_prompt=True).check(item, 0)
     records: dict[int, Record] = {}
     run = Run(
         plan,
         Source(iter([item]), 1),
         {},
-        Settings(),
+        Settings(constant_prompt=True),
         Keep(records),
         [0] * len(Status),
         environment or real_environment(),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from flowpool.braces import variable_in
 from flowpool.calls.flow import MISSING, Flow, Rank, StepCall
 from flowpool.calls.model_calls import ModelCalls
 from flowpool.calls.tool_calls import ToolCalls
@@ -21,6 +22,7 @@ from flowpool.encoding import CantEncode
 from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
 from flowpool.plan import Plan
 from flowpool.run.dedupe import Dedupe
+from flowpool.run.empties import Empties
 from flowpool.run.slots import Slots
 from flowpool.skill import Skill
 from flowpool.structured import fields_of
@@ -32,13 +34,19 @@ class Steps:
     """The steps of a run's plan, prepared to be called."""
 
     def __init__(
-        self, plan: Plan, model_calls: ModelCalls, tool_calls: ToolCalls, slots: Slots
+        self,
+        plan: Plan,
+        model_calls: ModelCalls,
+        tool_calls: ToolCalls,
+        slots: Slots,
+        empties: Empties,
     ) -> None:
         """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
         self._plan = plan
         self._model_calls = model_calls
         self._tool_calls = tool_calls
         self._slots = slots
+        self._empties = empties
         self._loop = asyncio.get_running_loop()
         self._identities: dict[Step, bytes] = {}
         self._dedupe: Dedupe | None = None
@@ -134,9 +142,9 @@ class Steps:
                 aliases = {
                     name: look_up(path, call.variables) for name, path in step.inputs.items()
                 }
-                call.variables = {**call.variables, **aliases}
                 if call.made:
-                    call.made = _made_aliases(step.inputs, call.made)
+                    call.made = _made_aliases(step.inputs, call.variables, call.made)
+                call.variables = {**call.variables, **aliases}
             if step in plan.subplans:
                 output = await self._follow(
                     plan.subplans[step], call.variables, call.flow, call.rank, call.made
@@ -154,6 +162,8 @@ class Steps:
 
     async def _execute(self, call: StepCall) -> Any:
         try:
+            if self._skips(call.step.runner, call.variables):
+                return None
             definition = self._identities.get(call.step)
             if definition is not None:
                 made_of = fingerprint.of_call(call.step, definition, call.variables)
@@ -164,6 +174,12 @@ class Steps:
             raise
         except Exception as error:  # a value's own code, while a prompt or arguments are made of it
             raise StepFailed(call.step.runner.name, error) from error
+
+    def _skips(self, runner: Skill | Chain | Tool, variables: Mapping[str, Any]) -> bool:
+        """Whether nothing is asked, as there is nothing in a variable of the prompt."""
+        if not isinstance(runner, Skill) or _has_texts(runner, variables):
+            return False
+        return self._empties.skips(runner, variables)
 
     async def _make(self, call: StepCall) -> Any:
         if isinstance(call.step.runner, Skill):
@@ -192,10 +208,21 @@ class Steps:
         return known if known is MISSING else restored(step.runner, known)
 
 
-def _made_aliases(inputs: Mapping[str, str], made: Set[str]) -> Set[str]:
+def _made_aliases(
+    inputs: Mapping[str, str], variables: Mapping[str, Any], made: Set[str]
+) -> Set[str]:
     """What came out of a step, by the names that a step has for its inputs."""
-    came = {name for name, path in inputs.items() if path.partition(".")[0] in made}
+    came = {name for name, path in inputs.items() if variable_in(path, variables) in made}
     return (made - inputs.keys()) | came
+
+
+def _has_texts(skill: Skill, variables: Mapping[str, Any]) -> bool:
+    """Whether its prompt's variables are all texts with something in them, as they mostly are."""
+    for name in skill.names:
+        text = variables.get(name)
+        if type(text) is not str or not text or text.isspace():
+            return False
+    return skill.doubtful.isdisjoint(variables)
 
 
 def _note(call: StepCall, output: Any, error: Exception | None) -> None:

@@ -16,7 +16,7 @@ from flowpool.structured.fit import chosen, fitted, with_defaults
 from flowpool.structured.schemas import Made, choices_schema, fields_schema, inlined
 from flowpool.structured.text import CutJson, NoJson, values_in, without_numerals, without_thoughts
 from flowpool.structured.types import Convert, Misfit
-from flowpool.values import OutputFormat
+from flowpool.values import AnswerColumns, OutputFormat
 
 # What a correction quotes of an answer's faults: how many, and how many characters of each. All of it is paid for.
 _MOST_FAULTS = 5
@@ -63,6 +63,18 @@ class Answer:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return answer_of, (self.source,)
+
+    def columns(self, name: str) -> AnswerColumns:
+        """Its answers as columns; `name` is that of one without fields."""
+        schema = self.schema or {}
+        if self.names is None:
+            return AnswerColumns(name)
+        if not self.names:
+            values = schema.get("enum", ("",) if self.format is None else ())
+            is_text = bool(values) and all(isinstance(value, str) for value in values)
+            return AnswerColumns(name, kind="string" if is_text else _kind(schema))
+        properties = schema.get("properties", {})
+        return AnswerColumns(name, {each: _kind(properties.get(each, {})) for each in self.names})
 
     def read(self, text: str) -> Any:
         """The output that a model's text holds; raises `InvalidOutput` in words for people and models."""
@@ -264,6 +276,14 @@ def _wrapped(schema: Made, wrapper: str) -> Made:
         "additionalProperties": False,
     }
     return {**made, "$defs": schema["$defs"]} if "$defs" in schema else made
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """A schema's one JSON type, null aside; "" where it has several."""
+    kinds = [one.get("type") for one in schema.get("anyOf", (schema,))]
+    kinds = [one for kind in kinds for one in (kind if isinstance(kind, list) else [kind])]
+    [*found] = {kind for kind in kinds if kind != "null"}
+    return found[0] if len(found) == 1 and isinstance(found[0], str) else ""
 
 
 def _names(kind: Any, schema: Made) -> tuple[str, ...] | None:

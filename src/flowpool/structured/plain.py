@@ -100,6 +100,18 @@ def base_of(value: Any) -> Any:
     return value
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None itself, NaN, and what frames have, NaT and NA.
+
+    >>> is_missing(float("nan")), is_missing(0.0)
+    (True, False)
+    """
+    value = base_of(value)
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return value is None or (isinstance(value, float) and value != value)
+
+
 def _of_frame(value: Any, kind: type) -> Any:
     if kind.__name__ in _MISSING:
         return None

@@ -143,6 +143,16 @@ class Tool:
         lacking = [name for name in self._required if name not in there]
         return [] if lacking == [self._row] else lacking
 
+    def unread(self, options: Iterable[str], aliases: Iterable[str]) -> list[str]:
+        """Those of a step's options, and of the names that its map gives to variables, that it has no use for."""
+        if self._takes_all:
+            return []
+        known = set(self._names)
+        odd = [name for name in options if name not in known]
+        if self._row is None:  # else it may take them with all other variables
+            odd += [name for name in aliases if name not in known - self.options_only]
+        return odd
+
     def with_options(self, **options: Any) -> Tool:
         """A copy with these arguments preset: `fetch.with_options(allow_private=True)`."""
         unknown = [name for name in options if name not in self._names and not self._takes_all]
@@ -206,8 +216,8 @@ class FunctionTool(Tool):
         max_flows: int | None = None,
         options_only: Iterable[str] = (),
     ) -> None:
-        if max_flows is not None and max_flows < 1:
-            raise InvalidInput(f"max_flows={max_flows}: use 1 or more")
+        if max_flows is not None and (not isinstance(max_flows, int) or max_flows < 1):
+            raise InvalidInput(f"max_flows={max_flows!r}: use 1 or more")
         self._fn = fn
         self.name = name or name_of(fn)
         self.description = description or docstring_of(fn)[0]
@@ -216,6 +226,10 @@ class FunctionTool(Tool):
         self.dotted = _dotted(fn)
         self.outputs = output_names(annotations_of(fn).get("return", Any))
         self._read(fn)
+        for unknown in self.options_only - set(self._names):
+            raise InvalidInput(
+                f"{self.name}: options_only names {unknown!r}, which is no parameter"
+            )
         self.mode = "thread"
         if is_async(fn):
             self.mode = "async"

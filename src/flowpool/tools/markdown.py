@@ -221,11 +221,13 @@ def _convert_bytes(
 
 def _convert_text(text: str, url: str, main_content: bool, content_type: str = "") -> str:
     from flowpool.tools.decoding import is_html
-    from flowpool.tools.page import has_markup, html_to_text
+    from flowpool.tools.page import has_markup, html_to_text, why_without_text
 
-    if is_html(text, content_type) or (not content_type.strip() and has_markup(text)):
-        return html_to_text(text, url, main_content)
-    return text.strip()
+    is_page = is_html(text, content_type) or (not content_type.strip() and has_markup(text))
+    markdown = html_to_text(text, url, main_content) if is_page else text.strip()
+    if not markdown.strip() and (is_page or url):
+        raise UnreadableDocument(url or "this page", f"no text in it{why_without_text(text)}.")
+    return markdown
 
 
 def _convert_file(path: Path, main_content: bool) -> str:

@@ -41,11 +41,27 @@ _MARKUP = re.compile(
     r"pre|code|img|blockquote|title|meta)\b[^<>]*/?>",
     re.IGNORECASE,
 )
+# What tells of a page without text stands in so many of its first characters.
+_HEAD = 100_000
+_REFRESH = re.compile(
+    r"""<meta\s[^<>]{0,200}http-equiv\s{0,9}=\s{0,9}["']?refresh""", re.IGNORECASE
+)
+_SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
 
 
 def has_markup(text: str) -> bool:
     """Whether the text has HTML tags in it, wherever."""
     return bool(_MARKUP.search(text))
+
+
+def why_without_text(page: str) -> str:
+    """What a page without text has instead, as the end of a sentence."""
+    head = page[:_HEAD]
+    if _REFRESH.search(head):
+        return ": it only sends a browser on to another page; give that one's address"
+    if _SCRIPT.search(head):
+        return ": its scripts write it in a browser, and none are run"
+    return ""
 
 
 def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> str:

@@ -107,8 +107,8 @@ class _Display:
         self._screen = screen
 
     def __call__(self, ended: threading.Event) -> None:
-        if ended.wait(self._after) and self._after:
-            return
+        if ended.wait(self._after) and self._after and not self._pool.snapshot.stopped:
+            return  # too short to be shown
         name, steady = self._pool.name, _Steady()
         with suppress(OSError, ValueError):  # the terminal has gone, or is closed: the run goes on
             while not ended.wait(TICK):

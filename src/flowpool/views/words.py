@@ -56,8 +56,14 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
         words.append(f"{now.cancelled:,} cancelled")
     counts = f"{', '.join(words)} in {duration(now.elapsed)}"
     figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
-    figures += [*_counted(now), *_spent(now, is_over=True)]
-    return _text(name, now, " · ".join([counts, *figures]), _failure_lines(now))
+    figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
+    lines = [(now.stopped, True)] if now.stopped else []
+    return _text(name, now, " · ".join([counts, *figures]), [*lines, *_failure_lines(now)])
+
+
+def empty_words(now: Snapshot) -> list[str]:
+    """How many items had nothing for a variable of a prompt."""
+    return [f"{count:,} had no {name!r}" for name, count in now.empty.items()]
 
 
 def _text(name: str, now: Snapshot, counts: str, lines: list[tuple[str, bool]]) -> ProgressText:

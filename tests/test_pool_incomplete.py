@@ -1,0 +1,87 @@
+"""A run that was stopped before its end: every item that is known to be there has a place, and it says so."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowpool.errors import NotFinished
+from flowpool.values import Status
+from flowpool.views.words import end_text
+
+
+def rows_file(folder: Path, count: int) -> Path:
+    path = folder / "rows.csv"
+    path.write_text("text\n" + "".join(f"row {n}\n" for n in range(count)))
+    return path
+
+
+def cut(sim: Any, items: Any, **settings: Any) -> Any:
+    """A pool that a deadline ended: of 120 items, each of 1 s, 20 at once."""
+    pool = sim.pool(items=items, max_flows=20, deadline=2.5, **settings)
+    sim.run(pool)
+    return pool
+
+
+@pytest.mark.parametrize("kind", ["list", "file"])
+def test_results_have_as_many_places_as_there_are_items(simulate, tmp_path: Path, kind) -> None:
+    items = 120 if kind == "list" else rows_file(tmp_path, 120)
+    pool = cut(simulate(), items)
+    assert len(pool.results) == 120
+    assert [record.index for record in pool.results.records] == list(range(120))
+    assert sum(pool.status.values()) == 120
+    assert pool.status[Status.PENDING] == pool.status[Status.RUNNING] == 0
+    assert pool.status[Status.DONE] == 40
+    assert pool.results.records[-1].variables == {
+        "text": "row 119" if kind == "file" else "item 119"
+    }
+    assert pool.snapshot.total == 120
+
+
+def test_it_says_where_it_stopped_and_why(simulate, tmp_path: Path) -> None:
+    pool = cut(simulate(), rows_file(tmp_path, 120))
+    says = "stopped at 40 of 120: the run's deadline of 2.5 s passed"
+    assert pool.snapshot.stopped == says
+    assert (says, True) in end_text("x", pool.snapshot).lines
+    with pytest.raises(
+        NotFinished, match=f"^40 of 120 items are done: 80 were cancelled .*; {says}"
+    ):
+        pool.results.raise_if_incomplete()
+
+
+def test_where_nobody_knows_how_many_were_to_come_it_says_so(simulate) -> None:
+    pool = cut(simulate(), ({"text": f"row {n}"} for n in range(120)))
+    assert pool.snapshot.stopped.startswith("stopped at 40 of an unknown number: ")
+    with pytest.raises(NotFinished, match="stopped at 40 of an unknown number"):
+        pool.results.raise_if_incomplete()
+
+
+def test_a_retry_goes_on_with_the_rows_that_were_never_read(simulate, tmp_path: Path) -> None:
+    sim = simulate()
+    path = rows_file(tmp_path, 60)
+    pool = sim.pool(items=path, max_flows=20)
+
+    async def stopped() -> None:
+        running = asyncio.ensure_future(pool.arun())
+        await asyncio.sleep(1.5)
+        pool.stop()
+        await running
+
+    sim.run(stopped())
+    assert len(pool.results) == 60
+    results = sim.run(pool.aretry())
+    assert list(results.raise_if_incomplete()) == [f"row {n}" for n in range(60)]
+    assert pool.snapshot.stopped == ""
+    assert pool.status[Status.DONE] == 60
+
+
+def test_failed_items_are_missing_too(simulate) -> None:
+    sim = simulate()
+    results = sim.run(sim.pool(items=[{"text": "a"}, {"text": "[[sim: 400]] b"}]))
+    with pytest.raises(
+        NotFinished, match=r"1 of 2 items are done: 1 failed; first failure: items\[1\]: BadR"
+    ):
+        results.raise_if_incomplete()

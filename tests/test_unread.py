@@ -1,0 +1,100 @@
+"""Options that nobody would read: each is refused by its name, before anything is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowpool import Chain, Limits, Model, Pool, Skill, read, tool
+from flowpool.chain import Step
+from flowpool.errors import InvalidInput
+from flowpool.tools import fetch
+
+ROWS = [{"text": "a"}]
+USER = {"role": "user", "parts": ["{text}"]}
+
+
+def skill(**settings: Any) -> Skill:
+    return Skill("gpt-5-mini", prompt="{text}", **settings)
+
+
+def pool(**settings: Any) -> Pool:
+    return Pool(skill(), ROWS, **settings)
+
+
+def same(text: str) -> str:
+    return text
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Chain([(fetch, "page", {}, {"retrys": 3})]), "fetch doesn't take 'retrys': its"),
+        (lambda: Chain([Step(fetch, "page", {}, {"retrys": 3})]), "doesn't take 'retrys'"),
+        (lambda: Chain([(fetch, "page", {"ur": "link"})]), "fetch doesn't take 'ur'"),
+        (lambda: Chain([(fetch, "p", {"allow_private": "x"})]), "doesn't take 'allow_private'"),
+        (lambda: Chain([(same, "page", None, {"txt": 3})]), "same doesn't take 'txt'"),
+        (lambda: Chain([(skill(), "x", {"txt": "page"})]), "has no {txt}: it has text"),
+        (lambda: skill(options={"n": 3}), "n=3 is paid 3 times"),
+        (lambda: Model("gemini-2.5-flash", {"generationConfig": {"candidateCount": 2}}), "paid 2"),
+        (lambda: Model("gpt-5-mini", {"timeout": 3}), "pass timeout= to Model(...)"),
+        (lambda: Model("gpt-5-mini", {"messages": []}), "'messages'] would replace the prompt"),
+        (lambda: Skill("gpt-5", {"messages": [USER], "top_p": 0}), "input: 'top_p'"),
+        (lambda: Skill("gpt-5", {"messages": [{**USER, "name": "x"}]}), "0]: 'name' is not known"),
+        (lambda: Skill("gpt-5", prompt=[{"text": "{t}", "cache_control": {}}]), "'cache_control'"),
+        (lambda: Skill("gpt-5", prompt=[{"image": "{p}", "detail": "high"}]), "'detail' is not"),
+        (lambda: skill(retries=True), "retries=True: use 0 or more"),
+        (lambda: skill(timeout=True), "timeout=True: use seconds"),
+        (lambda: skill(output_retries=True), "output_retries=True"),
+        (lambda: tool(same, options_only=("txt",)), "options_only names 'txt'"),
+        (lambda: Pool(skill(), ROWS, key="text"), "key='text' tells items apart in a store"),
+        (lambda: pool(progress="log.txt"), "progress='log.txt': use True"),
+        (lambda: pool(name=5), "name and description are text"),
+        (lambda: pool(columns=["text"]), "columns=['text']: use"),
+        (lambda: Pool(same, ROWS, max_cost=1.0), "max_cost=1.0 bounds the calls of skills"),
+        (lambda: Pool(same, ROWS).retry(max_tokens_total=9), "max_tokens_total=9 bounds"),
+        (lambda: read(ROWS, format="csv"), "format='csv' is for files"),
+        (lambda: read(".", format="csv"), "is a folder"),
+    ],
+)
+def test_what_nobody_would_read_is_refused_by_name(make: Callable[[], Any], says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        make()
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["max_flows", "retries", "deadline", "items"])
+def test_a_pool_stays_as_it_was_made(name: str) -> None:
+    pool = Pool(same, ROWS)
+    with pytest.raises(AttributeError, match=rf"pool.{name} can't be changed: pass {name}= to"):
+        setattr(pool, name, 5)
+
+
+def test_one_answer_may_be_asked_for_by_name() -> None:
+    assert skill(options={"n": 1}).options == {"n": 1}
+
+
+def test_a_row_and_a_foreign_object_take_any_names() -> None:
+    def size(row: dict[str, Any]) -> int:
+        return len(row)
+
+    assert Chain([(size, "n", {"whatever": "text"})]).run({"text": "a"}) == 2
+
+
+def test_options_of_a_file_that_nobody_reads_are_refused(tmp_path: Path) -> None:
+    results = Pool(same, ROWS, limits=Limits(concurrent=1)).run()
+    with pytest.raises(InvalidInput, match="only CSV and TSV"):
+        results.write(tmp_path / "x.jsonl", spreadsheet_safe=True)
+    with pytest.raises(InvalidInput, match="append and overwrite: say one of them"):
+        results.write(tmp_path / "x.csv", append=True, overwrite=True)
+    assert list(results.to_pandas(inputs="text")) == ["text", "output"]
+
+
+def test_an_unknown_option_of_a_step_is_named_in_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text("steps:\n  - tool: fetch\n    key: page\n    options: {retrys: 3}\n")
+    with pytest.raises(InvalidInput, match=r"chain.yaml, line \d: .*fetch doesn't take 'retrys'"):
+        Chain.load(path)
