@@ -500,11 +500,11 @@ def test_a_ceiling_counts_what_earlier_processes_spent(simulate, store) -> None:
         return pool
 
     sim = simulate()
-    first = pool_of(sim, 300)
+    first = pool_of(sim, 320)
     sim.run(first)
     assert 0 < first.status[DONE] < 20
     again = simulate()
-    second = pool_of(again, 300)
+    second = pool_of(again, 320)
     again.run(second)
     assert (second.status[DONE], again.ledger.requests) == (first.status[DONE], 0)
     assert second.spent.tokens == first.spent.tokens

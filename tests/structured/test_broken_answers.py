@@ -67,7 +67,7 @@ def outcome(simulate: Simulate, output: Any, directives: str = "", **settings: A
     sim = simulate()
     model = settings.pop("model", None)
     skill = sim.skill(f"{directives}{DOCUMENT}", model, output=output, **settings)
-    pool = sim.pool(skill, [{"n": 1}])
+    pool = sim.pool(skill, [{}])
     [_] = sim.run(pool)
     [record] = pool._session.records()
     return record, sim.ledger.requests
@@ -223,7 +223,7 @@ def test_a_server_that_refuses_a_schema_is_asked_in_words(
 
 def test_those_in_flight_meanwhile_are_asked_in_words_too(simulate: Simulate) -> None:
     sim = simulate(schemas=False)
-    pool = sim.pool(sim.skill(DOCUMENT, output=Kind), 20, max_flows=10)
+    pool = sim.pool(sim.skill(DOCUMENT, output=Kind), 20, max_flows=10, constant_prompt=True)
     assert sim.run(pool) == [Kind.SPAM] * 20
     assert sim.ledger.requests == 30
 

@@ -108,7 +108,7 @@ def test_only_the_last_turn_of_a_conversation_is_typed(simulate: type[Simulation
 def test_records_hold_instances_and_their_lines_plain_data(simulate: type[Simulation]) -> None:
     sim = simulate()
     skill = sim.skill(DOCUMENT, output=Review)
-    pool: Pool = sim.pool(skill, [{"born": Mood.BAD}])
+    pool: Pool = sim.pool(skill, [{"born": Mood.BAD}], constant_prompt=True)
     [review] = sim.run(pool)
     assert isinstance(review, Review)
     [record] = pool._session.records()

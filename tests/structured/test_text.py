@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowpool.structured.text import BrokenJson, CutJson, NoJson, values_in, without_thoughts
+from flowpool.structured.text import BrokenJson, CutJson, NoJson, Scan, values_in, without_thoughts
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=12)
 VALUES = st.recursive(
@@ -109,31 +109,69 @@ def test_what_can_not_be_read_in_one_way_is_not_guessed(text: str, kind: type[No
         values_in(text)
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        '{"a',
-        "[",
-        "{",
-        '["a" ',
-        "['",
-        '{"a": "\\" /*',
-        "```json\n",
-        '{"a": "x" ',
-        "/*",
-        '"/*',
-        "// ",
-        "</think>",
-        "<think>",
-        '{"a": [</think>',
-        '{"a": "</think>',
-        '[1, {"a": </think>',
-    ],
-)
+PIECES = [
+    '{"a',
+    "[",
+    "{",
+    '["a" ',
+    "['",
+    '{"a": "\\" /*',
+    "```json\n",
+    '{"a": "x" ',
+    "/*",
+    '"/*',
+    "// ",
+    "</think>",
+    "<think>",
+    '{"a": [</think>',
+    '{"a": "</think>',
+    '[1, {"a": </think>',
+    '{"',
+    "{'",
+    '{"a" ',
+    '<think>{"',
+    "{/*",
+    "[[{/*",
+    '{"a":{/*',
+    "[x",
+    "{abc",
+    '["\\uZ',
+    f"[[[[{'1' * 1000}x",
+    f'["a"{" " * 1000}',
+]
+
+
+@pytest.mark.parametrize("piece", PIECES)
 def test_hostile_texts_come_to_their_end(piece: str) -> None:
     # Anything quadratic would take minutes for these.
     with pytest.raises(NoJson):
         values_in(piece * (1_000_000 // len(piece)) + "x")
+    with pytest.raises(NoJson):
+        values_in(piece * (200_000 // len(piece)) + '"')
+
+
+def looked(text: str) -> int:
+    """How many characters of a text are looked at to find what is in it."""
+    scan = Scan(text, lenient=True)
+    list(scan)
+    return scan.looked
+
+
+@pytest.mark.parametrize("ending", ["x", '"', "'"])
+@pytest.mark.parametrize("piece", PIECES)
+def test_a_text_that_is_twice_as_long_takes_no_more_than_twice_the_looks(
+    piece: str, ending: str
+) -> None:
+    short, long = (looked(piece * (size // len(piece)) + ending) for size in (200_000, 400_000))
+    assert long <= 12 * 400_000
+    assert long <= 2.1 * short + 1000
+
+
+def test_braces_of_prose_keep_nothing_from_being_found() -> None:
+    prose = "Some {words} and [more]. " * 2000
+    assert values_in(f'{prose}{{"a": 1}}') == [{"a": 1}]
+    lines = [{"a": number} for number in range(1000)]
+    assert values_in("\n".join(map(json.dumps, lines))) == lines
 
 
 THOUGHTS = [

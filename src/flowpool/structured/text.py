@@ -16,9 +16,12 @@ import msgspec
 
 # Deeper than any answer that is meant, and well within Python's own limit of recursion.
 MAX_DEPTH = 100
-# Brackets of prose that are looked at: text of nothing but brackets would take a time that grows with its square.
-_MOST_TRIES = 200
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\r?\n(.*?)```", re.DOTALL)
+# How often, on average, a character is looked at, beside the few of a short text: brackets of prose can each seem to
+# begin a value that goes on to the text's end.
+_MOST_LOOKS, _FEW_LOOKS = 10, 100_000
+# Characters that are read in the time that it takes to find that a bracket begins nothing.
+_A_TRY = 100
+_FENCE = re.compile(r"```[ \t]*+([\w+-]*+)[ \t]*+\r?\n(.*?)```", re.DOTALL)
 # How models mark what they only think: in tags, or in the special tokens of their templates.
 _TAG = r"(?:[\w.-]{1,20}:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)\s*>"
 _THOUGHT = re.compile(
@@ -29,12 +32,13 @@ _THOUGHT = re.compile(
     re.IGNORECASE,
 )
 _OPENING = re.compile(r"[{\[]")
-_SPACE = re.compile(r"\s*")
-_SKIPPED = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/|#[^\n]*)+", re.DOTALL)
+# A comment that doesn't end takes all the rest, which then isn't looked at for its end again.
+_SKIPPED = re.compile(r"(?:\s++|//[^\n]*+|/\*.*?(?:\*/|\Z)|#[^\n]*+)++", re.DOTALL)
 _ZEROS = re.compile(r"-?0\d+(?![\w.])")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])")
 _ESCAPED = re.compile(r"u([\da-fA-F]{4})(?:\\u([\da-fA-F]{4}))?")
 _BYTE = re.compile(r"x([\da-fA-F]{2})")
+_RUN = re.compile(r"[\w$.+-]*+")
 _WORD = re.compile(r"[A-Za-z_$][\w$]*")
 _WORDS: dict[str, Any] = {
     **{"true": True, "false": False, "null": None, "True": True, "False": False, "None": None},
@@ -43,7 +47,10 @@ _WORDS: dict[str, Any] = {
 _LANGUAGES = frozenset({"", "json", "jsonc", "json5", "jsonl", "javascript", "js", "python", "py"})
 _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_CLOSERS = frozenset(",:}]")
+# What ends a part of a text: a backslash, or its quote where that is followed by what follows a text.
+_ENDS = {
+    quote: re.compile(rf"\\|{quote}(?=[^\S\n]*+(?:[\n,:}}\]]|//|/\*|\Z))") for quote in _QUOTES.values()
+}
 
 
 class NoJson(ValueError):
@@ -96,7 +103,7 @@ def values_in(text: str, *, exact: bool = False) -> list[Any]:
             text = candidate
         except RecursionError:
             raise BrokenJson(f"nested more than {MAX_DEPTH} deep") from None
-    found = _fenced(text, exact) or [value for value, _, _ in _scan(text, exact)]
+    found = _fenced(text, exact) or [value for value, _, _ in Scan(text, exact)]
     if not found:
         raise NoJson("no JSON in it")
     return found
@@ -131,7 +138,7 @@ def without_thoughts(text: str) -> str:
 
 def _spans(text: str) -> list[tuple[int, int]]:
     """Where in a text whole values of JSON are."""
-    return [(start, end) for _, start, end in _scan(text, lenient=True)]
+    return [(start, end) for _, start, end in Scan(text, lenient=True)]
 
 
 def _is_within(spans: list[tuple[int, int]], at: int) -> bool:
@@ -143,38 +150,54 @@ def _fenced(text: str, exact: bool) -> list[Any]:
     """What the text's fences hold; nothing where that can't be read: a fence may end inside of a value."""
     blocks = [match[2] for match in _FENCE.finditer(text) if match[1].lower() in _LANGUAGES]
     try:
-        return [value for block in blocks for value, _, _ in _scan(block, exact)]
+        return [value for block in blocks for value, _, _ in Scan(block, exact)]
     except BrokenJson:
         return []
 
 
-def _scan(
-    text: str, exact: bool = False, *, lenient: bool = False
-) -> Iterator[tuple[Any, int, int]]:
-    """Every object and array in a text, in order, with where it stands. lenient: passes over broken ones."""
-    at = 0
-    for _ in range(_MOST_TRIES):
-        opening = _OPENING.search(text, at)
-        if opening is None:
-            return
-        reader = _Reader(text, opening.start(), exact)
-        try:
-            yield reader.value(0), opening.start(), reader.at
-            at = reader.at
-        except NoJson:
-            if reader.committed and not lenient:
-                raise
-            # A bracket of the prose; nothing that was read as JSON is read again.
-            at = max(opening.end(), reader.at) if reader.committed else opening.end()
+class Scan:
+    """Every object and array in a text, in order, with where it stands.
+
+    lenient: passes over broken ones. looked: characters that were looked at so far; a scan ends early rather than
+    look at each many times.
+    """
+
+    def __init__(self, text: str, exact: bool = False, *, lenient: bool = False) -> None:
+        self.looked = 0
+        self._text = text
+        self._exact = exact
+        self._lenient = lenient
+
+    def __iter__(self) -> Iterator[tuple[Any, int, int]]:
+        text, at = self._text, 0
+        most = _MOST_LOOKS * len(text) + _FEW_LOOKS
+        while self.looked < most and (opening := _OPENING.search(text, at)) is not None:
+            start, reader = opening.start(), _Reader(text, opening.start(), self._exact)
+            try:
+                value = reader.value(0)
+            except NoJson:
+                if reader.committed and not self._lenient:
+                    raise
+                self.looked += _A_TRY
+                # A bracket of the prose; nothing that was read as JSON is read again.
+                at = max(opening.end(), reader.at) if reader.committed else opening.end()
+            else:
+                at = reader.at
+                yield value, start, at
+            finally:
+                self.looked += max(reader.at, reader.looked) - start
 
 
 class _Reader:
-    """Reads one value, and forgives what models get wrong. `committed` once it can't be mere prose."""
+    """Reads one value, and forgives what models get wrong.
+
+    committed: once it can't be mere prose. looked: how far the text was looked at, where that is further than `at`.
+    """
 
     def __init__(self, text: str, at: int, exact: bool = False) -> None:
         self.text = text
         self.exact = exact
-        self.at = at
+        self.at = self.looked = at
         self.committed = False
 
     def value(self, depth: int) -> Any:
@@ -243,29 +266,18 @@ class _Reader:
     def _string(self, closer: str) -> str:
         """A text up to its quote. A quote in the middle of words is taken for one of them."""
         text, pieces = self.text, []
-        start = at = self.at + 1
-        while at < len(text):
-            char = text[at]
-            if char == "\\":
-                pieces.append(text[start:at])
-                piece, at = self._escape(at + 1)
-                pieces.append(piece)
-                start = at
-            elif char == closer and self._closes(at + 1):
-                self.at = at + 1
-                return "".join((*pieces, text[start:at]))
-            else:
-                at += 1
+        at = self.at + 1
+        while end := _ENDS[closer].search(text, at):
+            pieces.append(text[at : end.start()])
+            if end[0] != "\\":
+                self.at = end.end()
+                return "".join(pieces)
+            self.looked = end.end()
+            piece, at = self._escape(end.end())
+            pieces.append(piece)
+        self.looked = len(text)
         self.committed = True
         raise CutJson("it ends in the middle of a text")
-
-    def _closes(self, at: int) -> bool:
-        """Whether what follows a quote is what follows a text."""
-        text = self.text
-        after = _SPACE.match(text, at)
-        end = after.end() if after else at
-        is_last = end >= len(text) or text[end] in _CLOSERS or text.startswith(("//", "/*"), end)
-        return is_last or "\n" in text[at:end]
 
     def _escape(self, at: int) -> tuple[str, int]:
         """What stands for the escape whose letter is at `at`, and where it ends."""
@@ -288,6 +300,8 @@ class _Reader:
         return _ESCAPES.get(letter, letter), at + 1
 
     def _plain(self) -> Any:
+        run = _RUN.match(self.text, self.at)
+        self.looked = run.end() if run else self.at
         number = _NUMBER.match(self.text, self.at)
         if number:
             if number.end() >= len(self.text):
