@@ -20,7 +20,7 @@ class HeaderTrust:
     # nothing where they are.
     LOOK, CALLS_TIME = 2.0, 4.0
     # At most so long the first time: headers of the day give a call hours.
-    LONGEST = 20.0
+    LONGEST = 5.0
     # So many let in against their word, with none refused between, and they are wrong.
     LOOKS = 2
     # Refusals that they let go, though the next header then says that nothing was left: so many, and a share

@@ -62,7 +62,7 @@ class Limiter:
     __slots__ = (
         "_estimates", "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
         "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
-        "_reopened_at", "_share", "_totals", "_trust", "ceilings", "gauges", "pacers", "refusals", "throttles",
+        "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "gauges", "pacers", "refusals", "throttles",
     )
     # fmt: on
 
@@ -95,6 +95,7 @@ class Limiter:
         self._last_cut = self._last_refused = -inf
         self._totals = [0.0] * 5
         self._refused_units = [0.0] * 4
+        self._unopened = [0.0] * 4  # let in before the opening began
         self._overshot = -inf  # when the first of those was sent that are being refused
         self._noise = 0.0  # the share that was refused whatever the rate, when last known
         self._reopened_at = 0  # calls that had been sent when there was no rate after all
@@ -198,6 +199,7 @@ class Limiter:
         """A call goes, which `claim` let go."""
         if self._first is None:
             self._first = now
+            self._unopened = [sent - no for sent, no in zip(self._totals, self._refused_units)]
         looks = False
         self._last_sent = now
         if self._gauges:
@@ -427,6 +429,8 @@ class Limiter:
             self.gauges.clear()
             self._gauges = ()
             self.refusals.headers_rate = 0.0
+            # While they held calls back, what was let in said nothing of the provider's pace.
+            self._first = None
 
     def _which(self, cost: Demand, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
@@ -489,13 +493,14 @@ class Limiter:
 
     def _opening(self, sent: Admission, dimension: str) -> tuple[float, float]:
         """What the bucket, full at the start, gave before the first refusal, and in how many seconds."""
-        assert self._first is not None
-        seconds = self._overshot - self._first
+        first = self._first if self._first is not None else self._last_sent
+        seconds = self._overshot - first
         if seconds > self.OPENING:
             return 0.0, 0.0
         own = MEASURES[dimension](sent.cost)
-        units = sent.totals[INDEX[dimension]] - own
-        return max(0.0, units - self._refused_units[INDEX[dimension]]), seconds
+        index = INDEX[dimension]
+        units = sent.totals[index] - own - self._refused_units[index] - self._unopened[index]
+        return max(0.0, units), max(0.0, seconds)
 
     def _add(self, dimension: str, pacer: Pacer) -> None:
         self.pacers[dimension] = pacer

@@ -22,8 +22,8 @@ class Pacer:
 
     # fmt: off
     __slots__ = (
-        "_after", "_before_dry", "_calls", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused", "_cuts",
-        "_dry_at", "_first_cut", "_hold", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
+        "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused", "_cuts",
+        "_dry_at", "_first_cut", "_hold", "_is_lost", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
         "_probes", "_promise", "_refused", "_refused_calls", "_so_far", "_step", "_trial", "_units",
         "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
@@ -65,13 +65,17 @@ class Pacer:
     HALF = 0.5
     # Of the pace that went well last, where it was refused once and let in again at once.
     WENT_WELL = 0.95
+    # And at most so many times the tooth's mean: that of a climb to a hundredfold is a fifth of where it ends.
+    MOST_OF_MEAN = 2.5
     # A share of refusals at a held rate that is let pass: more is news.
-    HELD = 0.02
+    HELD = 0.05
+    # Teeth that agreed from which on a single refusal ends a climb; before, a share that may be chance does not.
+    PROVEN, MAYBE = 2, 0.12
     # Of the rate: the pace at which it is asked whether fewer are refused.
     LOWER = 0.9
-    # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the part of the
-    # share refused before that may be left if they did.
-    CUTS, PAID = 3, 0.5
+    # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the share that may
+    # be chance: a rate that is still too high by half refuses more.
+    CUTS, CHANCE = 3, 0.3
     # Calls that those cuts, or a climb between them, must have had to say anything.
     TOLD = 20
     # Seconds in which other runs' refusals say nothing new.
@@ -123,6 +127,8 @@ class Pacer:
         self._promise: float | None = None  # when it was said to be over
         self._probe: tuple[float, float] | None = None  # when it was sent, units sent with it
         self._before_dry: Phase = "search"
+        self._is_lost = False  # the rate is to be searched for again
+        self._calm = 0  # calls of this phase before one was refused
 
     @classmethod
     def at_first_429(
@@ -214,7 +220,7 @@ class Pacer:
             if self._hold <= 0.0:
                 self._end_hold(now)
         elif self.phase == "question":
-            if self._calls >= max(40.0, 4.0 / self.asked):
+            if self._calls >= max(40.0, min(100.0, 4.0 / self.asked)):
                 self._end_question(now)
         elif not is_late:
             self._climb(passed)
@@ -290,6 +296,8 @@ class Pacer:
             return
         if sent <= self._cut:
             return  # sent before the last one was known: it says nothing new
+        if not self._refused_calls:
+            self._calm = self._calls - 1
         self._refused_calls += 1
         if self._is_noise():
             return
@@ -301,7 +309,11 @@ class Pacer:
         if self.phase == "search":
             return self.noise > 0.0 and chance_of(refused, calls, 1.5 * self.noise) > 0.02
         if self.phase == "climb":
-            return self.noise > 0.0 and chance_of(refused, calls, 1.5 * self.noise) > 0.05
+            share = 1.5 * self.noise
+            if self.tested < self.PROVEN:
+                # While little is known of it, the climb goes on through what may be chance.
+                share, calls = max(share, self.MAYBE), calls - self._calm
+            return share > 0.0 and chance_of(refused, calls, share) > 0.05
         if self.phase == "question":
             return chance_of(refused, calls, 1.5 * self.asked) > 0.01
         share = max(self.HELD, 1.5 * self.noise)
@@ -315,22 +327,34 @@ class Pacer:
         self._begin_dry(now, retry_after)
 
     def _doubt(self) -> None:
-        """Refused at a held rate, again and again: does it pay to cut it?"""
-        share = self._refused_calls / max(1, self._calls)
+        """Refused at a held rate, again and again, however low it is: then that share is chance."""
+        calls, refused = self._calls, self._refused_calls
         if not self._cuts:
-            self._first_cut = (self.rate, share)
-            self._cut_calls = self._cut_refused = 0
-        self._cuts += 1
-        self._cut_calls += self._calls
-        self._cut_refused += self._refused_calls
-        rate, first = self._first_cut
-        if self._cuts < self.CUTS or self._cut_calls < self.TOLD or share < self.PAID * first:
+            # A share of few calls says little: weighed with one refusal of two.
+            self._first_cut = (self.rate, (refused + 0.5) / (calls + 2.0))
+            self._cuts, self._cut_calls, self._cut_refused = 1, 0, 0
             return
-        if self.pace > self.LOWER * rate * (1.0 - first):
-            return  # a limit, too, would still refuse at this rate: it isn't cut by as much as was refused
-        self.noise = max(self.noise, min(0.5, self._cut_refused / self._cut_calls))
-        self.is_chance = self.rate < self.HALF * rate
-        self.rate, self._cuts = rate, 0
+        self._cuts += 1
+        rate, first = self._first_cut
+        if self.pace < self.LOWER * rate * (1.0 - first):
+            # A limit refuses hardly anything here: it would have to be what was let in at the first rate.
+            self._cut_calls += calls
+            self._cut_refused += refused
+        share = self._cut_refused / max(1, self._cut_calls)
+        least = max(self.HELD, 1.5 * self.noise)
+        if (
+            self._cuts < self.CUTS
+            or self._cut_calls < self.TOLD
+            or share > self.CHANCE
+            or chance_of(self._cut_refused, self._cut_calls, least) > 0.02
+        ):
+            return
+        self.noise = share
+        self.is_chance = first < 1.5 * share
+        # What was let in at the first of these rates, but for chance.
+        self.rate = max(self.rate, rate * min(1.0, (1.0 - first) / (1.0 - share)))
+        self._cuts = 0
+        self._is_lost = True
 
     def _begin_dry(self, now: float, retry_after: float | None = None) -> None:
         self._phase_rate = self.pace
@@ -381,7 +405,8 @@ class Pacer:
             and self._dry_at - self._phase_at >= 0.5
         ):
             # Refused once and let in again at once: what went well last may be the limit, not the tooth's mean.
-            measured = max(measured, self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step))
+            went_well = self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step)
+            measured = max(measured, min(went_well, self.MOST_OF_MEAN * measured))
         if self._probes < proven:
             measured = max(measured, self.HALF * pace)
         before, self.rate = self.rate, min(measured, pace)
@@ -393,7 +418,10 @@ class Pacer:
             abs(self.rate / before - 1.0),
             0.25 * (pace / self.rate - 1.0),
         )
-        if was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace):
+        if self._is_lost or (
+            was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace)
+        ):
+            self._is_lost = False
             self.phase, self._step = "search", 0.0
             self._begin_phase(now)
         else:

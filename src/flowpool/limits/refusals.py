@@ -292,7 +292,7 @@ class Refusals:
             self._until = now + rest
         # Those sent before the last that was refused would be known by now, or were let in.
         since = [t for t in self._recent if t.at >= self._since]
-        last = max(t.at for t in since if t.outcome == "refused")
+        last = max((t.at for t in since if t.outcome == "refused"), default=-inf)
         after = [t for t in since if t.at <= last]
         refused = sum(t.outcome == "refused" for t in after)
         if refused >= self.IN_A_ROW and chance_of(refused, len(after), self._ignored) < self.SURE:
