@@ -70,7 +70,7 @@ class Pacer:
     # A share of refusals at a held rate that is let pass: more is news.
     HELD = 0.05
     # Teeth that agreed from which on a single refusal ends a climb; before, a share that may be chance does not.
-    PROVEN, MAYBE = 2, 0.12
+    PROVEN, MAYBE = 1, 0.06
     # Of the rate: the pace at which it is asked whether fewer are refused.
     LOWER = 0.9
     # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the share that may
