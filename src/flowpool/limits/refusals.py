@@ -67,7 +67,9 @@ class Refusals:
     CAP_REFUSES, CAP_SHARE, CAP_CALLS = 60, 0.08, 300
     # Answers without a refusal before one more than the cap is tried: so many, or so many times the cap. Each
     # trial costs about a refusal; a cap that rose is found within so many round trips.
-    CALM, CALM_ROUNDS = 60, 4
+    CALM, CALM_ROUNDS = 20, 4
+    # Refusals that end a trial though more of it is let in: calls that end just then make room for some.
+    TRIED = 3
     # Trials that failed double that, up to so many times.
     PATIENCE = 8
     # Calls a second of the opening: its least; its most, up to PACE / LASTING calls; and its share a second
@@ -355,7 +357,8 @@ class Refusals:
             # They go in below and not here: it is a cap, somewhere near; but one may be chance.
             self._refused_top += 1
             if self._refused_top > 1 or not self._chances:
-                self._settle(max(1, min(self._cap, self._threshold(now))), now)
+                at_most = max(self._threshold(now), trace.position - 1)
+                self._settle(max(1, min(self._cap, at_most)), now)
             return False
         self._probes_refused += 1
         self._chances += 1
@@ -441,7 +444,8 @@ class Refusals:
             refused, calls = self._fate_of(self._cap, self._cap, now)
             others, of_others = self._fate_of(1, self._cap - 1, now)
             if refused > 1 and 2 * refused > calls:
-                return self._fall(min(self._cap - 1, self._let_in(now)), now)
+                few = max(int(0.9 * self._cap), self._let_in(now))  # two refusals say little
+                return self._fall(min(self._cap - 1, few), now)
             if refused > 1 and refused > max(0.25, 3.0 * others / max(1, of_others)) * calls:
                 self._settle(self._cap - 1, now)  # it is one less
                 return False
@@ -456,7 +460,9 @@ class Refusals:
         self._clean = 0
         refused, calls = self._fate_of(self._cap + 1, self.most, now)
         enough = 2 if self._is_new or self._chances else 1
-        if self.width <= self._cap or refused < enough or 2 * refused <= calls:
+        if self.width <= self._cap or refused < enough:
+            return
+        if 2 * refused <= calls and refused < self.TRIED:
             return
         if self._step == 1:
             self._patience = min(self.PATIENCE, 2 * self._patience)
@@ -479,8 +485,10 @@ class Refusals:
 
     def _let_in(self, now: float) -> int:
         """About how many calls are in flight that won't be refused: those that would have been by now, and as many
-        younger ones as there should be beside them.
+        younger ones as there should be beside them; and no fewer than were in flight before any that was refused.
         """
         age = 1.5 * self._refusal_latency
         old = sum(not t.outcome and t.at < now - age for t in self._recent)
-        return round(old / max(0.5, 1.0 - age / max(age, self._latency)))
+        lasting = round(old / max(0.5, 1.0 - age / max(age, self._latency)))
+        refused = (t for t in self._recent if t.round == self._round and t.outcome == "refused")
+        return max(lasting, min((t.position - 1 for t in refused), default=0))
