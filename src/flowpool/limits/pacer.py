@@ -68,7 +68,7 @@ class Pacer:
     # And at most so many times the tooth's mean: that of a climb to a hundredfold is a fifth of where it ends.
     MOST_OF_MEAN = 2.5
     # A share of refusals at a held rate that is let pass: more is news.
-    HELD = 0.05
+    HELD = 0.03
     # Teeth that agreed from which on a single refusal ends a climb; before, a share that may be chance does not.
     PROVEN, MAYBE = 1, 0.06
     # Of the rate: the pace at which it is asked whether fewer are refused.
