@@ -320,41 +320,47 @@ class Pacer:
         return chance_of(refused, calls, share) > 0.1
 
     def _end_tooth(self, now: float, retry_after: float | None = None) -> None:
-        if self.phase in ("hold", "question"):
-            self._doubt()
-        elif self._calls >= self.TOLD:
-            self._cuts = 0
+        self._doubt()
         self._begin_dry(now, retry_after)
 
     def _doubt(self) -> None:
-        """Refused at a held rate, again and again, however low it is: then that share is chance."""
-        calls, refused = self._calls, self._refused_calls
+        """Refused again and again, however low the rate is: then that share is chance."""
+        is_held = self.phase in ("hold", "question")
         if not self._cuts:
-            # A share of few calls says little: weighed with one refusal of two.
-            self._first_cut = (self.rate, (refused + 0.5) / (calls + 2.0))
-            self._cuts, self._cut_calls, self._cut_refused = 1, 0, 0
+            if is_held:
+                # A share of few calls says little: weighed with one refusal of two.
+                first = (self._refused_calls + 0.5) / (self._calls + 2.0)
+                self._first_cut = (self.rate, first)
+                self._cuts, self._cut_calls, self._cut_refused = 1, 0, 0
             return
-        self._cuts += 1
-        rate, first = self._first_cut
-        if self.pace < self.LOWER * rate * (1.0 - first):
-            # A limit refuses hardly anything here: it would have to be what was let in at the first rate.
-            self._cut_calls += calls
-            self._cut_refused += refused
-        share = self._cut_refused / max(1, self._cut_calls)
+        self._tally()
+        self._cuts += is_held
+        calls, refused = self._cut_calls, self._cut_refused
+        share = refused / max(1, calls)
         least = max(self.HELD, 1.5 * self.noise)
         if (
             self._cuts < self.CUTS
-            or self._cut_calls < self.TOLD
+            or calls < self.TOLD
             or share > self.CHANCE
-            or chance_of(self._cut_refused, self._cut_calls, least) > 0.02
+            or chance_of(refused, calls, least) > 0.02
         ):
             return
+        rate, first = self._first_cut
         self.noise = share
         self.is_chance = first < 1.5 * share
         # What was let in at the first of these rates, but for chance.
         self.rate = max(self.rate, rate * min(1.0, (1.0 - first) / (1.0 - share)))
         self._cuts = 0
         self._is_lost = True
+
+    def _tally(self) -> None:
+        """Counts this phase's calls where the first cut, if it was for a limit, left the rate well below that."""
+        rate, first = self._first_cut
+        if self.pace < self.LOWER * rate * (1.0 - first):
+            self._cut_calls += self._calls
+            self._cut_refused += self._refused_calls
+        elif self.phase == "climb" and self._calls >= self.TOLD:
+            self._cuts = 0  # it has come back
 
     def _begin_dry(self, now: float, retry_after: float | None = None) -> None:
         self._phase_rate = self.pace
@@ -444,6 +450,8 @@ class Pacer:
         self._begin_phase(now)
 
     def _end_hold(self, now: float) -> None:
+        if self._cuts:
+            self._tally()
         calls, refused = self._calls, self._refused_calls
         share = refused / max(1, calls)
         if refused >= 2 and share > 1.5 * self.noise and share > 0.008:
