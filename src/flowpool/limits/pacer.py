@@ -228,6 +228,7 @@ class Pacer:
     def _climb(self, passed: float) -> None:
         if self.phase == "search":
             seconds, calls = self.SEARCH
+            seconds = max(seconds, 2.0 * self._after)  # what is refused late is known late
             self._step = (1.0 + self._step) * 2.0 ** min(passed / seconds, 1.0 / calls) - 1.0
         elif self._step < self.STEEPEST:
             self._step *= 2.0 ** min(passed / self._climb_seconds, 1.0 / self.CLIMB[1])

@@ -41,7 +41,7 @@ class Refusals:
         "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
         "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
         "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
-        "_stage_sent", "_step", "_until", "headers_rate", "is_alone", "mode", "most", "refused", "total",
+        "_stage_sent", "_step", "_until", "_wrong", "headers_rate", "is_alone", "mode", "most", "refused", "total",
         "width",
     )
     # fmt: on
@@ -83,6 +83,8 @@ class Refusals:
     QUANTUM = 0.001
     # The last answer's weight in the mean latency, and the last refusal's in theirs.
     RECENT, RECENT_REFUSED = 0.1, 0.2
+    # Caps that were none, after which none is looked for: a shallow bucket fills while it is looked.
+    WRONG = 2
     # Calls whose fate is kept, to tell a cap by.
     KEPT = 256
 
@@ -116,6 +118,7 @@ class Refusals:
         self._step = 1
         self._clean = self._beyond = self._refused_beyond = self._refused_top = 0
         self._is_new = False
+        self._wrong = 0  # caps that were none
         self._stage = self._stage_sent = self._probes_refused = 0
         self._assent = self._fell_at = -inf
 
@@ -304,8 +307,9 @@ class Refusals:
     # Probing.
 
     def _probe(self, now: float) -> bool:
-        if not self.is_alone:
-            return self._become_rate()  # others' calls are in flight too, so ours tell no cap
+        # Others' calls may be in flight too, so ours tell no cap; nor where one was believed in for nothing.
+        if not self.is_alone or self._wrong >= self.WRONG:
+            return self._become_rate()
         self.mode = "probing"
         self._cap_sent = self._cap_refused = 0
         self._cap = self._threshold(now)
@@ -414,6 +418,7 @@ class Refusals:
                 and self._beyond >= 4 * self._refused_beyond
             ):
                 if self._is_new:
+                    self._wrong += 1
                     self._open(now, 2.0 * self._cap)  # it was chance
                     return
                 self._cap = min(self.most, self._cap + self._step)
