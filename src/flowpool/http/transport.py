@@ -114,11 +114,25 @@ class HttpTransport:
             loop.time() + timeouts.total,
         )
         del request, route  # they hold keys, and tracebacks can show locals
-        try:
-            return await _exchange(pool, exchange)
-        except StaleConnection:
-            pool.drop_free()  # what was idle longer is most likely dead too
-        return await _exchange(pool, exchange, fresh=True)
+        is_repeat = False
+        connection = pool.take()
+        while True:
+            while connection is None or connection.closing:
+                if connection is not None and not connection.reused:
+                    raise ConnectionReset(f"{pool.name} closed the connection without an answer")
+                connection = await pool.wait(timeouts, exchange.deadline, fresh=is_repeat)
+            answer = connection.begin(exchange)
+            try:
+                return await answer
+            except StaleConnection:
+                if is_repeat:
+                    raise
+                pool.drop_free()  # what was idle longer is most likely dead too
+                connection, is_repeat = None, True
+            except asyncio.CancelledError:
+                if connection.answer is answer:
+                    connection.abort()
+                raise
 
     async def aclose(self) -> None:
         """Closes every connection; calls under way fail. The transport can't be used afterwards."""
@@ -191,21 +205,6 @@ class HttpTransport:
             return await dialer.dial(way, make)
 
         return OriginPool(loop, name, dial)
-
-
-async def _exchange(pool: OriginPool, exchange: Exchange, *, fresh: bool = False) -> HttpResponse:
-    connection = None if fresh else pool.take()
-    while connection is None or connection.closing:
-        if connection is not None and not connection.reused:
-            raise ConnectionReset(f"{pool.name} closed the connection without an answer")
-        connection = await pool.wait(exchange.timeouts, exchange.deadline, fresh=fresh)
-    answer = connection.begin(exchange)
-    try:
-        return await answer
-    except asyncio.CancelledError:
-        if connection.answer is answer:
-            connection.abort()
-        raise
 
 
 _SHARED: PerLoop[HttpTransport] = PerLoop(HttpTransport)
