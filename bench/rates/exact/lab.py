@@ -454,7 +454,7 @@ class FixedLab(Lab):
     def go_on(self, client: Client) -> None:
         if self.left > 0:
             self.left -= 1
-            self.send(client, self.draw(), Admitted(self.now, 0, None))
+            self.send(client, self.draw(), Admitted(client.lane, self.now, 0, None))
 
     def answered(
         self, client: Client, item: Item, entered: Admitted, states: Any, at: float
@@ -476,7 +476,7 @@ class FixedLab(Lab):
         self.at(self.now + max(error.retry_after or 0.0, backoff), self.again, client, item)
 
     def again(self, client: Client, item: Item) -> None:
-        self.send(client, item, Admitted(self.now, 0, None))
+        self.send(client, item, Admitted(client.lane, self.now, 0, None))
 
 
 def play(case: Case, seed: int, flows: int | None = None) -> Outcome:

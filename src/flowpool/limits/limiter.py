@@ -115,6 +115,11 @@ class Limiter:
         return self._totals[0]
 
     @property
+    def totals(self) -> tuple[float, ...]:
+        """What was sent so far: calls, tokens, and of these input and output."""
+        return tuple(self._totals[:FINISHED])
+
+    @property
     def share(self) -> float:
         """The part of every learned rate that is ours to use, above 0 and up to 1."""
         return self._share
@@ -194,6 +199,12 @@ class Limiter:
         """Whether the ceilings, which other runs may share, let a call go; it has then taken its part."""
         return self.ceilings is None or self.ceilings.claim(cost, now)
 
+    def try_send(self, cost: Demand, now: float, in_flight: int = 0) -> Admission | None:
+        """`wait`, `claim` and `sent` at once: the call on its way, or None when it may not go yet."""
+        if self.wait(cost, now, in_flight) > 0.0 or not self.claim(cost, now):
+            return None
+        return self.sent(cost, now, in_flight)
+
     def sent(self, cost: Demand, now: float, in_flight: int = 0) -> Admission:
         """A call goes, which `claim` let go."""
         if self._first is None:
@@ -201,9 +212,10 @@ class Limiter:
         looks = False
         self._last_sent = now
         if self._gauges:
-            looks = not in_flight and any(g.wait(g.of(cost), now) > 0.0 for g in self._gauges)
             self._trust.sent()
         for gauge in self._gauges:
+            if not in_flight and not looks:
+                looks = gauge.wait(gauge.of(cost), now) > 0.0
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
             pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)

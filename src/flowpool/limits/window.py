@@ -14,6 +14,7 @@ class Window(Protocol):
     """A number of calls in flight, and what moves it."""
 
     size: int
+    adapts: bool  # whether answers move it
 
     @property
     def bound(self) -> Bound:
@@ -30,6 +31,7 @@ class Window(Protocol):
 class FixedWindow:
     """A size that somebody chose."""
 
+    adapts = False
     __slots__ = ("bound", "size")
 
     def __init__(self, size: int, bound: Bound = "max_flows") -> None:
@@ -54,6 +56,7 @@ class AdaptiveWindow:
     Failures and refusals say nothing here: they are the limiter's business.
     """
 
+    adapts = True
     MARGIN = 1.15
     DIP = 0.97  # of the knee
     DEEP = 0.6  # of it, where latency rises with each call or is `SUSPECT` times the least seen

@@ -69,8 +69,9 @@ class Progress:
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
+            if now >= self._recent.due:
+                self._recent.see(now, (self._ended,))
             self._ended += 1
-            self._recent.add(now, 1.0)
 
     def _add_call(self, model: str, usage: Usage, prices: Prices | None) -> None:
         spent = self._spent.get(model)
@@ -87,7 +88,7 @@ class Progress:
         if not self._ended:
             return 0.0
         overall = self._ended / max(1e-3, now - self._began)
-        [recent] = self._recent.rates(now)
+        [recent] = self._recent.rates(now, (self._ended,))
         seen = recent * RateMeter.SPAN
         return (seen + self.BELIEF) / (RateMeter.SPAN + self.BELIEF / overall)
 
