@@ -47,7 +47,7 @@ class FlowpoolPolicy:
 
     def try_send(self, now: float, cost: Cost, attempt: int) -> object | None:
         self.publish(now)
-        demand = self.limiter.estimate("lab", BYTES * cost.input, cost.most)
+        demand = self.limiter.estimates.of("lab", BYTES * cost.input, cost.most)
         entered = self.lane.try_enter(now, demand)
         self.cost = demand
         return entered

@@ -272,7 +272,7 @@ class Lab:
         return Item(max(1, round(tokens)), max(1, round(output)))
 
     def wait(self, client: Client, item: Item, rank: float) -> None:
-        cost = client.limiter.estimate("lab", 4 * item.input + BODY, self.case.work.max_tokens)
+        cost = client.limiter.estimates.of("lab", 4 * item.input + BODY, self.case.work.max_tokens)
         client.lane.wait_for(item, rank, cost)
 
     def send(self, client: Client, item: Item, entered: Admitted) -> None:

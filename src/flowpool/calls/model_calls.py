@@ -141,15 +141,19 @@ class ModelCalls:
         has_fallback: bool,
     ) -> Any:
         """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
-        for _ in range(conversation.retries):
+        left = conversation.retries
+        while True:
             reply = await self._reply(call, routes, conversation, has_fallback)
+            if conversation.answer.format is None:
+                return reply.text
             try:
                 return conversation.answer.read(reply.text)
             except InvalidOutput as error:
+                if not left:
+                    raise
+                left -= 1
                 conversation = conversation.after(reply, error)
                 call.rank = Rank.BEGUN
-        reply = await self._reply(call, routes, conversation, has_fallback)
-        return conversation.answer.read(reply.text)
 
     async def _traced(
         self,

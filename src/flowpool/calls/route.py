@@ -118,7 +118,7 @@ class RequestBuilder(Struct, eq=False):
             limiter = route.lane.limiter
             assert limiter is not None
             most = route.options.get("max_tokens")
-            bids.append((route.lane, limiter.estimate(route.template, size, most)))
+            bids.append((route.lane, limiter.estimates.of(route.template, size, most)))
         return bids
 
     def worst(self, route: ModelRoute) -> Amount:

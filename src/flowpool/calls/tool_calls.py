@@ -58,7 +58,7 @@ class ToolRoute(Struct, frozen=True, eq=False):
         if self.lane.limiter is None:
             return FREE
         size = sum(len(value) for value in arguments.values() if isinstance(value, str))
-        return self.lane.limiter.estimate(self.tool.name, size, None)
+        return self.lane.limiter.estimates.of(self.tool.name, size, None)
 
 
 class ToolCalls:

@@ -115,7 +115,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, seconds: float) -> 
         if found.asked:
             await asyncio.sleep(BETWEEN)
         found.asked += 1
-        sent = limiter.sent(limiter.estimate("limits", len(request.body), MOST_TOKENS), now())
+        sent = limiter.sent(limiter.estimates.of("limits", len(request.body), MOST_TOKENS), now())
         try:
             response = await transport.send(request, timeouts)
         except CallError as error:

@@ -405,7 +405,8 @@ class Run:
 
     async def _output(self, index: int, item: Any, flow: Flow) -> Any:
         """The plan's output for an item."""
-        if problem := self._check.problem(item, index):
+        is_good = type(item) is dict and tuple(item) in self._check.good
+        if not is_good and (problem := self._check.problem(item, index)):
             position = self._source.position()
             raise InvalidItem(f"{position}: {problem}" if position else problem)
         return await self._steps.carry({**self._shared, **item} if self._shared else item, flow)
@@ -438,11 +439,11 @@ class Run:
             flow.history,
             flow.bills,
         )
-        self.progress.add(record, ended)
         if flow.log is None:
             self._tell(record)
         else:
             flow.log.ended(record)
+        self.progress.add(record, ended)
         return record
 
 
