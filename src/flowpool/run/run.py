@@ -286,8 +286,10 @@ class Run:
         while (entry := await self._next_entry()) is not None:
             log = None
             if self._journal is not None:
-                known = self._find_or_begin(self._journal, *entry)
+                known = self._journal.find_or_begin(*entry)
                 if isinstance(known, Record):
+                    self._counts[Status.RUNNING] += 1
+                    self._tell(known)
                     self._recalled += 1
                     if self._recalled % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
@@ -349,20 +351,6 @@ class Run:
         await self._slots.resume(flow)
 
     # Flows
-
-    def _find_or_begin(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
-        """The item's part of the journal; or its record, which is handed on, where it has one."""
-        if not isinstance(item, Mapping):
-            return None  # it fails as it would without a journal
-        known: ItemLog | Record
-        try:
-            known = journal.find_or_begin(index, item)
-        except InvalidItem as error:
-            known = Record(index, item, Status.FAILED, error=error)
-        if isinstance(known, Record):
-            self._counts[Status.RUNNING] += 1
-            self._tell(known)
-        return known
 
     def _tell(self, record: Record) -> None:
         """An item has ended, for all to know."""
