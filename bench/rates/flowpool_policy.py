@@ -13,9 +13,9 @@ from flowpool.limits.breaker import Breaker
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lanes import AUTO_CEILING, AUTO_START
 from flowpool.limits.limiter import Limiter
-from flowpool.limits.sharing import Sharing
-from flowpool.limits.sharing.run_shares import TICK, SharedLimit
 from flowpool.limits.window import AdaptiveWindow, FixedWindow
+from flowpool.sharing import Sharing
+from flowpool.sharing.run_shares import TICK, SharedLimit
 from flowpool.values import LimitReading, Usage
 
 BYTES = 4  # of a request, for each input token

@@ -153,7 +153,7 @@ def _remembered(endpoint: Endpoint, model: str) -> str:
     import msgspec
 
     from flowpool.limits.limiter import Learned
-    from flowpool.limits.sharing import open_sharing
+    from flowpool.sharing import open_sharing
     from flowpool.views.words import duration
 
     sharing = open_sharing(os.environ)

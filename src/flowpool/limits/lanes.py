@@ -17,11 +17,11 @@ from flowpool.limits.demand import Demand
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lane_view import Bound
 from flowpool.limits.limiter import Limiter
-from flowpool.limits.sharing.ceilings import KeyCeilings
-from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
 from flowpool.settings import Settings
+from flowpool.sharing.ceilings import KeyCeilings
+from flowpool.sharing.run_shares import RunShares
 from flowpool.values import Endpoint, Limits
 
 # Where the latency window begins: the opening begins at 16, and it should be in nobody's way there. And its most.

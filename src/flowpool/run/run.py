@@ -22,7 +22,6 @@ from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
-from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
 from flowpool.run.deadline import Deadline
@@ -33,6 +32,7 @@ from flowpool.run.slots import Slots
 from flowpool.run.source import Entry, Source
 from flowpool.run.steps import Steps
 from flowpool.settings import Settings
+from flowpool.sharing.run_shares import RunShares
 from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
