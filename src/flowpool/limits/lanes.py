@@ -50,6 +50,10 @@ class Lanes:
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
 
+    def width(self) -> int:
+        """How many calls may be in flight in all of them."""
+        return sum(lane.window.size for lane in self._lanes.values())
+
     def begin(self) -> None:
         """All lanes are open: takes a member for each at the limit that others may share, and its ceilings."""
         for key, lane in self._lanes.items():
