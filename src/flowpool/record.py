@@ -48,14 +48,6 @@ class ModelSpend(Struct):
     reasoning_tokens: int = 0
     prices: Prices | None = None
 
-    def add(self, usage: Usage) -> None:
-        self.calls += 1
-        self.input_tokens += usage.input_tokens
-        self.output_tokens += usage.output_tokens
-        self.cached_input_tokens += usage.cached_input_tokens
-        self.cache_write_tokens += usage.cache_write_tokens
-        self.reasoning_tokens += usage.reasoning_tokens
-
     def cost(self, model: str) -> float | None:
         """Dollars of these calls of `model`, as if all were alike; None where it has no price."""
         return prices.cost(model, self.usage, self.prices, self.calls)

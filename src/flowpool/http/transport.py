@@ -16,7 +16,7 @@ from flowpool.http.connecting import Dialer, Resolve, Way
 from flowpool.http.connection import Connection, Exchange, StaleConnection
 from flowpool.http.connections import OriginPool
 from flowpool.http.proxies import proxy_for
-from flowpool.http.request import encode_head, end_head, parse_url
+from flowpool.http.request import encode_head, parse_url
 from flowpool.per_loop import PerLoop
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Hosts with their own pool of connections: only a run over pages of many hosts has more, and it comes back to few.
 _MOST_ROUTES = 1024
+# Methods whose requests say how long their body is, also where it is empty.
+_WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 class _Route(NamedTuple):
@@ -108,7 +110,7 @@ class HttpTransport:
             route = self._add_route(request)
         pool = route.pool
         exchange = Exchange(
-            end_head(request.method, route.head, request.body),
+            whole_request(request.method, route.head, request.body),
             request.method == "HEAD",
             timeouts,
             loop.time() + timeouts.total,
@@ -205,6 +207,13 @@ class HttpTransport:
             return await dialer.dial(way, make)
 
         return OriginPool(loop, name, dial)
+
+
+def whole_request(method: str, head: bytes, body: bytes) -> bytes:
+    """The whole request: `head` as `encode_head` made it, and the body with its length."""
+    if body or method in _WITH_BODY:
+        return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    return head + b"\r\n"
 
 
 _SHARED: PerLoop[HttpTransport] = PerLoop(HttpTransport)

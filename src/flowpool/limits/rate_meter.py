@@ -22,7 +22,7 @@ class RateMeter:
     __slots__ = ("_at", "_began", "_seen", "_sums", "due")
 
     SPAN = 10.0  # seconds
-    EVERY = 0.5  # seconds between two looks: what comes in between counts as of their middle
+    EVERY = 1.0  # seconds between two looks: what comes in between counts as of their middle
     YOUNG = 1.0  # seconds that the first units are taken to have needed, at least
 
     def __init__(self, kinds: int) -> None:

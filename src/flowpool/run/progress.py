@@ -34,11 +34,7 @@ class Progress:
             for bill in record.bills:
                 self._add_call(bill.model, bill.usage, bill.prices)
         elif record.usage is not NO_USAGE:
-            spent = self._spent.get(record.model)
-            if spent is not None:
-                spent.add(record.usage)
-            else:
-                self._add_call(record.model, record.usage, None)
+            self._add_call(record.model, record.usage, None)
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
@@ -50,7 +46,12 @@ class Progress:
         spent = self._spent.get(model)
         if spent is None:
             spent = self._spent[model] = ModelSpend(prices=prices)
-        spent.add(usage)
+        spent.calls += 1
+        spent.input_tokens += usage.input_tokens
+        spent.output_tokens += usage.output_tokens
+        spent.cached_input_tokens += usage.cached_input_tokens
+        spent.cache_write_tokens += usage.cache_write_tokens
+        spent.reasoning_tokens += usage.reasoning_tokens
 
     def spent(self) -> dict[str, ModelSpend]:
         """What the ended items used, by `provider/model`, as it is now."""
