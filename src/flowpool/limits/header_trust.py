@@ -36,7 +36,7 @@ class HeaderTrust:
         self._total = 0.0  # of calls that had been sent at the last refusal
         self._looked = self._let_in = 0
 
-    def told(self, total: float, now: float) -> None:
+    def header_came(self, total: float, now: float) -> None:
         """A header came. total: calls sent so far."""
         if now < self.since:
             self.since, self._total = now, total

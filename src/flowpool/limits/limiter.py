@@ -407,7 +407,7 @@ class Limiter:
                     continue
                 gauge = self.gauges[reading.dimension] = HeaderBucket(reading.dimension)
                 gauge.share = self._share
-                self._trust.told(self._totals[0], now)
+                self._trust.header_came(self._totals[0], now)
                 # What refusals taught before is in the headers now.
                 self.pacers.clear()
                 self._pacers = ()
