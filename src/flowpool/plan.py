@@ -110,7 +110,7 @@ class ItemCheck:
     def __init__(self, plan: Plan, shared: Iterable[str]) -> None:
         self._plan = plan
         self._shared = tuple(shared)
-        self._good: set[tuple[str, ...]] = set()
+        self.good: set[tuple[str, ...]] = set()  # names that were found to be enough
 
     def problem(self, item: Any, index: int) -> str | None:
         """What is wrong with the item, or None."""
@@ -120,14 +120,14 @@ class ItemCheck:
                 f"pass variables by name, such as {{{self._example()!r}: {_shown(item)}}}."
             )
         names = tuple(item)
-        if names in self._good:
+        if names in self.good:
             return None
         for name in names:
             if not isinstance(name, str):
                 return f"items[{index}] has the name {name!r}: variable names are text."
         lacking = self._plan.lacks((*self._shared, *names))
         if lacking is None:
-            self._good.add(names)
+            self.good.add(names)
             return None
         step, name = lacking
         there = ", ".join((*names, *self._shared)) or "nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from flowpool.calls.budget import PER_DOLLAR, Amount
@@ -86,31 +86,28 @@ class BuiltRequest(NamedTuple):
     size: int  # characters of text that it is like in tokens
 
 
-class RequestBuilder:
+class RequestBuilder(Struct, eq=False):
     """A conversation's requests, each built when its route is first taken.
 
     in_words: the lanes that take no schema and are asked in words; whoever finds another adds it.
     """
 
-    __slots__ = ("_built", "_in_words", "conversation")
-
-    def __init__(self, conversation: Conversation, in_words: set[CallLane]) -> None:
-        self.conversation = conversation
-        self._in_words = in_words
-        self._built: dict[ModelRoute, BuiltRequest] = {}
+    conversation: Conversation
+    in_words: set[CallLane]
+    built: dict[ModelRoute, BuiltRequest] = field(default_factory=dict)
 
     def of(self, route: ModelRoute) -> BuiltRequest:
         """The route's request."""
-        built = self._built.get(route)
+        built = self.built.get(route)
         if built is None:
-            built = self._built[route] = self._build(route)
+            built = self.built[route] = self._build(route)
         return built
 
     def ask_in_words(self, route: ModelRoute) -> bool:
         """From now on asks the route's lane in words; whether that is news."""
-        self._built.pop(route, None)
-        is_news = route.lane not in self._in_words
-        self._in_words.add(route.lane)
+        self.built.pop(route, None)
+        is_news = route.lane not in self.in_words
+        self.in_words.add(route.lane)
         return is_news
 
     def bids(self, routes: tuple[ModelRoute, ...]) -> list[Bid]:
@@ -121,7 +118,7 @@ class RequestBuilder:
             limiter = route.lane.limiter
             assert limiter is not None
             most = route.options.get("max_tokens")
-            bids.append((route.lane, limiter.estimate(route.template, size, most)))
+            bids.append((route.lane, limiter.estimates.of(route.template, size, most)))
         return bids
 
     def worst(self, route: ModelRoute) -> Amount:
@@ -131,7 +128,7 @@ class RequestBuilder:
 
     def _build(self, route: ModelRoute) -> BuiltRequest:
         output = self.conversation.answer.format
-        if output is not None and route.lane in self._in_words:
+        if output is not None and route.lane in self.in_words:
             output = replace(output, form="words")
         call = Call(route.model, self.conversation.said, route.options, output)
         request = route.wire.build(call, route.endpoint)

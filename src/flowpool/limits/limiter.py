@@ -7,7 +7,7 @@ mean a rate of requests or tokens. A call goes when all of them let it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from math import inf, log
 
 from msgspec import Struct, field
@@ -53,16 +53,17 @@ class Limiter:
     are seconds on any clock that only goes forward.
 
         limiter = Limiter()
-        cost = limiter.estimate("template", input_bytes=700, max_tokens=None)
+        cost = limiter.estimates.of("template", size=700, max_tokens=None)
         if limiter.wait(cost, now) == 0.0 and limiter.claim(cost, now):
             sent = limiter.sent(cost, now)
     """
 
     # fmt: off
     __slots__ = (
-        "_estimates", "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
+        "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
         "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
-        "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "gauges", "pacers", "refusals", "throttles",
+"_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "estimates", "gauges",
+        "pacers", "refusals", "throttles",
     )
     # fmt: on
 
@@ -87,7 +88,7 @@ class Limiter:
 
     def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
         self.ceilings = None if limits in (None, Limits()) else Ceilings(limits)
-        self._estimates = Estimates()
+        self.estimates = Estimates()
         self.refusals = Refusals(eager=eager)
         self._first: float | None = None
         self._last_cost = Demand()
@@ -114,6 +115,11 @@ class Limiter:
     def calls_sent(self) -> float:
         """Calls sent so far."""
         return self._totals[0]
+
+    @property
+    def totals(self) -> tuple[float, ...]:
+        """What was sent so far: calls, tokens, and of these input and output."""
+        return tuple(self._totals[:FINISHED])
 
     @property
     def share(self) -> float:
@@ -165,10 +171,6 @@ class Limiter:
         if pacer is not None and not self._gauges:
             pacer.heard(refused, now)
 
-    def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Demand:
-        """What a call will take, learned from calls of the same `key` (model and template)."""
-        return self._estimates.estimate(key, input_bytes, max_tokens)
-
     def wait(self, cost: Demand, now: float, in_flight: int = 0) -> float:
         """Seconds until a call of this cost may go; 0 for now, inf for when one of those in flight ends."""
         wait = self.refusals.wait(now, in_flight)
@@ -195,6 +197,12 @@ class Limiter:
         """Whether the ceilings, which other runs may share, let a call go; it has then taken its part."""
         return self.ceilings is None or self.ceilings.claim(cost, now)
 
+    def try_send(self, cost: Demand, now: float, in_flight: int = 0) -> Admission | None:
+        """`wait`, `claim` and `sent` at once: the call on its way, or None when it may not go yet."""
+        if self.wait(cost, now, in_flight) > 0.0 or not self.claim(cost, now):
+            return None
+        return self.sent(cost, now, in_flight)
+
     def sent(self, cost: Demand, now: float, in_flight: int = 0) -> Admission:
         """A call goes, which `claim` let go."""
         if self._first is None:
@@ -202,10 +210,9 @@ class Limiter:
             self._unopened = [sent - no for sent, no in zip(self._totals, self._refused_units)]
         looks = False
         self._last_sent = now
-        if self._gauges:
-            looks = not in_flight and any(g.wait(g.of(cost), now) > 0.0 for g in self._gauges)
-            self._trust.sent()
         for gauge in self._gauges:
+            if not in_flight and not looks:
+                looks = gauge.wait(gauge.of(cost), now) > 0.0
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
             pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)
@@ -227,7 +234,7 @@ class Limiter:
         cost = sent.cost
         self._end(cost, used if used.input or used.output else cost)
         if used.input or used.output:
-            self._estimates.learn(cost, used)
+            self.estimates.learn(cost, used)
             self._totals[3] += used.output - cost.output
             self._totals[FINISHED] += used.output
             output = self.gauges.get("output")
@@ -269,7 +276,7 @@ class Limiter:
         if is_news:
             self._last_cut, self._last_refused = now, sent.at
         if explained:
-            self._trust.refused(sent.at)
+            self._trust.refused(sent.at, self._totals[0])
             self._drop_lost_headers()
             pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
             pause = min(pause, self.LONGEST_PAUSE)
@@ -402,7 +409,7 @@ class Limiter:
                     continue
                 gauge = self.gauges[reading.dimension] = HeaderBucket(reading.dimension)
                 gauge.share = self._share
-                self._trust.since = min(now, self._trust.since)
+                self._trust.header_came(self._totals[0], now)
                 # What refusals taught before is in the headers now.
                 self.pacers.clear()
                 self._pacers = ()

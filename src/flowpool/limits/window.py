@@ -15,6 +15,7 @@ class Window(Protocol):
     """A number of calls in flight, and what moves it."""
 
     size: int
+    adapts: bool  # whether answers move it
 
     @property
     def bound(self) -> Bound:
@@ -31,6 +32,7 @@ class Window(Protocol):
 class FixedWindow:
     """A size that somebody chose."""
 
+    adapts = False
     __slots__ = ("bound", "size")
 
     def __init__(self, size: int, bound: Bound = "max_flows") -> None:
@@ -55,6 +57,7 @@ class AdaptiveWindow:
     Failures and refusals say nothing here: they are the limiter's business.
     """
 
+    adapts = True
     MARGIN = 1.15
     DIP = 0.97  # of the knee
     DEEP = 0.6  # of it, where latency rises with each call or is `SUSPECT` times the least seen
@@ -83,7 +86,9 @@ class AdaptiveWindow:
         self._ceiling = ceiling
         self._growth = self.GROWTH
         self._curve = LoadCurve(ceiling)
-        self._young: list[tuple[float, int, float, float, int]] = []  # answers, the first sent first
+        self._young: list[
+            tuple[float, int, float, float, int]
+        ] = []  # answers, the first sent first
         self._history = _InFlight()
         self._change = _Change()
         self._answers = 0

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flowpool import prices
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused
-from flowpool.record import CallCost, Record
+from flowpool.record import Record
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.lock import StoreLock
 from flowpool.store.rows import Batch, RunInfo
@@ -274,7 +275,7 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
         attempt.error,
         usage.input_tokens,
         usage.output_tokens,
-        CallCost(attempt.model, usage, attempt.prices).cost if attempt.model else None,
+        prices.cost(attempt.model, usage, attempt.prices),
         attempt.request_id,
         attempt.unknown_cost,
         attempt.unknown_tokens,
