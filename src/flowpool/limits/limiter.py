@@ -62,7 +62,7 @@ class Limiter:
     __slots__ = (
         "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
         "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
-"_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "estimates", "gauges",
+        "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "estimates", "gauges",
         "pacers", "refusals", "throttles",
     )
     # fmt: on
@@ -207,7 +207,8 @@ class Limiter:
         """A call goes, which `claim` let go."""
         if self._first is None:
             self._first = now
-            self._unopened = [sent - no for sent, no in zip(self._totals, self._refused_units)]
+            refused = self._refused_units
+            self._unopened = [self._totals[i] - refused[i] for i in INDEX.values()]
         looks = False
         self._last_sent = now
         for gauge in self._gauges:

@@ -22,10 +22,11 @@ class Pacer:
 
     # fmt: off
     __slots__ = (
-        "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused", "_cuts",
-        "_dry_at", "_first_cut", "_hold", "_is_lost", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
-        "_probes", "_promise", "_refused", "_refused_calls", "_so_far", "_step", "_trial", "_units",
-        "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
+        "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls",
+        "_cut_refused", "_cuts", "_dry_at", "_first_cut", "_hold", "_is_lost", "_last", "_mean", "_pause",
+        "_phase_at", "_phase_rate", "_probe", "_probes", "_promise", "_refused", "_refused_calls", "_so_far",
+        "_step", "_trial", "_units", "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate",
+        "tested", "trust",
     )
     # fmt: on
 
@@ -150,6 +151,7 @@ class Pacer:
     ) -> Pacer:
         """Begins at a rate of headers (`surely`), or that runs before found."""
         pacer = cls(rate, cost, total, sent, now)
+        pacer.tested = cls.PROVEN if surely else 0
         pacer._begin_hold(pacer._longest_hold() if surely else cls.SHORTEST, now)
         pacer.rest(now + cls.REST * cost / rate)
         return pacer
