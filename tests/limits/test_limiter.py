@@ -175,3 +175,14 @@ def test_a_follower_sends_its_share_of_the_pace_that_another_run_found() -> None
     assert limiter.found_pace == pytest.approx(40.0)
     limiter.follow(None, 1.0)
     assert limiter.found_pace == pytest.approx(40.0, rel=0.02)
+
+
+def test_who_learns_of_others_while_it_looks_for_a_cap_believes_in_none() -> None:
+    """It would keep to a few calls in flight, and leave the others nothing of a rate."""
+    limiter = Limiter()
+    calls = [limiter.sent(CALL, 0.001 * n, n) for n in range(16)]
+    for call in calls:
+        limiter.throttled(call, 0.03, None, ())
+    assert limiter.refusals.mode == "probing"
+    limiter.share = 0.25
+    assert limiter.refusals.mode == "open"

@@ -135,7 +135,8 @@ class Limiter:
             pacer.rescale(share / self._share, self._totals[INDEX[dimension]])
         self._share = share
         self.refusals.is_alone = share >= 1.0
-        if share < 1.0 and self.refusals.cap:
+        if share < 1.0 and self.refusals.mode in ("probing", "cap"):
+            # Others' calls are in flight beside ours: how many of ours are tells no cap.
             self.refusals.restart(now=self._last_sent)
 
     @property
