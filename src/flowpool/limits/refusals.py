@@ -41,7 +41,7 @@ class Refusals:
         "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
         "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
         "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
-        "_stage_sent", "_step", "_until", "_wrong", "headers_rate", "is_alone", "mode", "most", "refused", "total",
+        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_until", "_wrong", "headers_rate", "is_alone", "mode", "most", "refused", "total",
         "width",
     )
     # fmt: on
@@ -119,7 +119,8 @@ class Refusals:
         self._clean = self._beyond = self._refused_beyond = self._refused_top = 0
         self._is_new = False
         self._wrong = 0  # caps that were none
-        self._stage = self._stage_sent = self._probes_refused = 0
+        self._stage = self._stage_sent = self._stage_answered = self._probes_refused = 0
+        self._stage_at = -inf
         self._assent = self._fell_at = -inf
 
     # May a call go?
@@ -207,6 +208,8 @@ class Refusals:
             if trace.round == self._round:
                 self._resolved += 1
                 self._end_round(now)
+        elif self.mode == "probing":
+            self._stage_answered += trace.at >= self._stage_at
         elif self.mode == "cap":
             self._answered_at_cap(trace, now)
 
@@ -314,7 +317,8 @@ class Refusals:
         self._cap_sent = self._cap_refused = 0
         self._cap = self._threshold(now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
-        self._stage, self._stage_sent, self._probes_refused = 1, 0, 0
+        self._begin_stage(1, now)
+        self._probes_refused = 0
         self._refused_top = 0
         self._until = now + self._refusal_latency
         self._assent = -inf
@@ -342,10 +346,12 @@ class Refusals:
         return max(1, max(sorted(set(refused)), key=score) - 1)
 
     def _go_on_probing(self, now: float) -> None:
-        """A stage of which nothing was refused for so long was let in: the next is twice as many."""
-        if self._stage_sent < self._stage or now < self._assent:
+        """A stage that was answered, or of which nothing was refused for so long, was let in: the next is larger."""
+        if self._stage_sent < self._stage:
             return
-        self._stage, self._stage_sent = 3 * self._stage, 0
+        if now < self._assent and self._stage_answered < self._stage:
+            return
+        self._begin_stage(3 * self._stage, now)
         self._probes_refused = 0
         self.width = float(self._cap)
         if self._stage > self._cap:
@@ -353,6 +359,10 @@ class Refusals:
             self._settle(self._cap, now)
             self._try_more(max(2, self._cap // 10), now)
             self._is_new = True
+
+    def _begin_stage(self, calls: int, now: float) -> None:
+        self._stage, self._stage_at = calls, now
+        self._stage_sent = self._stage_answered = 0
 
     def _refused_probe(self, trace: Trace, now: float) -> bool:
         if trace.round != self._round:
@@ -366,7 +376,7 @@ class Refusals:
             return False
         self._probes_refused += 1
         self._chances += 1
-        self._stage, self._stage_sent = 1, 0
+        self._begin_stage(1, now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
         self._until = max(self._until, now + self._refusal_latency * 2.0**self._probes_refused)
         return self._probes_refused >= 2 and self._become_rate()
