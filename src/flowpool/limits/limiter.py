@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, log
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -32,7 +33,7 @@ class Admission(Struct, frozen=True):
     cost: Demand
     totals: Totals
     trace: Trace
-    looks: bool = False  # sent against the headers' word
+    looks: Literal["", "headers", "pause"] = ""  # against whose word it was sent
 
 
 class Learned(Struct, frozen=True):
@@ -61,8 +62,9 @@ class Limiter:
     # fmt: off
     __slots__ = (
         "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
-        "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
-        "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "estimates", "gauges",
+        "_last_sent", "_lean", "_longest_pause", "_noise", "_overshot", "_pacers", "_paused_at",
+        "_paused_until", "_refused_units", "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings",
+        "estimates", "gauges",
         "pacers", "refusals", "throttles",
     )
     # fmt: on
@@ -71,6 +73,8 @@ class Limiter:
     PAUSE = 0.3
     # No Retry-After holds the lane longer: a window of a minute is over by then, and a probe costs little.
     LONGEST_PAUSE = 60.0
+    # Seconds after a pause in which a refusal says that it was too short.
+    AFTER_PAUSE = 1.0
     # Tokens of a mean call from which on a limit is taken for one on tokens at first.
     LARGE = 500.0
     # What refused calls' sizes must say of the dimension, as the logarithm of how much more probable it is:
@@ -92,7 +96,10 @@ class Limiter:
         self.refusals = Refusals(eager=eager)
         self._first: float | None = None
         self._last_cost = Demand()
-        self._paused_until = -inf
+        self._paused_at = self._paused_until = -inf
+        self._longest_pause = (
+            self.LONGEST_PAUSE
+        )  # seconds, as far as a look showed that less is enough
         self._last_cut = self._last_refused = -inf
         self._totals = [0.0] * 5
         self._refused_units = [0.0] * 4
@@ -175,17 +182,15 @@ class Limiter:
     def wait(self, cost: Demand, now: float, in_flight: int = 0) -> float:
         """Seconds until a call of this cost may go; 0 for now, inf for when one of those in flight ends."""
         wait = self.refusals.wait(now, in_flight)
-        if self._paused_until - now > wait:
-            wait = self._paused_until - now
         if self._gauges:
-            refill = 0.0
+            held = self._paused_until - now
             for gauge in self._gauges:
-                refill = max(refill, gauge.wait(gauge.of(cost), now))
-            if refill > wait:
+                held = max(held, gauge.wait(gauge.of(cost), now))
+            if held > wait:
                 if not in_flight:
                     slowest = max(g.of(cost) / g.rate for g in self._gauges if g.rate > 0.0)
-                    refill = min(refill, self._trust.look_in(self._last_sent, slowest, now))
-                wait = max(wait, refill)
+                    held = min(held, self._trust.look_in(self._last_sent, slowest, now))
+                wait = max(wait, held)
         for dimension, pacer in self._pacers:
             other = pacer.wait(MEASURES[dimension](cost), now)
             if other > wait:
@@ -210,11 +215,13 @@ class Limiter:
             self._first = now
             refused = self._refused_units
             self._unopened = [self._totals[i] - refused[i] for i in INDEX.values()]
-        looks = False
+        looks: Literal["", "headers", "pause"] = ""
+        if not in_flight and now < self._paused_until:
+            looks = "pause"
         self._last_sent = now
         for gauge in self._gauges:
-            if not in_flight and not looks:
-                looks = gauge.wait(gauge.of(cost), now) > 0.0
+            if not in_flight and gauge.wait(gauge.of(cost), now) > 0.0:
+                looks = "headers"
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
             pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)
@@ -245,9 +252,8 @@ class Limiter:
         else:
             self._totals[FINISHED] += cost.output
         self.refusals.answered(sent.trace, now)
-        if sent.looks and self._gauges:
-            self._trust.let_in()
-            self._drop_lost_headers()
+        if sent.looks:
+            self._let_in_against(sent.looks, now)
         if readings:
             self._read(sent, now, readings, True)
 
@@ -280,9 +286,7 @@ class Limiter:
         if explained:
             self._trust.refused(sent.at, self._totals[0])
             self._drop_lost_headers()
-            pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
-            pause = min(pause, self.LONGEST_PAUSE)
-            self._paused_until = max(self._paused_until, now + pause)
+            self._hold_back(sent, now, retry_after)
             return
         if sent.at > self._overshot + 2.0 * self.refusals.latency + 0.5:
             self._overshot = sent.at
@@ -291,6 +295,13 @@ class Limiter:
         dimension = self._which(cost, dimension)
         if self.refusals.throttled(sent.trace, now) or self.pacers:
             self._pace(sent, now, dimension, retry_after)
+
+    def _hold_back(self, sent: Admission, now: float, retry_after: float | None) -> None:
+        pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
+        if sent.at < self._paused_until + self.AFTER_PAUSE:
+            self._longest_pause = min(self.LONGEST_PAUSE, 2.0 * self._longest_pause)
+        pause = min(pause, self._longest_pause)
+        self._paused_at, self._paused_until = now, max(self._paused_until, now + pause)
 
     def own_wait(self, retry_after: float | None, times: int, uniform: float) -> float:
         """Seconds that a call waits by itself which was refused `times` times; `uniform` is drawn from [0, 1).
@@ -433,13 +444,22 @@ class Limiter:
             if index == 0:
                 self.refusals.headers_rate = gauge.rate * self._share
 
+    def _let_in_against(self, word: str, now: float) -> None:
+        """A call was let in that the headers, or only the pause that a refusal asked for, held back."""
+        if word == "headers":
+            self._trust.let_in()
+            self._drop_lost_headers()
+        if now < self._paused_until:
+            self._longest_pause = max(self.PAUSE, now - self._paused_at)
+            self._paused_until = -inf
+
     def _drop_lost_headers(self) -> None:
         if self._trust.is_lost:
             self.gauges.clear()
             self._gauges = ()
             self.refusals.headers_rate = 0.0
             # While they held calls back, what was let in said nothing of the provider's pace.
-            self._first = None
+            self._first, self._paused_until = None, -inf
 
     def _which(self, cost: Demand, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""

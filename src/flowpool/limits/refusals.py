@@ -41,7 +41,8 @@ class Refusals:
         "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
         "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
         "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
-        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_until", "_wrong", "headers_rate", "is_alone", "mode", "most", "refused", "total",
+        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_until", "_wrong", "headers_rate", "is_alone",
+        "mode", "most", "refused", "total",
         "width",
     )
     # fmt: on
@@ -346,7 +347,7 @@ class Refusals:
         return max(1, max(sorted(set(refused)), key=score) - 1)
 
     def _go_on_probing(self, now: float) -> None:
-        """A stage that was answered, or of which nothing was refused for so long, was let in: the next is larger."""
+        """A stage that was answered, or not refused for so long, was let in: the next is three times as large."""
         if self._stage_sent < self._stage:
             return
         if now < self._assent and self._stage_answered < self._stage:
