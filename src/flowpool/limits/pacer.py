@@ -401,23 +401,7 @@ class Pacer:
         if self._promise is not None:
             early = at < self._promise - max(0.02, 0.1 * (self._promise - self._dry_at))
             self.trust = max(-3, self.trust - 1) if early else min(3, self.trust + 1)
-        measured = max(0.5 * self._mean, units - 0.5 * self._mean) / seconds
-        is_few = units < self.FEW * self._mean
-        proven = 2 if self.noise < 0.05 else 3
-        if self._probes >= proven and is_few:
-            measured = (units + self._mean) / (seconds + self._mean / pace)
-        elif was in ("hold", "question"):
-            measured = (units + self.FEW * self._mean) / (seconds + self.FEW * self._mean / pace)
-        elif (
-            self._probes <= proven - 2
-            and self._calls >= self.FEW
-            and self._dry_at - self._phase_at >= 0.5
-        ):
-            # Refused once and let in again at once: what went well last may be the limit, not the tooth's mean.
-            went_well = self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step)
-            measured = max(measured, min(went_well, self.MOST_OF_MEAN * measured))
-        if self._probes < proven:
-            measured = max(measured, self.HALF * pace)
+        measured = self._measured(was, units, seconds)
         before, self.rate = self.rate, min(measured, pace)
         self._wet, self._wet_total, self._refused = at, total, 0.0
         self._last = max(self._last, at)
@@ -437,6 +421,28 @@ class Pacer:
             self._begin_hold(max(self.SHORTEST, min(self.SURE / open_, self._longest_hold())), now)
             self._trial = max(self.TRIAL, self.TRIAL_OF_OPEN * open_)
         self._probe = None
+
+    def _measured(self, was: Phase, units: float, seconds: float) -> float:
+        """The rate that a tooth tells, in which so many units were let in."""
+        pace = self._phase_rate
+        measured = max(0.5 * self._mean, units - 0.5 * self._mean) / seconds
+        is_few = units < self.FEW * self._mean
+        proven = 2 if self.noise < 0.05 else 3
+        if self._probes >= proven and is_few:
+            measured = (units + self._mean) / (seconds + self._mean / pace)
+        elif was in ("hold", "question"):
+            measured = (units + self.FEW * self._mean) / (seconds + self.FEW * self._mean / pace)
+        elif (
+            self._probes <= proven - 2
+            and self._calls >= self.FEW
+            and self._dry_at - self._phase_at >= 0.5
+        ):
+            # Refused once and let in again at once: what went well last may be the limit, not the tooth's mean.
+            went_well = self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step)
+            measured = max(measured, min(went_well, self.MOST_OF_MEAN * measured))
+        if self._probes < proven:
+            measured = max(measured, self.HALF * pace)
+        return measured
 
     # Phases.
 
