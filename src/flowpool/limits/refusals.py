@@ -41,9 +41,8 @@ class Refusals:
         "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
         "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
         "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
-        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_until", "_wrong", "headers_rate", "is_alone",
-        "mode", "most", "refused", "total",
-        "width",
+        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_tried_at", "_until", "_wrong",
+        "headers_rate", "is_alone", "mode", "most", "refused", "total", "width",
     )
     # fmt: on
 
@@ -122,7 +121,7 @@ class Refusals:
         self._wrong = 0  # caps that were none
         self._stage = self._stage_sent = self._stage_answered = self._probes_refused = 0
         self._stage_at = -inf
-        self._assent = self._fell_at = -inf
+        self._assent = self._fell_at = self._tried_at = -inf
 
     # May a call go?
 
@@ -413,7 +412,7 @@ class Refusals:
 
     def _try_more(self, step: int, now: float) -> None:
         """Nothing was refused for so long: perhaps there is room for more."""
-        self._step = step
+        self._step, self._tried_at = step, now
         self.width = min(float(self.most), float(self._cap + step))
         self._beyond = self._refused_beyond = 0
 
@@ -426,6 +425,8 @@ class Refusals:
             if (
                 self.width > self._cap
                 and self._beyond >= enough
+                and now
+                >= self._tried_at + 1.5 * self._refusal_latency  # refused ones may come later
                 and self._beyond >= 4 * self._refused_beyond
             ):
                 if self._is_new:
