@@ -13,9 +13,9 @@ from flowpool.limits.breaker import Breaker
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lanes import AUTO_CEILING, AUTO_START
 from flowpool.limits.limiter import Limiter
-from flowpool.limits.sharing import Sharing
-from flowpool.limits.sharing.run_shares import TICK, SharedLimit
 from flowpool.limits.window import AdaptiveWindow, FixedWindow
+from flowpool.sharing import Sharing
+from flowpool.sharing.run_shares import TICK, SharedLimit
 from flowpool.values import LimitReading, Usage
 
 BYTES = 4  # of a request, for each input token
@@ -47,7 +47,7 @@ class FlowpoolPolicy:
 
     def try_send(self, now: float, cost: Cost, attempt: int) -> object | None:
         self.publish(now)
-        demand = self.limiter.estimate("lab", BYTES * cost.input, cost.most)
+        demand = self.limiter.estimates.of("lab", BYTES * cost.input, cost.most)
         entered = self.lane.try_enter(now, demand)
         self.cost = demand
         return entered

@@ -240,11 +240,7 @@ def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, An
     model = skill.models[0]
     wire = providers.PROVIDERS[model.provider].wire
     most = most_output({**model.options, **skill.options}, wire)
-    rates = (
-        prices.configured(model.prices)
-        if model.prices
-        else prices.rates(model.provider, model.model)
-    )
+    rates = prices.rates_of(f"{model.provider}/{model.model}", model.prices)
     return StepEstimate(
         skill.name,
         f"{model.provider}/{model.model}",

@@ -191,7 +191,7 @@ class ItemCheck:
         self._plan = plan
         self._shared = tuple(shared)
         self._constant_prompt = constant_prompt
-        self._good: set[tuple[str, ...]] = set()
+        self.good: set[tuple[str, ...]] = set()  # names that were found to be enough
 
     def problem(self, item: Any, index: int) -> InvalidInput | None:
         """What is wrong with the item, or None."""
@@ -201,7 +201,7 @@ class ItemCheck:
                 f"pass variables by name, such as {{{self._example()!r}: {_shown(item)}}}."
             )
         names = tuple(item)
-        if names in self._good:
+        if names in self.good:
             return None
         for name in names:
             if not isinstance(name, str):
@@ -212,7 +212,7 @@ class ItemCheck:
             return mistake
         lacking = self._plan.lacks((*self._shared, *names))
         if lacking is None:
-            self._good.add(names)
+            self.good.add(names)
             return None
         step, name = lacking
         there = ", ".join((*names, *self._shared)) or "nothing"

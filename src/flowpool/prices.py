@@ -110,6 +110,24 @@ def configured(prices: Prices) -> Rates:
     )
 
 
+def rates_of(name: str, given: Prices | None = None) -> Rates | None:
+    """The rates of `provider/model`: those that were configured, else the list's; None where neither has any."""
+    if given is not None:
+        return configured(given)
+    provider, _, model = name.partition("/")
+    return rates(provider, model) if model else None
+
+
+def cost(name: str, usage: Usage, given: Prices | None = None, calls: int = 1) -> float | None:
+    """Dollars that so many calls of `provider/model` cost which used this together; None where nobody knows.
+
+    >>> cost("mine/m", Usage(1000, 200), Prices(input=3, output=15))
+    0.006
+    """
+    found = rates_of(name, given)
+    return None if found is None else found.cost(usage, calls)
+
+
 def _decimal(dollars: float) -> Decimal:
     return Decimal(repr(dollars))
 

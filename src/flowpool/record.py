@@ -25,17 +25,54 @@ class CallCost(Struct, frozen=True):
     @property
     def cost(self) -> float | None:
         """Dollars; None where the list has no price for the model."""
-        if self.prices is not None:
-            return prices.configured(self.prices).cost(self.usage)
-        provider, _, model = self.model.partition("/")
-        rates = prices.rates(provider, model) if model else None
-        return None if rates is None else rates.cost(self.usage)
+        return prices.cost(self.model, self.usage, self.prices)
 
 
 def known_sum(costs: Iterable[float | None]) -> float | None:
     """The sum of those that are known; None when none is."""
     known = [cost for cost in costs if cost is not None]
     return math.fsum(known) if known else None
+
+
+class ModelSpend(Struct):
+    """What the calls of one model (`provider/model`) used: how many they are, and their tokens.
+
+    prices: those that the user gave, if any.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    prices: Prices | None = None
+
+    def cost(self, model: str) -> float | None:
+        """Dollars of these calls of `model`, as if all were alike; None where it has no price."""
+        return prices.cost(model, self.usage, self.prices, self.calls)
+
+    @property
+    def usage(self) -> Usage:
+        return Usage(*(getattr(self, name) for name in Usage.__struct_fields__))
+
+
+class ItemSpend(Struct, eq=False, kw_only=True):
+    """What the calls of an item used so far. `bills` is empty while that is one call at the list's prices."""
+
+    usage: Usage = NO_USAGE
+    model: str = ""
+    bills: tuple[CallCost, ...] = ()
+
+    def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
+        """A call to the model used this; `prices` are those that the user gave, if any."""
+        if self.usage is NO_USAGE and prices is None:  # one call, which is what most items need
+            self.model, self.usage = model, usage
+            return
+        if not self.bills and self.usage is not NO_USAGE:
+            self.bills = (CallCost(self.model, self.usage),)
+        self.bills = (*self.bills, CallCost(model, usage, prices))
+        self.model, self.usage = model, self.usage + usage
 
 
 class Record(Struct, frozen=True):
@@ -68,7 +105,8 @@ class Record(Struct, frozen=True):
     @property
     def cost(self) -> float | None:
         """Dollars of the calls whose model has a known price; None when none has."""
-        return known_sum(call.cost for call in self.calls)
+        calls = self.calls
+        return calls[0].cost if len(calls) == 1 else known_sum(call.cost for call in calls)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as plain data: what `history` has for each item."""

@@ -47,6 +47,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             given["max_flows"] = None
         return cls(**given)
 
+    def remembers_steps(self, *, is_single: bool) -> bool:
+        """Whether what a step was answered is of use again: where it has followers, or for others like it."""
+        return self.dedupe or not is_single
+
     def changed(self, **given: Any) -> Settings:
         """These with others instead; None leaves one as it is. Raises as `checked` does."""
         kept = {name: getattr(self, name) for name in self.__struct_fields__}

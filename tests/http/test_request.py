@@ -8,7 +8,8 @@ import traceback
 import pytest
 
 from flowpool.errors import InvalidInput, TransportError
-from flowpool.http.request import encode_head, end_head, parse_url
+from flowpool.http.request import encode_head, parse_url
+from flowpool.http.transport import whole_request
 from flowpool.values import HttpRequest, Timeouts
 
 JSON = (("content-type", "application/json"), ("x-key", "key-canary"))
@@ -16,7 +17,8 @@ JSON = (("content-type", "application/json"), ("x-key", "key-canary"))
 
 def wire(url: str, headers=(), method: str = "GET", body: bytes = b"") -> str:
     """The request as it is sent."""
-    return end_head(method, encode_head(method, parse_url(url), headers), body).decode("latin-1")
+    head = encode_head(method, parse_url(url), headers)
+    return whole_request(method, head, body).decode("latin-1")
 
 
 def test_a_request_is_its_head_its_length_and_its_body() -> None:

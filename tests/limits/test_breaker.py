@@ -344,3 +344,30 @@ def test_where_nearly_all_is_well_a_calls_first_failure_is_its_own() -> None:
         breaker.answered(0.0)
     breaker.failed(ILL, 0.0)
     assert breaker.blames(1)
+
+
+def test_once_all_is_well_answers_tell_nothing_until_one_fails() -> None:
+    """So nobody has to tell them: what a failure then means is the same."""
+    told, spared = Breaker(), Breaker()
+    for n in range(2000):
+        told.answered(float(n))
+        if not spared.is_calm:
+            spared.answered(float(n))
+    assert spared.is_calm
+    for breaker in (told, spared):
+        breaker.failed(ServerError("ill", status=500), 2000.0)
+        assert not breaker.is_calm
+    for own_failures in (1, 2, 3):
+        assert told.blames(own_failures) == spared.blames(own_failures)
+    assert told.rations_retries == spared.rations_retries
+
+
+def test_it_is_not_calm_before_enough_calls_were_seen_or_soon_after_failures() -> None:
+    breaker = Breaker()
+    breaker.answered(0.0)
+    assert not breaker.is_calm
+    for _ in range(20):
+        breaker.failed(ServerError("ill", status=500), 0.0)
+    for n in range(100):
+        breaker.answered(1.0 + n)
+    assert not breaker.is_calm

@@ -20,24 +20,31 @@ def test_each_call_that_is_kept_out_doubles_the_patience() -> None:
     first = trust.look_in(0.0, 0.1, 0.0)
     trust.kept_out()
     assert trust.look_in(0.0, 0.1, 0.0) == 2.0 * first
-    assert trust.look_in(0.0, 3.0, 0.0) == 24.0  # a slow limit takes its time
-    assert trust.look_in(0.0, 9e4, 0.0) == 40.0
+    assert trust.look_in(0.0, 3.0, 0.0) == 2.0 * HeaderTrust.LONGEST  # however slow the limit
+    assert trust.look_in(0.0, 9e4, 0.0) == 2.0 * HeaderTrust.LONGEST
 
 
 def test_headers_that_let_go_what_is_refused_lose_it() -> None:
     trust = HeaderTrust()
-    trust.since = 0.0
+    trust.header_came(0.0, 0.0)
     for n in range(100):
-        trust.sent()
         if n % 4 == 0:
-            trust.refused(1.0)
+            trust.refused(1.0, n + 1.0)
     assert trust.is_lost
 
 
 def test_refusals_of_calls_sent_before_the_first_header_say_nothing_of_it() -> None:
     trust = HeaderTrust()
-    trust.since = 5.0
-    for _ in range(20):
-        trust.sent()
-        trust.refused(4.0)
+    trust.header_came(0.0, 5.0)
+    for n in range(20):
+        trust.refused(4.0, n + 1.0)
+    assert not trust.is_lost
+
+
+def test_refusals_long_past_are_forgotten() -> None:
+    trust = HeaderTrust()
+    trust.header_came(50.0, 0.0)
+    for n in range(5):
+        trust.refused(1.0, 60.0 + n)
+    trust.refused(1.0, 5000.0)
     assert not trust.is_lost

@@ -7,6 +7,7 @@ from typing import Any
 from flowpool.errors import (
     AuthFailed,
     BadRequest,
+    CallError,
     Overloaded,
     RateLimited,
     ServerError,
@@ -14,7 +15,7 @@ from flowpool.errors import (
     Verdict,
 )
 from flowpool.limits.breaker import Breaker
-from flowpool.limits.lane import Admitted, Lane
+from flowpool.limits.lane import FREE, Admitted, Lane, enter_any
 from flowpool.limits.limiter import Limiter
 from flowpool.limits.window import FixedWindow
 from flowpool.values import Limits
@@ -166,3 +167,54 @@ def test_sockets_that_the_process_may_not_open_narrow_the_lane_and_teach_nothing
     for call in calls[:10]:
         lane.answered(call, 1.0)
     assert 10 <= lane.width <= 11  # one more a round trip
+
+
+class Woken:
+    """Notes what a lane tells of those that wait."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def turn_may_come(self, lane: Lane[Any]) -> None:
+        self.heard.append("turn")
+
+    def fell_ill(self, lane: Lane[Any], error: CallError) -> None:
+        self.heard.append(lane.illness)
+
+
+def test_who_waits_is_told_of_each_end_and_nobody_when_nobody_does() -> None:
+    woken = Woken()
+    lane: Lane[str] = Lane("lane", FixedWindow(3), Limiter(eager=True), Breaker(), wakes=woken)
+    calls = [enter(lane) for _ in range(3)]
+    lane.leave(calls[0], 0.1)
+    assert woken.heard == []
+    lane.wait_for("a", 0.0)
+    lane.answered(calls[1], 0.2)
+    lane.failed(calls[2], ServerError("ill", status=500), 0.3)
+    lane.leave(enter_next(lane), 0.4)
+    assert woken.heard == ["turn", "turn"]
+
+
+def enter_next(lane: Lane[str]) -> Admitted:
+    turn = lane.admit(0.35, nobody)
+    assert turn is not None
+    return turn[1]
+
+
+def test_a_lane_tells_once_that_it_fell_ill() -> None:
+    woken = Woken()
+    lane: Lane[str] = Lane("lane", FixedWindow(9), Limiter(eager=True), Breaker(), wakes=woken)
+    for call in [enter(lane) for _ in range(5)]:
+        lane.failed(call, AuthFailed("no"), 1.0)
+    assert woken.heard == ["no call can succeed, the others fail at once"]
+
+
+def test_of_several_lanes_with_room_the_one_is_entered_that_answers_soonest() -> None:
+    slow, quick, full = lane_of(5), lane_of(5), lane_of(1)
+    for lane, seconds in ((slow, 2.0), (quick, 0.5), (full, 0.1)):
+        lane.answered(enter(lane), seconds)
+    enter(full, 5.0)
+    bids = [(lane, FREE) for lane in (slow, full, quick)]
+    admitted_to = enter_any(bids, 5.0)
+    assert admitted_to is not None
+    assert admitted_to.lane is quick

@@ -175,3 +175,29 @@ def test_a_follower_sends_its_share_of_the_pace_that_another_run_found() -> None
     assert limiter.found_pace == pytest.approx(40.0)
     limiter.follow(None, 1.0)
     assert limiter.found_pace == pytest.approx(40.0, rel=0.02)
+
+
+def test_who_learns_of_others_while_it_looks_for_a_cap_believes_in_none() -> None:
+    """It would keep to a few calls in flight, and leave the others nothing of a rate."""
+    limiter = Limiter()
+    calls = [limiter.sent(CALL, 0.001 * n, n) for n in range(16)]
+    for call in calls:
+        limiter.throttled(call, 0.03, None, ())
+    modes = [limiter.refusals.mode]
+    limiter.share = 0.25
+    modes.append(limiter.refusals.mode)
+    assert modes == ["probing", "open"]
+
+
+def test_a_retry_after_of_a_minute_is_put_to_the_test_and_shortened_where_less_was_enough() -> None:
+    limiter = Limiter()
+    limiter.answered(send(limiter, 0.0), 0.1, (LimitReading("requests", 600, 9, 0.9),), Demand())
+    empty = (LimitReading("requests", 600, 0, 1.0),)
+    limiter.throttled(limiter.sent(CALL, 0.2), 0.22, 60.0, empty)
+    assert limiter.wait(CALL, 0.22, 1) > 55.0
+    now = 0.22 + limiter.wait(CALL, 0.22)
+    assert now < 6.0
+    limiter.answered(send(limiter, now), now + 0.1, (), Demand(100.0, 20.0))
+    assert limiter.wait(CALL, now + 2.0) == 0.0
+    limiter.throttled(limiter.sent(CALL, now + 2.0), now + 2.02, 60.0, empty)
+    assert limiter.wait(CALL, now + 2.02, 1) < 6.0

@@ -119,7 +119,8 @@ def test_it_holds_up_no_limiter(rate: float, seconds: float, sigma: float) -> No
     draw = lognormal(sigma, seconds) if sigma else fixed(seconds)
     found = adapt(Server(), draw, 60, rate=rate)
     free = run(FixedWindow(1000), Server(), draw, 60, rate=rate)
-    assert found.throughput(0, 60) >= 0.97 * free.throughput(0, 60)
+    # It grows once nearly all answers of a width have come: some round trips later than without a limiter.
+    assert found.throughput(0, 60) >= 0.965 * free.throughput(0, 60)
 
 
 def test_it_opens_up_to_its_ceiling_while_answers_take_no_longer() -> None:

@@ -16,7 +16,7 @@ class Flow:
 
 def places_of(size: int, *flows: Flow) -> tuple[Slots, list[int]]:
     freed: list[int] = []
-    slots = Slots(lambda: size, lambda: freed.append(slots.taken))
+    slots = Slots(size, int, lambda: freed.append(slots.taken))
     slots.taken = len(flows)
     return slots, freed
 
@@ -99,3 +99,15 @@ def test_who_is_cancelled_in_the_queue_takes_nothing() -> None:
         assert (gone.holds_slot, next_one.holds_slot, slots.taken) == (False, True, 1)
 
     run(scene)
+
+
+def test_there_are_as_many_as_the_user_chose_or_just_more_than_fill_the_lanes() -> None:
+    assert Slots(3, lambda: 64, lambda: None).size() == 3
+    assert Slots(None, lambda: 64, lambda: None).size() == 73
+
+
+def test_new_ones_begin_where_a_slot_is_free_and_not_too_many_wait_for_a_retry() -> None:
+    slots, _ = places_of(10)
+    slots.taken = 4
+    assert slots.room(waiting=1, carried=4) == 5
+    assert slots.room(waiting=0, carried=48) == 2  # the others hold no slot

@@ -9,8 +9,8 @@ import pytest
 from flowpool.errors import BadRequest
 from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
+from flowpool.record import ModelSpend
 from flowpool.results import Record
-from flowpool.run.progress import ModelSpend
 from flowpool.values import Limits, Status
 from flowpool.views.words import (
     about,

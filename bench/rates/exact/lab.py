@@ -22,9 +22,9 @@ from flowpool.limits.breaker import Breaker
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lanes import AUTO_CEILING, AUTO_START
 from flowpool.limits.limiter import Limiter
-from flowpool.limits.sharing import Sharing
-from flowpool.limits.sharing.run_shares import TICK, SharedLimit
 from flowpool.limits.window import AdaptiveWindow, FixedWindow
+from flowpool.sharing import Sharing
+from flowpool.sharing.run_shares import TICK, SharedLimit
 from flowpool.simulator.limits import ProviderLimit, Refusal
 from flowpool.simulator.limits import ProviderLimits as Meters
 from flowpool.values import LimitReading, Usage
@@ -272,7 +272,7 @@ class Lab:
         return Item(max(1, round(tokens)), max(1, round(output)))
 
     def wait(self, client: Client, item: Item, rank: float) -> None:
-        cost = client.limiter.estimate("lab", 4 * item.input + BODY, self.case.work.max_tokens)
+        cost = client.limiter.estimates.of("lab", 4 * item.input + BODY, self.case.work.max_tokens)
         client.lane.wait_for(item, rank, cost)
 
     def send(self, client: Client, item: Item, entered: Admitted) -> None:
@@ -454,7 +454,7 @@ class FixedLab(Lab):
     def go_on(self, client: Client) -> None:
         if self.left > 0:
             self.left -= 1
-            self.send(client, self.draw(), Admitted(self.now, 0, None))
+            self.send(client, self.draw(), Admitted(client.lane, self.now, 0, None))
 
     def answered(
         self, client: Client, item: Item, entered: Admitted, states: Any, at: float
@@ -476,7 +476,7 @@ class FixedLab(Lab):
         self.at(self.now + max(error.retry_after or 0.0, backoff), self.again, client, item)
 
     def again(self, client: Client, item: Item) -> None:
-        self.send(client, item, Admitted(self.now, 0, None))
+        self.send(client, item, Admitted(client.lane, self.now, 0, None))
 
 
 def play(case: Case, seed: int, flows: int | None = None) -> Outcome:

@@ -50,14 +50,14 @@ def bound_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget
         raise InvalidInput(
             f"{ceiling} can't be kept with {why}: nobody can say before a call of {name} what it costs."
         )
-    rates = prices.configured(model.prices) if model.prices else None
+    rates = None
+    if budget.counts_money or model.prices is not None:
+        rates = prices.rates_of(name, model.prices)
     if budget.counts_money and rates is None:
-        rates = prices.rates(model.provider, model.model)
-        if rates is None:
-            raise InvalidInput(
-                f"max_cost needs the price of {name}, which the price list doesn't have: pass "
-                f"Model({model.name!r}, prices=Prices(input=..., output=...)) in dollars for a million tokens "
-                "(0 for a server of your own), or use max_tokens_total."
-            )
+        raise InvalidInput(
+            f"max_cost needs the price of {name}, which the price list doesn't have: pass "
+            f"Model({model.name!r}, prices=Prices(input=..., output=...)) in dollars for a million tokens "
+            "(0 for a server of your own), or use max_tokens_total."
+        )
     window = prices.context_window(model.provider, model.model)
     return CostBound(model.provider, model.model, most, rates, window)

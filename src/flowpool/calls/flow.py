@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from flowpool.chain import Step
-from flowpool.results import CallCost, Record
-from flowpool.values import NO_USAGE, Attempt, Prices, Usage
+from flowpool.record import ItemSpend, Record
+from flowpool.values import Attempt
 
 
 class Log(Protocol):
@@ -31,7 +31,7 @@ class Log(Protocol):
 MISSING: Any = object()
 
 
-class Flow(Struct, eq=False):
+class Flow(ItemSpend, eq=False):
     """What one item's way through the runner has cost so far, and the slot that it holds.
 
     branches: those of its steps that don't wait for a retry. is_cut: the run has cancelled it: no more of its steps
@@ -45,19 +45,6 @@ class Flow(Struct, eq=False):
     is_cut: bool = False
     is_over: bool = False
     attempts: int = 0
-    usage: Usage = NO_USAGE
-    model: str = ""
-    bills: tuple[CallCost, ...] = ()
-
-    def bill(self, model: str, usage: Usage, prices: Prices | None) -> None:
-        """A call to the model used this; `prices` are those that the user gave, if any."""
-        if self.usage is NO_USAGE and prices is None:  # one call, which is what most items need
-            self.model, self.usage = model, usage
-            return
-        if not self.bills and self.usage is not NO_USAGE:
-            self.bills = (CallCost(self.model, self.usage),)
-        self.bills = (*self.bills, CallCost(model, usage, prices))
-        self.model, self.usage = model, self.usage + usage
 
 
 class Rank:

@@ -34,7 +34,7 @@ from flowpool.calls.route import (
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
 from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportError
-from flowpool.limits.lane import Admitted
+from flowpool.limits.lane import Admitted, enter_any
 from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.logs import in_short, log
 from flowpool.masking import mask_of
@@ -144,15 +144,19 @@ class ModelCalls:
         has_fallback: bool,
     ) -> Any:
         """The output by one of the routes; an answer that doesn't fit is asked for again, with what is wrong."""
-        for _ in range(conversation.retries):
+        left = conversation.retries
+        while True:
             reply = await self._reply(call, routes, conversation, has_fallback)
+            if conversation.answer.format is None:
+                return reply.text
             try:
                 return conversation.answer.read(reply.text)
             except InvalidOutput as error:
+                if not left:
+                    raise
+                left -= 1
                 conversation = conversation.after(reply, error)
                 call.rank = Rank.BEGUN
-        reply = await self._reply(call, routes, conversation, has_fallback)
-        return conversation.answer.read(reply.text)
 
     async def _traced(
         self,
@@ -191,7 +195,7 @@ class ModelCalls:
             route, admitted, reserved = await self._enter(call, usable, requests, has_fallback)
             if span is not None:
                 span.sent(route.target, admitted.at)
-            sent = requests.of(route)
+            sent = requests.built.get(route) or requests.of(route)
             outcome = await self._send(call, route, sent.request, admitted, reserved)
             failure = outcome.result
             if type(failure) is Reply:
@@ -237,15 +241,17 @@ class ModelCalls:
             routes = tuple(chosen)
         try:
             bids = requests.bids(routes)
-            turn = self._lanes.enter_now(bids)
-            if turn is None:
-                turn = await self._lanes.enter(bids, call.rank, has_fallback=has_fallback)
-            route = next(route for route in routes if route.lane is turn.lane)
+            admitted = enter_any(bids, self._loop.time())
+            if admitted is None:
+                admitted = await self._lanes.enter(bids, call.rank, has_fallback=has_fallback)
+            route = routes[0]
+            if len(routes) > 1:
+                route = next(route for route in routes if route.lane is admitted.lane)
         except BaseException:
             if self._budget is not None and reserved is not None:
                 self._budget.release(reserved)
             raise
-        return route, turn.admitted, reserved
+        return route, admitted, reserved
 
     async def _send(
         self,
@@ -268,7 +274,7 @@ class ModelCalls:
             if flow.log is not None:
                 cut = NotFinished("cut off")
                 flow.log.attempted(attempt_of(route, admitted.at, now(), cut, lost))
-            self._lanes.left(route.lane, admitted)
+            route.lane.leave(admitted, now())
             raise
         result = outcome.result
         lost = NOTHING
@@ -280,10 +286,10 @@ class ModelCalls:
             flow.bill(route.name, result.usage, route.prices)
             if self._waiter.is_short:
                 self._waiter.answered()
-            self._lanes.answered(route.lane, admitted, result.usage, outcome.readings)
+            route.lane.answered(admitted, now(), result.usage, outcome.readings)
         elif isinstance(result, CallError):
             weigh_form(result, route.lane)
-            self._lanes.failed(route.lane, admitted, result, outcome.readings)
+            route.lane.failed(admitted, result, now(), outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
         return outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from flowpool.calls.budget import PER_DOLLAR, Amount
@@ -92,31 +92,28 @@ class BuiltRequest(NamedTuple):
         return "system" if refuses_system(error, self.said) else ""
 
 
-class RequestBuilder:
+class RequestBuilder(Struct, eq=False):
     """A conversation's requests, each built when its route is first taken.
 
     plainer: what lanes won't have, "format" or "system", and are asked without; whoever finds another adds it.
     """
 
-    __slots__ = ("_built", "_plainer", "conversation")
-
-    def __init__(self, conversation: Conversation, plainer: set[tuple[CallLane, str]]) -> None:
-        self.conversation = conversation
-        self._plainer = plainer
-        self._built: dict[ModelRoute, BuiltRequest] = {}
+    conversation: Conversation
+    plainer: set[tuple[CallLane, str]]
+    built: dict[ModelRoute, BuiltRequest] = field(default_factory=dict)
 
     def of(self, route: ModelRoute) -> BuiltRequest:
         """The route's request."""
-        built = self._built.get(route)
+        built = self.built.get(route)
         if built is None:
-            built = self._built[route] = self._build(route)
+            built = self.built[route] = self._build(route)
         return built
 
     def ask_without(self, what: str, route: ModelRoute) -> bool:
         """From now on asks the route's lane without what it won't have; whether that is news."""
-        self._built.pop(route, None)
-        is_news = (route.lane, what) not in self._plainer
-        self._plainer.add((route.lane, what))
+        self.built.pop(route, None)
+        is_news = (route.lane, what) not in self.plainer
+        self.plainer.add((route.lane, what))
         return is_news
 
     def bids(self, routes: tuple[ModelRoute, ...]) -> list[Bid]:
@@ -127,7 +124,7 @@ class RequestBuilder:
             limiter = route.lane.limiter
             assert limiter is not None
             most = route.options.get("max_tokens")
-            bids.append((route.lane, limiter.estimate(route.template, size, most)))
+            bids.append((route.lane, limiter.estimates.of(route.template, size, most)))
         return bids
 
     def worst(self, route: ModelRoute) -> Amount:
@@ -137,9 +134,9 @@ class RequestBuilder:
 
     def _build(self, route: ModelRoute) -> BuiltRequest:
         output, said = self.conversation.answer.format, self.conversation.said
-        if output is not None and (route.lane, "format") in self._plainer:
+        if output is not None and (route.lane, "format") in self.plainer:
             output = replace(output, form="words")
-        if (route.lane, "system") in self._plainer:
+        if (route.lane, "system") in self.plainer:
             said = without_system(said)
         call = Call(route.model, said, route.options, output)
         request = route.wire.build(call, route.endpoint)

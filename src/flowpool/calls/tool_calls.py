@@ -31,7 +31,7 @@ from flowpool.errors import (
 from flowpool.integrations import ForeignAnswer, ForeignTool
 from flowpool.integrations.failures import recognised
 from flowpool.limits.demand import Demand
-from flowpool.limits.lane import FREE, Admitted
+from flowpool.limits.lane import FREE, Admitted, enter_any
 from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
 from flowpool.settings import Settings
 from flowpool.threads import DaemonThreads
@@ -59,7 +59,7 @@ class ToolRoute(Struct, frozen=True, eq=False):
         if self.lane.limiter is None:
             return FREE
         size = sum(len(value) for value in arguments.values() if isinstance(value, str))
-        return self.lane.limiter.estimate(self.tool.name, size, None)
+        return self.lane.limiter.estimates.of(self.tool.name, size, None)
 
 
 class ToolCalls:
@@ -128,11 +128,9 @@ class ToolCalls:
             raise StepFailed(route.tool.name, failure) from failure
 
     async def _enter(self, lane: CallLane, demand: Demand, rank: float) -> Admitted:
-        if lane.broken is None:
-            admitted = lane.try_enter(self._loop.time(), demand)
-            if admitted is not None:
-                return admitted
-        return (await self._lanes.enter(((lane, demand),), rank)).admitted
+        bids = ((lane, demand),)
+        admitted = enter_any(bids, self._loop.time())
+        return await self._lanes.enter(bids, rank) if admitted is None else admitted
 
     async def _noted_attempt(
         self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
@@ -158,29 +156,29 @@ class ToolCalls:
             output = await self._run_tool(route, arguments)
             answer = tool.answer(output) if isinstance(tool, ForeignTool) else ForeignAnswer(output)
         except TooManyFiles as error:
-            self._lanes.failed(lane, admitted, error, ())
+            lane.failed(admitted, error, self._loop.time())
             raise
         except CallError:  # a tool's own: it speaks of some host, not of this lane
-            self._lanes.left(lane, admitted)
+            lane.leave(admitted, self._loop.time())
             raise
         except StepTimeout as error:
             if not is_foreign:
-                self._lanes.left(lane, admitted)
+                lane.leave(admitted, self._loop.time())
                 raise
             failure: CallError = AttemptTimeout(str(error))
-            self._lanes.failed(lane, admitted, failure, ())
+            lane.failed(admitted, failure, self._loop.time())
             raise failure from None
         except Exception as error:
             found = recognised(error, of_sdks_only=not is_foreign)
             if found is None:
-                self._lanes.left(lane, admitted)
+                lane.leave(admitted, self._loop.time())
                 raise
-            self._lanes.failed(lane, admitted, found, ())
+            lane.failed(admitted, found, self._loop.time())
             raise found from error
         except BaseException:
-            self._lanes.left(lane, admitted)
+            lane.leave(admitted, self._loop.time())
             raise
-        self._lanes.answered(lane, admitted, answer.usage, ())
+        lane.answered(admitted, self._loop.time(), answer.usage)
         if is_foreign:
             self._waiter.answered()
         if answer.usage is not NO_USAGE:

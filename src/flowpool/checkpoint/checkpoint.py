@@ -88,7 +88,7 @@ class Checkpoint:
             in_order=isinstance(items, StoredItems),
             retry_failed=retry_failed,
             is_whole=not (isinstance(items, Rows) and items.is_sample),
-            keeps_steps=not plan.is_single or settings.dedupe,
+            keeps_steps=settings.remembers_steps(is_single=plan.is_single),
         )
         steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
         with open_store(self.path) as store:

@@ -132,6 +132,7 @@ class Journal:
         self._batch = Batch()
         self._ended: list[tuple[int, Record]] = []
         self._unsafe = 0  # ends that aren't written yet
+        self.is_full = False  # whether so much waits to be written that no more items should begin
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[StoreFailed | None] | None = None
         self._failure: StoreFailed | None = None
@@ -198,19 +199,24 @@ class Journal:
             raise self._failure
         await self._loop.run_in_executor(self._threads, self._store.complete_run, self.run.id)
 
-    def find_or_begin(self, index: int, item: Any) -> ItemLog | Record:
-        """The item's log; or its record, when it ended in an earlier run. Raises `InvalidItem`."""
+    def find_or_begin(self, index: int, item: Any) -> ItemLog | Record | None:
+        """The item's log; its record, where it ended before or can't be kept; None for what is no item."""
+        if not isinstance(item, Mapping):
+            return None  # it fails as it would without a journal
         rows = self._pass.rows
         if index in rows:  # met before, in this reading
             return ItemLog(self, rows[index], self._reader.steps(rows[index]))
-        row, known, hash = self._find(index, item)
-        if known is not None and known.ended is not None and self._is_over(known.ended[0]):
-            if known.ended[0] != Status.DONE:
-                rows[index] = row  # a retry of this run will meet it again
-            record = known.record(index, item)
-            return self._restored(record) if self._has_types else record
-        rows[index] = row
-        return ItemLog(self, row, self._steps(row if known else None, item, hash))
+        try:
+            row, known, hash = self._find(index, item)
+            if known is not None and known.ended is not None and self._is_over(known.ended[0]):
+                if known.ended[0] != Status.DONE:
+                    rows[index] = row  # a retry of this run will meet it again
+                record = known.record(index, item)
+                return self._restored(record) if self._has_types else record
+            rows[index] = row
+            return ItemLog(self, row, self._steps(row if known else None, item, hash))
+        except InvalidItem as error:
+            return Record(index, item, Status.FAILED, error=error)
 
     def _find(self, index: int, item: Any) -> tuple[int, Known | None, bytes | None]:
         """The item's row, what it holds where it isn't new, and the item's hash where that was needed."""
@@ -300,16 +306,17 @@ class Journal:
 
     def ended(self, row: int, record: Record) -> None:
         self._unsafe += 1
+        self.is_full = self._unsafe >= self.BACKLOG
+        self._wake()
         output = None
         if record.status is Status.DONE:
             try:
-                output = output_codec.encoded(self._options.runner, record.output)
+                output = self._encoded(record.output)
             except CantEncode as error:
                 self._warn(
                     f"items[{record.index}]: its output holds {error}, which a store can't keep"
                 )
                 self._ended.append((row, record))
-                self._wake()
                 return
         if record.status is Status.CANCELLED:
             self._ended.append((row, record))  # still to do, as far as the store is concerned
@@ -318,12 +325,11 @@ class Journal:
             self._ended.append((row, record))
         if record.status is Status.DONE:
             self._pass.rows.pop(record.index, None)
-        self._wake()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so much waits to be written that no more items should begin."""
-        return self._unsafe >= self.BACKLOG
+    def _encoded(self, output: Any) -> bytes:
+        if self._has_types:
+            return output_codec.encoded(self._options.runner, output)
+        return encode(output)
 
     def _warn(self, message: str) -> None:
         if not self._warned:
@@ -369,6 +375,7 @@ class Journal:
         self._writing = None
         was_full = self.is_full
         self._unsafe -= len(ended)
+        self.is_full = self._unsafe >= self.BACKLOG
         failure = (
             StoreFailed("the store's thread was cut") if writing.cancelled() else writing.result()
         )

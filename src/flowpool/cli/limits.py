@@ -116,7 +116,7 @@ async def _ask(model: Model, endpoint: Endpoint, calls: int, seconds: float) -> 
         if found.asked:
             await asyncio.sleep(BETWEEN)
         found.asked += 1
-        sent = limiter.sent(limiter.estimate("limits", len(request.body), MOST_TOKENS), now())
+        sent = limiter.sent(limiter.estimates.of("limits", len(request.body), MOST_TOKENS), now())
         try:
             response = await transport.send(request, timeouts)
         except CallError as error:
@@ -154,7 +154,7 @@ def _remembered(endpoint: Endpoint, model: str) -> str:
     import msgspec
 
     from flowpool.limits.limiter import Learned
-    from flowpool.limits.sharing import open_sharing
+    from flowpool.sharing import open_sharing
     from flowpool.views.words import duration
 
     sharing = open_sharing(os.environ)

@@ -14,6 +14,7 @@ from httptools import (
     HttpParserUpgrade,
     HttpResponseParser,
 )
+from msgspec import Struct
 
 from flowpool.errors import (
     AttemptTimeout,
@@ -51,18 +52,16 @@ class StaleConnection(ConnectionReset):
     """A reused connection ended before a byte of the answer: the server had closed it while it was idle."""
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """One request on its way. A class of its own so that no traceback's locals show headers or body."""
 
-    __slots__ = ("deadline", "head_only", "payload", "timeouts")
+    payload: bytes
+    head_only: bool
+    timeouts: Timeouts
+    deadline: float
 
-    def __init__(
-        self, payload: bytes, head_only: bool, timeouts: Timeouts, deadline: float
-    ) -> None:
-        self.payload = payload
-        self.head_only = head_only
-        self.timeouts = timeouts
-        self.deadline = deadline
+    def __repr__(self) -> str:
+        return f"<Exchange of {len(self.payload)} bytes>"
 
 
 class Owner(Protocol):

@@ -25,7 +25,6 @@ _SENT_UNASKED = (
     ("accept-encoding", "gzip, deflate"),
     ("user-agent", "flowpool"),
 )
-_METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 class Origin(NamedTuple):
@@ -139,10 +138,3 @@ def _header_line(name: str, value: str) -> str:
     except UnicodeEncodeError:
         raise InvalidInput(f"header {name!r} holds a character outside Latin-1") from None
     return f"{name}: {value}"
-
-
-def end_head(method: str, head: bytes, body: bytes) -> bytes:
-    """The whole request: `head` as `encode_head` made it, and the body with its length."""
-    if body or method in _METHODS_WITH_BODY:
-        return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-    return head + b"\r\n"

@@ -17,7 +17,7 @@ from flowpool.http.connecting import Dialer, Resolve, Way
 from flowpool.http.connection import Connection, Exchange, StaleConnection, body_too_large
 from flowpool.http.connections import OriginPool
 from flowpool.http.proxies import proxy_for
-from flowpool.http.request import encode_head, end_head, parse_url
+from flowpool.http.request import encode_head, parse_url
 from flowpool.per_loop import PerLoop
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MOST_ROUTES = 1024
 # Bytes of a compressed body, and of what it becomes, that are decompressed on the loop: some 3 ms.
 _LITTLE, _NOT_LONG = 64 * 1024, 1024 * 1024
+# Methods whose requests say how long their body is, also where it is empty.
+_WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 class _Route(NamedTuple):
@@ -111,20 +113,35 @@ class HttpTransport:
             route = self._add_route(request)
         pool = route.pool
         exchange = Exchange(
-            end_head(request.method, route.head, request.body),
+            whole_request(request.method, route.head, request.body),
             request.method == "HEAD",
             timeouts,
             loop.time() + timeouts.total,
         )
         del request, route  # they hold keys, and tracebacks can show locals
-        try:
-            response = await _exchange(pool, exchange)
-        except StaleConnection:
-            pool.drop_free()  # what was idle longer is most likely dead too
-            response = await _exchange(pool, exchange, fresh=True)
-        if "content-encoding" in response.headers:
-            return await _decompressed(response, pool.name, self._max_body)
-        return response
+        is_repeat = False
+        connection = pool.take()
+        while True:
+            while connection is None or connection.closing:
+                if connection is not None and not connection.reused:
+                    raise ConnectionReset(f"{pool.name} closed the connection without an answer")
+                connection = await pool.wait(timeouts, exchange.deadline, fresh=is_repeat)
+            answer = connection.begin(exchange)
+            try:
+                response = await answer
+            except StaleConnection:
+                if is_repeat:
+                    raise
+                pool.drop_free()  # what was idle longer is most likely dead too
+                connection, is_repeat = None, True
+                continue
+            except asyncio.CancelledError:
+                if connection.answer is answer:
+                    connection.abort()
+                raise
+            if "content-encoding" in response.headers:
+                return await _decompressed(response, pool.name, self._max_body)
+            return response
 
     async def aclose(self) -> None:
         """Closes every connection; calls under way fail. The transport can't be used afterwards."""
@@ -203,19 +220,11 @@ class HttpTransport:
         return OriginPool(loop, name, dial)
 
 
-async def _exchange(pool: OriginPool, exchange: Exchange, *, fresh: bool = False) -> HttpResponse:
-    connection = None if fresh else pool.take()
-    while connection is None or connection.closing:
-        if connection is not None and not connection.reused:
-            raise ConnectionReset(f"{pool.name} closed the connection without an answer")
-        connection = await pool.wait(exchange.timeouts, exchange.deadline, fresh=fresh)
-    answer = connection.begin(exchange)
-    try:
-        return await answer
-    except asyncio.CancelledError:
-        if connection.answer is answer:
-            connection.abort()
-        raise
+def whole_request(method: str, head: bytes, body: bytes) -> bytes:
+    """The whole request: `head` as `encode_head` made it, and the body with its length."""
+    if body or method in _WITH_BODY:
+        return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    return head + b"\r\n"
 
 
 async def _decompressed(response: HttpResponse, name: str, cap: int) -> HttpResponse:

@@ -29,7 +29,7 @@ class Breaker:
 
     __slots__ = ("_asked_at", "_failures", "_first", "_give_up", "_interval", "_last", "_longest",
                  "_opened_at", "_outcomes", "_probe_at", "_share", "_since", "_streak", "_strict",
-                 "dead", "is_open")  # fmt: skip
+                 "dead", "is_calm", "is_open")  # fmt: skip
 
     SUSPECT = 10  # failures in a row from which on they are the provider's
     OTHERS = 3  # times as many failures as the call's own
@@ -38,6 +38,7 @@ class Breaker:
     IDLE = 60.0  # seconds without a question, which don't count as without an answer
     RELAPSE = 5.0  # seconds
     RECENT, ENOUGH = 64, 32  # calls that make up the share of failures, and the least that do
+    CALM = 0.001  # the share of failures below which none is remembered: one in 450 calls
 
     def __init__(
         self,
@@ -61,6 +62,9 @@ class Breaker:
         self._opened_at = float("-inf")
         self._strict = False
         self.is_open = False
+        self.is_calm = (
+            False  # so many were answered, and none failed lately, that an answer tells nothing
+        )
         self.dead: CallError | None = None
 
     def __repr__(self) -> str:
@@ -101,6 +105,7 @@ class Breaker:
             return
         self._streak = 0
         self.is_open = False
+        self.is_calm = self._outcomes >= self.ENOUGH and self._share < self.CALM
 
     def failed(self, error: CallError, now: float, in_flight: int = 0) -> None:
         """A call ended in an outage: no answer, or one that says the provider is ill. `in_flight` others are
@@ -108,6 +113,7 @@ class Breaker:
         """
         if self._streak == 0:
             self._since = now
+        self.is_calm = False
         self._streak += 1
         self._outcomes += 1
         self._share += (1.0 - self._share) / self.RECENT

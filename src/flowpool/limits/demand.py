@@ -29,7 +29,7 @@ class Estimates:
     def __init__(self) -> None:
         self._learned: dict[Hashable, tuple[float, float]] = {}  # tokens a byte, output tokens
 
-    def estimate(self, key: Hashable, size: int, max_tokens: float | None) -> Demand:
+    def of(self, key: Hashable, size: int, max_tokens: float | None) -> Demand:
         """The cost of a call of `size` bytes; calls of one `key` (model and template) are alike."""
         ratio, output = self._learned.get(key) or (self.TOKENS_PER_BYTE, self.OUTPUT)
         if max_tokens is not None and max_tokens < output:

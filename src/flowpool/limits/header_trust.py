@@ -13,14 +13,14 @@ from flowpool.limits.evidence import chance_of
 class HeaderTrust:
     """Headers are believed until they let go what is then refused, time and again, or hold what would be let in."""
 
-    __slots__ = ("_calls", "_let_in", "_looked", "_refused", "is_lost", "since")
+    __slots__ = ("_calls", "_let_in", "_looked", "_refused", "_total", "is_lost", "since")
 
     # Seconds without a call in flight, or calls' time by the headers, after which one goes against their
     # word; each that is refused doubles that. Right headers let a call go in one call's time, so it costs
     # nothing where they are.
     LOOK, CALLS_TIME = 2.0, 4.0
     # At most so long the first time: headers of the day give a call hours.
-    LONGEST = 20.0
+    LONGEST = 5.0
     # So many let in against their word, with none refused between, and they are wrong.
     LOOKS = 2
     # Refusals that they let go, though the next header then says that nothing was left: so many, and a share
@@ -33,7 +33,13 @@ class HeaderTrust:
         self.is_lost = False
         self.since = inf  # when the first header came
         self._calls = self._refused = 0
+        self._total = 0.0  # of calls that had been sent at the last refusal
         self._looked = self._let_in = 0
+
+    def header_came(self, total: float, now: float) -> None:
+        """A header came. total: calls sent so far."""
+        if now < self.since:
+            self.since, self._total = now, total
 
     def look_in(self, last_sent: float, calls_time: float, now: float) -> float:
         """Seconds until a call may go against the headers' word, with none in flight since `last_sent`.
@@ -42,12 +48,6 @@ class HeaderTrust:
         """
         patience = min(self.LONGEST, max(self.LOOK, self.CALLS_TIME * calls_time))
         return last_sent + patience * 2.0 ** min(self._looked, 10) - now
-
-    def sent(self) -> None:
-        self._calls += 1
-        if self._calls > self.RECENT:
-            self._calls //= 2
-            self._refused //= 2
 
     def let_in(self) -> None:
         """A call was, against their word."""
@@ -59,8 +59,16 @@ class HeaderTrust:
         self._looked += 1
         self._let_in = 0
 
-    def refused(self, sent: float) -> None:
-        """A call sent at `sent` was refused, which they had let go; now they say that nothing was left."""
+    def refused(self, sent: float, total: float) -> None:
+        """A call sent at `sent` was refused, which they had let go; now they say that nothing was left.
+
+        total: calls sent so far.
+        """
+        self._calls += int(total - self._total)
+        self._total = total
+        while self._calls > self.RECENT:
+            self._calls -= self.RECENT // 2 + 1
+            self._refused //= 2
         self._refused += sent > self.since
         if self._refused >= self.REFUSED:
             self.is_lost = chance_of(self._refused, self._calls, self.SHARE) < self.SURE

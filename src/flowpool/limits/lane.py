@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
 from flowpool.errors import CallError, TooManyFiles, Verdict
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import Demand
-from flowpool.limits.header_bucket import MEASURES
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.limiter import Admission, Limiter
 from flowpool.limits.rate_meter import RateMeter
@@ -31,21 +30,34 @@ DIMENSIONS = {
 }
 
 
-class Admitted(Struct, frozen=True):
-    """A call in flight: when it entered, as which of those in flight, and what the limiter took for it."""
+class Admitted(Struct, frozen=True, eq=False):
+    """A call in flight: through which lane and when it entered, as which of those in flight, and what the limiter
+    took for it.
+    """
 
+    lane: Lane[Any]
     at: float
     ahead: int
     sent: Admission | None
+
+
+class Waiting(Protocol):
+    """Who wakes those that wait for a lane."""
+
+    def turn_may_come(self, lane: Lane[Any]) -> None:
+        """A call has ended while others wait."""
+
+    def fell_ill(self, lane: Lane[Any], error: CallError) -> None:
+        """Nobody is answered there any more, or no call can succeed: `lane.illness` says which."""
 
 
 class Lane(Generic[T]):
     """Calls in flight up to a window and within a limiter's rates; the rest wait, nearest their item's end first.
 
     A caller asks `try_enter`; refused, it leaves a ticket with `wait_for`, and `admit` says whose turn it is.
-    Each call that entered must end in `leave`, `answered` or `failed`. A lane breaks when several calls in a row
-    say that none can succeed (wrong key, no credit): `broken` is then how every further call fails, and nothing
-    is sent.
+    Each call that entered must end in `leave`, `answered` or `failed`; `wakes` hears when others may have their
+    turn by that. A lane breaks when several calls in a row say that none can succeed (wrong key, no credit):
+    `broken` is then how every further call fails, and nothing is sent.
     """
 
     __slots__ = (
@@ -56,6 +68,7 @@ class Lane(Generic[T]):
         "_refusal",
         "_sockets",
         "_waiting",
+        "_wakes",
         "breaker",
         "configured",
         "in_flight",
@@ -75,6 +88,8 @@ class Lane(Generic[T]):
         window: Window,
         limiter: Limiter | None = None,
         breaker: Breaker | None = None,
+        *,
+        wakes: Waiting | None = None,
     ) -> None:
         self.name = name
         self.window = window
@@ -85,6 +100,7 @@ class Lane(Generic[T]):
         self.throttles = 0
         self._refusal: CallError | None = None
         self._waiting: list[tuple[float, int, Demand, T]] = []
+        self._wakes = wakes
         self._arrivals = 0
         self._hopeless = 0
         self._error: CallError | None = None
@@ -116,13 +132,24 @@ class Lane(Generic[T]):
         return self._error
 
     @property
+    def illness(self) -> str:
+        """What keeps every call from succeeding, if anything does."""
+        if self.broken is not None:
+            return "no call can succeed, the others fail at once"
+        if self.breaker is not None and self.breaker.is_open:
+            return "it answers nobody, and is probed until it does"
+        return ""
+
+    @property
     def is_well(self) -> bool:
         """Whether calls go and are answered, as far as is known."""
-        return self.broken is None and not (self.breaker is not None and self.breaker.is_open)
+        return not self.illness
 
     def is_free(self, now: float) -> bool:
         """Whether a call would go at once."""
-        return not self._waiting and self.broken is None and self._has_room(now, FREE)
+        if self._waiting or self.broken is not None or not self._is_open(now):
+            return False
+        return self.limiter is None or self.limiter.wait(FREE, now, self.in_flight) <= 0.0
 
     @property
     def is_paced(self) -> bool:
@@ -143,9 +170,7 @@ class Lane(Generic[T]):
 
     def try_enter(self, now: float, cost: Demand = FREE) -> Admitted | None:
         """Enters if a call may go now and nobody waits before it."""
-        if self._waiting or not self._has_room(now, cost) or not self._claim(now, cost):
-            return None
-        return self._enter(now, cost)
+        return None if self._waiting else self._enter(now, cost)
 
     def wait_for(self, ticket: T, rank: float, cost: Demand = FREE) -> None:
         """Queues `ticket`; a lower rank goes first, the same rank in order of arrival."""
@@ -160,11 +185,14 @@ class Lane(Generic[T]):
         if not waiting:
             return None
         _, _, cost, ticket = waiting[0]
-        may_go = self._has_room(now, cost) and self._claim(now, cost)
-        if not may_go and self.broken is None:
-            return None
+        admitted = self._enter(now, cost)
+        if admitted is None:
+            if self.broken is None:
+                return None
+            self.in_flight += 1
+            admitted = Admitted(self, now, self.in_flight, None)  # it fails unsent
         heapq.heappop(waiting)
-        return ticket, self._enter(now, cost)
+        return ticket, admitted
 
     def next_turn(self, now: float) -> float | None:
         """When `admit` should be asked again though no call ends before, or None."""
@@ -184,6 +212,7 @@ class Lane(Generic[T]):
         self.in_flight -= 1
         if self.limiter is not None and entered.sent is not None:
             self.limiter.failed(entered.sent, now)
+        self._wake()
 
     def answered(
         self,
@@ -195,15 +224,19 @@ class Lane(Generic[T]):
         """A call ended with an answer, whose headers say of the limits what `readings` hold."""
         latency = now - entered.at
         self.latency += self.RECENT * (latency - self.latency) if self.latency else latency
-        self.window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
+        window, breaker = self.window, self.breaker
+        if window.adapts:
+            window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
         self.in_flight -= 1
         self._hopeless = 0
         if self._sockets < inf:  # one more a round trip: others may have closed theirs
             self._sockets += 1.0 / self._sockets
-        if self.breaker is not None:
-            self.breaker.answered(entered.at)
+        if breaker is not None and not breaker.is_calm:
+            breaker.answered(entered.at)
         if self.limiter is not None and entered.sent is not None:
             self.limiter.answered(entered.sent, now, readings, _used(usage))
+        if self._waiting:
+            self._wake()
 
     def failed(
         self,
@@ -213,6 +246,19 @@ class Lane(Generic[T]):
         readings: tuple[LimitReading, ...] = (),
     ) -> None:
         """A call ended with `error`."""
+        illness = self.illness
+        self._learn(entered, error, now, readings)
+        if self._wakes is not None and self.illness not in (illness, ""):
+            self._wakes.fell_ill(self, error)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting and self._wakes is not None:
+            self._wakes.turn_may_come(self)
+
+    def _learn(
+        self, entered: Admitted, error: CallError, now: float, readings: tuple[LimitReading, ...]
+    ) -> None:
         self._error = error
         if isinstance(error, TooManyFiles):  # of this process: it says nothing of the provider
             self.leave(entered, now)
@@ -307,7 +353,7 @@ class Lane(Generic[T]):
         """What was learned and what is used of it, in units a minute."""
         if self.limiter is None:
             return {}, {}
-        rates = dict(zip(DIMENSIONS, self._meter.rates(now), strict=True))
+        rates = dict(zip(DIMENSIONS, self._meter.rates(now, self.limiter.totals), strict=True))
         for name, gauge in self.limiter.gauges.items():
             rates[name] = rates.get(name, 0.0) * gauge.factor
         learned = self.limiter.limits()
@@ -328,26 +374,41 @@ class Lane(Generic[T]):
         else:
             self.limiter.failed(entered.sent, now)
 
-    def _enter(self, now: float, cost: Demand) -> Admitted:
-        if self.breaker is not None:
+    def _enter(self, now: float, cost: Demand) -> Admitted | None:
+        """The call in flight, if it may go now."""
+        limiter, sent = self.limiter, None
+        if not self._is_open(now):
+            return None
+        if limiter is not None and self.broken is None:
+            if now >= self._meter.due:
+                self._meter.see(now, limiter.totals)
+            sent = limiter.try_send(cost, now, self.in_flight)
+            if sent is None:
+                return None
+        if self.breaker is not None and self.breaker.is_open:
             self.breaker.entered(now)
-        sent = None
-        if self.limiter is not None and self.broken is None:
-            sent = self.limiter.sent(cost, now, self.in_flight)
-            self._meter.add(now, 1.0, MEASURES["tokens"](cost), cost.input, cost.output)
         self.in_flight += 1
-        return Admitted(now, self.in_flight, sent)
+        return Admitted(self, now, self.in_flight, sent)
 
-    def _claim(self, now: float, cost: Demand) -> bool:
-        """Takes the call's part of the ceilings, if they let it go; a broken lane sends nothing."""
-        return self.broken is not None or self.limiter is None or self.limiter.claim(cost, now)
-
-    def _has_room(self, now: float, cost: Demand) -> bool:
+    def _is_open(self, now: float) -> bool:
+        """Whether the window and the breaker let a call go."""
         if self.in_flight >= self.width:
             return False
-        if self.breaker is not None and self.breaker.is_open and not self.breaker.may_enter(now):
-            return False
-        return self.limiter is None or self.limiter.wait(cost, now, self.in_flight) <= 0.0
+        return self.breaker is None or not self.breaker.is_open or self.breaker.may_enter(now)
+
+
+def enter_any(bids: Sequence[tuple[Lane[T], Demand]], now: float) -> Admitted | None:
+    """Enters the lane that promises the quickest answer of those that have room, if any has."""
+    for lane, cost in sorted(bids, key=_promise) if len(bids) > 1 else bids:
+        if lane.broken is None and (admitted := lane.try_enter(now, cost)) is not None:
+            return admitted
+    return None
+
+
+def _promise(bid: tuple[Lane[T], Demand]) -> float:
+    """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
+    lane, _ = bid
+    return lane.latency * (1.0 + lane.in_flight / lane.window.size)
 
 
 def _configured(limits: Limits | None) -> dict[str, float]:

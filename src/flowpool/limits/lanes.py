@@ -7,7 +7,6 @@ import copy
 from collections.abc import Sequence
 from functools import partial
 from ipaddress import ip_address
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from flowpool.chain import Step
@@ -18,25 +17,18 @@ from flowpool.limits.demand import Demand
 from flowpool.limits.lane import Admitted, Lane
 from flowpool.limits.lane_view import Bound
 from flowpool.limits.limiter import Limiter
-from flowpool.limits.sharing.ceilings import KeyCeilings
-from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
 from flowpool.settings import Settings
-from flowpool.values import Endpoint, LimitReading, Limits, Usage
+from flowpool.sharing.ceilings import KeyCeilings
+from flowpool.sharing.run_shares import RunShares
+from flowpool.values import Endpoint, Limits
 
 # Where the latency window begins: the opening begins at 16, and it should be in nobody's way there. And its most.
 AUTO_START, AUTO_CEILING = 64, 1000
 
 
-class Turn(NamedTuple):
-    """Whose lane let a waiting call in."""
-
-    lane: CallLane
-    admitted: Admitted
-
-
-Ticket = asyncio.Future[Turn]
+Ticket = asyncio.Future[Admitted]
 CallLane = Lane[Ticket]
 Bid = tuple[CallLane, Demand]  # a lane that would do, and what the call would take from it
 
@@ -57,6 +49,10 @@ class Lanes:
 
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
+
+    def width(self) -> int:
+        """How many calls may be in flight in all of them."""
+        return sum(lane.window.size for lane in self._lanes.values())
 
     def begin(self) -> None:
         """All lanes are open: takes a member for each at the limit that others may share, and its ceilings."""
@@ -143,19 +139,13 @@ class Lanes:
     def _lane(self, key: object, name: str, window: Window) -> CallLane:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(name, window)
+            lane = self._lanes[key] = Lane(name, window, wakes=self)
         lane.window = window
         return lane
 
-    def enter_now(self, wants: Sequence[Bid]) -> Turn | None:
-        """A turn in the lane that promises the quickest answer of those that have room, if any has."""
-        now = self._loop.time()
-        for lane, cost in sorted(wants, key=_promise) if len(wants) > 1 else wants:
-            if lane.broken is None and (entered := lane.try_enter(now, cost)) is not None:
-                return Turn(lane, entered)
-        return None
-
-    async def enter(self, wants: Sequence[Bid], rank: float, *, has_fallback: bool = False) -> Turn:
+    async def enter(
+        self, wants: Sequence[Bid], rank: float, *, has_fallback: bool = False
+    ) -> Admitted:
         """Waits for a turn in any of the lanes; raises the last one's failure when all are broken.
 
         has_fallback: raises, too, when nobody is answered in any of them: the call may go elsewhere.
@@ -169,12 +159,12 @@ class Lanes:
                     lane.keep_asking(self._loop.time())
             if has_fallback and not any(lane.is_well for lane, _ in usable):
                 raise _again(usable[-1][0].last_error)
-            turn = await self._wait(usable, rank, has_fallback)
-            if turn.lane.broken is None:
-                return turn
-            turn.lane.leave(turn.admitted, self._loop.time())
+            admitted = await self._wait(usable, rank, has_fallback)
+            if admitted.lane.broken is None:
+                return admitted
+            admitted.lane.leave(admitted, self._loop.time())
 
-    async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Turn:
+    async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Admitted:
         ticket: Ticket = self._loop.create_future()
         for lane, cost in wants:
             lane.wait_for(ticket, rank, cost)
@@ -186,14 +176,20 @@ class Lanes:
             return await ticket
         except asyncio.CancelledError:
             if ticket.done() and not ticket.cancelled():
-                turn = ticket.result()
-                self.left(turn.lane, turn.admitted)  # its turn came in the same moment
+                admitted = ticket.result()  # its turn came in the same moment
+                admitted.lane.leave(admitted, self._loop.time())
             raise
         finally:
             self._may_leave.pop(ticket, None)
 
-    def _let_go(self, error: CallError) -> None:
+    # What the lanes tell.
+
+    def turn_may_come(self, lane: CallLane) -> None:
+        self._pump(lane)
+
+    def fell_ill(self, lane: CallLane, error: CallError) -> None:
         """Those leave that may go elsewhere, and wait at none but ill lanes."""
+        log.warning("%s: %s (%s)", lane.name, lane.illness, in_short(error))
         for ticket, lanes in list(self._may_leave.items()):
             if not ticket.done() and not any(lane.is_well for lane in lanes):
                 ticket.set_exception(_again(error))
@@ -207,7 +203,7 @@ class Lanes:
         now = self._loop.time()
         while (admitted := lane.admit(now, asyncio.Future.done)) is not None:
             ticket, entered = admitted
-            ticket.set_result(Turn(lane, entered))
+            ticket.set_result(entered)
         timer = self._timers.pop(lane, None)
         if timer is not None:
             timer.cancel()
@@ -216,33 +212,6 @@ class Lanes:
             # uvloop's time has steps of a millisecond: an earlier moment would be asked for again and again.
             turn = max(turn, now + 0.001)
             self._timers[lane] = self._loop.call_at(turn, self._pump, lane)
-
-    def left(self, lane: CallLane, entered: Admitted) -> None:
-        lane.leave(entered, self._loop.time())
-        if lane.queued:
-            self._pump(lane)
-
-    def answered(
-        self, lane: CallLane, entered: Admitted, usage: Usage, readings: tuple[LimitReading, ...]
-    ) -> None:
-        lane.answered(entered, self._loop.time(), usage, readings)
-        if lane.queued:
-            self._pump(lane)
-
-    def failed(
-        self,
-        lane: CallLane,
-        entered: Admitted,
-        error: CallError,
-        readings: tuple[LimitReading, ...],
-    ) -> None:
-        was = _ill(lane)
-        lane.failed(entered, error, self._loop.time(), readings)
-        if (ill := _ill(lane)) != was and ill:
-            log.warning("%s: %s (%s)", lane.name, ill, in_short(error))
-            self._let_go(error)
-        if lane.queued:
-            self._pump(lane)
 
 
 def is_own(base_url: str) -> bool:
@@ -254,21 +223,6 @@ def is_own(base_url: str) -> bool:
         return ip_address(host).is_private
     except ValueError:
         return False
-
-
-def _promise(want: Bid) -> float:
-    """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
-    lane, _ = want
-    return lane.latency * (1.0 + lane.in_flight / lane.window.size)
-
-
-def _ill(lane: CallLane) -> str:
-    """What keeps every call of the lane from succeeding, if anything does."""
-    if lane.broken is not None:
-        return "no call can succeed, the others fail at once"
-    if lane.breaker is not None and lane.breaker.is_open:
-        return "it answers nobody, and is probed until it does"
-    return ""
 
 
 def _again(error: CallError | None) -> CallError:

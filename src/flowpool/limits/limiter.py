@@ -7,8 +7,9 @@ mean a rate of requests or tokens. A call goes when all of them let it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from math import inf, log
+from typing import Literal
 
 from msgspec import Struct, field
 
@@ -32,7 +33,7 @@ class Admission(Struct, frozen=True):
     cost: Demand
     totals: Totals
     trace: Trace
-    looks: bool = False  # sent against the headers' word
+    looks: Literal["", "headers", "pause"] = ""  # against whose word it was sent
 
 
 class Learned(Struct, frozen=True):
@@ -53,16 +54,18 @@ class Limiter:
     are seconds on any clock that only goes forward.
 
         limiter = Limiter()
-        cost = limiter.estimate("template", input_bytes=700, max_tokens=None)
+        cost = limiter.estimates.of("template", size=700, max_tokens=None)
         if limiter.wait(cost, now) == 0.0 and limiter.claim(cost, now):
             sent = limiter.sent(cost, now)
     """
 
     # fmt: off
     __slots__ = (
-        "_estimates", "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
-        "_last_sent", "_lean", "_noise", "_overshot", "_pacers", "_paused_until", "_refused_units",
-        "_reopened_at", "_share", "_totals", "_trust", "ceilings", "gauges", "pacers", "refusals", "throttles",
+        "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
+        "_last_sent", "_lean", "_longest_pause", "_noise", "_overshot", "_pacers", "_paused_at",
+        "_paused_until", "_refused_units", "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings",
+        "estimates", "gauges",
+        "pacers", "refusals", "throttles",
     )
     # fmt: on
 
@@ -70,6 +73,8 @@ class Limiter:
     PAUSE = 0.3
     # No Retry-After holds the lane longer: a window of a minute is over by then, and a probe costs little.
     LONGEST_PAUSE = 60.0
+    # Seconds after a pause in which a refusal says that it was too short.
+    AFTER_PAUSE = 1.0
     # Tokens of a mean call from which on a limit is taken for one on tokens at first.
     LARGE = 500.0
     # What refused calls' sizes must say of the dimension, as the logarithm of how much more probable it is:
@@ -87,14 +92,18 @@ class Limiter:
 
     def __init__(self, *, eager: bool = False, limits: Limits | None = None) -> None:
         self.ceilings = None if limits in (None, Limits()) else Ceilings(limits)
-        self._estimates = Estimates()
+        self.estimates = Estimates()
         self.refusals = Refusals(eager=eager)
         self._first: float | None = None
         self._last_cost = Demand()
-        self._paused_until = -inf
+        self._paused_at = self._paused_until = -inf
+        self._longest_pause = (
+            self.LONGEST_PAUSE
+        )  # seconds, as far as a look showed that less is enough
         self._last_cut = self._last_refused = -inf
         self._totals = [0.0] * 5
         self._refused_units = [0.0] * 4
+        self._unopened = [0.0] * 4  # let in before the opening began
         self._overshot = -inf  # when the first of those was sent that are being refused
         self._noise = 0.0  # the share that was refused whatever the rate, when last known
         self._reopened_at = 0  # calls that had been sent when there was no rate after all
@@ -115,6 +124,11 @@ class Limiter:
         return self._totals[0]
 
     @property
+    def totals(self) -> tuple[float, ...]:
+        """What was sent so far: calls, tokens, and of these input and output."""
+        return tuple(self._totals[:FINISHED])
+
+    @property
     def share(self) -> float:
         """The part of every learned rate that is ours to use, above 0 and up to 1."""
         return self._share
@@ -128,7 +142,8 @@ class Limiter:
             pacer.rescale(share / self._share, self._totals[INDEX[dimension]])
         self._share = share
         self.refusals.is_alone = share >= 1.0
-        if share < 1.0 and self.refusals.cap:
+        if share < 1.0 and self.refusals.mode in ("probing", "cap"):
+            # Others' calls are in flight beside ours: how many of ours are tells no cap.
             self.refusals.restart(now=self._last_sent)
 
     @property
@@ -164,24 +179,18 @@ class Limiter:
         if pacer is not None and not self._gauges:
             pacer.heard(refused, now)
 
-    def estimate(self, key: Hashable, input_bytes: int, max_tokens: float | None) -> Demand:
-        """What a call will take, learned from calls of the same `key` (model and template)."""
-        return self._estimates.estimate(key, input_bytes, max_tokens)
-
     def wait(self, cost: Demand, now: float, in_flight: int = 0) -> float:
         """Seconds until a call of this cost may go; 0 for now, inf for when one of those in flight ends."""
         wait = self.refusals.wait(now, in_flight)
-        if self._paused_until - now > wait:
-            wait = self._paused_until - now
         if self._gauges:
-            refill = 0.0
+            held = self._paused_until - now
             for gauge in self._gauges:
-                refill = max(refill, gauge.wait(gauge.of(cost), now))
-            if refill > wait:
+                held = max(held, gauge.wait(gauge.of(cost), now))
+            if held > wait:
                 if not in_flight:
                     slowest = max(g.of(cost) / g.rate for g in self._gauges if g.rate > 0.0)
-                    refill = min(refill, self._trust.look_in(self._last_sent, slowest, now))
-                wait = max(wait, refill)
+                    held = min(held, self._trust.look_in(self._last_sent, slowest, now))
+                wait = max(wait, held)
         for dimension, pacer in self._pacers:
             other = pacer.wait(MEASURES[dimension](cost), now)
             if other > wait:
@@ -194,16 +203,25 @@ class Limiter:
         """Whether the ceilings, which other runs may share, let a call go; it has then taken its part."""
         return self.ceilings is None or self.ceilings.claim(cost, now)
 
+    def try_send(self, cost: Demand, now: float, in_flight: int = 0) -> Admission | None:
+        """`wait`, `claim` and `sent` at once: the call on its way, or None when it may not go yet."""
+        if self.wait(cost, now, in_flight) > 0.0 or not self.claim(cost, now):
+            return None
+        return self.sent(cost, now, in_flight)
+
     def sent(self, cost: Demand, now: float, in_flight: int = 0) -> Admission:
         """A call goes, which `claim` let go."""
         if self._first is None:
             self._first = now
-        looks = False
+            refused = self._refused_units
+            self._unopened = [self._totals[i] - refused[i] for i in INDEX.values()]
+        looks: Literal["", "headers", "pause"] = ""
+        if not in_flight and now < self._paused_until:
+            looks = "pause"
         self._last_sent = now
-        if self._gauges:
-            looks = not in_flight and any(g.wait(g.of(cost), now) > 0.0 for g in self._gauges)
-            self._trust.sent()
         for gauge in self._gauges:
+            if not in_flight and gauge.wait(gauge.of(cost), now) > 0.0:
+                looks = "headers"
             gauge.take(gauge.of(cost), now)
         for dimension, pacer in self._pacers:
             pacer.sent(MEASURES[dimension](cost), self._totals[INDEX[dimension]], now)
@@ -225,7 +243,7 @@ class Limiter:
         cost = sent.cost
         self._end(cost, used if used.input or used.output else cost)
         if used.input or used.output:
-            self._estimates.learn(cost, used)
+            self.estimates.learn(cost, used)
             self._totals[3] += used.output - cost.output
             self._totals[FINISHED] += used.output
             output = self.gauges.get("output")
@@ -234,9 +252,8 @@ class Limiter:
         else:
             self._totals[FINISHED] += cost.output
         self.refusals.answered(sent.trace, now)
-        if sent.looks and self._gauges:
-            self._trust.let_in()
-            self._drop_lost_headers()
+        if sent.looks:
+            self._let_in_against(sent.looks, now)
         if readings:
             self._read(sent, now, readings, True)
 
@@ -267,11 +284,9 @@ class Limiter:
         if is_news:
             self._last_cut, self._last_refused = now, sent.at
         if explained:
-            self._trust.refused(sent.at)
+            self._trust.refused(sent.at, self._totals[0])
             self._drop_lost_headers()
-            pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
-            pause = min(pause, self.LONGEST_PAUSE)
-            self._paused_until = max(self._paused_until, now + pause)
+            self._hold_back(sent, now, retry_after)
             return
         if sent.at > self._overshot + 2.0 * self.refusals.latency + 0.5:
             self._overshot = sent.at
@@ -280,6 +295,13 @@ class Limiter:
         dimension = self._which(cost, dimension)
         if self.refusals.throttled(sent.trace, now) or self.pacers:
             self._pace(sent, now, dimension, retry_after)
+
+    def _hold_back(self, sent: Admission, now: float, retry_after: float | None) -> None:
+        pause = retry_after * 1.02 + 0.001 if retry_after else self.PAUSE
+        if sent.at < self._paused_until + self.AFTER_PAUSE:
+            self._longest_pause = min(self.LONGEST_PAUSE, 2.0 * self._longest_pause)
+        pause = min(pause, self._longest_pause)
+        self._paused_at, self._paused_until = now, max(self._paused_until, now + pause)
 
     def own_wait(self, retry_after: float | None, times: int, uniform: float) -> float:
         """Seconds that a call waits by itself which was refused `times` times; `uniform` is drawn from [0, 1).
@@ -400,7 +422,7 @@ class Limiter:
                     continue
                 gauge = self.gauges[reading.dimension] = HeaderBucket(reading.dimension)
                 gauge.share = self._share
-                self._trust.since = min(now, self._trust.since)
+                self._trust.header_came(self._totals[0], now)
                 # What refusals taught before is in the headers now.
                 self.pacers.clear()
                 self._pacers = ()
@@ -422,11 +444,22 @@ class Limiter:
             if index == 0:
                 self.refusals.headers_rate = gauge.rate * self._share
 
+    def _let_in_against(self, word: str, now: float) -> None:
+        """A call was let in that the headers, or only the pause that a refusal asked for, held back."""
+        if word == "headers":
+            self._trust.let_in()
+            self._drop_lost_headers()
+        if now < self._paused_until:
+            self._longest_pause = max(self.PAUSE, now - self._paused_at)
+            self._paused_until = -inf
+
     def _drop_lost_headers(self) -> None:
         if self._trust.is_lost:
             self.gauges.clear()
             self._gauges = ()
             self.refusals.headers_rate = 0.0
+            # While they held calls back, what was let in said nothing of the provider's pace.
+            self._first, self._paused_until = None, -inf
 
     def _which(self, cost: Demand, dimension: str | None) -> str:
         """The dimension that a 429 speaks of: as it says, else the one nearest to its end."""
@@ -489,13 +522,14 @@ class Limiter:
 
     def _opening(self, sent: Admission, dimension: str) -> tuple[float, float]:
         """What the bucket, full at the start, gave before the first refusal, and in how many seconds."""
-        assert self._first is not None
-        seconds = self._overshot - self._first
+        first = self._first if self._first is not None else self._last_sent
+        seconds = self._overshot - first
         if seconds > self.OPENING:
             return 0.0, 0.0
         own = MEASURES[dimension](sent.cost)
-        units = sent.totals[INDEX[dimension]] - own
-        return max(0.0, units - self._refused_units[INDEX[dimension]]), seconds
+        index = INDEX[dimension]
+        units = sent.totals[index] - own - self._refused_units[index] - self._unopened[index]
+        return max(0.0, units), max(0.0, seconds)
 
     def _add(self, dimension: str, pacer: Pacer) -> None:
         self.pacers[dimension] = pacer

@@ -22,10 +22,11 @@ class Pacer:
 
     # fmt: off
     __slots__ = (
-        "_after", "_before_dry", "_calls", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused", "_cuts",
-        "_dry_at", "_first_cut", "_hold", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
-        "_probes", "_promise", "_refused", "_refused_calls", "_so_far", "_step", "_trial", "_units",
-        "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
+        "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls",
+        "_cut_refused", "_cuts", "_dry_at", "_first_cut", "_hold", "_is_lost", "_last", "_mean", "_pause",
+        "_phase_at", "_phase_rate", "_probe", "_probes", "_promise", "_refused", "_refused_calls", "_so_far",
+        "_step", "_trial", "_units", "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate",
+        "tested", "trust",
     )
     # fmt: on
 
@@ -65,13 +66,17 @@ class Pacer:
     HALF = 0.5
     # Of the pace that went well last, where it was refused once and let in again at once.
     WENT_WELL = 0.95
+    # And at most so many times the tooth's mean: that of a climb to a hundredfold is a fifth of where it ends.
+    MOST_OF_MEAN = 2.5
     # A share of refusals at a held rate that is let pass: more is news.
-    HELD = 0.02
+    HELD = 0.03
+    # Teeth that agreed from which on a single refusal ends a climb; before, a share that may be chance does not.
+    PROVEN, MAYBE = 1, 0.06
     # Of the rate: the pace at which it is asked whether fewer are refused.
     LOWER = 0.9
-    # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the part of the
-    # share refused before that may be left if they did.
-    CUTS, PAID = 3, 0.5
+    # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the share that may
+    # be chance: a rate that is still too high by half refuses more.
+    CUTS, CHANCE = 3, 0.3
     # Calls that those cuts, or a climb between them, must have had to say anything.
     TOLD = 20
     # Seconds in which other runs' refusals say nothing new.
@@ -123,6 +128,8 @@ class Pacer:
         self._promise: float | None = None  # when it was said to be over
         self._probe: tuple[float, float] | None = None  # when it was sent, units sent with it
         self._before_dry: Phase = "search"
+        self._is_lost = False  # the rate is to be searched for again
+        self._calm = 0  # calls of this phase before one was refused
 
     @classmethod
     def at_first_429(
@@ -144,6 +151,7 @@ class Pacer:
     ) -> Pacer:
         """Begins at a rate of headers (`surely`), or that runs before found."""
         pacer = cls(rate, cost, total, sent, now)
+        pacer.tested = cls.PROVEN if surely else 0
         pacer._begin_hold(pacer._longest_hold() if surely else cls.SHORTEST, now)
         pacer.rest(now + cls.REST * cost / rate)
         return pacer
@@ -214,7 +222,7 @@ class Pacer:
             if self._hold <= 0.0:
                 self._end_hold(now)
         elif self.phase == "question":
-            if self._calls >= max(40.0, 4.0 / self.asked):
+            if self._calls >= max(40.0, min(100.0, 4.0 / self.asked)):
                 self._end_question(now)
         elif not is_late:
             self._climb(passed)
@@ -222,6 +230,7 @@ class Pacer:
     def _climb(self, passed: float) -> None:
         if self.phase == "search":
             seconds, calls = self.SEARCH
+            seconds = max(seconds, 2.0 * self._after)  # what is refused late is known late
             self._step = (1.0 + self._step) * 2.0 ** min(passed / seconds, 1.0 / calls) - 1.0
         elif self._step < self.STEEPEST:
             self._step *= 2.0 ** min(passed / self._climb_seconds, 1.0 / self.CLIMB[1])
@@ -290,6 +299,8 @@ class Pacer:
             return
         if sent <= self._cut:
             return  # sent before the last one was known: it says nothing new
+        if not self._refused_calls:
+            self._calm = self._calls - 1
         self._refused_calls += 1
         if self._is_noise():
             return
@@ -301,36 +312,58 @@ class Pacer:
         if self.phase == "search":
             return self.noise > 0.0 and chance_of(refused, calls, 1.5 * self.noise) > 0.02
         if self.phase == "climb":
-            return self.noise > 0.0 and chance_of(refused, calls, 1.5 * self.noise) > 0.05
+            share = 1.5 * self.noise
+            if self.tested < self.PROVEN:
+                # While little is known of it, the climb goes on through what may be chance.
+                share, calls = max(share, self.MAYBE), calls - self._calm
+            return share > 0.0 and chance_of(refused, calls, share) > 0.05
         if self.phase == "question":
             return chance_of(refused, calls, 1.5 * self.asked) > 0.01
         share = max(self.HELD, 1.5 * self.noise)
         return chance_of(refused, calls, share) > 0.1
 
     def _end_tooth(self, now: float, retry_after: float | None = None) -> None:
-        if self.phase in ("hold", "question"):
-            self._doubt()
-        elif self._calls >= self.TOLD:
-            self._cuts = 0
+        self._doubt()
         self._begin_dry(now, retry_after)
 
     def _doubt(self) -> None:
-        """Refused at a held rate, again and again: does it pay to cut it?"""
-        share = self._refused_calls / max(1, self._calls)
+        """Refused again and again, however low the rate is: then that share is chance."""
+        is_held = self.phase in ("hold", "question")
         if not self._cuts:
-            self._first_cut = (self.rate, share)
-            self._cut_calls = self._cut_refused = 0
-        self._cuts += 1
-        self._cut_calls += self._calls
-        self._cut_refused += self._refused_calls
-        rate, first = self._first_cut
-        if self._cuts < self.CUTS or self._cut_calls < self.TOLD or share < self.PAID * first:
+            if is_held:
+                # A share of few calls says little: weighed with one refusal of two.
+                first = (self._refused_calls + 0.5) / (self._calls + 2.0)
+                self._first_cut = (self.rate, first)
+                self._cuts, self._cut_calls, self._cut_refused = 1, 0, 0
             return
-        if self.pace > self.LOWER * rate * (1.0 - first):
-            return  # a limit, too, would still refuse at this rate: it isn't cut by as much as was refused
-        self.noise = max(self.noise, min(0.5, self._cut_refused / self._cut_calls))
-        self.is_chance = self.rate < self.HALF * rate
-        self.rate, self._cuts = rate, 0
+        self._tally()
+        self._cuts += is_held
+        calls, refused = self._cut_calls, self._cut_refused
+        share = refused / max(1, calls)
+        least = max(self.HELD, 1.5 * self.noise)
+        if (
+            self._cuts < self.CUTS
+            or calls < self.TOLD
+            or share > self.CHANCE
+            or chance_of(refused, calls, least) > 0.02
+        ):
+            return
+        rate, first = self._first_cut
+        self.noise = share
+        self.is_chance = first < 1.5 * share
+        # What was let in at the first of these rates, but for chance.
+        self.rate = max(self.rate, rate * min(1.0, (1.0 - first) / (1.0 - share)))
+        self._cuts = 0
+        self._is_lost = True
+
+    def _tally(self) -> None:
+        """Counts this phase's calls where the first cut, if it was for a limit, left the rate well below that."""
+        rate, first = self._first_cut
+        if self.pace < self.LOWER * rate * (1.0 - first):
+            self._cut_calls += self._calls
+            self._cut_refused += self._refused_calls
+        elif self.phase == "climb" and self._calls >= self.TOLD:
+            self._cuts = 0  # it has come back
 
     def _begin_dry(self, now: float, retry_after: float | None = None) -> None:
         self._phase_rate = self.pace
@@ -368,6 +401,30 @@ class Pacer:
         if self._promise is not None:
             early = at < self._promise - max(0.02, 0.1 * (self._promise - self._dry_at))
             self.trust = max(-3, self.trust - 1) if early else min(3, self.trust + 1)
+        measured = self._measured(was, units, seconds)
+        before, self.rate = self.rate, min(measured, pace)
+        self._wet, self._wet_total, self._refused = at, total, 0.0
+        self._last = max(self._last, at)
+        self.tested = self.tested + 1 if abs(self.rate / before - 1.0) < 0.1 else 0
+        open_ = max(
+            self._mean / max(self._mean, units),
+            abs(self.rate / before - 1.0),
+            0.25 * (pace / self.rate - 1.0),
+        )
+        if self._is_lost or (
+            was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace)
+        ):
+            self._is_lost = False
+            self.phase, self._step = "search", 0.0
+            self._begin_phase(now)
+        else:
+            self._begin_hold(max(self.SHORTEST, min(self.SURE / open_, self._longest_hold())), now)
+            self._trial = max(self.TRIAL, self.TRIAL_OF_OPEN * open_)
+        self._probe = None
+
+    def _measured(self, was: Phase, units: float, seconds: float) -> float:
+        """The rate that a tooth tells, in which so many units were let in."""
+        pace = self._phase_rate
         measured = max(0.5 * self._mean, units - 0.5 * self._mean) / seconds
         is_few = units < self.FEW * self._mean
         proven = 2 if self.noise < 0.05 else 3
@@ -381,25 +438,11 @@ class Pacer:
             and self._dry_at - self._phase_at >= 0.5
         ):
             # Refused once and let in again at once: what went well last may be the limit, not the tooth's mean.
-            measured = max(measured, self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step))
+            went_well = self.WENT_WELL * self.rate * (1.0 + 0.5 * self._step)
+            measured = max(measured, min(went_well, self.MOST_OF_MEAN * measured))
         if self._probes < proven:
             measured = max(measured, self.HALF * pace)
-        before, self.rate = self.rate, min(measured, pace)
-        self._wet, self._wet_total, self._refused = at, total, 0.0
-        self._last = max(self._last, at)
-        self.tested = self.tested + 1 if abs(self.rate / before - 1.0) < 0.1 else 0
-        open_ = max(
-            self._mean / max(self._mean, units),
-            abs(self.rate / before - 1.0),
-            0.25 * (pace / self.rate - 1.0),
-        )
-        if was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace):
-            self.phase, self._step = "search", 0.0
-            self._begin_phase(now)
-        else:
-            self._begin_hold(max(self.SHORTEST, min(self.SURE / open_, self._longest_hold())), now)
-            self._trial = max(self.TRIAL, self.TRIAL_OF_OPEN * open_)
-        self._probe = None
+        return measured
 
     # Phases.
 
@@ -416,6 +459,8 @@ class Pacer:
         self._begin_phase(now)
 
     def _end_hold(self, now: float) -> None:
+        if self._cuts:
+            self._tally()
         calls, refused = self._calls, self._refused_calls
         share = refused / max(1, calls)
         if refused >= 2 and share > 1.5 * self.noise and share > 0.008:

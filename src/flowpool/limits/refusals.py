@@ -41,8 +41,8 @@ class Refusals:
         "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
         "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
         "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
-        "_stage_sent", "_step", "_until", "headers_rate", "is_alone", "mode", "most", "refused", "total",
-        "width",
+        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_tried_at", "_until", "_wrong",
+        "headers_rate", "is_alone", "mode", "most", "refused", "total", "width",
     )
     # fmt: on
 
@@ -67,7 +67,9 @@ class Refusals:
     CAP_REFUSES, CAP_SHARE, CAP_CALLS = 60, 0.08, 300
     # Answers without a refusal before one more than the cap is tried: so many, or so many times the cap. Each
     # trial costs about a refusal; a cap that rose is found within so many round trips.
-    CALM, CALM_ROUNDS = 60, 4
+    CALM, CALM_ROUNDS = 20, 4
+    # Refusals that end a trial though more of it is let in: calls that end just then make room for some.
+    TRIED = 3
     # Trials that failed double that, up to so many times.
     PATIENCE = 8
     # Calls a second of the opening: its least; its most, up to PACE / LASTING calls; and its share a second
@@ -81,6 +83,8 @@ class Refusals:
     QUANTUM = 0.001
     # The last answer's weight in the mean latency, and the last refusal's in theirs.
     RECENT, RECENT_REFUSED = 0.1, 0.2
+    # Caps that were none, after which none is looked for: a shallow bucket fills while it is looked.
+    WRONG = 2
     # Calls whose fate is kept, to tell a cap by.
     KEPT = 256
 
@@ -114,8 +118,10 @@ class Refusals:
         self._step = 1
         self._clean = self._beyond = self._refused_beyond = self._refused_top = 0
         self._is_new = False
-        self._stage = self._stage_sent = self._probes_refused = 0
-        self._assent = self._fell_at = -inf
+        self._wrong = 0  # caps that were none
+        self._stage = self._stage_sent = self._stage_answered = self._probes_refused = 0
+        self._stage_at = -inf
+        self._assent = self._fell_at = self._tried_at = -inf
 
     # May a call go?
 
@@ -202,6 +208,8 @@ class Refusals:
             if trace.round == self._round:
                 self._resolved += 1
                 self._end_round(now)
+        elif self.mode == "probing":
+            self._stage_answered += trace.at >= self._stage_at
         elif self.mode == "cap":
             self._answered_at_cap(trace, now)
 
@@ -292,7 +300,7 @@ class Refusals:
             self._until = now + rest
         # Those sent before the last that was refused would be known by now, or were let in.
         since = [t for t in self._recent if t.at >= self._since]
-        last = max(t.at for t in since if t.outcome == "refused")
+        last = max((t.at for t in since if t.outcome == "refused"), default=-inf)
         after = [t for t in since if t.at <= last]
         refused = sum(t.outcome == "refused" for t in after)
         if refused >= self.IN_A_ROW and chance_of(refused, len(after), self._ignored) < self.SURE:
@@ -302,13 +310,15 @@ class Refusals:
     # Probing.
 
     def _probe(self, now: float) -> bool:
-        if not self.is_alone:
-            return self._become_rate()  # others' calls are in flight too, so ours tell no cap
+        # Others' calls may be in flight too, so ours tell no cap; nor where one was believed in for nothing.
+        if not self.is_alone or self._wrong >= self.WRONG:
+            return self._become_rate()
         self.mode = "probing"
         self._cap_sent = self._cap_refused = 0
         self._cap = self._threshold(now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
-        self._stage, self._stage_sent, self._probes_refused = 1, 0, 0
+        self._begin_stage(1, now)
+        self._probes_refused = 0
         self._refused_top = 0
         self._until = now + self._refusal_latency
         self._assent = -inf
@@ -336,10 +346,12 @@ class Refusals:
         return max(1, max(sorted(set(refused)), key=score) - 1)
 
     def _go_on_probing(self, now: float) -> None:
-        """A stage of which nothing was refused for so long was let in: the next is twice as many."""
-        if self._stage_sent < self._stage or now < self._assent:
+        """A stage that was answered, or not refused for so long, was let in: the next is three times as large."""
+        if self._stage_sent < self._stage:
             return
-        self._stage, self._stage_sent = 3 * self._stage, 0
+        if now < self._assent and self._stage_answered < self._stage:
+            return
+        self._begin_stage(3 * self._stage, now)
         self._probes_refused = 0
         self.width = float(self._cap)
         if self._stage > self._cap:
@@ -348,6 +360,10 @@ class Refusals:
             self._try_more(max(2, self._cap // 10), now)
             self._is_new = True
 
+    def _begin_stage(self, calls: int, now: float) -> None:
+        self._stage, self._stage_at = calls, now
+        self._stage_sent = self._stage_answered = 0
+
     def _refused_probe(self, trace: Trace, now: float) -> bool:
         if trace.round != self._round:
             return False
@@ -355,11 +371,12 @@ class Refusals:
             # They go in below and not here: it is a cap, somewhere near; but one may be chance.
             self._refused_top += 1
             if self._refused_top > 1 or not self._chances:
-                self._settle(max(1, min(self._cap, self._threshold(now))), now)
+                at_most = max(self._threshold(now), trace.position - 1)
+                self._settle(max(1, min(self._cap, at_most)), now)
             return False
         self._probes_refused += 1
         self._chances += 1
-        self._stage, self._stage_sent = 1, 0
+        self._begin_stage(1, now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
         self._until = max(self._until, now + self._refusal_latency * 2.0**self._probes_refused)
         return self._probes_refused >= 2 and self._become_rate()
@@ -395,7 +412,7 @@ class Refusals:
 
     def _try_more(self, step: int, now: float) -> None:
         """Nothing was refused for so long: perhaps there is room for more."""
-        self._step = step
+        self._step, self._tried_at = step, now
         self.width = min(float(self.most), float(self._cap + step))
         self._beyond = self._refused_beyond = 0
 
@@ -408,9 +425,12 @@ class Refusals:
             if (
                 self.width > self._cap
                 and self._beyond >= enough
+                and now
+                >= self._tried_at + 1.5 * self._refusal_latency  # refused ones may come later
                 and self._beyond >= 4 * self._refused_beyond
             ):
                 if self._is_new:
+                    self._wrong += 1
                     self._open(now, 2.0 * self._cap)  # it was chance
                     return
                 self._cap = min(self.most, self._cap + self._step)
@@ -441,7 +461,8 @@ class Refusals:
             refused, calls = self._fate_of(self._cap, self._cap, now)
             others, of_others = self._fate_of(1, self._cap - 1, now)
             if refused > 1 and 2 * refused > calls:
-                return self._fall(min(self._cap - 1, self._let_in(now)), now)
+                few = max(int(0.9 * self._cap), self._let_in(now))  # two refusals say little
+                return self._fall(min(self._cap - 1, few), now)
             if refused > 1 and refused > max(0.25, 3.0 * others / max(1, of_others)) * calls:
                 self._settle(self._cap - 1, now)  # it is one less
                 return False
@@ -456,7 +477,9 @@ class Refusals:
         self._clean = 0
         refused, calls = self._fate_of(self._cap + 1, self.most, now)
         enough = 2 if self._is_new or self._chances else 1
-        if self.width <= self._cap or refused < enough or 2 * refused <= calls:
+        if self.width <= self._cap or refused < enough:
+            return
+        if 2 * refused <= calls and refused < self.TRIED:
             return
         if self._step == 1:
             self._patience = min(self.PATIENCE, 2 * self._patience)
@@ -479,8 +502,10 @@ class Refusals:
 
     def _let_in(self, now: float) -> int:
         """About how many calls are in flight that won't be refused: those that would have been by now, and as many
-        younger ones as there should be beside them.
+        younger ones as there should be beside them; and no fewer than were in flight before any that was refused.
         """
         age = 1.5 * self._refusal_latency
         old = sum(not t.outcome and t.at < now - age for t in self._recent)
-        return round(old / max(0.5, 1.0 - age / max(age, self._latency)))
+        lasting = round(old / max(0.5, 1.0 - age / max(age, self._latency)))
+        refused = (t for t in self._recent if t.round == self._round and t.outcome == "refused")
+        return max(lasting, min((t.position - 1 for t in refused), default=0))

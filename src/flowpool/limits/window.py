@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from heapq import heappop, heappush
 from typing import Protocol
 
 from flowpool.limits.lane_view import Bound
@@ -14,6 +15,7 @@ class Window(Protocol):
     """A number of calls in flight, and what moves it."""
 
     size: int
+    adapts: bool  # whether answers move it
 
     @property
     def bound(self) -> Bound:
@@ -30,6 +32,7 @@ class Window(Protocol):
 class FixedWindow:
     """A size that somebody chose."""
 
+    adapts = False
     __slots__ = ("bound", "size")
 
     def __init__(self, size: int, bound: Bound = "max_flows") -> None:
@@ -54,6 +57,7 @@ class AdaptiveWindow:
     Failures and refusals say nothing here: they are the limiter's business.
     """
 
+    adapts = True
     MARGIN = 1.15
     DIP = 0.97  # of the knee
     DEEP = 0.6  # of it, where latency rises with each call or is `SUSPECT` times the least seen
@@ -66,6 +70,9 @@ class AdaptiveWindow:
     # times, 75 %) a vLLM gave a quarter less than it could; at 0.05 the latency is twice as long for 5 % more.
     PAYS = 0.1
     GROWTH = 3.0
+    # Mean latencies after which a call's answer is weighed: one, and so many times their spread. The first answers
+    # from a longer queue are the quick ones, and would say that nobody waits.
+    CLOSED = 1.35
     AFTER_KNEE = 2.0  # the growth once there was one
     SHRINK = 0.85  # a fit makes of the window no less
     SLOWEST = 5.0  # times the least latency seen: no growth beyond
@@ -79,6 +86,9 @@ class AdaptiveWindow:
         self._ceiling = ceiling
         self._growth = self.GROWTH
         self._curve = LoadCurve(ceiling)
+        self._young: list[
+            tuple[float, int, float, float, int]
+        ] = []  # answers, the first sent first
         self._history = _InFlight()
         self._change = _Change()
         self._answers = 0
@@ -103,9 +113,8 @@ class AdaptiveWindow:
     ) -> None:
         latency = now - sent
         load = self._history.mean(now, sent, ahead, in_flight)
-        if self.knee is not None and ahead <= 1.1 * self.knee.seen:
-            self._change.saw(self.knee, ahead, load, latency, output_tokens)
-        self._curve.add(ahead, load, latency, output_tokens)
+        heappush(self._young, (sent, ahead, load, latency, output_tokens))
+        self._learn(now)
         self._seen += 1
         self._recent += (latency - self._recent) / min(self.AVERAGED, self._seen)
         self._answers += 1
@@ -113,6 +122,16 @@ class AdaptiveWindow:
         if self._answers >= max(4, self.size // 4) and now - self._adjusted >= self.EVERY:
             self._adjusted = now
             self._adjust()
+
+    def _learn(self, now: float) -> None:
+        """From the answers to calls that were sent long enough ago that nearly all of their time have come."""
+        spread = self.knee.noise if self.knee is not None else LoadCurve.PRIOR_NOISE
+        old = now - (1.0 + self.CLOSED * spread) * self._recent
+        while self._young and self._young[0][0] <= old:
+            _, ahead, load, latency, tokens = heappop(self._young)
+            if self.knee is not None and ahead <= 1.1 * self.knee.seen:
+                self._change.saw(self.knee, ahead, load, latency, tokens)
+            self._curve.add(ahead, load, latency, tokens)
 
     def _adjust(self) -> None:
         queue = self._queues / self._answers

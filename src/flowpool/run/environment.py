@@ -9,8 +9,8 @@ from random import Random
 from msgspec import Struct, field
 
 from flowpool.http.transport import shared as shared_transport
-from flowpool.limits.sharing import Sharing, open_sharing
-from flowpool.limits.sharing.ceilings import KeyCeilings, open_ceilings
+from flowpool.sharing import Sharing, open_sharing
+from flowpool.sharing.ceilings import KeyCeilings, open_ceilings
 from flowpool.values import Transport
 
 

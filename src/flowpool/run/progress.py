@@ -7,38 +7,11 @@ from copy import copy
 
 from msgspec import Struct
 
-from flowpool import prices
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.rate_meter import RateMeter
+from flowpool.record import ModelSpend, known_sum
 from flowpool.results import Record
 from flowpool.values import NO_USAGE, Prices, Status, Usage
-
-
-class ModelSpend(Struct):
-    """What the calls of one model (`provider/model`) used: how many they are, and their tokens.
-
-    prices: those that the user gave, if any.
-    """
-
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    cache_write_tokens: int = 0
-    reasoning_tokens: int = 0
-    prices: Prices | None = None
-
-    def add(self, usage: Usage) -> None:
-        self.calls += 1
-        self.input_tokens += usage.input_tokens
-        self.output_tokens += usage.output_tokens
-        self.cached_input_tokens += usage.cached_input_tokens
-        self.cache_write_tokens += usage.cache_write_tokens
-        self.reasoning_tokens += usage.reasoning_tokens
-
-    @property
-    def usage(self) -> Usage:
-        return Usage(*(getattr(self, name) for name in Usage.__struct_fields__))
 
 
 class Progress:
@@ -61,22 +34,24 @@ class Progress:
             for bill in record.bills:
                 self._add_call(bill.model, bill.usage, bill.prices)
         elif record.usage is not NO_USAGE:
-            spent = self._spent.get(record.model)
-            if spent is not None:
-                spent.add(record.usage)
-            else:
-                self._add_call(record.model, record.usage, None)
+            self._add_call(record.model, record.usage, None)
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
+            if now >= self._recent.due:
+                self._recent.see(now, (self._ended,))
             self._ended += 1
-            self._recent.add(now, 1.0)
 
     def _add_call(self, model: str, usage: Usage, prices: Prices | None) -> None:
         spent = self._spent.get(model)
         if spent is None:
             spent = self._spent[model] = ModelSpend(prices=prices)
-        spent.add(usage)
+        spent.calls += 1
+        spent.input_tokens += usage.input_tokens
+        spent.output_tokens += usage.output_tokens
+        spent.cached_input_tokens += usage.cached_input_tokens
+        spent.cache_write_tokens += usage.cache_write_tokens
+        spent.reasoning_tokens += usage.reasoning_tokens
 
     def spent(self) -> dict[str, ModelSpend]:
         """What the ended items used, by `provider/model`, as it is now."""
@@ -87,7 +62,7 @@ class Progress:
         if not self._ended:
             return 0.0
         overall = self._ended / max(1e-3, now - self._began)
-        [recent] = self._recent.rates(now)
+        [recent] = self._recent.rates(now, (self._ended,))
         seen = recent * RateMeter.SPAN
         return (seen + self.BELIEF) / (RateMeter.SPAN + self.BELIEF / overall)
 
@@ -148,10 +123,7 @@ class Snapshot(Struct, frozen=True):
 
         The first look imports the price list (about 0.3 s).
         """
-        known = [
-            cost for name, spent in self.spent.items() if (cost := _cost(name, spent)) is not None
-        ]
-        return sum(known) if known else None
+        return known_sum(spent.cost(name) for name, spent in self.spent.items())
 
     @property
     def expected_cost(self) -> float | None:
@@ -170,9 +142,3 @@ class Snapshot(Struct, frozen=True):
     def bound(self) -> Bound:
         """What limits the run now: the `bound` of that lane."""
         return self.lane.bound if self.lane is not None else ""
-
-
-def _cost(name: str, spent: ModelSpend) -> float | None:
-    provider, _, model = name.partition("/")
-    rates = prices.configured(spent.prices) if spent.prices else prices.rates(provider, model)
-    return None if rates is None else rates.cost(spent.usage, spent.calls)

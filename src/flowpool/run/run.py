@@ -24,7 +24,6 @@ from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
-from flowpool.limits.sharing.run_shares import RunShares
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
 from flowpool.run.deadline import Deadline
@@ -36,6 +35,7 @@ from flowpool.run.slots import Slots
 from flowpool.run.source import Entry, Source
 from flowpool.run.steps import Steps
 from flowpool.settings import Settings
+from flowpool.sharing.run_shares import RunShares
 from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
@@ -87,7 +87,6 @@ class Run:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
         self._carried: dict[Flow, _Carried] = {}
-        self._slots = Slots(self._size, self._fill)
         self._deadline: Deadline | None = None
         self._waiting = 0  # workers that wait for an item
         self._is_over = self._stopping = self._exhausted = False
@@ -97,6 +96,7 @@ class Run:
         self.progress = Progress(self._loop.time())
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
+        self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
         queue = None
         if budget is not None:
@@ -114,7 +114,9 @@ class Run:
             settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
         )
         self.empties = Empties(settings.on_empty, self._shared)
-        self._steps = Steps(plan, self._model_calls, self._tool_calls, self._slots, self.empties)
+        self._steps = Steps(
+            plan, settings, self._model_calls, self._tool_calls, self._slots, self.empties
+        )
 
     async def execute(self) -> None:
         """Runs until every item has ended.
@@ -166,11 +168,9 @@ class Run:
         self._model_calls.close()
 
     async def _open_journal(self) -> None:
-        """Finds what tells calls apart, where that is wanted, and writes down the items that are known."""
+        """Lets the steps look up what they were answered before, and writes down the items that are known."""
         journal = self._journal
-        dedupe = self._settings.dedupe
-        if dedupe or (journal is not None and not self._plan.is_single):
-            self._steps.tell_apart(journal.answer if journal else None, dedupe=dedupe)
+        self._steps.tell_apart(journal.answer if journal else None)
         if journal is not None:
             journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
             await journal.register()
@@ -237,19 +237,12 @@ class Run:
         idle: Bound = "items"
         if self._sink.is_full:
             idle = "reader"
-        elif self._settings.max_flows and self._slots.taken >= self._settings.max_flows:
+        elif self._slots.chosen and self._slots.taken >= self._slots.chosen:
             idle = "max_flows"
         now = self._loop.time()
         return tuple(lane.look(now, idle) for lane in self._lanes.all())
 
     # Workers
-
-    def _size(self) -> int:
-        """How many items may be in progress now: just above what fills the lanes."""
-        if self._settings.max_flows is not None:
-            return self._settings.max_flows
-        filled = sum(lane.window.size for lane in self._lanes.all())
-        return filled + filled // 8 + 1
 
     def _fill(self) -> None:
         """Gives free slots to flows that come back from a wait, then to new ones."""
@@ -258,9 +251,7 @@ class Run:
             slots.serve()
         if self._stopping or self._exhausted or self._is_full:
             return
-        size = self._size()
-        # Flows that wait for a retry hold no slot, but must not pile up without end either.
-        room = min(size - slots.taken - self._waiting, 5 * size - len(self._workers))
+        room = slots.room(self._waiting, len(self._workers))
         if (left := self._source.left) is not None:
             room = min(room, left)
         for _ in range(room):
@@ -298,15 +289,17 @@ class Run:
         while (entry := await self._next_entry()) is not None:
             log = None
             if self._journal is not None:
-                known = self._find_or_begin(self._journal, *entry)
+                known = self._journal.find_or_begin(*entry)
                 if isinstance(known, Record):
+                    self._counts[Status.RUNNING] += 1
+                    self._tell(known)
                     self._recalled += 1
                     if self._recalled % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
                     continue
                 log = known
             await carry(*entry, log)
-            size = self._size()
+            size = slots.chosen or slots.size()
             if slots.taken > size or slots.returning:
                 return
             if slots.taken < size and not self._exhausted:
@@ -362,20 +355,6 @@ class Run:
 
     # Flows
 
-    def _find_or_begin(self, journal: Journal, index: int, item: Any) -> ItemLog | Record | None:
-        """The item's part of the journal; or its record, which is handed on, where it has one."""
-        if not isinstance(item, Mapping):
-            return None  # it fails as it would without a journal
-        known: ItemLog | Record
-        try:
-            known = journal.find_or_begin(index, item)
-        except InvalidItem as error:
-            known = Record(index, item, Status.FAILED, error=error)
-        if isinstance(known, Record):
-            self._counts[Status.RUNNING] += 1
-            self._tell(known)
-        return known
-
     def _tell(self, record: Record) -> None:
         """An item has ended, for all to know."""
         self._counts[Status.RUNNING] -= 1
@@ -418,7 +397,8 @@ class Run:
 
     async def _output(self, index: int, item: Any, flow: Flow) -> Any:
         """The plan's output for an item."""
-        if problem := self._check.problem(item, index):
+        is_good = type(item) is dict and tuple(item) in self._check.good
+        if not is_good and (problem := self._check.problem(item, index)):
             position = self._source.position()
             raise InvalidItem(f"{position}: {problem}" if position else problem)
         return await self._steps.carry({**self._shared, **item} if self._shared else item, flow)
@@ -456,11 +436,11 @@ class Run:
         )
         if was_given_up:
             return record
-        self.progress.add(record, ended)
         if flow.log is None:
             self._tell(record)
         else:
             flow.log.ended(record)
+        self.progress.add(record, ended)
         return record
 
 

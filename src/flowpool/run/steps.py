@@ -24,6 +24,7 @@ from flowpool.plan import Plan
 from flowpool.run.dedupe import Dedupe
 from flowpool.run.empties import Empties
 from flowpool.run.slots import Slots
+from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import fields_of
 from flowpool.template import look_up
@@ -36,6 +37,7 @@ class Steps:
     def __init__(
         self,
         plan: Plan,
+        settings: Settings,
         model_calls: ModelCalls,
         tool_calls: ToolCalls,
         slots: Slots,
@@ -43,6 +45,7 @@ class Steps:
     ) -> None:
         """Finds each step's lanes, endpoints and keys; raises `InvalidInput` for what is missing."""
         self._plan = plan
+        self._settings = settings
         self._model_calls = model_calls
         self._tool_calls = tool_calls
         self._slots = slots
@@ -58,11 +61,16 @@ class Steps:
             elif isinstance(step.runner, Tool):
                 tool_calls.prepare(step, step.runner, plan.step_paths[step])
 
-    def tell_apart(self, answers: Callable[[bytes], Any] | None, *, dedupe: bool) -> None:
-        """From now on each call is looked for in its flow's log; with `dedupe`, identical calls are sent once.
+    def tell_apart(self, answers: Callable[[bytes], Any] | None) -> None:
+        """From now on each call is looked for in its flow's log, where there is one; with `dedupe`, identical calls
+        are sent once.
 
-        answers: gives the output that a call had in an earlier run, or `MISSING`.
+        answers: of the log: gives the output that a call had in any item, or `MISSING`.
         """
+        dedupe = self._settings.dedupe
+        has_use = self._settings.remembers_steps(is_single=self._plan.is_single)
+        if not has_use or (answers is None and not dedupe):
+            return
         self._identities = dict(fingerprint.of_steps(self._plan))
         self._answers = answers
         if dedupe:

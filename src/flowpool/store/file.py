@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
+from flowpool import prices
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused, message_of
-from flowpool.record import CallCost, Record
+from flowpool.record import Record
 from flowpool.store.columns import storable_number, storable_text
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.damage import in_words, is_of_a_row, refuses_damage, why
@@ -310,7 +311,6 @@ def run_info(row: Sequence[Any]) -> RunInfo:
 
 def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tuple[Any, ...]:
     usage = attempt.usage
-    cost = CallCost(attempt.model, usage, attempt.prices).cost if attempt.model else None
     return (
         run,
         item,
@@ -322,7 +322,7 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
         storable_text(attempt.error),
         storable_number(usage.input_tokens),
         storable_number(usage.output_tokens),
-        storable_number(cost),
+        storable_number(prices.cost(attempt.model, usage, attempt.prices)),
         storable_text(attempt.request_id),
         storable_number(attempt.unknown_cost),
         storable_number(attempt.unknown_tokens),

@@ -49,7 +49,8 @@ _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # What ends a part of a text: a backslash, or its quote where that is followed by what follows a text.
 _ENDS = {
-    quote: re.compile(rf"\\|{quote}(?=[^\S\n]*+(?:[\n,:}}\]]|//|/\*|\Z))") for quote in _QUOTES.values()
+    quote: re.compile(rf"\\|{quote}(?=[^\S\n]*+(?:[\n,:}}\]]|//|/\*|\Z))")
+    for quote in _QUOTES.values()
 }
 
 

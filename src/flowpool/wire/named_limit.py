@@ -143,15 +143,13 @@ def named_in(fault: Fault, headers: Mapping[str, str], *, refused: bool) -> Name
     quota = _longest(fault.quotas)
     said = _sane(_in_message(message, now))
     asked = said if said is not None else retry_after(headers, fault.retry_delay)
-    reset = _sane(_reset(headers, now))
-    is_far = reset is not None and reset > _FAR and _nothing_left(headers)
+    far_reset = _far_reset(headers, now)
     period = cast(Period, _first(_PERIOD, quota)) or _period(message, asked)
-    if not period and refused and (is_far or (said is not None and said > _FAR)):
+    if not period and refused and (far_reset or (said or 0.0) > _FAR):
         period = "long"
     wait = said
     if period not in ("", "short"):
-        waits = (said, reset if is_far else None, _day_reset(headers), _sane(asked))
-        wait = next((one for one in waits if one is not None and one >= _OF_A_DAY), None)
+        wait = _longer_than_a_minute(said, far_reset, _day_reset(headers), _sane(asked))
     at = now + timedelta(seconds=wait) if now is not None and wait is not None else None
     dimension = _of_quota(quota) or _dimension(message) or _of_codes(fault.codes)
     return NamedLimit(dimension, period, wait, at)
@@ -225,6 +223,17 @@ def _reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
         return value
     seconds = value / 1000.0 if value > 1e11 else value
     return max(0.0, seconds - now.timestamp()) if now is not None else None
+
+
+def _far_reset(headers: Mapping[str, str], now: datetime | None) -> float | None:
+    """The same where nothing is left until then, and that is beyond any limit of a minute or an hour."""
+    reset = _sane(_reset(headers, now))
+    return reset if reset is not None and reset > _FAR and _nothing_left(headers) else None
+
+
+def _longer_than_a_minute(*waits: float | None) -> float | None:
+    """The first that says something of a day."""
+    return next((one for one in waits if one is not None and one >= _OF_A_DAY), None)
 
 
 def _nothing_left(headers: Mapping[str, str]) -> bool:

@@ -12,6 +12,9 @@ from random import Random
 
 from flowpool.errors import InvalidInput
 
+# A mechanism, and what is given of it.
+Piece = tuple[str, dict[str, str]]
+
 
 class Draw:
     """The parameters of one mechanism: `given` ones by name, and a random for what isn't given."""
@@ -62,7 +65,7 @@ class Draw:
         return ends
 
 
-def parse(text: str) -> list[tuple[str, dict[str, str]]]:
+def parse(text: str) -> list[Piece]:
     """The mechanisms of a world and what is given of each: "cap most=20 + chance" -> [("cap", ...), ...]."""
     parts = []
     for piece in text.split("+"):

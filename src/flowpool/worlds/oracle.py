@@ -33,39 +33,61 @@ class OracleRun(Struct, frozen=True):
 
 def oracle_run(world: World, calls: Sequence[Arrival], ceiling: int) -> OracleRun:
     """How the oracle has all `calls` answered, in a fresh `world` which this uses up."""
-    world.gates = [gate.twin() for gate in world.gates]
+    play = _Play(world, calls)
     most = min(ceiling, world.server.useful)
-    waiting = deque(calls)
-    # (when, number, call to ask again or None, admitted call): answers and refusals under way.
-    coming: list[tuple[float, int, Arrival | None, Arrival | None]] = []
-    now = last = 0.0
-    latencies: list[float] = []
-    number = 0
-    while waiting or coming:
-        if not waiting or len(coming) >= most:
-            now = max(now, coming[0][0])
-        while coming and coming[0][0] <= now:
-            at, _, again, admitted = heapq.heappop(coming)
+    while play.waiting or play.coming:
+        if play.may_offer(most):
+            play.offer()
+    latencies = sorted(play.latencies)
+    return OracleRun(play.last, latencies[len(latencies) // 2])
+
+
+class _Play:
+    """Where the oracle stands: the calls that wait, and the answers and refusals under way."""
+
+    def __init__(self, world: World, calls: Sequence[Arrival]) -> None:
+        world.gates = [gate.twin() for gate in world.gates]
+        self.world = world
+        self.waiting = deque(calls)
+        # (when, number, call to ask again or None, admitted call)
+        self.coming: list[tuple[float, int, Arrival | None, Arrival | None]] = []
+        self.latencies: list[float] = []
+        self.last = 0.0  # when the last answer came
+        self.now = 0.0
+        self._number = 0
+
+    def may_offer(self, most: float) -> bool:
+        """Whether a call may be offered now; where none may, it is the moment of the next end."""
+        if self._is_held(most):
+            self.now = max(self.now, self.coming[0][0])
+        while self.coming and self.coming[0][0] <= self.now:
+            at, _, again, admitted = heapq.heappop(self.coming)
             if again is not None:
-                waiting.appendleft(again)
+                self.waiting.appendleft(again)
             if admitted is not None:
-                world.ended(at, admitted)
-                last = at
-        if not waiting or len(coming) >= most:
-            continue
-        call = waiting[0]
-        offered = world.offer(now, call)
-        number += 1
+                self.world.ended(at, admitted)
+                self.last = at
+        return not self._is_held(most)
+
+    def _is_held(self, most: float) -> bool:
+        return not self.waiting or len(self.coming) >= most
+
+    def offer(self) -> None:
+        """Offers the next call; where it is to wait, time passes."""
+        call = self.waiting[0]
+        offered = self.world.offer(self.now, call)
+        self._number += 1
         if isinstance(offered, Served):
-            waiting.popleft()
-            latencies.append(offered.latency)
-            heapq.heappush(coming, (now + offered.latency, number, None, call))
+            self.waiting.popleft()
+            self.latencies.append(offered.latency)
+            end = self.now + offered.latency
+            heapq.heappush(self.coming, (end, self._number, None, call))
         elif offered.wait < 0.0:
-            waiting.popleft()
-            heapq.heappush(coming, (now + offered.after, number, call, None))
+            self.waiting.popleft()
+            heapq.heappush(self.coming, (self.now + offered.after, self._number, call, None))
         else:
-            now = _when(now, offered.wait, coming[0][0] if coming else math.inf)
-    return OracleRun(last, sorted(latencies)[len(latencies) // 2])
+            next_end = self.coming[0][0] if self.coming else math.inf
+            self.now = _when(self.now, offered.wait, next_end)
 
 
 def _when(now: float, wait: float, next_end: float) -> float:

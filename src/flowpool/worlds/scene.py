@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from flowpool.errors import InvalidInput
-from flowpool.worlds.draw import Draw, parse, written
+from flowpool.worlds.draw import Draw, Piece, parse, written
 from flowpool.worlds.kinds import INPUT, KINDS, OUTPUT, Part, Service
 from flowpool.worlds.oracle import OracleRun, oracle_run
 from flowpool.worlds.replies import Replies
@@ -51,25 +51,11 @@ class Scene:
         self.seed = seed
         random = Random(f"{text} {seed}")
         pieces = parse(_anything(random) if text == ANY else text)
-        for kind, _ in pieces:
-            if kind not in KINDS:
-                raise InvalidInput(f"world {kind!r}: use one of {', '.join(KINDS)}")
-        common = Draw(
-            random, {n: v for _, given in pieces for n, v in given.items() if n in COMMON}
-        )
+        whole, own = _apart(pieces)
+        common = Draw(random, whole)
         self.service = Service(common.number("latency", 0.1, 1.0), _sigma(common))
-        draws = [
-            Draw(random, {n: v for n, v in given.items() if n not in COMMON}) for _, given in pieces
-        ]
-        self.parts: list[Part] = [
-            KINDS[kind](draw, self.service) for (kind, _), draw in zip(pieces, draws, strict=True)
-        ]
-        for (kind, _), draw in zip(pieces, draws, strict=True):
-            _check(kind, draw)
-        if sum(part.server is not None for part in self.parts) > 1:
-            raise InvalidInput(
-                f"world {text!r}: two kinds of server can't stand behind one address"
-            )
+        draws = [(kind, Draw(random, given)) for kind, given in own]
+        self.parts = _parts(text, draws, self.service)
         self.replies = _reply_settings(common)
         self.per_token = common.number("per_token", 0.0, 0.0)
         self.refuses = any(part.refuses for part in self.parts)
@@ -77,7 +63,7 @@ class Scene:
         self.items, self.ceiling = self._work(common)
         self.spread = common.number("spread", 1.5, 1.5)
         self.words = "; ".join(part.words for part in self.parts) + self._reply_words()
-        specs = [written(kind, draw.drawn) for (kind, _), draw in zip(pieces, draws, strict=True)]
+        specs = [written(kind, draw.drawn) for kind, draw in draws]
         specs[0] = written(specs[0], common.drawn)
         self.spec = " + ".join(specs)
 
@@ -164,6 +150,26 @@ def draw_scene(text: str, seed: int) -> Scene:
     `any` is a world of any kind, or of two. Raises `InvalidInput` where the text can't be read.
     """
     return Scene(text, seed)
+
+
+def _apart(pieces: list[Piece]) -> tuple[dict[str, str], list[Piece]]:
+    """What is given of the whole world, and of each mechanism."""
+    whole = {n: v for _, given in pieces for n, v in given.items() if n in COMMON}
+    own = [(kind, {n: v for n, v in given.items() if n not in COMMON}) for kind, given in pieces]
+    return whole, own
+
+
+def _parts(text: str, draws: list[tuple[str, Draw]], service: Service) -> list[Part]:
+    """The mechanisms. Refuses a kind or a parameter that there isn't, and a second server."""
+    for kind, _ in draws:
+        if kind not in KINDS:
+            raise InvalidInput(f"world {kind!r}: use one of {', '.join(KINDS)}")
+    parts = [KINDS[kind](draw, service) for kind, draw in draws]
+    for kind, draw in draws:
+        _check(kind, draw)
+    if sum(part.server is not None for part in parts) > 1:
+        raise InvalidInput(f"world {text!r}: two kinds of server can't stand behind one address")
+    return parts
 
 
 def _sigma(common: Draw) -> float:

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from flowpool.limits.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
-from flowpool.limits.sharing.fairness import fair_shares as fair_shares
-from flowpool.limits.sharing.member import Member as Member
-from flowpool.limits.sharing.member import Peer as Peer
-from flowpool.limits.sharing.memory import Memory
-from flowpool.limits.sharing.table import FileTable, MemberTable, MemoryTable
+from flowpool.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
+from flowpool.sharing.fairness import fair_shares as fair_shares
+from flowpool.sharing.member import Member as Member
+from flowpool.sharing.member import Peer as Peer
+from flowpool.sharing.memory import Memory
+from flowpool.sharing.table import FileTable, MemberTable, MemoryTable
 from flowpool.values import Endpoint
 
 _FORMAT = 2

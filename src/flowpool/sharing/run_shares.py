@@ -14,7 +14,7 @@ from contextlib import suppress
 import msgspec
 
 from flowpool.limits.limiter import Learned, Limiter
-from flowpool.limits.sharing import Sharing
+from flowpool.sharing import Sharing
 from flowpool.values import Endpoint
 
 TICK = 0.2

@@ -18,8 +18,8 @@ from zlib import crc32
 
 from msgspec import Struct
 
-from flowpool.limits.sharing.fairness import grant
-from flowpool.limits.sharing.table import MemberTable
+from flowpool.sharing.fairness import grant
+from flowpool.sharing.table import MemberTable
 
 # Seconds without a sign of life after which a run's share is the others'. It must outlast the pauses of a busy
 # loop; a run whose loop stands still for longer sends nothing either.

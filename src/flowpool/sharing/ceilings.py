@@ -20,8 +20,8 @@ import msgspec
 
 from flowpool.limits.ceilings import ASK_AGAIN, POLL, Ceilings, KeyState, Seat
 from flowpool.limits.demand import Demand
-from flowpool.limits.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
-from flowpool.limits.sharing.locked_file import LockedFile, SignOfLife
+from flowpool.sharing.directory import boot_name, cache_directory, fingerprint_of, read_salt
+from flowpool.sharing.locked_file import LockedFile, SignOfLife
 from flowpool.values import Endpoint, Limits
 
 _FORMAT = 1

@@ -19,9 +19,9 @@ import pytest
 
 from flowpool import Limits
 from flowpool.limits.demand import Demand
-from flowpool.limits.sharing.ceilings import KeyCeilings, SharedCeilings, open_ceilings
-from flowpool.limits.sharing.locked_file import LockedFile, SignOfLife
 from flowpool.pool import DONE
+from flowpool.sharing.ceilings import KeyCeilings, SharedCeilings, open_ceilings
+from flowpool.sharing.locked_file import LockedFile, SignOfLife
 from flowpool.simulator import Fixed, SimServer
 from flowpool.values import Endpoint, Secret
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
-from flowpool.limits.sharing.directory import make_private
+from flowpool.sharing.directory import make_private
 
 _KEPT_SECONDS = 86_400.0
 

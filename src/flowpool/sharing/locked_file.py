@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from zlib import crc32
 
-from flowpool.limits.sharing.directory import make_private
+from flowpool.sharing.directory import make_private
 
 # Tries, and seconds between them, before a lock counts as held by a process that stands still. Others hold it for
 # some 30 microseconds; a loop must not stand still for longer than a few milliseconds.

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from flowpool import Model, Pool, Skill
-from flowpool.limits.sharing import Sharing
 from flowpool.pool import DONE
 from flowpool.run.environment import Environment
+from flowpool.sharing import Sharing
 from flowpool.simulator import PROFILES, Fixed, SimTransport, SimulatedProvider, run_virtual
 
 LIMIT = 600  # requests a minute

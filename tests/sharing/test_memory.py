@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flowpool.limits.sharing.memory import MOST_BYTES, MOST_KEYS, Memory
+from flowpool.sharing.memory import MOST_BYTES, MOST_KEYS, Memory
 
 KEY = "0123456789abcdef"
 SNAPSHOT = b'{"requests": 50.0, "tokens": [1, 2]}'

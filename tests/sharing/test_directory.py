@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flowpool.limits.sharing.directory import (
+from flowpool.sharing.directory import (
     cache_directory,
     fingerprint_of,
     make_private,

@@ -7,7 +7,7 @@ from math import inf, isclose
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowpool.limits.sharing.fairness import AT_ONCE, divide, fair_shares, grant
+from flowpool.sharing.fairness import AT_ONCE, divide, fair_shares, grant
 
 DEMANDS = st.lists(st.floats(0, 1e6) | st.just(inf), min_size=1, max_size=40)
 FRACTIONS = st.lists(st.floats(0, 3) | st.just(inf), min_size=1, max_size=40)

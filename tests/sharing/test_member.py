@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from flowpool.limits.sharing import Member, Sharing, open_sharing
-from flowpool.limits.sharing.member import EXPIRY
+from flowpool.sharing import Member, Sharing, open_sharing
+from flowpool.sharing.member import EXPIRY
 from flowpool.values import Endpoint, Secret
 
 KEY = "0123456789abcdef"

@@ -15,7 +15,7 @@ from http.client import HTTPConnection
 from math import inf
 from pathlib import Path
 
-from flowpool.limits.sharing import Sharing
+from flowpool.sharing import Sharing
 
 TICK = 0.2
 CATCH_UP = 0.05  # seconds that a late wake-up may make good

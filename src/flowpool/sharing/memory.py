@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from flowpool.limits.sharing.directory import make_private, write_whole
+from flowpool.sharing.directory import make_private, write_whole
 
 MOST_KEYS = 256
 MOST_BYTES = 16_384
