@@ -16,8 +16,8 @@ import msgspec
 
 # Deeper than any answer that is meant, and well within Python's own limit of recursion.
 MAX_DEPTH = 100
-# How often, on average, a character is looked at, beside the few of a short text: brackets of prose can each seem to
-# begin a value that goes on to the text's end.
+# How often, on average, a character is looked at, beside the few of a short text: brackets of prose can each seem
+# to begin a value that goes on to the text's end.
 _MOST_LOOKS, _FEW_LOOKS = 10, 100_000
 # Characters that are read in the time that it takes to find that a bracket begins nothing.
 _A_TRY = 100
@@ -49,7 +49,8 @@ _QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d"}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # What ends a part of a text: a backslash, or its quote where that is followed by what follows a text.
 _ENDS = {
-    quote: re.compile(rf"\\|{quote}(?=[^\S\n]*+(?:[\n,:}}\]]|//|/\*|\Z))") for quote in _QUOTES.values()
+    quote: re.compile(rf"\\|{quote}(?=[^\S\n]*+(?:[\n,:}}\]]|//|/\*|\Z))")
+    for quote in _QUOTES.values()
 }
 
 
