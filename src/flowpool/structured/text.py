@@ -16,8 +16,8 @@ import msgspec
 
 # Deeper than any answer that is meant, and well within Python's own limit of recursion.
 MAX_DEPTH = 100
-# How often, on average, a character is looked at, beside the few of a short text: brackets of prose can each seem to
-# begin a value that goes on to the text's end.
+# How often, on average, a character is looked at, beside the few of a short text: brackets of prose can each seem
+# to begin a value that goes on to the text's end.
 _MOST_LOOKS, _FEW_LOOKS = 10, 100_000
 # Characters that are read in the time that it takes to find that a bracket begins nothing.
 _A_TRY = 100

@@ -24,8 +24,6 @@ from flowpool.wire.endings import PAUSED, TOOL, Ending, ending_of
 from flowpool.wire.error_body import is_page, one_line, read, request_id, tells_error, words_of
 from flowpool.wire.tolerant import Tree, UnreadableBody
 
-# More than any call uses, and within what a store takes.
-MOST_TOKENS = 2**53
 _DEEPEST_CONTENT = 20
 # Names under which a piece of content keeps its words, and the types that promise some.
 _KEPT_AS = ("text", "output_text", "content", "value", "parts")
@@ -233,7 +231,7 @@ def _count(value: Any) -> int:
             return 0
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         return 0
-    return min(max(0, int(value)), MOST_TOKENS)
+    return max(0, int(value))  # a `Usage` has its own most
 
 
 def name(value: Any) -> str:
