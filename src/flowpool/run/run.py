@@ -114,9 +114,8 @@ class Run:
             settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
         )
         self.empties = Empties(settings.on_empty, self._shared)
-        self._steps = Steps(
-            plan, settings, self._model_calls, self._tool_calls, self._slots, self.empties
-        )
+        calls = self._model_calls, self._tool_calls
+        self._steps = Steps(plan, settings, *calls, self._slots, self.empties)
 
     async def execute(self) -> None:
         """Runs until every item has ended.
