@@ -138,8 +138,9 @@ class Limiter:
         for gauge in self._gauges:
             gauge.share = share
         for dimension, pacer in self._pacers:
-            # It is measured by what we send.
-            pacer.rescale(share / self._share, self._totals[INDEX[dimension]])
+            # It is measured by what we send; a first guess isn't measured.
+            if not pacer.is_searching:
+                pacer.rescale(share / self._share, self._totals[INDEX[dimension]])
         self._share = share
         self.refusals.is_alone = share >= 1.0
         if share < 1.0 and self.refusals.mode in ("probing", "cap"):

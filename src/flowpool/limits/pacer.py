@@ -294,6 +294,7 @@ class Pacer:
             if self._probe is not None and sent >= self._probe[0]:
                 self._probe = None
                 self._probes += 1
+                self._so_far *= self.HALF  # those who follow send too much
                 self._pause = min(2.0 * self._pause, max(self.PAUSE, self._mean / self.rate))
                 self._pause_dry(min(self._pause, self.LONGEST), retry_after, now)
             return
