@@ -45,7 +45,7 @@ def billable(ledger: Any) -> float:
 def worst_of(pool: Pool, text: str) -> int:
     """The tokens that are set aside for a call with this prompt."""
     body = f'{{"model":"gpt-5-mini","messages":[{{"role":"user","content":"{text}"}}],'
-    return len(body + '"max_completion_tokens":200}') + 200 + 200
+    return len(body + '"max_completion_tokens":200,"stream":false}') + 200 + 200
 
 
 # What a ceiling does.

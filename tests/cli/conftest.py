@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flowpool.simulator import Fixed, SimServer
+from flowpool.simulator import Fixed, Profile, SimServer
 
 COMMAND = (sys.executable, "-W", "error", "-m", "flowpool.cli")
 KEY = "key-canary"
@@ -28,7 +28,7 @@ def server() -> Iterator[SimServer]:
 
 @pytest.fixture
 def sim(server: SimServer) -> SimServer:
-    server.reset()
+    server.reset(Profile(latency=Fixed(0.02)))  # a test may have set another
     return server
 
 

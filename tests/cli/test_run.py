@@ -113,6 +113,7 @@ def test_a_deadline_ends_the_run_with_what_it_has(flowpool: Any) -> None:
     code, _, err = flowpool(*RUN, *FILES, "--deadline", "1")
     assert code == 1
     assert err.startswith("3 done, 1 cancelled in ")
+    assert err.splitlines()[0].endswith("; stopped at 3 of 4: the run's deadline of 1 s passed")
 
 
 def test_retries_and_limits_are_the_pools(flowpool: Any, sim: Any) -> None:

@@ -21,7 +21,9 @@ from tests.helpers import Recorder
 
 from flowpool import Chain, Model, Pool, Skill, Spread, Status
 from flowpool import prices as price_list
+from flowpool.chain import as_runner
 from flowpool.errors import FlowpoolError
+from flowpool.plan import Plan
 from flowpool.pool import Environment
 from flowpool.simulator import (
     Fixed,
@@ -83,13 +85,14 @@ class Course:
     def _pool(self, **told: Any) -> Pool:
         environment = Environment(self.transport, {}, Random(self.random.random()))
         runner = _Runners(Random(self.runner_seed)).runner()
+        asks = any(isinstance(step.runner, Skill) for step in Plan(as_runner(runner)).steps())
         return Pool(
             runner,
             self._items(),
             store=self.store,
             name="soak",
-            max_cost=self.ceiling,
-            max_tokens_total=self.tokens,
+            max_cost=self.ceiling if asks else None,
+            max_tokens_total=self.tokens if asks else None,
             progress=False,
             environment=environment,
             **told,

@@ -64,6 +64,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.* have nothing in:RuntimeWarning")
 @pytest.mark.parametrize("table", TABLES)
 def test_no_value_of_any_column_ends_in_a_traceback(
     table: str, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

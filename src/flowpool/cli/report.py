@@ -29,6 +29,7 @@ class RunReport:
     def __init__(self, total: int | None, store: Path | None = None) -> None:
         self.counts = dict.fromkeys(Status, 0)
         self.notes: list[str] = []  # what else the closing line says
+        self.stopped = ""  # what ended the run before its end, where nothing else says it
         self._total = total
         self._store = store
         self._usage = NO_USAGE
@@ -88,7 +89,9 @@ class RunReport:
         line += "".join(f", {note}" for note in self.notes)
         line += f" -> {self._target(target)}"
         line += f"; cancelled: {self._ceiling}" if self._ceiling else ""
-        return f"{line}; first failure: {self._failure()}" if self._first_failure else line
+        if self._first_failure:
+            return f"{line}; first failure: {self._failure()}"
+        return f"{line}; {self.stopped}" if self.stopped and not self._ceiling else line
 
     def _target(self, target: str) -> str:
         return "stdout" if target == "-" else target or str(self._store)

@@ -57,6 +57,8 @@ def carry_out(
             return _end(BROKEN_PIPE)
     if report.ended or problem is None:
         report.notes = empty_words(pool.snapshot)
+        if problem is None and not interrupts.code:
+            report.stopped = pool.snapshot.stopped
         say(report.summary(time.monotonic() - started, target.path))
     if interrupts.code:
         return _end(interrupts.code)

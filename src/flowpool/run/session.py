@@ -337,7 +337,7 @@ class Session:
             how = (self.plan.name, *self._counts[DONE:], ended - self._started)
             log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
             if self._reason:
-                log.warning("%s: %s", self.name, self._stopped)
+                log.info("%s: %s", self.plan.name, self._stopped)
 
     def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
         settings = self.settings
