@@ -58,14 +58,14 @@ class MissingColumn(InvalidInput):
     """
 
     source = column = runner = problem = ""
-    columns: tuple[Any, ...] = ()
+    columns: tuple[str, ...] = ()
 
-    def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
+    def __init__(self, source: str, column: str, runner: str, columns: tuple[str, ...]) -> None:
         self.source = source
         self.column = column
         self.runner = runner
         self.columns = columns
-        there = ", ".join(one if isinstance(one, str) else repr(one) for one in columns)
+        there = ", ".join(columns)
         self.problem = (
             f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
         )

@@ -228,13 +228,12 @@ class ItemCheck:
         if problem := self.problem(item, index):
             raise problem
 
-    def check_columns(self, columns: Iterable[Any], source: str) -> None:
+    def check_columns(self, columns: Iterable[str], source: str) -> None:
         """Raises `MissingColumn` for a source whose rows can't run, as they have these columns and no others."""
         names = tuple(columns)
-        variables = tuple(name for name in names if isinstance(name, str))
-        if mistake := self._mistake(variables, source):
+        if mistake := self._mistake(names, source):
             raise mistake
-        if (lacking := self._plan.lacks((*self._shared, *variables))) is not None:
+        if (lacking := self._plan.lacks((*self._shared, *names))) is not None:
             step, name = lacking
             raise MissingColumn(source, name, step.runner.name, names)
 
