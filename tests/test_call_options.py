@@ -55,8 +55,23 @@ def test_an_option_that_can_t_be_meant_is_refused_by_its_name(
 def test_options_of_a_server_s_own_and_those_left_open_are_taken(
     make: Callable[[dict[str, Any]], Any],
 ) -> None:
-    own = {"speed": "fast", "top_a": 0.1, "top_n": 1, "mirostat": 2, "k": 5, "p": 0.9, "maxTokens": 5}
-    usual = {"max_tokens": 5, "temperature": 1, "top_p": 0.5, "stop": ["x"], "seed": -1, "user": "u"}
+    own = {
+        "speed": "fast",
+        "top_a": 0.1,
+        "top_n": 1,
+        "mirostat": 2,
+        "k": 5,
+        "p": 0.9,
+        "maxTokens": 5,
+    }
+    usual = {
+        "max_tokens": 5,
+        "temperature": 1,
+        "top_p": 0.5,
+        "stop": ["x"],
+        "seed": -1,
+        "user": "u",
+    }
     for options in (own, usual, dict.fromkeys(usual)):
         make(options)
 
@@ -64,7 +79,9 @@ def test_options_of_a_server_s_own_and_those_left_open_are_taken(
 def test_a_file_s_options_are_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "skill.yaml"
     path.write_text("model: gpt-5-mini\nprompt: say {text}\noptions: {max_tokens: many}\n")
-    with pytest.raises(InvalidInput, match=r"skill.yaml, line \d: .*max_tokens='many': use a whole"):
+    with pytest.raises(
+        InvalidInput, match=r"skill.yaml, line \d: .*max_tokens='many': use a whole"
+    ):
         Chain.load(path)
     path.write_text("model: {name: gpt-5-mini, options: {temprature: 0}}\nprompt: say {text}\n")
     with pytest.raises(InvalidInput, match=r"skill.yaml, line \d: .*did you mean 'temperature'"):

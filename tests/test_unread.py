@@ -49,7 +49,10 @@ def whole(row: dict[str, Any]) -> int:
         (lambda: Chain([(fetch, "page", {"ur": "link"})]), "fetch doesn't take 'ur'"),
         (lambda: Chain([(fetch, "p", {"allow_private": "x"})]), "doesn't take 'allow_private'"),
         (lambda: Chain([(same, "page", None, {"txt": 3})]), "same doesn't take 'txt'"),
-        (lambda: Chain([(sole, "u", {"z": "text"})]), "sole doesn't take 'z': its parameters are t;"),
+        (
+            lambda: Chain([(sole, "u", {"z": "text"})]),
+            "sole doesn't take 'z': its parameters are t;",
+        ),
         (lambda: Chain([(sole_or_none, "u", {"z": "text"})]), "sole_or_none doesn't take 'z'"),
         (lambda: Chain([(sole, "u", {"t": "text", "z": "n"})]), "sole doesn't take 'z'"),
         (lambda: Chain([(whole, "u", {"row": "page", "z": "n"})]), "whole doesn't take 'z'"),

@@ -142,7 +142,7 @@ def checked_mapping(value: Any, what: str) -> dict[str, Any]:
 
 
 def checked_options(options: Any) -> dict[str, Any]:
-    """A call's options; raises `InvalidInput` for what can't be meant, and for a key, since they are sent and saved."""
+    """A call's options; raises `InvalidInput` for what can't be meant, and for a key, as they are saved."""
     checked = checked_mapping(options, "options")
     if "api_key" in checked:
         raise InvalidInput("options['api_key'] would be sent as text: pass Model(api_key=...).")

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from flowpool.braces import head_of, variable_in
 from flowpool.chain import Chain, OnStepError, Stage, Step
-from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, wrong_separator
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 from flowpool.values import AnswerColumns
@@ -219,6 +219,7 @@ class ItemCheck:
         fix = "add it to the item, or pass it in run(variables=...)"
         if isinstance(step.runner, Skill):
             fix += f"; \\{{{name}}} would be the braces themselves"
+        fix = wrong_separator(names) or fix
         return InvalidInput(
             f"items[{index}] has no {name!r}, which {step.runner.name!r} needs (it has: {there}): {fix}."
         )

@@ -55,7 +55,9 @@ def test_what_is_told_of_the_run_replaces_no_column_of_the_input(
     ):
         assert {name: rows[at][name] for name in wanted} == wanted
         assert rows[at]["_attempts"] in (1, "1")
-    told = "The run's '_status' stands in the column '_status_output': the input has a '_status' too."
+    told = (
+        "The run's '_status' stands in the column '_status_output': the input has a '_status' too."
+    )
     assert told in caplog.text
 
 

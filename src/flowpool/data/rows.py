@@ -37,8 +37,8 @@ class Rows:
     Attributes:
         name: what messages call the source.
         length: the number of rows where that is known without reading them, else None.
-        columns: the names that every row has where that is known without reading them, else None. They are text: the
-            pandas column 0 is the variable `0`.
+        columns: the names that every row has where that is known without reading them, else None. They are text:
+            the pandas column 0 is the variable `0`.
         skipped: how many bad rows the reading at hand, or the last one, passed over.
         first_skipped: what was wrong with the first few of them.
         description: the arguments of `read` as plain data, where the same rows can be read by it again; else None.
