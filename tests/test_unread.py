@@ -29,6 +29,18 @@ def same(text: str) -> str:
     return text
 
 
+def sole(t):  # type: ignore[no-untyped-def]
+    return t
+
+
+def sole_or_none(t=None):  # type: ignore[no-untyped-def]
+    return t
+
+
+def whole(row: dict[str, Any]) -> int:
+    return len(row)
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -37,6 +49,14 @@ def same(text: str) -> str:
         (lambda: Chain([(fetch, "page", {"ur": "link"})]), "fetch doesn't take 'ur'"),
         (lambda: Chain([(fetch, "p", {"allow_private": "x"})]), "doesn't take 'allow_private'"),
         (lambda: Chain([(same, "page", None, {"txt": 3})]), "same doesn't take 'txt'"),
+        (
+            lambda: Chain([(sole, "u", {"z": "text"})]),
+            "sole doesn't take 'z': its parameters are t;",
+        ),
+        (lambda: Chain([(sole_or_none, "u", {"z": "text"})]), "sole_or_none doesn't take 'z'"),
+        (lambda: Chain([(sole, "u", {"t": "text", "z": "n"})]), "sole doesn't take 'z'"),
+        (lambda: Chain([(whole, "u", {"row": "page", "z": "n"})]), "whole doesn't take 'z'"),
+        (lambda: Chain([[(sole, "u", {"z": "text"})]]), "steps[0][0]: sole doesn't take 'z'"),
         (lambda: Chain([(skill(), "x", {"txt": "page"})]), "has no {txt}: it has text"),
         (lambda: skill(options={"n": 3}), "n=3 is paid 3 times"),
         (lambda: Model("gemini-2.5-flash", {"generationConfig": {"candidateCount": 2}}), "paid 2"),
@@ -77,11 +97,8 @@ def test_one_answer_may_be_asked_for_by_name() -> None:
     assert skill(options={"n": 1}).options == {"n": 1}
 
 
-def test_a_row_and_a_foreign_object_take_any_names() -> None:
-    def size(row: dict[str, Any]) -> int:
-        return len(row)
-
-    assert Chain([(size, "n", {"whatever": "text"})]).run({"text": "a"}) == 2
+def test_what_is_annotated_as_a_row_takes_any_names() -> None:
+    assert Chain([(whole, "n", {"whatever": "text"})]).run({"text": "a"}) == 2
 
 
 def test_options_of_a_file_that_nobody_reads_are_refused(tmp_path: Path) -> None:

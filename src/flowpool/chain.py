@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -208,7 +208,7 @@ def _check_step(key: Any, inputs: Any, options: Any, where: str) -> None:
 
 
 def _check_read(
-    runner: Skill | Chain | Tool, options: Iterable[str], inputs: Iterable[str], where: str
+    runner: Skill | Chain | Tool, options: Iterable[str], inputs: Collection[str], where: str
 ) -> None:
     """Raises `InvalidInput` for an option or an input that the step's runner doesn't read."""
     if isinstance(runner, Tool):

@@ -7,6 +7,7 @@ only bugs raise.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -50,29 +51,44 @@ class InvalidInput(FlowpoolError, ValueError):
     """Something the caller wrote can't work. Raised before the first call, with the fix in one line."""
 
 
+def wrong_separator(columns: Collection[str]) -> str:
+    """What to do where the only column is a whole header, as the file is separated otherwise; else empty."""
+    only = next(iter(columns)) if len(columns) == 1 else ""
+    sign = max(";\t|", key=only.count)
+    if sign not in only:
+        return ""
+    convert = f"csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter='{sign}'))"
+    fix = f'convert it with python -c "import csv, sys; {convert}" < FILE > NEW.csv'
+    if sign == "\t":
+        sign, fix = "tabs", "name it .tsv"
+    return f"the file seems to be separated by {sign} and not by commas: {fix}"
+
+
 class MissingColumn(InvalidInput):
     """Rows have no column for a variable that a runner needs.
 
     source: the rows' name. column: the variable. runner: whose it is. columns: what there is. problem: what is
-    wrong, without what to do about it.
+    wrong, without what to do about it. fix: what to do where the whole file is meant otherwise, else empty.
     """
 
-    source = column = runner = problem = ""
-    columns: tuple[Any, ...] = ()
+    source = column = runner = problem = fix = ""
+    columns: tuple[str, ...] = ()
 
-    def __init__(self, source: str, column: str, runner: str, columns: tuple[Any, ...]) -> None:
+    def __init__(self, source: str, column: str, runner: str, columns: tuple[str, ...]) -> None:
         self.source = source
         self.column = column
         self.runner = runner
         self.columns = columns
-        there = ", ".join(one if isinstance(one, str) else repr(one) for one in columns)
+        there = ", ".join(columns)
         self.problem = (
             f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
         )
-        super().__init__(
-            f"{self.problem}: name the one that it is with columns={{{column!r}: ...}}, "
-            f"pass it in run(variables=...), or write \\{{{column}}} for the braces themselves."
+        self.fix = wrong_separator(columns)
+        fix = self.fix or (
+            f"name the one that it is with columns={{{column!r}: ...}}, "
+            f"pass it in run(variables=...), or write \\{{{column}}} for the braces themselves"
         )
+        super().__init__(f"{self.problem}: {fix}.")
 
 
 class ConstantPrompt(InvalidInput):
@@ -384,8 +400,9 @@ class UnknownColumn(InvalidInput):
         self.column = column
         self.columns = columns
         there = ", ".join(columns) or "none"
+        fix = wrong_separator(columns)
         super().__init__(
-            f"where={condition!r}: there is no column {column!r} (there are: {there})."
+            f"where={condition!r}: there is no column {column!r} (there are: {there}){fix and ': ' + fix}."
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowpool import providers
+from flowpool.call_options import check_options
 from flowpool.errors import InvalidInput
 from flowpool.values import Endpoint, Limits, Prices, Secret
 
@@ -23,7 +24,7 @@ class Model:
     name: `"gpt-5-mini"`, `"claude-haiku-4-5"`, `"openrouter/meta-llama/llama-4"`; the provider comes from its
         prefix, from the part before the slash, or from `provider`.
     options: what every call asks for: `max_tokens`, `temperature`, `top_p`, `stop`, `seed`; other names go
-        into the request as they stand.
+        into the request as they stand, unless they are nearly one of these.
     client_options: `base_url`, `api_key`, `timeout`, `max_retries`, `default_headers`, as that provider's own
         client takes them.
     api_key: the key; by default the provider's environment variable, read at the first call.
@@ -141,7 +142,7 @@ def checked_mapping(value: Any, what: str) -> dict[str, Any]:
 
 
 def checked_options(options: Any) -> dict[str, Any]:
-    """A call's options; raises `InvalidInput` for a key among them, since they are sent and saved."""
+    """A call's options; raises `InvalidInput` for what can't be meant, and for a key, as they are saved."""
     checked = checked_mapping(options, "options")
     if "api_key" in checked:
         raise InvalidInput("options['api_key'] would be sent as text: pass Model(api_key=...).")
@@ -152,7 +153,10 @@ def checked_options(options: Any) -> dict[str, Any]:
     for name in _OF_THE_PROMPT & checked.keys():
         raise InvalidInput(f"options[{name!r}] would replace the prompt: leave it out.")
     config = checked.get("generationConfig")
-    for name, value in (*checked.items(), *(config if isinstance(config, Mapping) else {}).items()):
+    config = config if isinstance(config, Mapping) else {}
+    check_options(checked)
+    check_options(config)
+    for name, value in (*checked.items(), *config.items()):
         if name in _ANSWERS and value not in (None, 1):
             raise InvalidInput(
                 f"{name}={value!r} is paid {value} times, and one answer is read: leave it out, and ask again "

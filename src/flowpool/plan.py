@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from flowpool.braces import head_of, variable_in
 from flowpool.chain import Chain, OnStepError, Stage, Step
-from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, wrong_separator
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 from flowpool.values import AnswerColumns
@@ -219,6 +219,7 @@ class ItemCheck:
         fix = "add it to the item, or pass it in run(variables=...)"
         if isinstance(step.runner, Skill):
             fix += f"; \\{{{name}}} would be the braces themselves"
+        fix = wrong_separator(names) or fix
         return InvalidInput(
             f"items[{index}] has no {name!r}, which {step.runner.name!r} needs (it has: {there}): {fix}."
         )
@@ -228,13 +229,12 @@ class ItemCheck:
         if problem := self.problem(item, index):
             raise problem
 
-    def check_columns(self, columns: Iterable[Any], source: str) -> None:
+    def check_columns(self, columns: Iterable[str], source: str) -> None:
         """Raises `MissingColumn` for a source whose rows can't run, as they have these columns and no others."""
         names = tuple(columns)
-        variables = tuple(name for name in names if isinstance(name, str))
-        if mistake := self._mistake(variables, source):
+        if mistake := self._mistake(names, source):
             raise mistake
-        if (lacking := self._plan.lacks((*self._shared, *variables))) is not None:
+        if (lacking := self._plan.lacks((*self._shared, *names))) is not None:
             step, name = lacking
             raise MissingColumn(source, name, step.runner.name, names)
 

@@ -75,6 +75,18 @@ def test_a_missing_column_is_named_with_the_option_that_mends_it(flowpool: Any) 
     assert "with --columns body=COLUMN" in err
 
 
+def test_a_file_that_is_separated_otherwise_is_told_as_such(flowpool: Any, sim: Any) -> None:
+    flowpool.write("rows.csv", "id;review text\n1;fine, really\n")
+    for more in ((), ("--columns", "review text=review text")):
+        ask = ("map", "Hi {review text}", "-m", "gpt-5-mini", "-i", "rows.csv")
+        code, _, err = flowpool(*ask, *more)
+        assert code == 2
+        assert "the file seems to be separated by ; and not by commas: convert it with" in err
+        assert err.count("\n") == 1
+        assert "with --columns" not in err
+    assert not was_asked(sim, 1)
+
+
 def test_a_ceiling_that_was_reached_is_said(flowpool: Any, sim: Any) -> None:
     flowpool.write_rows(["One.", "Two."])
     words = (*ASK, "-i", "rows.jsonl", "-O", "max_tokens=20", "--max-cost", "0.00001")

@@ -39,6 +39,8 @@ def test_choices_fields_and_a_schema_give_typed_columns(flowpool: Any) -> None:
         ((*ASK, "--yes"), "--yes does nothing without --pilot"),
         ((*ASK, "--seed", "3"), "--seed does nothing without --sample or --pilot"),
         ((*ASK, "--dry-run", "--pilot", "3"), "--dry-run and --pilot: say one of them"),
+        ((*ASK, "-O", "max_tokens=abc"), "max_tokens='abc': use a whole number"),
+        ((*ASK, "-O", "temprature=0"), "'temprature' is not known: did you mean 'temperature'?"),
         ((*ASK, "-O", "n=3"), "n=3 is paid 3 times, and one answer is read"),
         ((*ASK, "-o", "o.jsonl", "--spreadsheet-safe"), "only CSV and TSV have cells"),
         ((*ASK, "-o", "o.csv", "--append", "--force"), "append and overwrite: say one"),

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from flowpool import Pool, read
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn
 
 
 def test_frames_are_not_copied_whole() -> None:
@@ -72,3 +73,38 @@ def test_an_answer_that_is_a_subclass_of_text_is_kept(tmp_path: Path) -> None:
     for _ in range(2):
         assert Pool(say, [{"text": "a"}], store=tmp_path / "run.db").run() == ["a"]
     assert Said.said == ["a"]
+
+
+@pytest.mark.parametrize("columns", [["a"], [0], [0, "a"], [None], [("x", 1)], [True, 2.5]])
+def test_a_frame_s_prompt_is_checked_whatever_its_columns_names_are(
+    simulate, columns: list[object]
+) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame([["one"] * len(columns), ["two"] * len(columns)])
+    frame.columns = pd.Index(columns, tupleize_cols=False)
+    sim = simulate()
+    with pytest.raises(ConstantPrompt):
+        sim.run(sim.pool(sim.skill("say: hello"), frame))
+    with pytest.raises(MissingColumn):
+        sim.run(sim.pool(sim.skill("say: {other}"), frame))
+
+
+def test_columns_that_are_numbers_are_variables_of_their_digits(simulate) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({0: ["one", "two"], 1: [1, 2]})
+    sim = simulate()
+    pool = sim.pool(sim.skill("say: {0}, {1}"), frame)
+    assert list(sim.run(pool)) == ["one, 1", "two, 2"]
+    assert list(pool.results.frame()) == [0, 1, "output"]
+    assert list(pool.results.to_arrow().column_names) == ["0", "1", "output"]
+    sim = simulate()
+    assert list(sim.run(sim.pool(sim.skill("say: {text}"), frame, columns={"text": 0}))) == [
+        "one",
+        "two",
+    ]
+
+
+def test_a_frame_with_both_a_number_and_its_digits_for_names_is_refused() -> None:
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(InvalidInput, match="the column '0' is there twice: rename one"):
+        read(pd.DataFrame({0: ["a"], "0": ["b"]}))

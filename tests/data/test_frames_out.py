@@ -136,7 +136,7 @@ def test_a_selection_that_was_cut_or_never_run_knows_its_rows() -> None:
         assert back["_status"].to_list() == ["failed"] + ["cancelled"] * 9
 
 
-def test_names_that_are_no_text_are_no_variables_and_come_back() -> None:
+def test_names_that_are_no_text_come_back_as_they_are() -> None:
     frame = pd.DataFrame([[1, "a"], [2, "b"]])
     back = run(frame, lambda n: n * 10, columns={"n": 0}).frame()
     assert back.columns.tolist() == [0, 1, "output"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.data.written import ITEMS, pool, record
@@ -29,6 +30,55 @@ def test_a_column_that_the_input_has_too_gets_another_name_and_that_is_told(
     found = pool([{"n": 1, "output": "mine"}]).run().to_arrow()
     assert found.to_pylist() == [{"n": 1, "output": "mine", "output_output": 10}]
     assert "'output' stands in the column 'output_output'" in caplog.text
+
+
+TAKEN = {"n": 1, "_status": "mine", "_cost": "3 EUR"}
+
+
+@pytest.mark.parametrize("items", [[TAKEN], [TAKEN, {"n": 1}], [{"n": 1}, TAKEN]])
+def test_what_is_told_of_the_run_replaces_no_column_of_the_input(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, items: list[dict[str, Any]]
+) -> None:
+    results = pool(items).run()
+    at = items.index(TAKEN)
+    wanted = TAKEN | {"_status_output": "done", "_cost_output": None}
+    results.write(tmp_path / "rows.jsonl", meta=True)
+    results.write(tmp_path / "rows.parquet", meta=True)
+    results.write(tmp_path / "rows.csv", meta=True)
+    for rows in (
+        results.to_arrow(meta=True).to_pylist(),
+        results.to_polars(meta=True).to_dicts(),
+        results.to_pandas(meta=True).to_dict("records"),
+        list(read(tmp_path / "rows.jsonl")),
+        list(read(tmp_path / "rows.parquet")),
+        [row | {"n": 1, "_cost_output": None} for row in read(tmp_path / "rows.csv")],
+    ):
+        assert {name: rows[at][name] for name in wanted} == wanted
+        assert rows[at]["_attempts"] in (1, "1")
+    told = (
+        "The run's '_status' stands in the column '_status_output': the input has a '_status' too."
+    )
+    assert told in caplog.text
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_keeps_its_columns_beside_what_is_told_of_the_run(
+    caplog: pytest.LogCaptureFixture, library: str
+) -> None:
+    frame = pytest.importorskip(library).DataFrame([TAKEN])
+    back = pool(frame).run().frame(meta=["_status"])
+    assert list(back.columns) == [*TAKEN, "output", "_status_output"]
+    assert back["_status"].to_list() == ["mine"]
+    assert back["_status_output"].to_list() == ["done"]
+    assert "'_status' stands in the column '_status_output'" in caplog.text
+
+
+def test_an_answer_s_field_and_the_run_s_column_never_share_a_name() -> None:
+    def both(n: int) -> dict[str, str]:
+        return {"_status": "a", "_status_output": "b"}
+
+    (row,) = pool([{"n": 1, "_status": "mine"}], both).run().to_arrow(meta=["_status"]).to_pylist()
+    assert sorted(map(str, row.values())) == ["1", "a", "b", "done", "mine"]
 
 
 def test_what_is_told_of_the_run_is_there_when_asked() -> None:

@@ -142,11 +142,11 @@ def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
         if not rows.once and not rows.waits:
             rows.look_through(check.check)
     except MissingColumn as error:
-        fix = (
+        fix = error.fix or (
             f"name the one that it is with --columns {error.column}=COLUMN, "
-            f"or write \\{{{error.column}}} for the braces themselves."
+            f"or write \\{{{error.column}}} for the braces themselves"
         )
-        raise InvalidInput(f"{error.problem}: {fix}") from None
+        raise InvalidInput(f"{error.problem}: {fix}.") from None
     except ConstantPrompt as error:
         fix = "or say --constant-prompt to ask all rows the same."
         raise InvalidInput(f"{error.problem}, {fix}") from None

@@ -117,8 +117,8 @@ class ArrowStream(Table):
 
 
 def checked_names(name: str, columns: Iterable[Any]) -> tuple[str, ...]:
-    """The columns' names; raises `InvalidInput` for one that stands there twice or isn't text."""
-    names = tuple(columns)
+    """The columns' names as text; raises `InvalidInput` for one that stands there twice."""
+    names = tuple(map(str, columns))
     if len(set(names)) < len(names):
         double = next(column for column in names if names.count(column) > 1)
         raise InvalidInput(f"{name}: the column {double!r} is there twice: rename one.")

@@ -121,6 +121,8 @@ def _common(one: Any, other: Any) -> Any:
 def _known(name: str) -> Any:
     import pyarrow as pa
 
+    while name.endswith("_output"):  # the input has the name itself
+        name = name.removesuffix("_output")
     if name in _WHOLE:
         return pa.int64()
     if name in _TEXT:

@@ -42,7 +42,7 @@ class Layout:
     names: the data's column by the variable that it was renamed to.
     answers: what is known of the answers' columns before there is an answer.
 
-    An answer's column that the input has too is called `NAME_output`, and that is logged once.
+    A column of the answer or of the run that the input has too is called `NAME_output`, and that is logged once.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class Layout:
             expected = {output: answers.kind}
         self._expected = expected
         self._is_fresh = True
-        self.meta = _wanted_meta(meta)
+        self._meta = _wanted_meta(meta)
+        self._meta_columns = dict.fromkeys(self._meta, "")  # by what they tell of the run
         self.fields: dict[str, str] = {}  # the answers' columns by the names of their fields
         self._inputs = (inputs,) if isinstance(inputs, str) else inputs
         self._names = dict(names or {})
@@ -79,32 +80,59 @@ class Layout:
         """Whether the answers' columns are known before there is one."""
         return bool(self._expected)
 
+    def is_meta(self, column: str) -> bool:
+        """Whether the column tells of the run."""
+        return column in self._meta_columns.values()
+
     def learn(self, records: Iterable[Record]) -> None:
         """Looks at all records first, so that every row has the columns of all answers."""
         for record in records:
-            self._expect(self._input(record))
+            taken = self._input(record)
+            self._name_meta(taken)
+            self._expect(taken)
             if record.error is None and record.output is not None:
-                self._answer(record, self._input(record))
+                self._answer(record, taken)
 
     def row(self, record: Record) -> dict[str, Any]:
         """The record's columns, in order; a record without an answer has None in the columns known so far."""
         row = self._input(record)
+        meta = self._told(record, row)
         self._expect(row)
         answer = self._answer(record, row) if self._has_answer(record) else {}
         if len(answer) < len(self.fields):
             row.update(dict.fromkeys(self.fields.values()))
         row.update(answer)
-        for name, value in self.meta.items():
-            row[name] = value(record)
+        row.update(meta)
         return row
 
     def answers(self, record: Record) -> dict[str, Any]:
         """The answer's columns and the run's, without the input's."""
-        self._expect(self._input(record))
+        taken = self._input(record)
+        meta = self._told(record, taken)
+        self._expect(taken)
         names = self.fields.values()
-        answer = self._answer(record, self._input(record)) if self._has_answer(record) else {}
-        meta = {name: value(record) for name, value in self.meta.items()}
+        answer = self._answer(record, taken) if self._has_answer(record) else {}
         return dict.fromkeys(names) | answer | meta
+
+    def _told(self, record: Record, taken: Mapping[str, Any]) -> dict[str, Any]:
+        """What the record tells of the run, by column."""
+        self._name_meta(taken)
+        return {self._meta_columns[name]: value(record) for name, value in self._meta.items()}
+
+    def _name_meta(self, taken: Mapping[str, Any]) -> None:
+        """Has columns for what is told of the run, beside those of this input."""
+        for name, column in self._meta_columns.items():
+            if column and (column != name or name not in taken):
+                continue
+            column, others = name, self.fields.values()
+            while column in taken or column in others:
+                column += "_output"
+            if column != name:
+                _log.warning(
+                    "The run's %r stands in the column %r: the input has a %r too.",
+                    *(name, column, name),
+                )
+            self._meta_columns[name] = column
 
     def _has_answer(self, record: Record) -> bool:
         """Whether the record has one; None is none where answers have fields that are known."""
@@ -142,8 +170,8 @@ class Layout:
         return columns
 
     def _column_for(self, field: str, taken: Mapping[str, Any]) -> str:
-        column = field
-        while column in taken or column in self.meta:
+        column, others = field, {*self._meta, *self._meta_columns.values(), *self.fields.values()}
+        while column in taken or column in others:
             column += "_output"
         if column != field:
             _log.warning(

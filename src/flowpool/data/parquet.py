@@ -137,7 +137,7 @@ class ParquetWriter(Writer):
         """The columns with the run's at the end."""
         import pyarrow as pa
 
-        return pa.schema(sorted(schema, key=lambda field: field.name in self.layout.meta))
+        return pa.schema(sorted(schema, key=lambda field: self.layout.is_meta(field.name)))
 
 
 def parts_of(path: Path) -> Path:

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from flowpool.data.databases import DUCKDB_ENDINGS, SQLITE_ENDINGS, DuckQuery, database_table
 from flowpool.data.files import (
     FORMATS,
@@ -35,8 +37,8 @@ class Rows:
     Attributes:
         name: what messages call the source.
         length: the number of rows where that is known without reading them, else None.
-        columns: the names that every row has where that is known without reading them, else None. A name that isn't
-            text, as pandas may have, is no variable, unless `columns=` gave it another.
+        columns: the names that every row has where that is known without reading them, else None. They are text:
+            the pandas column 0 is the variable `0`.
         skipped: how many bad rows the reading at hand, or the last one, passed over.
         first_skipped: what was wrong with the first few of them.
         description: the arguments of `read` as plain data, where the same rows can be read by it again; else None.
@@ -68,8 +70,6 @@ class Rows:
         if not self._wanted.is_all:
             self._positions = None if self._table.frame is None else array("q")
             rows = self._wanted.of(rows, self._reading, self._positions)
-        if not all(isinstance(name, str) for name in self.columns or ()):
-            rows = map(_text_names, rows)
         if self._wanted.is_all and self._table.may_be_empty and not self._skip:
             return rows
         return self._with_end(rows)
@@ -230,6 +230,9 @@ def read(
     found = _table(source, sql, table, format)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
+    if found.columns is not None:  # text, whatever they are in a frame
+        names = {str(column): variable for column, variable in wanted.names.items()}
+        wanted = replace(wanted, names=names)
     description = _description(source, where)
     if description is not None:
         description |= {
@@ -291,10 +294,6 @@ def _description(source: Any, where: Any) -> dict[str, Any] | None:
 
 def _listed(limit: Any) -> Any:
     return [limit.start, limit.stop] if isinstance(limit, slice) else limit
-
-
-def _text_names(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if isinstance(name, str)}
 
 
 def as_rows(

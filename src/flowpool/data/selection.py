@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from flowpool.data.filter import Condition, condition
 from flowpool.data.reading import RowCursor
-from flowpool.errors import InvalidInput
+from flowpool.errors import InvalidInput, wrong_separator
 
 Numbered = tuple[int, Any]
 
@@ -92,7 +92,8 @@ class Selection(Struct, frozen=True):
             lacking = [name for name in names if name not in row]
             if lacking:
                 there = ", ".join(map(str, row)) or "none"
-                reading.bad(f"no column {lacking[0]!r} (there are: {there}).")
+                fix = wrong_separator([*map(str, row)])
+                reading.bad(f"no column {lacking[0]!r} (there are: {there}){fix and ': ' + fix}.")
                 continue
             kept = {name: row[name] for name in row if name not in names and name not in taken}
             yield position, {names[name]: row[name] for name in names} | kept

@@ -92,9 +92,8 @@ class DelimitedWriter(Writer):
     def _begin(self) -> None:
         """Writes the header and the rows that waited for it, as one."""
         waiting, self._waiting = self._waiting, []
-        meta = self.layout.meta
         names = dict.fromkeys(name for row in waiting for name in row)
-        self._columns = sorted(names, key=lambda name: name in meta)
+        self._columns = sorted(names, key=self.layout.is_meta)
         names_row = dict(zip(self._columns, self._columns, strict=True))
         lines = [self._row_text(row) for row in (names_row, *waiting)]
         self._target.write("".join(lines).encode("utf-8", "backslashreplace"))

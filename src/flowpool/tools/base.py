@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, overload
 
@@ -19,6 +19,7 @@ from flowpool.tools.schema import (
     docstring_of,
     has_kwargs,
     is_async,
+    is_mapping,
     may_be_row,
     name_of,
     output_names,
@@ -84,6 +85,7 @@ class Tool:
     _presets: Mapping[str, Any] = {}
     _takes_all = False  # it has **kwargs: every variable is an argument
     _row: str | None = None  # the sole parameter, when it may take the whole variables
+    _is_mapping = False  # it is annotated as what takes them
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -143,13 +145,14 @@ class Tool:
         lacking = [name for name in self._required if name not in there]
         return [] if lacking == [self._row] else lacking
 
-    def unread(self, options: Iterable[str], aliases: Iterable[str]) -> list[str]:
+    def unread(self, options: Iterable[str], aliases: Collection[str]) -> list[str]:
         """Those of a step's options, and of the names that its map gives to variables, that it has no use for."""
         if self._takes_all:
             return []
         known = set(self._names)
         odd = [name for name in options if name not in known]
-        if self._row is None:  # else it may take them with all other variables
+        takes_whole = self._is_mapping and self._row not in aliases
+        if not takes_whole:
             odd += [name for name in aliases if name not in known - self.options_only]
         return odd
 
@@ -275,6 +278,7 @@ class FunctionTool(Tool):
             sole = self._required[0]
             hint = annotations_of(fn).get(sole, signature.parameters[sole].annotation)
             self._row = sole if may_be_row(hint) else None
+            self._is_mapping = is_mapping(hint)
 
     def _by_name(self, /, **kwargs: Any) -> Any:
         args = [kwargs.pop(name) for name in self._positional if name in kwargs]

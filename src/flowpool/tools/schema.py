@@ -171,6 +171,10 @@ def output_names(returned: Any) -> Iterable[str] | None:
 
 def may_be_row(hint: Any) -> bool:
     """Whether a sole parameter annotated so may take all variables: as a mapping, or not annotated."""
+    return any(hint is kind for kind in _ROW_TYPES) or is_mapping(hint)
+
+
+def is_mapping(hint: Any) -> bool:
+    """Whether a parameter is annotated as a mapping."""
     origin = getattr(hint, "__origin__", hint)
-    is_mapping = inspect.isclass(origin) and issubclass(origin, Mapping)
-    return any(hint is kind for kind in _ROW_TYPES) or is_mapping
+    return inspect.isclass(origin) and issubclass(origin, Mapping)
