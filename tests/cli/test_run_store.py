@@ -28,3 +28,27 @@ def test_another_prompt_doesnt_overwrite_an_unfinished_run(flowpool: Any) -> Non
     code, _, err = flowpool("map", "Other: {text}", "-m", "gpt-5-mini", *files)
     assert code == 2
     assert "keeps an unfinished run with another prompt" in err
+
+
+def test_a_store_lets_only_the_files_that_its_run_wrote_be_overwritten(flowpool: Any) -> None:
+    flowpool.write_rows(["One.", "Two."])
+    flowpool.write("notes.csv", "hi\n")
+    words = (*ASK, "-i", "rows.jsonl", "--store", "run.db")
+    for own in ("one.csv", "two.csv", "one.csv"):
+        code, _, err = flowpool(*words, "-o", own)
+        assert code == 0, err
+    code, _, err = flowpool(*words, "-o", "notes.csv")
+    assert code == 2
+    assert "notes.csv" in err
+    assert "--force" in err
+    assert (flowpool.folder / "notes.csv").read_text() == "hi\n"
+
+
+def test_a_store_and_its_output_may_be_moved_together(flowpool: Any) -> None:
+    flowpool.write_rows(["One."])
+    flowpool.folder.joinpath("old").mkdir()
+    words = (*ASK, "-i", "rows.jsonl")
+    assert flowpool(*words, "--store", "old/run.db", "-o", "old/out.csv")[0] == 0
+    flowpool.folder.joinpath("old").rename(flowpool.folder / "new")
+    code, _, err = flowpool(*words, "--store", "new/run.db", "-o", "new/out.csv")
+    assert code == 0, err

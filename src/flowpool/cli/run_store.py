@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
-from flowpool.checkpoint.checkpoint import fingerprint_of
+from flowpool.checkpoint.checkpoint import fingerprint_of, output_name
 from flowpool.errors import InvalidInput
 from flowpool.pipeline.spec import Pipeline
 from flowpool.plan import Plan
@@ -65,7 +66,7 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
     had_output = path.exists()
     if anew:
         _begin_anew(path, is_beside)
-    known = _known(path, plan, name)
+    known, outputs = _known(path, plan, name)
     if known is None and path.exists() and is_beside:
         raise InvalidInput(
             f"{path} keeps an unfinished run with another prompt, model or answer: say the same words to go on "
@@ -73,7 +74,8 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
         )
     if known is None and resume:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
-    return RunStore(path, is_beside, known, had_output and (anew or known is not None))
+    is_own = is_beside or output_name(pipeline.output.path, path) in outputs
+    return RunStore(path, is_beside, known, had_output and is_own)
 
 
 def _begin_anew(path: Path, is_beside: bool) -> None:
@@ -112,13 +114,10 @@ def _is_plain(path: Path) -> bool:
         return os.access(path.parent, os.W_OK)
 
 
-def _known(path: Path, plan: Plan, name: str) -> dict[Status, int] | None:
-    """What the store has of this very run, by status."""
+def _known(path: Path, plan: Plan, name: str) -> tuple[dict[Status, int] | None, list[Any]]:
+    """What the store has of this very run, by status, and the files that it was written to."""
     if not path.exists() or not path.stat().st_size:
-        return None
-    fingerprint = fingerprint_of(plan, {})
+        return None, []
     with Reader(path) as reader:
-        for run in reader.runs():
-            if run.name == name and run.fingerprint == fingerprint:
-                return reader.counts(run.id)
-    return None
+        run = reader.run_of(name, fingerprint_of(plan, {}))
+        return (None, []) if run is None else (reader.counts(run.id), run.outputs)

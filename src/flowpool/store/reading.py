@@ -146,6 +146,11 @@ class Reader:
         with refuses_damage(self.path):
             return [run_info(row) for row in rows]
 
+    def run_of(self, name: str, fingerprint: bytes) -> RunInfo | None:
+        """The run of this name and definition, if the store has it."""
+        wanted = (name, fingerprint)
+        return next((run for run in self.runs() if (run.name, run.fingerprint) == wanted), None)
+
     def counts(self, run: int) -> dict[Status, int]:
         """How many of a run's items are done, failed and still to do."""
         counts = dict.fromkeys(Status, 0)
