@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+
+import pytest
+from tests.helpers import until
 
 ASK = ("map", "Repeat this:\n\n{text}", "-m", "gpt-5-mini")
 
@@ -52,3 +56,22 @@ def test_a_store_and_its_output_may_be_moved_together(flowpool: Any) -> None:
     flowpool.folder.joinpath("old").rename(flowpool.folder / "new")
     code, _, err = flowpool(*words, "--store", "new/run.db", "-o", "new/out.csv")
     assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    "words", [("status", "copy.db"), ("export", "copy.db", "all.csv"), ("resume", "copy.db")]
+)
+def test_a_store_copied_without_its_log_says_so(
+    words: tuple[str, ...], flowpool: Any, sim: Any
+) -> None:
+    flowpool.write_rows(["One.", "Two. [[sim: latency=30]]"])
+    process = flowpool.start(*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    until(lambda: sim.ledger()["in_flight"] == 1 and sim.ledger()["requests"] == 2, process=process)
+    process.kill()
+    process.wait()
+    shutil.copy(flowpool.folder / "out.jsonl.flowpool.db", flowpool.folder / "copy.db")
+    code, _, err = flowpool(*words)
+    assert code == 2
+    assert "copy.db has no runs in it" in err
+    assert "copy.db-wal" in err
+    assert "older flowpool" not in err

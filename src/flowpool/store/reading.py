@@ -118,6 +118,11 @@ class Reader:
             raise StoreRefused(f"{path}: {in_words(error)}.") from None
         try:
             version = check_version(self._db, self.path)
+            if not version:
+                raise StoreRefused(
+                    f"{path} has no runs in it: what a killed run wrote may be in {self.path.name}-wal, which "
+                    "belongs beside it; without that, delete the file and begin anew."
+                )
             if version < VERSION:
                 raise StoreRefused(
                     f"{path} was written by an older flowpool: resume a run of it once to bring it up to date."
