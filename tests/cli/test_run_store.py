@@ -58,6 +58,68 @@ def test_a_store_and_its_output_may_be_moved_together(flowpool: Any) -> None:
     assert code == 0, err
 
 
+def test_answers_that_a_shorter_run_doesnt_write_are_kept(flowpool: Any, sim: Any) -> None:
+    texts = [f"Row {i}." for i in range(20)]
+    flowpool.write_rows([*texts, "Last. [[sim: latency=30]]"])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    process = flowpool.start(*words, "--max-flows", "4")
+    until(lambda: flowpool.has("out.jsonl") and len(flowpool.read()) == 20, process=process)
+    process.kill()
+    process.wait()
+    for narrowed, count in ((("--limit", "5"), 5), (("--where", "text == 'Row 7.'"), 1)):
+        code, _, err = flowpool(*words, *narrowed)
+        assert code == 0, err
+        assert len(flowpool.read()) == count
+        assert f"out.jsonl.flowpool.db keeps {20 - count} answers of other rows" in err
+    asked = sim.ledger()["requests"]
+    flowpool.write_rows(texts)
+    code, _, err = flowpool(*words)
+    assert code == 0, err
+    assert [row["output"] for row in flowpool.read()] == texts
+    assert sim.ledger()["requests"] == asked
+    assert not flowpool.has("out.jsonl.flowpool.db")
+
+
+def test_a_run_that_asked_nothing_leaves_no_store_that_blocks_its_mend(flowpool: Any) -> None:
+    flowpool.write_rows(["One."])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    code, _, err = flowpool(*words, "--max-cost", "1")
+    assert code == 2
+    assert "max_tokens" in err
+    assert not flowpool.has("out.jsonl.flowpool.db")
+    code, _, err = flowpool(*words, "--max-cost", "1", "-O", "max_tokens=50")
+    assert code == 0, err
+
+
+def test_a_missing_key_leaves_no_store_that_blocks_its_mend(flowpool: Any) -> None:
+    flowpool.write_rows(["One."])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    url = flowpool.env.pop("OPENAI_BASE_URL")
+    del flowpool.env["OPENAI_API_KEY"]
+    code, _, err = flowpool(*words)
+    assert code in (1, 2)
+    assert "OPENAI_API_KEY" in err
+    code, _, err = flowpool(*words, "--base-url", url)
+    assert code == 0, err
+
+
+def test_a_store_beside_the_output_in_which_nothing_was_asked_is_replaced(
+    flowpool: Any, sim: Any
+) -> None:
+    flowpool.write_rows(["One. [[sim: latency=30]]"])
+    files = ("-i", "rows.jsonl", "-o", "out.jsonl")
+    process = flowpool.start(*ASK, *files)
+    until(lambda: sim.ledger()["in_flight"] == 1, process=process)
+    code, _, err = flowpool("map", "Other: {text}", "-m", "gpt-5-mini", *files)
+    assert code == 2
+    assert "in use by" in err
+    process.kill()
+    process.wait()
+    flowpool.write_rows(["One."])
+    code, _, err = flowpool("map", "Other: {text}", "-m", "gpt-5-mini", *files)
+    assert code == 0, err
+
+
 @pytest.mark.parametrize(
     "words", [("status", "copy.db"), ("export", "copy.db", "all.csv"), ("resume", "copy.db")]
 )

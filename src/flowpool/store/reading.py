@@ -156,6 +156,15 @@ class Reader:
         wanted = (name, fingerprint)
         return next((run for run in self.runs() if (run.name, run.fingerprint) == wanted), None)
 
+    def answers(self) -> int:
+        """How many items have an answer, of all runs."""
+        return int(self._one("SELECT count(*) FROM results WHERE status = ?", _DONE)[0])
+
+    def is_unused(self) -> bool:
+        """Whether nothing was asked yet, and no item has ended."""
+        tables = ("results", "steps", "attempts")
+        return not any(self._one(f"SELECT EXISTS (SELECT 1 FROM {table})")[0] for table in tables)
+
     def counts(self, run: int) -> dict[Status, int]:
         """How many of a run's items are done, failed and still to do."""
         counts = dict.fromkeys(Status, 0)
