@@ -29,11 +29,11 @@ def same(text: str) -> str:
     return text
 
 
-def sole(t):  # type: ignore[no-untyped-def]
+def sole(t):
     return t
 
 
-def sole_or_none(t=None):  # type: ignore[no-untyped-def]
+def sole_or_none(t=None):
     return t
 
 

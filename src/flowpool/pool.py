@@ -270,7 +270,11 @@ class Pool:
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
-        return open_writer(path, self._session.rows, self._session.plan.answers, **options)
+        writer = open_writer(path, self._session.rows, self._session.plan.answers, **options)
+        checkpoint = self._session.checkpoint
+        if checkpoint is not None and writer.path != "-" and not options.get("append"):
+            checkpoint.written_to(path)
+        return writer
 
     def write(
         self,

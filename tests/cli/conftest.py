@@ -66,6 +66,9 @@ class Command:
         lines = (self.folder / name).read_bytes().splitlines()
         return [json.loads(line) for line in lines]
 
+    def has(self, name: str) -> bool:
+        return (self.folder / name).exists()
+
     def table(self, name: str) -> list[dict[str, str]]:
         """The rows of a CSV file."""
         with (self.folder / name).open(newline="") as file:

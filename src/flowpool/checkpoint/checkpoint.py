@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -65,9 +66,14 @@ class Checkpoint:
         self._key = key
         self._is_loaded = loaded is not None
         self._run = None if loaded is None else loaded.id
+        self._output = ""  # the file that the run is written to, as the store names it
         self.variables: Mapping[str, Any] = {}  # shared values that a loaded run has
         if loaded is not None:
             self.variables = loaded.settings.get("variables") or {}
+
+    def written_to(self, path: str | Path) -> None:
+        """Keeps with the run which file its rows go to."""
+        self._output = output_name(path, self.path)
 
     @contextmanager
     def open(
@@ -91,15 +97,22 @@ class Checkpoint:
             keeps_steps=settings.remembers_steps(is_single=plan.is_single),
         )
         steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
-        with open_store(self.path) as store:
+        with open_store(self.path) as store, Reader(self.path) as reader:
             if not self._is_loaded:
                 whole = fingerprint_of(plan, shared)
-                columns = self._columns(items, shared, settings, steps)
+                known = reader.run_of(self._name, whole)
+                outputs = set() if known is None else set(map(str, known.outputs))
+                kept = {
+                    "variables": dict(shared),
+                    "outputs": sorted(outputs | ({self._output} - {""})),
+                    **settings.stored(),
+                }
+                columns = self._columns(items, kept, steps)
                 log.info("%s: kept in the store %s", self._name, self.path)
                 info = store.begin_run(self._name, whole, columns, time.time())
                 self._run = info.id
             assert self._run is not None
-            with store.at_work(self._run), Reader(self.path) as reader:
+            with store.at_work(self._run):
                 runs = reader.runs()
                 info = next(run for run in runs if run.id == self._run)
                 prior = _prior(info, runs) if options.keeps_steps else None
@@ -124,9 +137,7 @@ class Checkpoint:
         with Reader(self.path) as reader:
             return list(reader.counts(self._run).values())
 
-    def _columns(
-        self, items: Any, shared: Mapping[str, Any], settings: Settings, steps: list[str]
-    ) -> dict[str, Any]:
+    def _columns(self, items: Any, kept: dict[str, Any], steps: list[str]) -> dict[str, Any]:
         """What is written down of the run itself, so that the store alone can go on with it."""
         text, obstacle = None, None
         try:
@@ -136,7 +147,6 @@ class Checkpoint:
         source = None
         if isinstance(items, Rows) and items.description is not None:
             source = encode(items.description).decode()
-        kept = {"variables": dict(shared), **settings.stored()}
         return {
             "definition": text,
             "obstacle": obstacle,
@@ -144,6 +154,15 @@ class Checkpoint:
             "settings": encode(kept).decode(),
             "steps": " ".join(steps),
         }
+
+
+def output_name(output: str | Path, store: Path) -> str:
+    """An output's path from its store's folder, so that both may be moved together."""
+    whole = Path(output).resolve()
+    try:
+        return os.path.relpath(whole, store.parent.resolve())
+    except ValueError:  # on another drive
+        return str(whole)
 
 
 def pick_run(path: str | Path, name: str | None) -> RunInfo:

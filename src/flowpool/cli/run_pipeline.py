@@ -25,6 +25,7 @@ from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
+from flowpool.values import Status
 
 STDIN = STDOUT = "-"
 
@@ -93,6 +94,15 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     )
     if store.known is not None and not options["quiet"]:
         say(f"Going on with {store.path}: {store.words}.")
+    try:
+        return _run_in(store, runner, rows, pipeline, options)
+    finally:
+        store.drop_unused()
+
+
+def _run_in(
+    store: RunStore, runner: Any, rows: Rows, pipeline: Pipeline, options: Mapping[str, Any]
+) -> int:
     pool = _pool(runner, rows, pipeline, store, options["quiet"])
     writer = _writer(pool, pipeline.output, store)
     if options["pilot"] is not None:
@@ -110,10 +120,13 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     finally:
         with suppress(OSError):  # what can't be flushed was already said to have failed
             writer.close()
-    if code == 0:
-        store.drop()
-    else:
+    if code != 0:
         _say_how_to_go_on(store, report)
+    elif others := store.drop(report.counts[Status.DONE]):
+        say(
+            f"{store.path} keeps {others:,} answers of other rows: say the same words with those rows to have them "
+            "in the output, `flowpool export` takes them out, --no-cache drops them."
+        )
     return code
 
 
@@ -186,6 +199,7 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
 
 
 def _say_how_to_go_on(store: RunStore, report: RunReport) -> None:
+    store.drop_unused()
     if store.path is None or not store.path.exists():
         return
     more = " with --retry-errors to try the failed rows again" if report.only_failed else ""

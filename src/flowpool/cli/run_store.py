@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
-from flowpool.checkpoint.checkpoint import fingerprint_of
+from flowpool.checkpoint.checkpoint import fingerprint_of, output_name
 from flowpool.errors import InvalidInput
 from flowpool.pipeline.spec import Pipeline
 from flowpool.plan import Plan
@@ -20,7 +22,7 @@ BESIDE = ".flowpool.db"
 
 
 class RunStore(Struct, frozen=True):
-    """A run's store. path: None where it has none. is_beside: it goes once every row is done.
+    """A run's store. path: None where it has none. is_beside: it goes once every answer in it is written.
 
     known: what it has of this very run, by status; None when that is new. had_output: an output that stands there
     is this run's, or that of one that was dropped.
@@ -31,10 +33,21 @@ class RunStore(Struct, frozen=True):
     known: dict[Status, int] | None = None
     had_output: bool = False
 
-    def drop(self) -> None:
-        """Takes a store beside an output away."""
-        if self.is_beside and self.path is not None:
+    def drop(self, written: int) -> int:
+        """Takes a store beside an output away, unless it has more answers than were written: how many more."""
+        if not self.is_beside or self.path is None or not self.path.exists():
+            return 0
+        with Reader(self.path) as reader:
+            others = reader.answers() - written
+        if others <= 0:
             remove(self.path)
+        return max(0, others)
+
+    def drop_unused(self) -> None:
+        """Takes a store beside an output away if nothing was asked, and nobody is about to."""
+        with suppress(InvalidInput):  # what is in use or can't be read isn't taken away
+            if self.is_beside and self.path is not None and _is_unused(self.path):
+                _begin_anew(self.path, self.is_beside)
 
     @property
     def words(self) -> str:
@@ -63,9 +76,9 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
                 raise InvalidInput(f"{option}: no store is kept: say --store PATH, or -o FILE.")
         return RunStore()
     had_output = path.exists()
-    if anew:
+    if anew or (is_beside and _is_unused(path)):
         _begin_anew(path, is_beside)
-    known = _known(path, plan, name)
+    known, outputs = _known(path, plan, name)
     if known is None and path.exists() and is_beside:
         raise InvalidInput(
             f"{path} keeps an unfinished run with another prompt, model or answer: say the same words to go on "
@@ -73,7 +86,18 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
         )
     if known is None and resume:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
-    return RunStore(path, is_beside, known, had_output and (anew or known is not None))
+    is_own = is_beside or output_name(pipeline.output.path, path) in outputs
+    return RunStore(path, is_beside, known, had_output and is_own)
+
+
+def _is_unused(path: Path) -> bool:
+    """Whether a store is there, and nothing was asked in it."""
+    if not path.exists():
+        return False
+    if not path.stat().st_size:
+        return True
+    with Reader(path) as reader:
+        return reader.is_unused()
 
 
 def _begin_anew(path: Path, is_beside: bool) -> None:
@@ -112,13 +136,10 @@ def _is_plain(path: Path) -> bool:
         return os.access(path.parent, os.W_OK)
 
 
-def _known(path: Path, plan: Plan, name: str) -> dict[Status, int] | None:
-    """What the store has of this very run, by status."""
+def _known(path: Path, plan: Plan, name: str) -> tuple[dict[Status, int] | None, list[Any]]:
+    """What the store has of this very run, by status, and the files that it was written to."""
     if not path.exists() or not path.stat().st_size:
-        return None
-    fingerprint = fingerprint_of(plan, {})
+        return None, []
     with Reader(path) as reader:
-        for run in reader.runs():
-            if run.name == name and run.fingerprint == fingerprint:
-                return reader.counts(run.id)
-    return None
+        run = reader.run_of(name, fingerprint_of(plan, {}))
+        return (None, []) if run is None else (reader.counts(run.id), run.outputs)

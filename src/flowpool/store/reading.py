@@ -118,6 +118,11 @@ class Reader:
             raise StoreRefused(f"{path}: {in_words(error)}.") from None
         try:
             version = check_version(self._db, self.path)
+            if not version:
+                raise StoreRefused(
+                    f"{path} has no runs in it: what a killed run wrote may be in {self.path.name}-wal, which "
+                    "belongs beside it; without that, delete the file and begin anew."
+                )
             if version < VERSION:
                 raise StoreRefused(
                     f"{path} was written by an older flowpool: resume a run of it once to bring it up to date."
@@ -145,6 +150,20 @@ class Reader:
         rows = self._all(f"SELECT {RUN_COLUMNS} FROM runs ORDER BY updated DESC, id DESC")
         with refuses_damage(self.path):
             return [run_info(row) for row in rows]
+
+    def run_of(self, name: str, fingerprint: bytes) -> RunInfo | None:
+        """The run of this name and definition, if the store has it."""
+        wanted = (name, fingerprint)
+        return next((run for run in self.runs() if (run.name, run.fingerprint) == wanted), None)
+
+    def answers(self) -> int:
+        """How many items have an answer, of all runs."""
+        return int(self._one("SELECT count(*) FROM results WHERE status = ?", _DONE)[0])
+
+    def is_unused(self) -> bool:
+        """Whether nothing was asked yet, and no item has ended."""
+        tables = ("results", "steps", "attempts")
+        return not any(self._one(f"SELECT EXISTS (SELECT 1 FROM {table})")[0] for table in tables)
 
     def counts(self, run: int) -> dict[Status, int]:
         """How many of a run's items are done, failed and still to do."""

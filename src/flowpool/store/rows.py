@@ -71,3 +71,9 @@ class RunInfo(Struct, frozen=True):
     reason: str
     created: float
     updated: float
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The files that it was written to, as the store names them."""
+        outputs = self.settings.get("outputs")
+        return outputs if isinstance(outputs, list) else []
