@@ -27,6 +27,7 @@ from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
 from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput, NotFinished
+from flowpool.integrations import ForeignTool
 from flowpool.limits.lane_view import LaneView
 from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
@@ -266,7 +267,8 @@ class Session:
 
     def _check_ceilings(self) -> None:
         """Refuses a ceiling where no step asks a model that it could hold back."""
-        if any(isinstance(step.runner, Skill) for step in self.plan.steps()):
+        # A foreign runner asks models too, and is refused with its reason when its step is prepared.
+        if any(isinstance(step.runner, (Skill, ForeignTool)) for step in self.plan.steps()):
             return
         for name in ("max_cost", "max_tokens_total"):
             if (value := getattr(self.settings, name)) is not None:
