@@ -25,6 +25,7 @@ from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
+from flowpool.run.loop_thread import outcome
 from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
@@ -240,7 +241,7 @@ class Pool:
             if not running.done():
                 session.cancel()
                 with suppress(Exception):
-                    running.result()
+                    outcome(running)
         session.raise_if_wanted()
 
     async def astream(

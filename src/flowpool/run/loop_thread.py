@@ -8,11 +8,13 @@ import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from flowpool.errors import FlowpoolError
 
 T = TypeVar("T")
+LOOK_UP = 0.5  # seconds between two looks at whether a signal came
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -23,6 +25,18 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+def outcome(future: Future[T]) -> T:
+    """The future's result, waited for so that Ctrl-C is heard.
+
+    A wait without end isn't woken by a signal that comes to another thread or in the moment before it begins, and
+    on Windows by none.
+    """
+    while not future.done():
+        with suppress(TimeoutError):  # the work's own is raised below
+            return future.result(LOOK_UP)
+    return future.result()
 
 
 class LoopThread:

@@ -34,7 +34,7 @@ from flowpool.plan import ItemCheck, Plan
 from flowpool.printable import printable
 from flowpool.results import CallCost, Record, Results
 from flowpool.run.environment import Environment, real_environment
-from flowpool.run.loop_thread import LoopThread, loop_thread
+from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
 from flowpool.run.sink import Keep, Sink, Stream
@@ -416,7 +416,7 @@ class Session:
         """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
         try:
             try:
-                return future.result()
+                return outcome(future)
             except KeyboardInterrupt:
                 if self.interrupted:
                     raise
@@ -425,11 +425,11 @@ class Session:
                 print(
                     "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
                 )
-                return future.result()
+                return outcome(future)
         except KeyboardInterrupt:  # the second may also come while the first is dealt with
             self.cancel()
             with suppress(Exception):
-                future.result()
+                outcome(future)
             raise
 
     @contextmanager
@@ -513,7 +513,7 @@ def run_one(
     thread = free_thread()
     work = thread.submit(arun_one(runner, variables, on_step_error))
     try:
-        return work.result()
+        return outcome(work)
     except KeyboardInterrupt:
         work.cancel()
         raise
