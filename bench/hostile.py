@@ -60,7 +60,7 @@ _CHARSETS = (
 )
 
 
-class _Nobody:
+class Nobody:
     """A connection's transport and its owner."""
 
     def write(self, data: bytes) -> None: ...
@@ -102,7 +102,7 @@ def _took(call: Callable[..., Any], *arguments: Any) -> float:
 
 def _answers() -> Iterator[float]:
     async def one(data: bytes) -> list[float]:
-        loop, nobody = asyncio.get_running_loop(), _Nobody()
+        loop, nobody = asyncio.get_running_loop(), Nobody()
         held: Any = nobody
         connection = Connection(loop, held, "a.test:80", 10 * _MEGABYTE, 15.0)
         connection.connection_made(held)

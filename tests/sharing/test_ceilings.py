@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sharing.child import Child, start
 
 from flowpool import Limits
 from flowpool.limits.demand import Demand
@@ -301,7 +301,7 @@ def test_share_off_keeps_them_within_the_process(tmp_path: Path) -> None:
 # Processes, on real sockets, by the server's books
 
 
-class Client:
+class Client(Child):
     """A pool in a process of its own."""
 
     def __init__(
@@ -310,20 +310,7 @@ class Client:
         environ = os.environ | {"XDG_CACHE_HOME": str(cache), "FLOWPOOL_SHARE": "on"}
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         command = [sys.executable, str(CLIENT), url, str(items), text, json.dumps(limits)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
-        )
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def wait_ready(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"ready\n"
+        super().__init__(command, environ)
 
     def go(self) -> None:
         assert self.process.stdin is not None
@@ -340,11 +327,8 @@ def server() -> Iterator[SimServer]:
         yield sim
 
 
-def start(stack: ExitStack, clients: list[Client]) -> None:
-    for client in clients:
-        stack.enter_context(client)
-    for client in clients:
-        client.wait_ready()
+def start_together(stack: ExitStack, clients: list[Client]) -> None:
+    start(stack, clients)
     for client in clients:
         client.go()
 
@@ -354,7 +338,7 @@ def test_four_processes_never_have_more_in_flight_than_was_told(
 ) -> None:
     with ExitStack() as stack:
         clients = [Client(tmp_path, server.url, 40, concurrent=5) for _ in range(4)]
-        start(stack, clients)
+        start_together(stack, clients)
         assert [client.done() for client in clients] == [40] * 4
     books = server.ledger()
     assert books["peak_in_flight"] == 5
@@ -366,7 +350,7 @@ def test_two_processes_never_send_more_than_the_told_rate(
 ) -> None:
     with ExitStack() as stack:
         clients = [Client(tmp_path, server.url, 20, rpm=600) for _ in range(2)]
-        start(stack, clients)
+        start_together(stack, clients)
         assert [client.done() for client in clients] == [20] * 2
     books = server.ledger()
     # 10 a second. The first may have come late to the server, by what its start took.
@@ -378,11 +362,11 @@ def test_two_processes_never_send_more_than_the_told_rate(
 def test_a_killed_process_gives_its_slots_back(server: SimServer, tmp_path: Path) -> None:
     with ExitStack() as stack:
         killed = Client(tmp_path, server.url, 9, "[[sim: latency=60]]", concurrent=3)
-        start(stack, [killed])
+        start_together(stack, [killed])
         while server.ledger()["in_flight"] < 3:
             time.sleep(0.05)
         survivor = Client(tmp_path, server.url, 9, concurrent=3)
-        start(stack, [survivor])
+        start_together(stack, [survivor])
         time.sleep(0.3)
         assert server.ledger()["requests"] == 3  # it waits for the first one's
         killed.process.send_signal(signal.SIGKILL)

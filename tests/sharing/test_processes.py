@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.sharing.child import Child, start
 
 from flowpool.simulator import Fixed, SimServer
 
@@ -21,29 +21,15 @@ FINGERPRINT = "0123456789abcdef"
 RATE = 160.0  # calls a second that the server allows, all together
 
 
-class Run:
+class Run(Child):
     """A client in its process; `books` is there once it ended by itself."""
 
     def __init__(self, directory: Path, url: str, *demand: float) -> None:
         address = url.removeprefix("http://")
         command = [sys.executable, str(CLIENT), str(directory), FINGERPRINT, address, str(RATE)]
-        self.process = subprocess.Popen(
-            [*command, *map(str, demand)],
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        super().__init__([*command, *map(str, demand)], environ)
         self.books: dict[str, Any] = {}
-
-    def __enter__(self) -> Run:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-    def wait_ready(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"ready\n"
 
     def end(self) -> None:
         self.process.terminate()
@@ -65,14 +51,6 @@ def server() -> Iterator[SimServer]:
         "openai", rpm=60 * RATE, tpm=None, depth=1.0, latency=Fixed(0.0), answer_chars=8
     ) as sim:
         yield sim
-
-
-def start(stack: ExitStack, runs: list[Run]) -> list[Run]:
-    for run in runs:
-        stack.enter_context(run)
-    for run in runs:
-        run.wait_ready()
-    return runs
 
 
 def test_eight_processes_use_the_whole_limit_in_equal_parts(

@@ -13,6 +13,7 @@ import zlib
 from typing import Any
 
 import pytest
+from bench.hostile import Nobody
 
 from flowpool import Chain, Pool
 from flowpool.errors import FlowpoolError, TransportError
@@ -220,21 +221,6 @@ def test_any_compressed_body_is_read_or_refused(first: int) -> None:
         )
         with contextlib.suppress(bodies.TooLong, bodies.Incomplete, bodies.Unreadable):
             assert len(bodies.decode(compressions(chance), encoding, 2000)) <= 4100
-
-
-class Nobody:
-    """A connection's transport and its owner."""
-
-    def write(self, data: bytes) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def freed(self, connection: Connection) -> None: ...
-
-    def lost(self, connection: Connection) -> None: ...
 
 
 ANSWER = (

@@ -124,15 +124,7 @@ class Layout:
         for name, column in self._meta_columns.items():
             if column and (column != name or name not in taken):
                 continue
-            column, others = name, self.fields.values()
-            while column in taken or column in others:
-                column += "_output"
-            if column != name:
-                _log.warning(
-                    "The run's %r stands in the column %r: the input has a %r too.",
-                    *(name, column, name),
-                )
-            self._meta_columns[name] = column
+            self._meta_columns[name] = _free(name, {*taken, *self.fields.values()}, "run")
 
     def _has_answer(self, record: Record) -> bool:
         """Whether the record has one; None is none where answers have fields that are known."""
@@ -170,16 +162,22 @@ class Layout:
         return columns
 
     def _column_for(self, field: str, taken: Mapping[str, Any]) -> str:
-        column, others = field, {*self._meta, *self._meta_columns.values(), *self.fields.values()}
-        while column in taken or column in others:
-            column += "_output"
-        if column != field:
-            _log.warning(
-                "The answer's %r stands in the column %r: the input has a %r too.",
-                *(field, column, field),
-            )
-        self.fields[field] = column
+        others = {*self._meta, *self._meta_columns.values(), *self.fields.values()}
+        column = self.fields[field] = _free(field, {*taken, *others}, "answer")
         return column
+
+
+def _free(name: str, taken: Collection[str], whose: str) -> str:
+    """The column for a value of the answer or the run: its name, or what is free beside the columns there are."""
+    column = name
+    while column in taken:
+        column += "_output"
+    if column != name:
+        _log.warning(
+            "The %s's %r stands in the column %r: the input has a %r too.",
+            *(whose, name, column, name),
+        )
+    return column
 
 
 def _wanted_meta(meta: Choice) -> dict[str, Callable[[Record], Any]]:

@@ -61,11 +61,10 @@ class Limiter:
 
     # fmt: off
     __slots__ = (
-        "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused",
-        "_last_sent", "_lean", "_longest_pause", "_noise", "_overshot", "_pacers", "_paused_at",
-        "_paused_until", "_refused_units", "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings",
-        "estimates", "gauges",
-        "pacers", "refusals", "throttles",
+        "_first", "_gauges", "_known", "_last_cost", "_last_cut", "_last_refused", "_last_sent", "_lean",
+        "_longest_pause", "_noise", "_overshot", "_pacers", "_paused_at", "_paused_until", "_refused_units",
+        "_reopened_at", "_share", "_totals", "_trust", "_unopened", "ceilings", "estimates", "gauges", "pacers",
+        "refusals", "throttles",
     )
     # fmt: on
 

@@ -22,11 +22,10 @@ class Pacer:
 
     # fmt: off
     __slots__ = (
-        "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls",
-        "_cut_refused", "_cuts", "_dry_at", "_first_cut", "_hold", "_is_lost", "_last", "_mean", "_pause",
-        "_phase_at", "_phase_rate", "_probe", "_probes", "_promise", "_refused", "_refused_calls", "_so_far",
-        "_step", "_trial", "_units", "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate",
-        "tested", "trust",
+        "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused",
+        "_cuts", "_dry_at", "_first_cut", "_hold", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
+        "_probes", "_promise", "_refused", "_refused_calls", "_seeks", "_so_far", "_step", "_trial", "_units",
+        "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
     # fmt: on
 
@@ -128,7 +127,7 @@ class Pacer:
         self._promise: float | None = None  # when it was said to be over
         self._probe: tuple[float, float] | None = None  # when it was sent, units sent with it
         self._before_dry: Phase = "search"
-        self._is_lost = False  # the rate is to be searched for again
+        self._seeks = False  # the rate is to be searched for again
         self._calm = 0  # calls of this phase before one was refused
 
     @classmethod
@@ -355,7 +354,7 @@ class Pacer:
         # What was let in at the first of these rates, but for chance.
         self.rate = max(self.rate, rate * min(1.0, (1.0 - first) / (1.0 - share)))
         self._cuts = 0
-        self._is_lost = True
+        self._seeks = True
 
     def _tally(self) -> None:
         """Counts this phase's calls where the first cut, if it was for a limit, left the rate well below that."""
@@ -412,10 +411,8 @@ class Pacer:
             abs(self.rate / before - 1.0),
             0.25 * (pace / self.rate - 1.0),
         )
-        if self._is_lost or (
-            was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace)
-        ):
-            self._is_lost = False
+        if self._seeks or (was == "search" and (units < 2.5 * self._mean or measured > 1.2 * pace)):
+            self._seeks = False
             self.phase, self._step = "search", 0.0
             self._begin_phase(now)
         else:
