@@ -23,9 +23,9 @@ class Pacer:
     # fmt: off
     __slots__ = (
         "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused",
-        "_cuts", "_dry_at", "_first_cut", "_hold", "_last", "_last_tooth", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
-        "_probes", "_promise", "_refused", "_refused_calls", "_seeks", "_so_far", "_step", "_trial", "_units",
-        "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
+        "_cuts", "_dry_at", "_first_cut", "_hold", "_holds", "_last", "_last_tooth", "_mean", "_pause", "_phase_at",
+        "_phase_rate", "_probe", "_probes", "_promise", "_refused", "_refused_calls", "_seeks", "_so_far", "_step",
+        "_trial", "_units", "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
     # fmt: on
 
@@ -71,6 +71,8 @@ class Pacer:
     HELD = 0.03
     # Teeth that agreed from which on a single refusal ends a climb; before, a share that may be chance does not.
     PROVEN, MAYBE = 1, 0.06
+    # Holds after which a share that was taken for noise is asked about again.
+    ASK_AGAIN = 3
     # Of the rate: the pace at which it is asked whether fewer are refused.
     LOWER = 0.9
     # Cuts in a row of a rate that was held, after which it is looked whether they paid; and the share that may
@@ -107,6 +109,7 @@ class Pacer:
         self._trial = self.TRIAL
         self._step = 0.0  # the pace's part above the rate, while it climbs
         self._hold = 0.0  # calls to go at the held rate
+        self._holds = 0  # since the last question
         self._climb_seconds = self.CLIMB[0]
         self._calls = self._refused_calls = 0  # of this phase
         self._phase_at = now
@@ -428,11 +431,7 @@ class Pacer:
         measured = max(0.5 * self._mean, units - 0.5 * self._mean) / seconds
         is_few = units < self.FEW * self._mean
         proven = 2 if self.noise < 0.05 else 3
-        if is_few and self._last_tooth[1] < seconds:
-            # A call that was let in by luck ended the last spell, not the limit's refill: both are one tooth.
-            both, took = units + self._last_tooth[0], seconds + self._last_tooth[1]
-            measured = max(0.5 * self._mean, both - 0.5 * self._mean) / took
-        elif self._probes >= proven and is_few:
+        if self._probes >= proven and is_few:
             measured = (units + self._mean) / (seconds + self._mean / pace)
         elif was in ("hold", "question"):
             measured = (units + self.FEW * self._mean) / (seconds + self.FEW * self._mean / pace)
@@ -446,6 +445,11 @@ class Pacer:
             measured = max(measured, min(went_well, self.MOST_OF_MEAN * measured))
         if self._probes < proven:
             measured = max(measured, self.HALF * pace)
+        last_units, last_seconds = self._last_tooth
+        if is_few and last_seconds < seconds:
+            # A call let in by luck may have ended the tooth before: then both are one.
+            together = max(0.5 * self._mean, last_units + units - 0.5 * self._mean)
+            measured = max(measured, together / (last_seconds + seconds))
         return measured
 
     # Phases.
@@ -467,8 +471,11 @@ class Pacer:
             self._tally()
         calls, refused = self._calls, self._refused_calls
         share = refused / max(1, calls)
-        if refused >= 2 and share > 1.5 * self.noise and share > 0.008:
+        self._holds += 1
+        is_news = share > 1.5 * self.noise or self._holds >= self.ASK_AGAIN
+        if refused >= 2 and share > 0.008 and is_news:
             self.phase, self.asked = "question", share
+            self._holds = 0
         else:
             self.noise = 0.5 * (self.noise + share) if self.noise > 0.0 else 0.0
             if self.noise < 0.002:
@@ -480,6 +487,7 @@ class Pacer:
         share = self._refused_calls / self._calls
         if share < 0.4 * self.asked:
             self.rate *= self._lower  # it was the limit
+            self.noise = min(self.noise, share)
             self._begin_hold(self.SHORTEST, now)
         else:
             self.noise = 0.5 * (share + self.asked)

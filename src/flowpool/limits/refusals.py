@@ -37,12 +37,12 @@ class Refusals:
 
     # fmt: off
     __slots__ = (
-        "_assent", "_beyond", "_brakes", "_cap", "_cap_refused", "_cap_sent", "_chances", "_clean", "_eager",
-        "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
+        "_assent", "_beyond", "_brakes", "_cap", "_cap_refused", "_cap_search", "_cap_sent", "_chances", "_clean",
+        "_eager", "_falls", "_fell_at", "_first", "_ignored", "_is_new", "_last_refused", "_last_sent", "_latency",
         "_next", "_patience", "_peak", "_probes_refused", "_recent", "_refusal_latency", "_refused",
         "_refused_beyond", "_refused_top", "_resolved", "_round", "_round_at", "_sent", "_since", "_stage",
-        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_tried_at", "_until", "_wrong",
-        "headers_rate", "is_alone", "mode", "most", "refused", "total", "width",
+        "_stage_answered", "_stage_at", "_stage_sent", "_step", "_tried_at", "_until", "_wrong", "headers_rate",
+        "is_alone", "mode", "most", "refused", "total", "width",
     )
     # fmt: on
 
@@ -115,7 +115,9 @@ class Refusals:
         self._chances = 0  # refusals where a cap refuses nobody
         self._patience = 1
         self._falls = 0
-        self._cap_sent = self._cap_refused = 0  # since a cap was last looked for
+        # Calls since a cap was last looked for, those refused, and those of them that finding it may have cost.
+        self._cap_sent = self._cap_refused = 0
+        self._cap_search = self.CAP_REFUSES
         self._last_refused = -8
         self._last_sent = -inf
         self._step = 1
@@ -173,6 +175,7 @@ class Refusals:
             if self._cap_sent > 2 * self.CAP_CALLS:
                 self._cap_sent //= 2
                 self._cap_refused //= 2
+                self._cap_search //= 2
             if self._sent > max(40, 2 * self._cap):
                 self._sent //= 2
                 self._refused //= 2
@@ -247,7 +250,7 @@ class Refusals:
     def _is_no_cap(self) -> bool:
         """Whether more is refused than at a cap, and more than may be chance."""
         share = max(self.CAP_SHARE, self._ignored - self.IGNORED)
-        beyond = self._cap_refused - self.CAP_REFUSES
+        beyond = self._cap_refused - self._cap_search
         return self._cap_sent >= self.CAP_CALLS and beyond > share * self._cap_sent
 
     def reopen(self, now: float, share: float, width: float) -> None:
@@ -329,6 +332,7 @@ class Refusals:
             return self._become_rate()
         self.mode = "probing"
         self._cap_sent = self._cap_refused = 0
+        self._cap_search = self.CAP_REFUSES
         self._cap = self._threshold(now)
         self.width = float(max(1, int(self.CLEAR * self._cap)))
         self._begin_stage(1, now)
