@@ -117,6 +117,38 @@ def test_a_connection_that_ends_in_the_middle_cuts_the_answer(run, raw, sent, th
     assert caught.value.retryable
 
 
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\r\nno ",
+        b"content-length: 9\r\n\r\nno ",
+        b"transfer-encoding: chunked\r\n\r\n3\r\nno \r\n",
+        b"content-encoding: gzip\r\n\r\nno ",
+    ],
+)
+def test_an_error_counts_whatever_ends_its_body(run, raw, sent, then) -> None:
+    answer = run(
+        raw.once(scripted(b"HTTP/1.1 413 Too Large\r\nretry-after: 7\r\n" + sent, then=then))
+    )
+    assert (answer.status, answer.headers["retry-after"]) == (413, "7")
+    assert answer.body in (b"no ", b"")
+
+
+def test_a_request_that_is_refused_unread_is_answered_though_the_connection_is_reset(
+    run, raw
+) -> None:
+    async def handler(peer) -> None:
+        await peer.reader.read(100)
+        peer.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nconnection: close\r\n\r\nwho?")
+        await peer.close()
+
+    def large(url: str):
+        return raw.get(url, method="POST", body=b"x" * 5_000_000)
+
+    assert run(raw.once(handler, request=large)).status == 407
+
+
 @pytest.mark.parametrize(
     "sent",
     [

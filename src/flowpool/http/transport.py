@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from flowpool.errors import BodyCut, ConnectionReset, InvalidInput, ProtocolError
 from flowpool.http import body as bodies
 from flowpool.http.connecting import Dialer, Resolve, Way
-from flowpool.http.connection import Connection, Exchange, StaleConnection, body_too_large
+from flowpool.http.connection import (
+    ERRORS,
+    Connection,
+    Exchange,
+    StaleConnection,
+    body_too_large,
+)
 from flowpool.http.connections import OriginPool
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import encode_head, parse_url
@@ -97,8 +103,8 @@ class HttpTransport:
         """The answer to `request`, whatever its status; redirects are answers too.
 
         `timeouts` are seconds: `connect` until there is a connection, `read` between two pieces of the answer,
-        `total` for all. A request goes out a second time only if a kept connection turns out, within a second
-        and before any byte of an answer, to have been closed by the server while it was idle.
+        `total` for all. A request goes out a second time only if a kept connection turns out to have been closed
+        by the server while it was idle: before it can have received the whole request.
 
         Raises `InvalidInput` for a request that can't be sent, else a `TransportError`: `ConnectFailed`,
         `CertificateRefused`, `AddressRefused`, `ConnectTimeout`, `ReadTimeout`, `AttemptTimeout`,
@@ -240,10 +246,13 @@ async def _decompressed(response: HttpResponse, name: str, cap: int) -> HttpResp
             made = await asyncio.to_thread(bodies.decode, body, encoding, cap)
     except bodies.TooLong:
         raise body_too_large(name, cap) from None
-    except bodies.Incomplete:
-        raise BodyCut(f"the compressed answer of {name} ends too early") from None
-    except bodies.Unreadable as error:
-        raise ProtocolError(f"the answer of {name} can't be read: {error}") from None
+    except (bodies.Incomplete, bodies.Unreadable) as error:
+        if response.status >= ERRORS:
+            made = b""
+        elif isinstance(error, bodies.Incomplete):
+            raise BodyCut(f"the compressed answer of {name} ends too early") from None
+        else:
+            raise ProtocolError(f"the answer of {name} can't be read: {error}") from None
     return HttpResponse(response.status, headers, made)
 
 
