@@ -166,6 +166,22 @@ def test_what_is_not_http_is_a_protocol_error(run, raw, sent) -> None:
         run(raw.once(scripted(sent)))
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", r"speaks TLS there \(write the address with https://\)"),
+        (
+            b"\0\0\x06\x04" + bytes(5) + b"\0\x03\0\0\0\x64",
+            r"speaks HTTP/2 alone \(turn HTTP/1.1 on",
+        ),
+    ],
+)
+def test_a_server_that_speaks_something_else_is_told_what(run, raw, sent, said) -> None:
+    with pytest.raises(ProtocolError, match=said) as caught:
+        run(raw.once(scripted(sent)))
+    assert caught.value.of_setup
+
+
 def test_thousands_of_headers_are_refused(run, raw) -> None:
     sent = b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 50_000
     with pytest.raises(ProtocolError, match="more than 1000 headers"):

@@ -73,12 +73,12 @@ def cause_of(error: Exception, *, refuses_form: bool = False) -> Cause:
     return Cause[error.verdict.name]
 
 
-def weigh_form(error: CallError, lane: Lane[Any]) -> None:
-    """An answer whose form is at fault, as a web page's: where nobody has been answered yet, nobody will be.
+def weigh_setup(error: CallError, lane: Lane[Any]) -> None:
+    """What a wrong set-up gives, as an unknown host: where nobody has been answered yet, nobody will be.
 
     Its call may be tried again all the same: it may be one sick host of many, whose pages come before any answer.
     """
-    if error.alien and not lane.latency:
+    if error.of_setup and not lane.latency:
         error.verdict = Verdict.HOPELESS
 
 

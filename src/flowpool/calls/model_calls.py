@@ -19,7 +19,7 @@ from flowpool.calls.decide import (
     Send,
     Wait,
     setting,
-    weigh_form,
+    weigh_setup,
     worth_trying,
 )
 from flowpool.calls.flow import Rank, StepCall
@@ -34,6 +34,8 @@ from flowpool.calls.route import (
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
 from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportError
+from flowpool.http.proxies import proxy_for
+from flowpool.http.request import parse_url
 from flowpool.limits.lane import Admitted, enter_any
 from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.logs import in_short, log
@@ -288,7 +290,7 @@ class ModelCalls:
                 self._waiter.answered()
             route.lane.answered(admitted, now(), result.usage, outcome.readings)
         elif isinstance(result, CallError):
-            weigh_form(result, route.lane)
+            weigh_setup(result, route.lane)
             route.lane.failed(admitted, result, now(), outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
@@ -303,6 +305,10 @@ class ModelCalls:
     def _route(self, step: Step, skill: Skill, model: Model, step_path: str) -> ModelRoute:
         of_step = partial(setting, step=step, pool=self._settings, skill=skill, model=model)
         endpoint = model.endpoint(self._environ)
+        if endpoint.base_url and endpoint.wire != "any-llm":
+            proxy_for(
+                parse_url(endpoint.base_url).origin, self._environ
+            )  # refused here if it can't be used
         timeout = of_step("timeout", DEFAULT_TIMEOUT)
         policy = RetryPolicy(int(of_step("retries", DEFAULT_RETRIES)))
         if skill.retry_delay is not None:

@@ -38,6 +38,12 @@ _MOST_FILES = 65_536
 # The part of the files it may open that connections leave to the rest of the process, and the most of them: its
 # store, its output, its worker processes.
 _SPARED_PART, _MOST_SPARED = 8, 16
+# What the system's resolver says of a name that nobody knows, and not of one that can't be looked up just now.
+_NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+_PROXY_FIXES = {
+    "407": "put user:password@ into HTTPS_PROXY",
+    "403": "ask who runs the proxy to allow the host, or list it in NO_PROXY to go there directly",
+}
 _FULL = (errno.EMFILE, errno.ENFILE)
 # Bytes of a proxy's answer to CONNECT: more is no such answer.
 _PROXY_HEAD = 64 * 1024
@@ -142,10 +148,12 @@ class Dialer:
             if task.done():
                 self._names.pop((host, port), None)
             reason = error.strerror or str(error) or "no such name"
-            raise ConnectFailed(
+            failure = ConnectFailed(
                 f"could not find the address of {bracketed(host)}: {reason.lower()}",
                 fix="check the host's name and the network",
-            ) from None
+            )
+            failure.of_setup = error.errno in _NO_SUCH_NAME
+            raise failure from None
 
     async def _resolved(self, host: str, port: int) -> list[str]:
         addresses = _interleaved(await self._resolve(host, port))
@@ -256,8 +264,12 @@ class Dialer:
         if status[:1] and status[0].startswith("2") and b"\r\n\r\n" in answer:
             return
         said = " ".join(status) or "it closed the connection"
-        fix = "put user:password@ into HTTPS_PROXY" if status[:1] == ["407"] else ""
-        raise ConnectFailed(f"proxy {proxy.name} gave no way to {origin.name}: {said}", fix=fix)
+        failure = ConnectFailed(
+            f"proxy {proxy.name} gave no way to {origin.name}: {said}",
+            fix=_PROXY_FIXES.get(status[0] if status else "", ""),
+        )
+        failure.of_setup = bool(status) and status[0].startswith("4")
+        raise failure
 
 
 def _look_at(task: asyncio.Task[list[str]]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from httptools import (
@@ -37,6 +38,21 @@ _MOST_PIECES = 4096
 # Statuses from which on an answer tells what counts by its headers, however its body ends: a server that refuses a
 # request unread resets the connection, which may cost the rest of the answer.
 ERRORS = 400
+# What else a server may speak, by the first bytes that it sends: what to say of it, and the fix.
+_LANGUAGES: tuple[tuple[Callable[[bytes], bool], tuple[str, str]], ...] = (
+    (
+        lambda data: data[:1] in (b"\x15", b"\x16") and data[1:2] == b"\x03",
+        ("speaks TLS there", "write the address with https://"),
+    ),
+    (
+        # A frame of settings, on stream 0, is the first that such a server sends.
+        lambda data: data[3:4] == b"\x04" and data[5:9] == bytes(4),
+        (
+            "speaks HTTP/2 alone",
+            "turn HTTP/1.1 on at the server, or put a proxy such as nginx before it",
+        ),
+    ),
+)
 
 
 def body_too_large(name: str, cap: int) -> BodyTooLarge:
@@ -181,7 +197,7 @@ class Connection(asyncio.Protocol):
         except HttpParserError as error:
             self._surplus = True
             if not self._complete:
-                self._refuse(f"sent something that isn't HTTP/1.1: {error}")
+                self._refuse_language(data, error)
         if self._size > self._max_body or self._received > self._max_body + _MAX_HEAD:
             self.fail(self._too_large())
         elif self._complete:
@@ -293,6 +309,14 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, what: str) -> None:
         self.fail(ProtocolError(f"{self.name} {what}"))
+
+    def _refuse_language(self, data: bytes, error: HttpParserError) -> None:
+        what, fix = f"sent something that isn't HTTP/1.1: {error}", ""
+        if self._received == len(data):
+            what, fix = next((said for begins, said in _LANGUAGES if begins(data)), (what, fix))
+        failure = ProtocolError(f"{self.name} {what}", fix=fix)
+        failure.of_setup = True
+        self.fail(failure)
 
     def _too_large(self) -> BodyTooLarge:
         return body_too_large(self.name, self._max_body)

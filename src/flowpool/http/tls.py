@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR")
 
+_PLAIN = "it speaks plain http:// there: write the address so"
+_FIXES = {
+    **dict.fromkeys(("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"), _PLAIN),
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "it takes no HTTP/1.1: turn that on at the server",
+}
+
 
 def make_context(ca_file: str | None, environ: Mapping[str, str]) -> ssl.SSLContext:
     """A context that trusts the system's CAs, `ca_file` and what SSL_CERT_FILE, REQUESTS_CA_BUNDLE and
@@ -46,7 +52,9 @@ def tls_failure(name: str, error: OSError) -> ConnectFailed | None:
         return CertificateRefused(f"could not trust {name}: {error.verify_message.rstrip('.')}")
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "the handshake failed").replace("_", " ").lower()
-        plain = error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-        fix = "does it speak plain http:// there?" if plain else ""
-        return ConnectFailed(f"could not agree on TLS with {name}: {reason}", fix=fix)
+        failure = ConnectFailed(
+            f"could not agree on TLS with {name}: {reason}", fix=_FIXES.get(error.reason, "")
+        )
+        failure.of_setup = True
+        return failure
     return None

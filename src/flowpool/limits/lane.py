@@ -32,13 +32,14 @@ DIMENSIONS = {
 
 class Admitted(Struct, frozen=True, eq=False):
     """A call in flight: through which lane and when it entered, as which of those in flight, and what the limiter
-    took for it.
+    took for it. is_turned_away: the lane was broken by then, so it fails unsent.
     """
 
     lane: Lane[Any]
     at: float
     ahead: int
     sent: Admission | None
+    is_turned_away: bool = False
 
 
 class Waiting(Protocol):
@@ -190,7 +191,7 @@ class Lane(Generic[T]):
             if self.broken is None:
                 return None
             self.in_flight += 1
-            admitted = Admitted(self, now, self.in_flight, None)  # it fails unsent
+            admitted = Admitted(self, now, self.in_flight, None, is_turned_away=True)
         heapq.heappop(waiting)
         return ticket, admitted
 

@@ -160,7 +160,8 @@ class Lanes:
             if has_fallback and not any(lane.is_well for lane, _ in usable):
                 raise _again(usable[-1][0].last_error)
             admitted = await self._wait(usable, rank, has_fallback)
-            if admitted.lane.broken is None:
+            # One that was broken then may be asked again by now, and only by a call that has its turn.
+            if admitted.lane.broken is None and not admitted.is_turned_away:
                 return admitted
             admitted.lane.leave(admitted, self._loop.time())
 

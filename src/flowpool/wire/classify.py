@@ -200,7 +200,12 @@ RULES = (
         frozenset({"model_not_found", "deploymentnotfound", "invalid_model"}),
         (
             *("model not exist", "model does not exist", "invalid model name"),
-            *("is not a valid model", "unknown model", "no such model"),
+            *(
+                "is not a valid model",
+                "unknown model",
+                "no such model",
+                "llm provider not provided",
+            ),
         ),
         fix="check the model's name",
         verdict=Verdict.HOPELESS,
@@ -253,6 +258,11 @@ RULES = (
         frozenset({_WEB_PAGE}),
         fix="a proxy or firewall refused it: check base_url, the network and the prompt",
     ),
+    FailureRule(
+        AuthFailed,
+        frozenset({407}),
+        fix="a proxy wants a password: put user:password@ into HTTP_PROXY or HTTPS_PROXY",
+    ),
     FailureRule(AuthFailed, frozenset({401, 403})),
     FailureRule(QuotaExhausted, frozenset({402})),
     FailureRule(ServerError, frozenset({408})),
@@ -264,11 +274,14 @@ RULES = (
     FailureRule(
         BadRequest,
         range(300, 400),
-        fix="set base_url to the address that answers without a redirect",
+        fix="check base_url: an API answers at its own address, and its calls follow no redirect",
         verdict=Verdict.HOPELESS,
     ),
     FailureRule(InvalidReply, range(-1000, 300)),
 )
+
+# What the wires put behind a base URL.
+_PATHS = ("/chat/completions", "/responses", "/v1/messages", "/v2/chat")
 
 # The status behind an error inside a 200, by the code it comes with.
 _STATUS_OF_CODE = {
@@ -302,10 +315,15 @@ def failure(response: HttpResponse) -> CallError:
     if fault.message == "":
         page = (_WEB_PAGE,) if error_body.is_page(response.body) else ()
         fault = Fault(error_body.words_of(response.body), page)
-    if 300 <= response.status < 400:
-        target = _without_query(response.headers.get("location", ""))
-        fault = replace(fault, message=f"the provider redirects to {target}")
-    return _classified(response.status, fault, response)
+    if not 300 <= response.status < 400:
+        return _classified(response.status, fault, response)
+    target = _without_query(response.headers.get("location", ""))
+    fault = replace(fault, message=f"the provider redirects to {target}")
+    made = _classified(response.status, fault, response)
+    base_url, path, rest = target.rpartition(next(filter(target.endswith, _PATHS), "/"))
+    if path in _PATHS and "://" in base_url and not rest:
+        made.fix = f"set base_url to {base_url}"
+    return made
 
 
 def embedded(
@@ -320,7 +338,7 @@ def embedded(
     made = _classified(_status_in(fault) or otherwise, fault, response)
     made.usage = usage
     made.partial = partial
-    made.alien = type(made) is ServerError and not partial and not _status_in(fault)
+    made.of_setup = type(made) is ServerError and not partial and not _status_in(fault)
     return made
 
 
@@ -426,5 +444,7 @@ def _without_query(url: str) -> str:
         host = parts.hostname or ""
     except ValueError:
         return "another address"
-    shown = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    shown = (
+        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if host else parts.path
+    )
     return shown or "another address"
