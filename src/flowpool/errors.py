@@ -125,8 +125,7 @@ class CallError(FlowpoolError):
     `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
     `usage` what the failed call is known to have used, `partial` the text that did arrive, `dimension` the limit
     that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent". `of_setup` if it
-    is
-    what a wrong address, proxy or server gives to all calls: no way to it, or answers in another form than the API's.
+    is what a wrong address, proxy or server gives to all calls: no way to it, or no answer in the API's form.
     """
 
     retryable = False

@@ -134,14 +134,21 @@ class Attempts(Generic[R]):
     `routes` are those that the call may still take, `usable` those of them for the next attempt.
     """
 
-    __slots__ = ("_began", "_tried", "failures", "has_fallback", "routes", "throttles", "usable")
+    # Seconds: a provider that puts a call off for longer than this isn't waited for.
+    LONGEST_PUT_OFF = 86_400.0
+
+    __slots__ = (
+        *("_began", "_tried", "_was_put_off", "failures", "has_fallback", "routes", "throttles"),
+        "usable",
+    )
 
     def __init__(self, routes: tuple[R, ...], began: float, *, has_fallback: bool = False) -> None:
         self.routes = self.usable = routes
         self.failures = 0  # attempts that count against the retries
         self.throttles = 0
         self.has_fallback = has_fallback
-        self._began = began
+        self._began = began  # when its patience begins
+        self._was_put_off = False
         self._tried: tuple[R, ...] = ()  # since the last wait
 
     def failed(
@@ -160,7 +167,9 @@ class Attempts(Generic[R]):
             return self._at_no_cost(cause, route, error, now, uniform)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
-        self.throttles += cause is Cause.THROTTLE
+        if cause is Cause.THROTTLE:
+            self.throttles += 1
+            self._put_off(error, route.policy, now)
         self.failures += self._counts(rule, waits, route.lane)
         if rule.other == "always" and len(self.routes) > 1:
             self.routes = self.usable = tuple(r for r in self.routes if r is not route)
@@ -176,6 +185,14 @@ class Attempts(Generic[R]):
         if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
             return GiveUp(error)
         return self._wait_or_give_up(route, error, now, uniform, waits)
+
+    def _put_off(self, error: Exception, policy: RetryPolicy, now: float) -> None:
+        """A refusal that asks to wait for longer than the patience lasts: it begins anew then, but only once."""
+        asked = error.retry_after or 0.0 if isinstance(error, CallError) else 0.0
+        left = self._began + policy.patience - now
+        if 0.0 <= left < asked <= self.LONGEST_PUT_OFF and not self._was_put_off:
+            self._was_put_off = True
+            self._began = max(self._began, now + asked)
 
     def _at_no_cost(
         self, cause: Cause, route: R, error: Exception, now: float, uniform: float

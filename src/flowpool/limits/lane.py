@@ -63,6 +63,7 @@ class Lane(Generic[T]):
 
     __slots__ = (
         "_arrivals",
+        "_asked_until",
         "_error",
         "_hopeless",
         "_meter",
@@ -105,6 +106,7 @@ class Lane(Generic[T]):
         self._arrivals = 0
         self._hopeless = 0
         self._error: CallError | None = None
+        self._asked_until = 0.0  # the moment that a refusal named, with no answer since
         self._sockets = inf  # calls in flight that this process may open sockets for
         self._meter = RateMeter(len(DIMENSIONS))
         self.configured: Limits | None = (
@@ -230,6 +232,7 @@ class Lane(Generic[T]):
             window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
         self.in_flight -= 1
         self._hopeless = 0
+        self._asked_until = 0.0
         if self._sockets < inf:  # one more a round trip: others may have closed theirs
             self._sockets += 1.0 / self._sockets
         if breaker is not None and not breaker.is_calm:
@@ -271,6 +274,7 @@ class Lane(Generic[T]):
             error.verdict = Verdict.THROTTLE
         if error.verdict is Verdict.THROTTLE:
             self.throttles += 1
+            self._asked_until = max(self._asked_until, now + (error.retry_after or 0.0))
         elif error.verdict is Verdict.HOPELESS:
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
@@ -334,6 +338,7 @@ class Lane(Generic[T]):
             f"{type(error).__name__}: {error}" if error is not None else "",
             self.breaker.time_left(now) if self.breaker is not None else None,
             self.limiter.belief() if self.limiter is not None else "",
+            self._asked_until - now if self._asked_until > now else None,
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:

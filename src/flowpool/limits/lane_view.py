@@ -50,6 +50,8 @@ class LaneView(Struct, frozen=True):
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
+    asked: the seconds that a 429 still asks to wait, where no call was answered since; else None. It is tried now
+        and then whether that is true.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
 
@@ -66,6 +68,7 @@ class LaneView(Struct, frozen=True):
     error: str
     gives_up: float | None = None
     belief: str = ""
+    asked: float | None = None
 
     @property
     def broken(self) -> bool:

@@ -23,7 +23,8 @@ class Pacer:
     # fmt: off
     __slots__ = (
         "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused",
-        "_cuts", "_dry_at", "_first_cut", "_hold", "_last", "_last_tooth", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
+        "_cuts", "_dry_at", "_first_cut", "_hold", "_last", "_last_tooth", "_mean", "_pause", "_phase_at",
+        "_phase_rate", "_probe",
         "_probes", "_promise", "_refused", "_refused_calls", "_seeks", "_so_far", "_step", "_trial", "_units",
         "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
@@ -405,6 +406,10 @@ class Pacer:
         measured = self._measured(was, units, seconds)
         self._last_tooth = (units, seconds)
         before, self.rate = self.rate, min(measured, pace)
+        if at - self._dry_at > self.BELIEVED:
+            # That was a pause, and no pace: it is searched for, from as often as was probed.
+            self.rate = max(self.rate, self._mean / self.LONGEST)
+            self._seeks = True
         self._wet, self._wet_total, self._refused = at, total, 0.0
         self._last = max(self._last, at)
         self.tested = self.tested + 1 if abs(self.rate / before - 1.0) < 0.1 else 0

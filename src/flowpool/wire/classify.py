@@ -142,7 +142,9 @@ RULES = (
             *("insufficient balance", "balance is insufficient", "balance is not enough"),
             *("balance not enough", "overdue balance", "余额不足", "insufficient_quota"),
             *("usage limit", "spend limit", "spending limit", "key limit", "calls / month"),
-            *("over budget", "budget has been exceeded"),
+            *("over budget", "budget has been exceeded", "payment required", "out of credits"),
+            *("insufficient funds", "account balance", "available balance", "no balance"),
+            *("in arrears", "please recharge", "please top up", "欠费", "充值"),
         ),
     ),
     # Of a 429 these words say nothing: Google says them of every minute's limit.
