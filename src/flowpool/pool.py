@@ -202,7 +202,7 @@ class Pool:
 
         variables: values for every item that doesn't give its own.
 
-        Works inside a running event loop too. Ctrl-C starts no more items, waits for those in flight and
+        Works inside a running event loop too. Ctrl-C starts no more items, waits for the calls in flight and
         returns; a second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
         Raises `InvalidInput` before the first call; a failed item's error only with `on_error="raise"`.
         """
@@ -370,6 +370,12 @@ class Pool:
     def stop(self) -> None:
         """Starts no more items; those in progress go on to their end. From any thread."""
         self._session.stop()
+
+    def interrupt(self) -> None:
+        """What the first Ctrl-C does: starts no more items, waits for the calls in flight, and lets go at once what
+        only waits, for a retry or for a provider that lets nobody in. From any thread.
+        """
+        self._session.interrupt()
 
     def cancel(self) -> None:
         """Ends the run now: calls in flight are cut, what is done is kept. From any thread."""
