@@ -159,9 +159,17 @@ class Attempts(Generic[R]):
         uniform: float,
         *,
         refuses_form: bool = False,
+        wanted: bool | None = None,
     ) -> Next[R]:
-        """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1)."""
+        """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1).
+
+        wanted: what the user's `retry_on` says: whether it is tried again, whatever it is.
+        """
+        if wanted is False:
+            return GiveUp(error)
         cause = cause_of(error, refuses_form=refuses_form)
+        if wanted and not (isinstance(error, CallError) and error.retryable):
+            cause = Cause.EXCEPTION
         rule = RULES[cause]
         if cause in (Cause.FORM_REFUSED, Cause.NO_SOCKET):
             return self._at_no_cost(cause, route, error, now, uniform)
@@ -184,13 +192,21 @@ class Attempts(Generic[R]):
         self.usable, self._tried = self.routes, ()
         if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
             return GiveUp(error)
+        if cause is Cause.EXCEPTION:
+            policy = route.policy
+            most = policy.retries if wanted else policy.of_exceptions
+            if self.failures > most:
+                return GiveUp(error)
+            return Wait(policy.backoff(self.failures, uniform), self._began + policy.patience)
+        assert isinstance(error, CallError)
         return self._wait_or_give_up(route, error, now, uniform, waits)
 
     def _put_off(self, error: Exception, policy: RetryPolicy, now: float) -> None:
-        """A refusal that asks to wait for longer than the patience lasts: it begins anew then, but only once."""
+        """A refusal that asks to wait for long, and beyond the patience: that begins anew then, but only once."""
         asked = error.retry_after or 0.0 if isinstance(error, CallError) else 0.0
         left = self._began + policy.patience - now
-        if 0.0 <= left < asked <= self.LONGEST_PUT_OFF and not self._was_put_off:
+        is_long = 0.5 * policy.patience < asked <= self.LONGEST_PUT_OFF
+        if is_long and 0.0 <= left < asked and not self._was_put_off:
             self._was_put_off = True
             self._began = max(self._began, now + asked)
 
@@ -210,14 +226,10 @@ class Attempts(Generic[R]):
         return rule.counts == "yes" or (waits == "call" and rule.waits == "lane")
 
     def _wait_or_give_up(
-        self, route: R, error: Exception, now: float, uniform: float, waits: str
+        self, route: R, error: CallError, now: float, uniform: float, waits: str
     ) -> Wait | GiveUp:
         policy = route.policy
         began = self._began
-        if not isinstance(error, CallError):
-            if self.failures > policy.of_exceptions:
-                return GiveUp(error)
-            return Wait(policy.backoff(self.failures, uniform), began + policy.patience)
         wait = policy.wait(error, max(1, self.failures), now - began, uniform)
         if wait is None:
             return GiveUp(error)
