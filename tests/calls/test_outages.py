@@ -175,6 +175,21 @@ def test_an_unknown_host_in_the_middle_of_a_run_is_an_outage(simulate: Any) -> N
     assert sim.seconds >= 60.0
 
 
+def test_a_lane_whose_retries_are_rationed_says_so(simulate: Any) -> None:
+    sim = simulate(faults={"500": 0.6}, error_latency=0.1)
+    pool = sim.pool(items=400, max_flows=50)
+    looks: list[Any] = []
+
+    async def main() -> None:
+        running = asyncio.ensure_future(pool.arun())
+        await asyncio.sleep(10.0)
+        looks.extend(pool.lanes)
+        await running
+
+    sim.run(main())
+    assert looks[0].rations_retries
+
+
 # What is answered, the error of a call that nothing helps, and what follows: the call "waits" for the limit, goes
 # "again", "fails" alone, or the run "ends" since no other call would fare better.
 ANSWERS: list[tuple[str, type[CallError], str]] = [

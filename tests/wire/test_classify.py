@@ -223,6 +223,20 @@ def test_a_redirect_to_an_api_names_the_base_url_to_set(location: str, fix: str)
     assert answered(308, location=location).fix.startswith(fix)
 
 
+@pytest.mark.parametrize(
+    ("body", "fix"),
+    [
+        (b"<title>400 The plain HTTP request was sent to HTTPS port</title>", "https://"),
+        (b"Client sent an HTTP request to an HTTPS server.\n", "https://"),
+        (b"<title>400 No required SSL certificate was sent</title>", "client_cert"),
+    ],
+)
+def test_what_a_server_of_tls_says_to_the_wrong_ends_the_run(body: bytes, fix: str) -> None:
+    error = failure(HttpResponse(400, {}, body))
+    assert error.verdict is Verdict.HOPELESS
+    assert fix in error.fix
+
+
 def test_the_message_begins_with_the_code_unless_it_says_it() -> None:
     assert answered(400, "odd_code", "Not so.").message == "HTTP 400 odd_code: Not so."
     assert answered(400, "odd_code", "odd_code, then.").message == "HTTP 400 odd_code, then."

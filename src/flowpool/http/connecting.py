@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from flowpool.errors import AddressRefused, ConnectFailed, ConnectTimeout, TooManyFiles
 from flowpool.http.proxies import Proxy
@@ -83,6 +83,8 @@ class Dialer:
     async def dial(self, way: Way, make_protocol: Callable[[], _P]) -> _P:
         """A connected protocol. Raises `ConnectFailed`, `AddressRefused` or `ConnectTimeout`."""
         origin, proxy = way
+        if origin.is_local:
+            return await self._dial_socket(origin, make_protocol)
         addresses = await self._addresses(origin.host, origin.port, way)
         name = f"proxy {proxy.name}" if proxy else origin.name
         if proxy:
@@ -91,6 +93,23 @@ class Dialer:
         try:
             if proxy and origin.scheme == "https":
                 await self._tunnel(sock, origin, proxy)
+            return await self._wrap(sock, origin, make_protocol)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                raise _connect_error(origin.name, error) from None
+            raise
+
+    async def _dial_socket(self, origin: Origin, make_protocol: Callable[[], _P]) -> _P:
+        """A protocol connected to a Unix socket of this machine."""
+        if self._allow_address is not None:
+            raise AddressRefused(f"{origin.name} is a socket of this machine")
+        if not hasattr(socket, "AF_UNIX"):
+            raise ConnectFailed(
+                f"could not connect to {origin.name}: there are no Unix sockets here"
+            )
+        sock = await self._connect_one(socket.AF_UNIX, origin.host, origin.name)
+        try:
             return await self._wrap(sock, origin, make_protocol)
         except BaseException as error:
             sock.close()
@@ -170,7 +189,7 @@ class Dialer:
     async def _connect(self, addresses: Sequence[str], port: int, name: str) -> socket.socket:
         """The first of `addresses` to connect wins; each gets a head start on the next."""
         if len(addresses) == 1:
-            return await self._connect_one(addresses[0], port, name)
+            return await self._connect_to(addresses[0], port, name)
         queue = iter(addresses)
         tasks: list[asyncio.Task[socket.socket]] = []
         failure: BaseException | None = None
@@ -180,7 +199,7 @@ class Dialer:
             while winner is None:
                 address = next(queue, None)
                 if address is not None:
-                    tasks.append(self._loop.create_task(self._connect_one(address, port, name)))
+                    tasks.append(self._loop.create_task(self._connect_to(address, port, name)))
                     pending.add(tasks[-1])
                 elif not pending:
                     assert failure is not None
@@ -201,13 +220,17 @@ class Dialer:
                     task.add_done_callback(_close_result)
                     task.cancel()
 
-    async def _connect_one(self, address: str, port: int, name: str) -> socket.socket:
+    async def _connect_to(self, address: str, port: int, name: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return await self._connect_one(family, _sockaddr(address, port), name)
+
+    async def _connect_one(self, family: int, address: Any, name: str) -> socket.socket:
         try:
-            sock = await self._new_socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            sock = await self._new_socket(family)
         except OSError as error:
             raise _connect_error(name, error) from None
         try:
-            await self._loop.sock_connect(sock, _sockaddr(address, port))
+            await self._loop.sock_connect(sock, address)
         except OSError as error:
             sock.close()
             raise _connect_error(name, error) from None
@@ -232,6 +255,8 @@ class Dialer:
                     self._say_full()
                 raise
         sock.setblocking(False)
+        if family not in (socket.AF_INET, socket.AF_INET6):
+            return sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):  # answers may take minutes, and routers forget sooner
@@ -354,6 +379,8 @@ def _connect_error(name: str, error: OSError) -> ConnectFailed | ConnectTimeout:
     fix = ""
     if isinstance(error, ConnectionRefusedError):
         reason, fix = "connection refused", "is the server running?"
+    elif isinstance(error, FileNotFoundError):
+        reason, fix = "there is no such socket", "is the server running?"
     elif error.errno in _FULL:
         return TooManyFiles(f"could not connect to {name}: too many open files")
     elif error.errno == errno.ETIMEDOUT:

@@ -27,6 +27,7 @@ from flowpool.errors import (
     ReadTimeout,
     TransportError,
 )
+from flowpool.http.tls import tls_failure
 from flowpool.values import HttpResponse, Timeouts
 
 # Bytes of an answer's status line and headers, far beyond what servers send: more than that is no HTTP.
@@ -225,10 +226,12 @@ class Connection(asyncio.Protocol):
             if self._in_body and self._status >= ERRORS:
                 answer.set_result(self._response())
             else:
-                answer.set_exception(self._cut())
+                answer.set_exception(self._cut(error))
         del self._parser  # it refers back to this object
 
-    def _cut(self) -> TransportError:
+    def _cut(self, error: Exception | None) -> TransportError:
+        if isinstance(error, OSError) and (refused := tls_failure(self.name, error)) is not None:
+            return refused
         if self._head_size:
             where = "in the middle of the answer" if self._in_body else "in the answer's headers"
             return BodyCut(f"{self.name} closed the connection {where}")

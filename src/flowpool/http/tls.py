@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from flowpool.errors import CertificateRefused, ConnectFailed, InvalidInput
+from flowpool.logs import log
+from flowpool.values import Tls
 
 if TYPE_CHECKING:
     import ssl
@@ -16,18 +18,30 @@ _VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR")
 _PLAIN = "it speaks plain http:// there: write the address so"
 _FIXES = {
     **dict.fromkeys(("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"), _PLAIN),
+    **dict.fromkeys(
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"),
+        "if it wants a certificate of yours, pass client_options={'client_cert': ...}",
+    ),
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "it takes no HTTP/1.1: turn that on at the server",
 }
 
 
-def make_context(ca_file: str | None, environ: Mapping[str, str]) -> ssl.SSLContext:
-    """A context that trusts the system's CAs, `ca_file` and what SSL_CERT_FILE, REQUESTS_CA_BUNDLE and
+def make_context(tls: Tls, environ: Mapping[str, str]) -> ssl.SSLContext:
+    """A context that trusts the system's CAs, those of `tls` and what SSL_CERT_FILE, REQUESTS_CA_BUNDLE and
     SSL_CERT_DIR name. Takes milliseconds: make one and keep it. Raises `InvalidInput`."""
     import ssl
 
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
-    named = {"ca_file": ca_file} | {name: environ.get(name) for name in _VARIABLES}
+    if not tls.verify:
+        log.warning(
+            "verify=False: any certificate is trusted, so anybody on the way can read calls"
+        )
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if tls.client_cert:
+        _load_client_cert(context, tls.client_cert)
+    named = {"ca_file": tls.ca_file} | {name: environ.get(name) for name in _VARIABLES}
     for name, path in named.items():
         if not path:
             continue
@@ -42,6 +56,25 @@ def make_context(ca_file: str | None, environ: Mapping[str, str]) -> ssl.SSLCont
                 f"{name}={path}: {reason}: give a PEM file of CA certificates"
             ) from None
     return context
+
+
+def _load_client_cert(context: ssl.SSLContext, files: tuple[str, ...]) -> None:
+    import ssl
+
+    def no_password() -> str:
+        raise InvalidInput(
+            f"client_cert={files[-1]}: its key needs a password: decrypt it, as with `openssl pkey`"
+        )
+
+    try:
+        context.load_cert_chain(*files, password=no_password)
+    except (OSError, ssl.SSLError) as error:
+        said = None if isinstance(error, ssl.SSLError) else error.strerror
+        reason = said or "no certificate with its key in it"
+        raise InvalidInput(
+            f"client_cert={' and '.join(files)}: {reason}: give a PEM file, or one of the certificate and one of "
+            "its key"
+        ) from None
 
 
 def tls_failure(name: str, error: OSError) -> ConnectFailed | None:

@@ -339,6 +339,7 @@ class Lane(Generic[T]):
             self.breaker.time_left(now) if self.breaker is not None else None,
             self.limiter.belief() if self.limiter is not None else "",
             self._asked_until - now if self._asked_until > now else None,
+            self.rations_retries(),
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:

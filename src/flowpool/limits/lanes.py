@@ -22,7 +22,7 @@ from flowpool.logs import in_short, log
 from flowpool.settings import Settings
 from flowpool.sharing.ceilings import KeyCeilings
 from flowpool.sharing.run_shares import RunShares
-from flowpool.values import Endpoint, Limits
+from flowpool.values import UNIX, Endpoint, Limits
 
 # Where the latency window begins: the opening begins at 16, and it should be in nobody's way there. And its most.
 AUTO_START, AUTO_CEILING = 64, 1000
@@ -236,6 +236,8 @@ class Lanes:
 
 def is_own(base_url: str) -> bool:
     """Whether the server stands on this machine or in a private network."""
+    if base_url.startswith(f"{UNIX}:"):
+        return True
     host = urlsplit(base_url).hostname or ""
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return True

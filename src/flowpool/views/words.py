@@ -79,6 +79,8 @@ def lane_words(lane: LaneView) -> str:
         words.append(f"{lane.in_flight:,} in flight")
     if lane.throttled:
         words.append(f"{lane.throttled:,} answered 429")
+    if lane.rations_retries:
+        words.append("so many calls fail that retries are rationed")
     return " · ".join(words)
 
 

@@ -223,6 +223,23 @@ RULES = (
         fix="check base_url: there is no such API at this address",
         verdict=Verdict.HOPELESS,
     ),
+    # What servers of TLS say to who speaks plainly, and to who shows no certificate.
+    FailureRule(
+        BadRequest,
+        frozenset({400}),
+        phrases=(
+            *("plain http request was sent to https", "http request to an https server"),
+            *("plain http to an ssl-enabled", "plain http to a tls"),
+        ),
+        fix="write base_url with https://",
+        verdict=Verdict.HOPELESS,
+    ),
+    FailureRule(
+        AuthFailed,
+        frozenset({400, 403, 495, 496}),
+        phrases=("no required ssl certificate", "ssl certificate error"),
+        fix="the server wants a certificate of yours: pass client_options={'client_cert': ...}",
+    ),
     # Servers of one's own answer with a 500 what is the call's own fault, or a slip of the model's.
     FailureRule(
         BadRequest,
