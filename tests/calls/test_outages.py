@@ -176,13 +176,13 @@ def test_an_unknown_host_in_the_middle_of_a_run_is_an_outage(simulate: Any) -> N
 
 
 def test_a_lane_whose_retries_are_rationed_says_so(simulate: Any) -> None:
-    sim = simulate(faults={"500": 0.6}, error_latency=0.1)
+    sim = simulate(faults={"500": 0.4}, error_latency=0.1)
     pool = sim.pool(items=400, max_flows=50)
     looks: list[Any] = []
 
     async def main() -> None:
         running = asyncio.ensure_future(pool.arun())
-        await asyncio.sleep(10.0)
+        await asyncio.sleep(6.0)
         looks.extend(pool.lanes)
         await running
 

@@ -189,7 +189,7 @@ def test_over_tls_too_a_call_on_a_connection_closed_while_idle_is_repeated(
 
     def answer(listener: socket.socket) -> ssl.SSLSocket:
         sock, _ = listener.accept()
-        peer = authority.server_context().wrap_socket(sock, server_side=True)
+        peer: ssl.SSLSocket = authority.server_context().wrap_socket(sock, server_side=True)
         assert peer.recv(65536).endswith(b"\r\n\r\n")
         peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
         return peer

@@ -60,11 +60,11 @@ RULES = {
 # fmt: on
 
 
-def cause_of(error: Exception, *, refuses_form: bool = False) -> Cause:
-    """What a failed attempt was, by its error."""
+def cause_of(error: Exception, *, refuses_form: bool = False, wanted: bool = False) -> Cause:
+    """What a failed attempt was, by its error. wanted: the user says that it may pass."""
     if refuses_form:
         return Cause.FORM_REFUSED
-    if not isinstance(error, CallError):
+    if not isinstance(error, CallError) or (wanted and not error.retryable):
         return Cause.EXCEPTION
     if isinstance(error, TooManyFiles):
         return Cause.NO_SOCKET
@@ -167,9 +167,7 @@ class Attempts(Generic[R]):
         """
         if wanted is False:
             return GiveUp(error)
-        cause = cause_of(error, refuses_form=refuses_form)
-        if wanted and not (isinstance(error, CallError) and error.retryable):
-            cause = Cause.EXCEPTION
+        cause = cause_of(error, refuses_form=refuses_form, wanted=bool(wanted))
         rule = RULES[cause]
         if cause in (Cause.FORM_REFUSED, Cause.NO_SOCKET):
             return self._at_no_cost(cause, route, error, now, uniform)
@@ -179,6 +177,19 @@ class Attempts(Generic[R]):
             self.throttles += 1
             self._put_off(error, route.policy, now)
         self.failures += self._counts(rule, waits, route.lane)
+        if (other := self._another(route, rule, now)) is not None:
+            return other
+        if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
+            return GiveUp(error)
+        if isinstance(error, CallError) and cause is not Cause.EXCEPTION:
+            return self._wait_or_give_up(route, error, now, uniform, waits)
+        policy = route.policy
+        if self.failures > (policy.retries if wanted else policy.of_exceptions):
+            return GiveUp(error)
+        return Wait(policy.backoff(self.failures, uniform), self._began + policy.patience)
+
+    def _another(self, route: R, rule: Rule, now: float) -> Send[R] | None:
+        """Another route for the next attempt, where one may be tried at once; else all are usable again."""
         if rule.other == "always" and len(self.routes) > 1:
             self.routes = self.usable = tuple(r for r in self.routes if r is not route)
             return Send(self.usable)
@@ -190,16 +201,7 @@ class Attempts(Generic[R]):
             if self.usable:
                 return Send(self.usable)
         self.usable, self._tried = self.routes, ()
-        if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
-            return GiveUp(error)
-        if cause is Cause.EXCEPTION:
-            policy = route.policy
-            most = policy.retries if wanted else policy.of_exceptions
-            if self.failures > most:
-                return GiveUp(error)
-            return Wait(policy.backoff(self.failures, uniform), self._began + policy.patience)
-        assert isinstance(error, CallError)
-        return self._wait_or_give_up(route, error, now, uniform, waits)
+        return None
 
     def _put_off(self, error: Exception, policy: RetryPolicy, now: float) -> None:
         """A refusal that asks to wait for long, and beyond the patience: that begins anew then, but only once."""

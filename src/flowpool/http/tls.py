@@ -67,7 +67,7 @@ def _load_client_cert(context: ssl.SSLContext, files: tuple[str, ...]) -> None:
         )
 
     try:
-        context.load_cert_chain(*files, password=no_password)
+        context.load_cert_chain(files[0], files[-1], no_password)
     except (OSError, ssl.SSLError) as error:
         said = None if isinstance(error, ssl.SSLError) else error.strerror
         reason = said or "no certificate with its key in it"
