@@ -274,7 +274,7 @@ class Lane(Generic[T]):
             error.verdict = Verdict.THROTTLE
         if error.verdict is Verdict.THROTTLE:
             self.throttles += 1
-            self._asked_until = max(self._asked_until, now + (error.retry_after or 0.0))
+            self._asked_until = max(self._asked_until, _back_at(error, now))
         elif error.verdict is Verdict.HOPELESS:
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
@@ -416,6 +416,11 @@ def _promise(bid: tuple[Lane[T], Demand]) -> float:
     """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
     lane, _ = bid
     return lane.latency * (1.0 + lane.in_flight / lane.window.size)
+
+
+def _back_at(error: CallError, now: float) -> float:
+    """The moment from which on a refused call may come again, as the refusal says."""
+    return now + (error.retry_after or 0.0)
 
 
 def _configured(limits: Limits | None) -> dict[str, float]:

@@ -88,11 +88,10 @@ class Run:
         self._workers: set[asyncio.Task[None]] = set()
         self._carried: dict[Flow, _Carried] = {}
         self._deadline: Deadline | None = None
-        self._waiting = 0  # workers that wait for an item
+        self._waiting = self._recalled = 0  # workers without an item; items that the journal had
         self._waits: set[asyncio.Future[None]] = set()  # of calls that are to be tried again
         self._is_over = self._stopping = self._exhausted = self._lets_go = False
         self._crash: BaseException | None = None
-        self._recalled = 0  # items whose end was in the journal
         self._looks: tuple[LaneView, ...] = ()
         self.progress = Progress(self._loop.time())
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
