@@ -111,6 +111,56 @@ def test_what_is_begun_is_retried_to_its_end_after_stop(simulate) -> None:
     assert list(results) == ["a", "b", None]
 
 
+# What keeps calls waiting, the seconds at which Ctrl-C comes, and those in which the run has ended.
+WAITS = [
+    pytest.param({"outages": ((0.0, 1e6),), "outage": "503"}, 40.0, 41.0, id="outage"),
+    pytest.param({"outages": ((0.0, 1e6),), "outage": "reset"}, 40.0, 41.0, id="nobody there"),
+    pytest.param({"faults": {"429": 1.0}, "retry_after": 3600.0}, 40.0, 41.0, id="pause"),
+    pytest.param({"faults": {"500": 1.0}}, 1.2, 3.0, id="backoff"),
+]
+
+
+@pytest.mark.parametrize("items", [3, 200])
+@pytest.mark.parametrize(("profile", "comes", "ends"), WAITS)
+def test_an_interrupt_lets_go_at_once_what_only_waits(
+    simulate: Any, profile: Any, comes: float, ends: float, items: int
+) -> None:
+    sim = simulate(**profile)
+    pool = sim.pool(items=items, max_flows=8, retries=50)
+    results = sim.run(after(comes, pool.interrupt, pool))
+    assert comes <= sim.seconds <= ends
+    assert pool.status[CANCELLED] == items
+    assert {str(error) for error in results.errors} == {"the run was interrupted"}
+    assert sim.ledger.abandoned == 0
+
+
+def test_an_interrupt_cuts_no_call_and_items_whose_next_call_can_go_are_finished(simulate) -> None:
+    sim = simulate()
+    chain = Chain([(sim.skill("{text}"), "once"), (sim.skill("{once}"), "twice")])
+    pool = sim.pool(chain, items=10, max_flows=3)
+    results = sim.run(after(0.5, pool.interrupt, pool))
+    assert list(results)[:3] == ["item 0", "item 1", "item 2"]
+    assert (pool.status[DONE], pool.status[CANCELLED]) == (3, 7)
+    assert sim.ledger.abandoned == 0
+    assert len(sim.run(pool.aretry())) == 10
+    assert answered_once(sim) or sim.ledger.answers == 20
+
+
+def test_an_interrupt_lets_a_function_that_waits_for_its_retry_go(simulate) -> None:
+    def broken(text: str) -> str:
+        raise ServerError("ill", retry_after=600.0)
+
+    sim = simulate()
+    pool = sim.pool(broken, items=4)
+    sim.run(after(5.0, pool.interrupt, pool))
+    assert (pool.status[CANCELLED], sim.seconds) == (4, 5.0)
+
+
+def test_an_interrupt_when_nothing_runs_is_no_harm(simulate) -> None:
+    pool = simulate().pool(items=1)
+    pool.interrupt()
+
+
 def test_cancelling_arun_cancels_its_calls(simulate) -> None:
     sim = simulate()
     pool = sim.pool(items=10, max_flows=3)

@@ -11,23 +11,33 @@ from flowpool import wiring
 from flowpool.errors import InvalidInput
 from flowpool.model import check_times, checked_mapping
 from flowpool.runner import Runner, checked_variables
+from flowpool.settings import RETRY_ON_FIX, RetryOn, is_retry_on
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 from flowpool.tools.conversion import as_tool
 
 OnStepError = Literal["raise", "stop", "skip"]
 DEFAULT_KEY = "result"
-_OWN_OPTIONS = ("max_flows", "timeout", "retries")
+_OWN_OPTIONS = ("max_flows", "timeout", "retries", "retry_on")
 
 
 class Step:
     """One step: its runner, the variable its output is stored under, and where its inputs come from.
 
-    `inputs` maps a parameter to the variable (or dotted path) that fills it. `max_flows`, `timeout` (seconds)
-    and `retries` are the step's own; `defaults` are further arguments of a tool.
+    `inputs` maps a parameter to the variable (or dotted path) that fills it. `max_flows`, `timeout` (seconds),
+    `retries` and `retry_on` are the step's own; `defaults` are further arguments of a tool.
     """
 
-    __slots__ = ("defaults", "inputs", "key", "max_flows", "retries", "runner", "timeout")
+    __slots__ = (
+        "defaults",
+        "inputs",
+        "key",
+        "max_flows",
+        "retries",
+        "retry_on",
+        "runner",
+        "timeout",
+    )
 
     def __init__(
         self,
@@ -43,6 +53,7 @@ class Step:
         self.max_flows: int | None = options.pop("max_flows", None)
         self.timeout: float | None = options.pop("timeout", None)
         self.retries: int | None = options.pop("retries", None)
+        self.retry_on: RetryOn | None = options.pop("retry_on", None)
         self.defaults = options
 
     def __repr__(self) -> str:
@@ -65,7 +76,7 @@ class Chain(Runner):
         `(runner, key, {...}, {options})`. A runner is a `Skill`, a `Tool`, another `Chain` or any function. The key
         names the step's output (default `"result"`); a dict output is also spread into the variables.
         A list of steps instead of a step runs them side by side. Options: `max_flows` (calls of this
-        step at once), `timeout` (seconds an attempt) and `retries`; others are arguments of the tool.
+        step at once), `timeout` (seconds an attempt), `retries` and `retry_on`; others are arguments of the tool.
     variables: values that steps see when no item gives them.
     on_step_error: `"raise"` fails the item, `"stop"` ends it with the last good output, `"skip"` warns and goes on.
 
@@ -238,6 +249,8 @@ def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
     width = checked.get("max_flows", 1)
     if not isinstance(width, int) or isinstance(width, bool) or width < 1:
         raise InvalidInput(f"{where}: max_flows={width!r}: use 1 or more.")
+    if "retry_on" in checked and not is_retry_on(checked["retry_on"]):
+        raise InvalidInput(f"{where}: retry_on={checked['retry_on']!r}: use {RETRY_ON_FIX}.")
     try:
         check_times(checked.get("timeout"), checked.get("retries"))
     except InvalidInput as error:

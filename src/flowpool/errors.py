@@ -124,12 +124,12 @@ class CallError(FlowpoolError):
 
     `status` is the HTTP status or None, `retry_after` the seconds the provider asked to wait or None,
     `usage` what the failed call is known to have used, `partial` the text that did arrive, `dimension` the limit
-    that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent". `alien` if the form
-    of an answer is at fault, as it would be in all answers of such a server.
+    that refused it, where it says so: "requests", "tokens", "input", "output" or "concurrent". `of_setup` if it
+    is what a wrong address, proxy or server gives to all calls: no way to it, or no answer in the API's form.
     """
 
     retryable = False
-    alien = False
+    of_setup = False
     dimension: str | None = None
     verdict = Verdict.NONE
     fix = ""
@@ -265,7 +265,7 @@ class CertificateRefused(ConnectFailed):
     """The server's certificate can't be trusted."""
 
     retryable = False
-    verdict = Verdict.NONE
+    verdict = Verdict.HOPELESS
     fix = "if your network has its own CA, set SSL_CERT_FILE to its PEM file"
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from flowpool import providers
 from flowpool.call_options import check_options
 from flowpool.errors import InvalidInput
-from flowpool.values import Endpoint, Limits, Prices, Secret
+from flowpool.values import Endpoint, Limits, Prices, Secret, Tls
 
 # Options that would be sent and mean nothing there, or replace what a call is made of.
 _OF_THE_MODEL = frozenset({"timeout", "retries", "base_url", "provider", "limits", "prices"})
 _OF_THE_PROMPT = frozenset({"messages", "contents"})
 # What providers call the number of answers to a call.
 _ANSWERS = frozenset({"n", "best_of", "candidateCount", "candidate_count", "num_generations"})
-_CLIENT_OPTIONS = ("api_key", "base_url", "default_headers", "max_retries", "timeout")
+_CLIENT_OPTIONS = (
+    *("api_key", "base_url", "ca_file", "client_cert", "default_headers", "max_retries", "timeout"),
+    "verify",
+)
 
 
 class Model:
@@ -26,10 +30,12 @@ class Model:
     options: what every call asks for: `max_tokens`, `temperature`, `top_p`, `stop`, `seed`; other names go
         into the request as they stand, unless they are nearly one of these.
     client_options: `base_url`, `api_key`, `timeout`, `max_retries`, `default_headers`, as that provider's own
-        client takes them.
+        client takes them; of TLS `ca_file`, a PEM file of further certificate authorities, `client_cert`, a PEM
+        file or two, (certificate, key), and `verify`, where False trusts any certificate.
     api_key: the key; by default the provider's environment variable, read at the first call.
     provider: the provider's name, where the model's name doesn't tell it.
-    base_url: another endpoint that speaks the provider's API, such as `"http://localhost:8000/v1"`.
+    base_url: another endpoint that speaks the provider's API, such as `"http://localhost:8000/v1"`; of a Unix
+        socket `"http+unix://%2Ftmp%2Fvllm.sock/v1"`.
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
     limits: ceilings that you know, as `Limits(rpm=..., tpm=...)`.
@@ -80,6 +86,7 @@ class Model:
         self.prices = prices
         headers = checked_mapping(client.get("default_headers"), "default_headers")
         self._headers = tuple(headers.items())
+        self._tls = _tls(client)
         self._key = _secret(api_key or client.get("api_key"))
         self._trusted = trusted
 
@@ -102,6 +109,7 @@ class Model:
                 self._key,
                 environ,
                 extra_headers=self._headers,
+                tls=self._tls,
                 trusted=self._trusted,
             )
         except InvalidInput as error:
@@ -195,6 +203,25 @@ def _check_texts(**values: Any) -> None:
     for name, value in values.items():
         if value is not None and not isinstance(value, str):
             raise InvalidInput(f"{name} is text, not {type(value).__name__}.")
+
+
+def _tls(client: Mapping[str, Any]) -> Tls:
+    """What the client's options say of TLS."""
+    verify, cert, ca_file = (
+        client.get("verify", True),
+        client.get("client_cert"),
+        client.get("ca_file"),
+    )
+    if not isinstance(verify, bool):
+        raise InvalidInput(f"verify={verify!r}: use True or False; a CA's file is ca_file.")
+    files = tuple(cert) if isinstance(cert, (tuple, list)) else (cert,) if cert else ()
+    for one in (*files, *((ca_file,) if ca_file else ())):
+        if not isinstance(one, (str, Path)):
+            raise InvalidInput(f"{one!r} is no path of a PEM file.")
+    if len(files) > 2:
+        raise InvalidInput("client_cert: give a PEM file, or two: (certificate, key).")
+    found = [str(Path(one).expanduser()) for one in files]
+    return Tls(str(Path(ca_file).expanduser()) if ca_file else None, tuple(found), verify)
 
 
 def _secret(key: Any) -> Secret | None:

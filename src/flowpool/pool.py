@@ -32,6 +32,7 @@ from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
 from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
+from flowpool.settings import RetryOn as RetryOn
 from flowpool.settings import Settings, restored
 from flowpool.store.damage import refuses_damage
 from flowpool.tracing import Tracing
@@ -52,6 +53,9 @@ class Pool:
         starts no more items, `"raise"` cancels the rest and raises the error.
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
+    retry_on: exceptions of a function that are tried again too: classes, or a function of the exception that gives
+        True, False, or None for those that it doesn't know. Without it those are that tell that they may pass: a
+        timeout, a lost connection, an HTTP status of 408, 409, 425, 429 or 5xx, with its Retry-After.
     limits: ceilings that you know, as `Limits(rpm=..., tpm=..., concurrent=...)`.
     deadline: seconds for the whole run, which then returns what it has. [none]
     columns, limit: as in `flowpool.read`: the prompt's variable by the data's column, and the first so many rows.
@@ -93,6 +97,7 @@ class Pool:
         *,
         timeout: float | None = None,
         retries: int | None = None,
+        retry_on: RetryOn | None = None,
         limits: Limits | None = None,
         deadline: float | None = None,
         store: str | Path | Checkpoint | None = None,
@@ -113,6 +118,7 @@ class Pool:
             on_error=on_error,
             timeout=timeout,
             retries=retries,
+            retry_on=retry_on,
             limits=limits,
             deadline=deadline,
             max_cost=max_cost,
@@ -202,7 +208,7 @@ class Pool:
 
         variables: values for every item that doesn't give its own.
 
-        Works inside a running event loop too. Ctrl-C starts no more items, waits for those in flight and
+        Works inside a running event loop too. Ctrl-C starts no more items, waits for the calls in flight and
         returns; a second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
         Raises `InvalidInput` before the first call; a failed item's error only with `on_error="raise"`.
         """
@@ -370,6 +376,12 @@ class Pool:
     def stop(self) -> None:
         """Starts no more items; those in progress go on to their end. From any thread."""
         self._session.stop()
+
+    def interrupt(self) -> None:
+        """What the first Ctrl-C does: starts no more items, waits for the calls in flight, and lets go at once what
+        only waits, for a retry or for a provider that lets nobody in. From any thread.
+        """
+        self._session.interrupt()
 
     def cancel(self) -> None:
         """Ends the run now: calls in flight are cut, what is done is kept. From any thread."""

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
-from flowpool.values import Endpoint, Headers, Secret
+from flowpool.values import UNIX, Endpoint, Headers, Secret, Tls
 
 AuthStyle = Literal["bearer", "api-key", "x-api-key", "x-goog-api-key"]
 
@@ -388,6 +388,7 @@ def resolve(
     environ: Mapping[str, str],
     extra_headers: Headers = (),
     *,
+    tls: Tls = Tls(),  # noqa: B008 (frozen)
     trusted: bool = True,
 ) -> Endpoint:
     """The endpoint of a provider: what is given here wins over the environment, that over the table.
@@ -413,7 +414,7 @@ def resolve(
     if row.needs_key and at_home and not key and _KEY_HEADERS.isdisjoint(dict(headers)):
         names = " or ".join(row.key_names)
         raise InvalidInput(f"{row.name} needs a key: set {names}, or pass api_key=.")
-    return Endpoint(row.name, row.wire, url, key, headers)
+    return Endpoint(row.name, row.wire, url, key, headers, tls)
 
 
 def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) -> str:
@@ -503,7 +504,7 @@ def _split_url(url: str) -> SplitResult:
                 f"base_url holds a key in its query ({name}=), which logs and files would show: pass api_key=, or "
                 "client_options={'default_headers': {...}}."
             )
-    if parts.scheme not in ("http", "https") or not parts.hostname or broken:
+    if parts.scheme not in ("http", "https", UNIX) or not parts.hostname or broken:
         raise InvalidInput(f"base_url {url!r} is no http or https address: {example}.")
     if parts.fragment or not url.isascii() or any(char <= " " for char in url):
         raise InvalidInput(f"base_url {url!r} holds what an address can't: {example}.")

@@ -6,7 +6,7 @@ A new setting is a field of `Settings` and a row of `_CHECKS` here, an argument 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -17,6 +17,10 @@ from flowpool.values import Limits
 
 OnError = Literal["raise", "stop", "collect", "skip"]
 OnEmpty = Literal["ask", "skip", "fail"]
+# Which exceptions of a function are tried again, beside those that tell by themselves that they may pass: classes,
+# or a function of the exception that gives True, False, or None for those that it doesn't know.
+RetryOn = type[Exception] | Collection[type[Exception]] | Callable[[Exception], bool | None]
+RETRY_ON_FIX = "exception classes, or a function of the exception that gives True, False or None"
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -33,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     dedupe: bool = False
     constant_prompt: bool = False
     on_empty: OnEmpty = "ask"
+    retry_on: Any = None  # what `RetryOn` is
     tracing: Any = None  # what `tracing.open_tracer` takes
 
     @classmethod
@@ -58,10 +63,33 @@ class Settings(Struct, frozen=True, kw_only=True):
         return Settings.checked(**{**kept, **new})
 
     def stored(self) -> dict[str, Any]:
-        """What a store keeps of them, as plain data: how a run is traced is each process's own affair."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
-        del plain["tracing"]
+        """What a store keeps of them, as plain data. How a run is traced is each process's own affair, and what
+        exceptions mean the script's.
+        """
+        kept = msgspec.structs.replace(self, tracing=None, retry_on=None)
+        plain: dict[str, Any] = msgspec.to_builtins(kept)
+        del plain["tracing"], plain["retry_on"]
         return plain
+
+
+def is_retry_on(value: Any) -> bool:
+    """Whether it is a `RetryOn`."""
+    if isinstance(value, type):
+        return issubclass(value, Exception)
+    if isinstance(value, Collection) and not isinstance(value, str):
+        return bool(value) and all(isinstance(one, type) and is_retry_on(one) for one in value)
+    return callable(value)
+
+
+def is_retried(retry_on: RetryOn | None, error: Exception) -> bool | None:
+    """What `retry_on` says of an exception: whether it is tried again, None where it says nothing of it."""
+    if retry_on is None:
+        return None
+    if isinstance(retry_on, (type, Collection)):
+        kinds = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
+        return isinstance(error, kinds) or isinstance(error.__cause__, kinds) or None
+    said = retry_on(error)
+    return None if said is None else bool(said)
 
 
 def restored(plain: dict[str, Any]) -> dict[str, Any]:
@@ -114,5 +142,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value in get_args(OnEmpty),
         f"one of {', '.join(map(repr, get_args(OnEmpty)))}",
     ),
+    "retry_on": (is_retry_on, RETRY_ON_FIX),
     "tracing": (_anything, ""),
 }

@@ -111,6 +111,22 @@ class Call(Struct, frozen=True):
     output: OutputFormat | None = None
 
 
+# The scheme of a URL whose host is the percent-encoded path of a Unix socket.
+UNIX = "http+unix"
+
+
+class Tls(Struct, frozen=True):
+    """How a server of TLS is trusted, and how one shows who one is.
+
+    ca_file: a PEM file of further certificate authorities. client_cert: a PEM file, and that of its key where it is
+    another. verify: False trusts whatever the server shows.
+    """
+
+    ca_file: str | None = None
+    client_cert: tuple[str, ...] = ()
+    verify: bool = True
+
+
 class Endpoint(Struct, frozen=True, cache_hash=True):
     """Where a model's calls go: a resolved row of the provider table. `headers` excludes the key's."""
 
@@ -119,6 +135,7 @@ class Endpoint(Struct, frozen=True, cache_hash=True):
     base_url: str
     key: Secret
     headers: Headers = ()
+    tls: Tls = Tls()
 
     def __repr__(self) -> str:
         # Header values may hold a gateway's key.

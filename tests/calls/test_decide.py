@@ -125,6 +125,19 @@ def test_a_refusal_gives_up_once_its_patience_is_over() -> None:
     assert Attempts((one,), 0.0).failed(one, slow, 101.0, 0.0) == GiveUp(slow)
 
 
+def test_a_refusal_that_asks_for_longer_than_the_patience_is_heeded_once() -> None:
+    one = route(policy=RetryPolicy(patience=100.0))
+    attempts = Attempts((one,), 0.0)
+    for now, asked in ((0.0, 7200.0), (7150.0, 50.0), (7290.0, 1.0)):
+        follows = attempts.failed(one, RateLimited("slow", retry_after=asked), now, 0.0)
+        assert isinstance(follows, Wait)
+        assert follows.until == 7300.0
+    slow = RateLimited("slow", retry_after=7200.0)
+    assert attempts.failed(one, slow, 7291.0, 0.0) == GiveUp(slow)
+    never = RateLimited("slow", retry_after=1e9)
+    assert Attempts((one,), 0.0).failed(one, never, 0.0, 0.0) == GiveUp(never)
+
+
 def test_a_calls_patience_begins_with_its_first_attempt() -> None:
     one = route(policy=RetryPolicy(patience=100.0))
     slow = RateLimited("slow")
@@ -204,6 +217,16 @@ def test_an_exception_is_tried_again_only_where_somebody_said_so() -> None:
     assert attempts.failed(one, bug, 0.0, 0.5) == Wait(0.5, 900.0)
     assert attempts.failed(one, bug, 0.0, 0.5) == Wait(1.0, 900.0)
     assert attempts.failed(one, bug, 0.0, 0.5) == GiveUp(bug)
+
+
+def test_what_the_user_says_of_an_exception_comes_before_the_table() -> None:
+    bug, ill, wrong = ValueError("a bug"), ServerError("ill"), BadRequest("what?")
+    one = route(limited=False, policy=RetryPolicy(retries=1))
+    assert Attempts((one,), 0.0).failed(one, ill, 0.0, 0.5, wanted=False) == GiveUp(ill)
+    for error in (bug, wrong):
+        attempts = Attempts((one,), 0.0)
+        assert isinstance(attempts.failed(one, error, 0.0, 0.5, wanted=True), Wait)
+        assert attempts.failed(one, error, 0.0, 0.5, wanted=True) == GiveUp(error)
 
 
 # With several routes that share the calls.

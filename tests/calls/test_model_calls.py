@@ -487,6 +487,14 @@ def test_a_missing_key_is_said_before_the_first_call(simulate) -> None:
     assert sim.ledger.requests == 0
 
 
+def test_a_proxy_that_cannot_be_used_is_said_before_the_first_call(simulate) -> None:
+    sim = simulate()
+    sim.environment.environ = {"all_proxy": "socks5://p.test:1080"}
+    with pytest.raises(InvalidInput, match=r"all_proxy names a socks5:// proxy.*NO_PROXY"):
+        sim.run(sim.pool())
+    assert sim.ledger.requests == 0
+
+
 def test_a_server_error_names_what_happened(simulate) -> None:
     sim = simulate(faults={"502": 1.0})
     error = sim.run(sim.pool(retries=0)).errors[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from copy import copy
 from typing import Any
 
 import pytest
@@ -11,7 +13,10 @@ from flowpool.errors import (
     AuthFailed,
     BadRequest,
     CallError,
+    CertificateRefused,
+    ConnectFailed,
     Overloaded,
+    ProtocolError,
     QuotaExhausted,
     RateLimited,
     ServerError,
@@ -80,6 +85,109 @@ def test_a_slow_server_is_waited_for(simulate) -> None:
     sim.run(pool)
     assert (pool.status[DONE], sim.seconds) == (20, 500.0)
     assert sim.ledger.requests == 20
+
+
+class Lost:
+    """A transport on which every call fails by `error`, until `heals` seconds."""
+
+    def __init__(self, sim: Any, error: CallError, heals: float = 1e9) -> None:
+        self._transport = sim.environment.transport
+        self._error, self._heals = error, heals
+        self.sent = 0
+        sim.environment.transport = self
+
+    async def send(self, request: Any, timeouts: Any) -> Any:
+        self.sent += 1
+        await asyncio.sleep(0.01)
+        if asyncio.get_running_loop().time() < self._heals:
+            raise copy(self._error)
+        return await self._transport.send(request, timeouts)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def of_setup(error: CallError) -> CallError:
+    error.of_setup = True
+    return error
+
+
+@pytest.mark.parametrize("items", [4, 10, 500])
+def test_an_address_from_which_nothing_was_ever_heard_is_given_up_within_a_minute(
+    simulate: Any, items: int
+) -> None:
+    sim = simulate()
+    gone = "could not connect to host.test:80: connection refused"
+    lost = Lost(sim, ConnectFailed(gone, fix="is the server running?"))
+    results = sim.run(sim.pool(items=items))
+    [said] = {str(error) for error in results.errors if "ever answered" in str(error)}
+    assert said.startswith(f"{gone} (nobody has ever answered there, in 6")
+    assert said.endswith(" s: is the server running?; retry() or resume goes on)")
+    assert sim.seconds <= 62.0
+    assert lost.sent <= max(60, 2 * 64 + 40)
+
+
+def test_a_server_that_says_it_is_being_started_is_waited_for(simulate: Any) -> None:
+    sim = simulate(outages=((0.0, 200.0),), outage="503", error_latency=0.05)
+    pool = sim.pool(items=30)
+    sim.run(pool)
+    assert pool.status[DONE] == 30
+    assert 200.0 <= sim.seconds <= 240.0
+
+
+SETUPS: list[CallError] = [
+    of_setup(ConnectFailed("could not find the address of nowhere.test")),
+    of_setup(ConnectFailed("proxy p.test:80 gave no way to host.test:443: 407")),
+    of_setup(ProtocolError("host.test:80 speaks TLS there", fix="write https://")),
+    CertificateRefused("could not trust host.test:443"),
+]
+
+
+@pytest.mark.parametrize("items", [1, 50])
+@pytest.mark.parametrize("error", SETUPS, ids=str)
+def test_what_a_wrong_setup_gives_ends_the_run_after_three(
+    simulate: Any, error: CallError, items: int
+) -> None:
+    sim = simulate()
+    lost = Lost(sim, error)
+    results = sim.run(sim.pool(items=items, max_flows=1))
+    assert {str(one) for one in results.errors} == {str(error)}
+    assert lost.sent <= 3
+    assert sim.seconds <= 5.0
+
+
+def test_an_unknown_host_in_the_middle_of_a_run_is_an_outage(simulate: Any) -> None:
+    sim = simulate()
+    pool = sim.pool(items=200, max_flows=10)
+    error = of_setup(ConnectFailed("could not find the address of host.test"))
+    lost = Lost(sim, error, heals=60.0)
+    begins = 5.0
+    send = lost.send
+
+    async def later(request: Any, timeouts: Any) -> Any:
+        if asyncio.get_running_loop().time() < begins:
+            return await lost._transport.send(request, timeouts)
+        return await send(request, timeouts)
+
+    lost.send = later  # type: ignore[method-assign]
+    sim.run(pool)
+    assert pool.status[DONE] == 200
+    assert sim.seconds >= 60.0
+
+
+def test_a_lane_whose_retries_are_rationed_says_so(simulate: Any) -> None:
+    sim = simulate(faults={"500": 0.4}, error_latency=0.1)
+    pool = sim.pool(items=400, max_flows=50)
+    looks: list[Any] = []
+
+    async def main() -> None:
+        running = asyncio.ensure_future(pool.arun())
+        await asyncio.sleep(6.0)
+        looks.extend(pool.lanes)
+        await running
+
+    sim.run(main())
+    assert looks[0].rations_retries
 
 
 # What is answered, the error of a call that nothing helps, and what follows: the call "waits" for the limit, goes

@@ -100,6 +100,9 @@ STREAM = b'data: {"token": "Hel"}\n\ndata: {"token": "lo"}\n\n'
 HOPELESS = [
     (answer(500, said("user balance is not enough")), QuotaExhausted, "add credit"),
     (answer(200, said("Insufficient balance")), QuotaExhausted, "add credit"),
+    (answer(200, said("account in arrears, please recharge")), QuotaExhausted, "add credit"),
+    (answer(503, said("No available balance")), QuotaExhausted, "add credit"),
+    (answer(500, said("您的账户已欠费，请充值后重试")), QuotaExhausted, "add credit"),
     (answer(200, MINIMAX), QuotaExhausted, "add credit"),
     (answer(400, said("This organization has been disabled.")), AuthFailed, "closed or suspended"),
     (answer(200, LM_STUDIO), BadRequest, "base_url"),
@@ -167,3 +170,67 @@ def test_a_server_that_streams_all_the_same_is_asked_once_for_each_item(simulate
     at = Instead(sim, answer(200, "".join(events).encode()), lambda at: True)
     assert sim.run(sim.pool(items=20)) == ["Hello."] * 20
     assert at.sent == 20
+
+
+def put_off(seconds: float) -> HttpResponse:
+    headers = {"retry-after": f"{seconds:.0f}"}
+    return HttpResponse(429, headers, json.dumps(said("Rate limit exceeded")).encode())
+
+
+@pytest.mark.parametrize("flows", [1, 8, "auto"])
+def test_a_refusal_that_asks_one_call_to_wait_for_hours_loses_no_item(
+    simulate: Any, flows: Any
+) -> None:
+    sim = simulate()
+    Instead(sim, put_off(7200.0), lambda at: at.sent == 20)
+    pool = sim.pool(items=100, max_flows=flows)
+    sim.run(pool)
+    assert pool.status[DONE] == 100
+    assert sim.seconds <= 1.1 * (100.0 if flows == 1 else 14.0)
+
+
+@pytest.mark.parametrize("flows", [1, 8, "auto"])
+def test_a_limit_that_is_back_after_hours_as_it_said_loses_no_item(
+    simulate: Any, flows: Any
+) -> None:
+    sim = simulate()
+    back = 7200.0
+
+    def is_shut(at: Instead) -> bool:
+        at.response = put_off(back - now() + 1.0)
+        return 2.0 <= now() < back
+
+    Instead(sim, answer(429, b""), is_shut)
+    pool = sim.pool(items=400, max_flows=flows)
+    looks = []
+
+    async def main() -> None:
+        running = asyncio.ensure_future(pool.arun())
+        await asyncio.sleep(600.0)
+        looks.append(pool.snapshot)
+        await running
+
+    sim.run(main())
+    assert pool.status[DONE] == 400
+    [look] = looks
+    assert 6500.0 <= look.lane.asked <= 6700.0
+    assert look.eta >= look.lane.asked
+    assert sim.seconds <= back + 400.0 + 300.0
+
+
+def test_a_limit_that_does_not_come_back_when_it_said_is_given_up(simulate: Any) -> None:
+    sim = simulate()
+    Instead(sim, put_off(7200.0), lambda at: now() >= 5.0)
+    pool = sim.pool(items=10, max_flows=1)
+    results = sim.run(pool)
+    assert pool.status[FAILED] > 0
+    assert {str(error) for error in results.errors if error} == {"HTTP 429 Rate limit exceeded"}
+    assert sim.seconds <= 5.0 * (7200.0 + 900.0 + 60.0)
+
+
+def test_the_deadline_holds_while_a_refusal_asks_to_wait(simulate: Any) -> None:
+    sim = simulate()
+    Instead(sim, put_off(7200.0), lambda at: True)
+    pool = sim.pool(items=10, deadline=100.0)
+    sim.run(pool)
+    assert sim.seconds == 100.0

@@ -117,6 +117,38 @@ def test_a_connection_that_ends_in_the_middle_cuts_the_answer(run, raw, sent, th
     assert caught.value.retryable
 
 
+@pytest.mark.parametrize("then", ["close", "reset"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\r\nno ",
+        b"content-length: 9\r\n\r\nno ",
+        b"transfer-encoding: chunked\r\n\r\n3\r\nno \r\n",
+        b"content-encoding: gzip\r\n\r\nno ",
+    ],
+)
+def test_an_error_counts_whatever_ends_its_body(run, raw, sent, then) -> None:
+    answer = run(
+        raw.once(scripted(b"HTTP/1.1 413 Too Large\r\nretry-after: 7\r\n" + sent, then=then))
+    )
+    assert (answer.status, answer.headers["retry-after"]) == (413, "7")
+    assert answer.body in (b"no ", b"")
+
+
+def test_a_request_that_is_refused_unread_is_answered_though_the_connection_is_reset(
+    run, raw
+) -> None:
+    async def handler(peer) -> None:
+        await peer.reader.read(100)
+        peer.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nconnection: close\r\n\r\nwho?")
+        await peer.close()
+
+    def large(url: str):
+        return raw.get(url, method="POST", body=b"x" * 5_000_000)
+
+    assert run(raw.once(handler, request=large)).status == 407
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -132,6 +164,22 @@ def test_a_connection_that_ends_in_the_middle_cuts_the_answer(run, raw, sent, th
 def test_what_is_not_http_is_a_protocol_error(run, raw, sent) -> None:
     with pytest.raises(ProtocolError):
         run(raw.once(scripted(sent)))
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"\x15\x03\x01\x00\x02\x02\x46", r"speaks TLS there \(write the address with https://\)"),
+        (
+            b"\0\0\x06\x04" + bytes(5) + b"\0\x03\0\0\0\x64",
+            r"speaks HTTP/2 alone \(turn HTTP/1.1 on",
+        ),
+    ],
+)
+def test_a_server_that_speaks_something_else_is_told_what(run, raw, sent, said) -> None:
+    with pytest.raises(ProtocolError, match=said) as caught:
+        run(raw.once(scripted(sent)))
+    assert caught.value.of_setup
 
 
 def test_thousands_of_headers_are_refused(run, raw) -> None:

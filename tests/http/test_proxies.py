@@ -17,7 +17,7 @@ from flowpool.errors import (
 )
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import parse_url
-from flowpool.values import Timeouts
+from flowpool.values import Timeouts, Tls
 
 
 def test_a_proxy_is_no_way_around_the_check(run, raw) -> None:
@@ -143,7 +143,7 @@ def test_a_tls_request_goes_through_a_tunnel(run, raw, authority) -> None:
             raw.Server(tunnel()) as proxy,
         ):
             environ = {"HTTPS_PROXY": f"http://me:pass@127.0.0.1:{proxy.port}"}
-            async with raw.opened(environ=environ, ca_file=authority.file) as transport:
+            async with raw.opened(environ=environ, tls=Tls(authority.file)) as transport:
                 for _ in range(2):
                     answer = await transport.send(raw.get(server.url), SOON)
                     assert answer.body == b"ok"

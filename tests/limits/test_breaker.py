@@ -116,6 +116,27 @@ def test_without_an_answer_for_long_it_is_dead_and_says_what_to_do() -> None:
     assert breaker.next_probe(1000.0) is None
 
 
+@pytest.mark.parametrize("heard", ["an answer", "an error with a status"])
+def test_a_provider_that_was_ever_heard_is_given_longer(heard: str) -> None:
+    gone = ConnectFailed("refused", fix="is the server running?")
+    stranger, known = Breaker(), Breaker()
+    if heard == "an answer":
+        known.answered(0.0)
+    else:
+        known.failed(ServerError("ill", status=502), 0.0)
+    for breaker in (stranger, known):
+        for _ in range(20):
+            breaker.failed(gone, 0.0)
+    assert (stranger.time_left(10.0), known.time_left(10.0)) == (50.0, 290.0)
+    stranger.next_probe(60.0)
+    known.next_probe(60.0)
+    assert known.dead is None
+    assert stranger.dead is not None
+    assert str(stranger.dead) == (
+        "refused (nobody has ever answered there, in 60 s: is the server running?; retry() or resume goes on)"
+    )
+
+
 def test_a_lane_without_room_looks_again_soon_and_hears_of_the_end() -> None:
     breaker = Breaker(give_up=300.0)
     fail(breaker, 20)
@@ -305,7 +326,7 @@ def test_through_a_minute_of_errors_and_a_dead_one_every_item_ends_done(
 
 def test_a_dead_provider_ends_the_run_in_stated_time_with_few_calls() -> None:
     def outcome(now: float, random: Random) -> tuple[float, CallError | None, str]:
-        return 0.1, ConnectFailed("refused"), "dead"
+        return 0.1, ServerError("ill", status=500), "dead"
 
     cost = run_items(10_000, 100, outcome)
     assert len(cost.errors) == 10_000

@@ -95,6 +95,11 @@ def test_of_many_lanes_the_busiest_are_shown() -> None:
         (lane("learning"), "finding the limit, 2,910 requests/min so far · 16 in flight"),
         (lane("paused", throttled=1, in_flight=0), "paused by a 429 · 1 answered 429"),
         (lane("outage", error="X: no", in_flight=1), "no answers, probing: X: no · 1 in flight"),
+        (lane("paused", asked=7190.0, in_flight=0), "a 429 asks to wait 1:59:50; tried now and then"),
+        (
+            lane("items", in_flight=0, rations_retries=True),
+            "nothing waits · so many calls fail that retries are rationed",
+        ),
         (lane("outage", error="X: no", gives_up=61.0, in_flight=0), "no answers, probing, gives up in 1:01: X: no"),
         (lane("broken", error="AuthFailed: no key"), "given up: AuthFailed: no key"),
         (lane("items", in_flight=0), "nothing waits"),

@@ -152,7 +152,7 @@ def test_a_body_that_isnt_an_apis_says_so() -> None:
     for body in (b"<html>", b"hello", b"[1, 2]", b'{"hello": 1}', b"data: hello\n\n"):
         error = parse("openai-chat", body)
         assert isinstance(error, InvalidReply)
-        assert error.alien
+        assert error.of_setup
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -30,7 +30,7 @@ def answered(status: int, code: str = "", message: str = "", **headers: str) -> 
         (404, "BadRequest", Verdict.HOPELESS),
         (405, "BadRequest", Verdict.HOPELESS),
         (406, "BadRequest", Verdict.NONE),
-        (407, "BadRequest", Verdict.NONE),
+        (407, "AuthFailed", Verdict.HOPELESS),
         (408, "ServerError", Verdict.OUTAGE),
         (409, "ServerError", Verdict.NONE),
         (410, "BadRequest", Verdict.NONE),
@@ -194,6 +194,7 @@ def test_a_number_comes_before_a_word_and_the_wires_own_status_last() -> None:
     ("location", "shown"),
     [
         ("https://api.test/v2/chat?key=canary", "https://api.test/v2/chat"),
+        ("https://me:canary@api.test:8443/login", "https://api.test:8443/login"),
         ("/v2/chat?key=canary", "/v2/chat"),
         ("?key=canary", "another address"),
         ("", "another address"),
@@ -207,6 +208,33 @@ def test_a_redirect_says_where_to_without_the_query(location: str, shown: str) -
         )
     assert "redirects" not in answered(400, location=location).message
     assert "redirects" not in answered(299, location=location).message
+
+
+@pytest.mark.parametrize(
+    ("location", "fix"),
+    [
+        ("https://api.test:8443/v1/chat/completions", "set base_url to https://api.test:8443/v1"),
+        ("https://api.test/v1/messages", "set base_url to https://api.test"),
+        ("https://login.test/chat/completions/sso", "check base_url"),
+        ("/v1/chat/completions/", "check base_url"),
+    ],
+)
+def test_a_redirect_to_an_api_names_the_base_url_to_set(location: str, fix: str) -> None:
+    assert answered(308, location=location).fix.startswith(fix)
+
+
+@pytest.mark.parametrize(
+    ("body", "fix"),
+    [
+        (b"<title>400 The plain HTTP request was sent to HTTPS port</title>", "https://"),
+        (b"Client sent an HTTP request to an HTTPS server.\n", "https://"),
+        (b"<title>400 No required SSL certificate was sent</title>", "client_cert"),
+    ],
+)
+def test_what_a_server_of_tls_says_to_the_wrong_ends_the_run(body: bytes, fix: str) -> None:
+    error = failure(HttpResponse(400, {}, body))
+    assert error.verdict is Verdict.HOPELESS
+    assert fix in error.fix
 
 
 def test_the_message_begins_with_the_code_unless_it_says_it() -> None:

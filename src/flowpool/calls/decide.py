@@ -60,11 +60,11 @@ RULES = {
 # fmt: on
 
 
-def cause_of(error: Exception, *, refuses_form: bool = False) -> Cause:
-    """What a failed attempt was, by its error."""
+def cause_of(error: Exception, *, refuses_form: bool = False, wanted: bool = False) -> Cause:
+    """What a failed attempt was, by its error. wanted: the user says that it may pass."""
     if refuses_form:
         return Cause.FORM_REFUSED
-    if not isinstance(error, CallError):
+    if not isinstance(error, CallError) or (wanted and not error.retryable):
         return Cause.EXCEPTION
     if isinstance(error, TooManyFiles):
         return Cause.NO_SOCKET
@@ -73,12 +73,12 @@ def cause_of(error: Exception, *, refuses_form: bool = False) -> Cause:
     return Cause[error.verdict.name]
 
 
-def weigh_form(error: CallError, lane: Lane[Any]) -> None:
-    """An answer whose form is at fault, as a web page's: where nobody has been answered yet, nobody will be.
+def weigh_setup(error: CallError, lane: Lane[Any]) -> None:
+    """What a wrong set-up gives, as an unknown host: where nobody has been answered yet, nobody will be.
 
     Its call may be tried again all the same: it may be one sick host of many, whose pages come before any answer.
     """
-    if error.alien and not lane.latency:
+    if error.of_setup and not lane.latency:
         error.verdict = Verdict.HOPELESS
 
 
@@ -134,14 +134,21 @@ class Attempts(Generic[R]):
     `routes` are those that the call may still take, `usable` those of them for the next attempt.
     """
 
-    __slots__ = ("_began", "_tried", "failures", "has_fallback", "routes", "throttles", "usable")
+    # Seconds: a provider that puts a call off for longer than this isn't waited for.
+    LONGEST_PUT_OFF = 86_400.0
+
+    __slots__ = (
+        *("_began", "_tried", "_was_put_off", "failures", "has_fallback", "routes", "throttles"),
+        "usable",
+    )
 
     def __init__(self, routes: tuple[R, ...], began: float, *, has_fallback: bool = False) -> None:
         self.routes = self.usable = routes
         self.failures = 0  # attempts that count against the retries
         self.throttles = 0
         self.has_fallback = has_fallback
-        self._began = began
+        self._began = began  # when its patience begins
+        self._was_put_off = False
         self._tried: tuple[R, ...] = ()  # since the last wait
 
     def failed(
@@ -152,16 +159,37 @@ class Attempts(Generic[R]):
         uniform: float,
         *,
         refuses_form: bool = False,
+        wanted: bool | None = None,
     ) -> Next[R]:
-        """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1)."""
-        cause = cause_of(error, refuses_form=refuses_form)
+        """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1).
+
+        wanted: what the user's `retry_on` says: whether it is tried again, whatever it is.
+        """
+        if wanted is False:
+            return GiveUp(error)
+        cause = cause_of(error, refuses_form=refuses_form, wanted=bool(wanted))
         rule = RULES[cause]
         if cause in (Cause.FORM_REFUSED, Cause.NO_SOCKET):
             return self._at_no_cost(cause, route, error, now, uniform)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
-        self.throttles += cause is Cause.THROTTLE
+        if cause is Cause.THROTTLE:
+            self.throttles += 1
+            self._put_off(error, route.policy, now)
         self.failures += self._counts(rule, waits, route.lane)
+        if (other := self._another(route, rule, now)) is not None:
+            return other
+        if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
+            return GiveUp(error)
+        if isinstance(error, CallError) and cause is not Cause.EXCEPTION:
+            return self._wait_or_give_up(route, error, now, uniform, waits)
+        policy = route.policy
+        if self.failures > (policy.retries if wanted else policy.of_exceptions):
+            return GiveUp(error)
+        return Wait(policy.backoff(self.failures, uniform), self._began + policy.patience)
+
+    def _another(self, route: R, rule: Rule, now: float) -> Send[R] | None:
+        """Another route for the next attempt, where one may be tried at once; else all are usable again."""
         if rule.other == "always" and len(self.routes) > 1:
             self.routes = self.usable = tuple(r for r in self.routes if r is not route)
             return Send(self.usable)
@@ -173,9 +201,16 @@ class Attempts(Generic[R]):
             if self.usable:
                 return Send(self.usable)
         self.usable, self._tried = self.routes, ()
-        if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
-            return GiveUp(error)
-        return self._wait_or_give_up(route, error, now, uniform, waits)
+        return None
+
+    def _put_off(self, error: Exception, policy: RetryPolicy, now: float) -> None:
+        """A refusal that asks to wait for long, and beyond the patience: that begins anew then, but only once."""
+        asked = error.retry_after or 0.0 if isinstance(error, CallError) else 0.0
+        left = self._began + policy.patience - now
+        is_long = 0.5 * policy.patience < asked <= self.LONGEST_PUT_OFF
+        if is_long and 0.0 <= left < asked and not self._was_put_off:
+            self._was_put_off = True
+            self._began = max(self._began, now + asked)
 
     def _at_no_cost(
         self, cause: Cause, route: R, error: Exception, now: float, uniform: float
@@ -193,14 +228,10 @@ class Attempts(Generic[R]):
         return rule.counts == "yes" or (waits == "call" and rule.waits == "lane")
 
     def _wait_or_give_up(
-        self, route: R, error: Exception, now: float, uniform: float, waits: str
+        self, route: R, error: CallError, now: float, uniform: float, waits: str
     ) -> Wait | GiveUp:
         policy = route.policy
         began = self._began
-        if not isinstance(error, CallError):
-            if self.failures > policy.of_exceptions:
-                return GiveUp(error)
-            return Wait(policy.backoff(self.failures, uniform), began + policy.patience)
         wait = policy.wait(error, max(1, self.failures), now - began, uniform)
         if wait is None:
             return GiveUp(error)

@@ -19,7 +19,7 @@ from flowpool.calls.decide import (
     Send,
     Wait,
     setting,
-    weigh_form,
+    weigh_setup,
     worth_trying,
 )
 from flowpool.calls.flow import Rank, StepCall
@@ -34,6 +34,10 @@ from flowpool.calls.route import (
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
 from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportError
+from flowpool.http.proxies import proxy_for
+from flowpool.http.request import parse_url
+from flowpool.http.transport import HttpTransport
+from flowpool.http.transport import shared as shared_transport
 from flowpool.limits.lane import Admitted, enter_any
 from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.logs import in_short, log
@@ -42,7 +46,7 @@ from flowpool.model import Model
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
-from flowpool.values import NO_USAGE, HttpRequest, Message, Reply, Text, Timeouts, Transport
+from flowpool.values import NO_USAGE, HttpRequest, Message, Reply, Text, Timeouts, Tls, Transport
 from flowpool.wire import WIRES
 from flowpool.wire.limits import read_limits
 
@@ -288,7 +292,7 @@ class ModelCalls:
                 self._waiter.answered()
             route.lane.answered(admitted, now(), result.usage, outcome.readings)
         elif isinstance(result, CallError):
-            weigh_form(result, route.lane)
+            weigh_setup(result, route.lane)
             route.lane.failed(admitted, result, now(), outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
@@ -303,6 +307,13 @@ class ModelCalls:
     def _route(self, step: Step, skill: Skill, model: Model, step_path: str) -> ModelRoute:
         of_step = partial(setting, step=step, pool=self._settings, skill=skill, model=model)
         endpoint = model.endpoint(self._environ)
+        transport = self._transport
+        if endpoint.base_url and endpoint.wire != "any-llm":
+            origin = parse_url(endpoint.base_url).origin
+            if not origin.is_local:
+                proxy_for(origin, self._environ)  # refused here if it can't be used
+        if endpoint.tls != Tls() and isinstance(transport, HttpTransport):
+            transport = shared_transport(endpoint.tls)
         timeout = of_step("timeout", DEFAULT_TIMEOUT)
         policy = RetryPolicy(int(of_step("retries", DEFAULT_RETRIES)))
         if skill.retry_delay is not None:
@@ -319,7 +330,7 @@ class ModelCalls:
             model.provider,
             endpoint,
             WIRES[endpoint.wire],
-            WIRES[endpoint.wire].transport(self._transport, endpoint, model.model),
+            WIRES[endpoint.wire].transport(transport, endpoint, model.model),
             lane,
             options,
             Timeouts(connect=min(CONNECT_TIMEOUT, timeout), read=timeout, total=timeout),

@@ -33,7 +33,7 @@ from flowpool.integrations.failures import recognised
 from flowpool.limits.demand import Demand
 from flowpool.limits.lane import FREE, Admitted, enter_any
 from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
-from flowpool.settings import Settings
+from flowpool.settings import RetryOn, Settings, is_retried
 from flowpool.threads import DaemonThreads
 from flowpool.tools.base import Tool
 from flowpool.values import NO_USAGE, Attempt
@@ -52,6 +52,7 @@ class ToolRoute(Struct, frozen=True, eq=False):
     lane: CallLane
     timeout: float | None
     policy: RetryPolicy
+    retry_on: RetryOn | None
     step_path: str  # the step, as records call it
 
     def demand(self, arguments: Mapping[str, Any]) -> Demand:
@@ -118,7 +119,16 @@ class ToolCalls:
                 failure = error
             call.rank = Rank.BEGUN
             attempts = attempts or Attempts((route,), admitted.at)
-            follows = attempts.failed(route, failure, self._loop.time(), self._waiter.draw())
+            weighed = failure
+            if not isinstance(failure, CallError):
+                weighed = recognised(failure, of_sdks_only=False) or failure
+            follows = attempts.failed(
+                route,
+                weighed,
+                self._loop.time(),
+                self._waiter.draw(),
+                wanted=is_retried(route.retry_on, failure),
+            )
             if isinstance(follows, Wait) and await self._waiter.wait(
                 call.flow, follows, route.lane
             ):
@@ -256,7 +266,8 @@ class ToolCalls:
             limits = settings.limits if self._is_single else None
             lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
         timeout = of_step("timeout", 0.0) or None
-        self._routes[step] = ToolRoute(tool, lane, timeout, policy, step_path)
+        retry_on = of_step("retry_on", None)
+        self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path)
 
     def _width(self, tool: Tool) -> int:
         if tool.max_flows is not None:

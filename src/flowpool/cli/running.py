@@ -49,7 +49,7 @@ def carry_out(
 ) -> int:
     """Runs the pool and says how it went; returns the exit code. Raises `InvalidInput` for what can't work."""
     started = time.monotonic()
-    with Interrupts(pool.stop, pool.cancel) as interrupts:
+    with Interrupts(pool.interrupt, pool.cancel) as interrupts:
         try:
             problem = _write_records(pool, target, report, ordered, retry_failed)
         except BrokenPipeError:

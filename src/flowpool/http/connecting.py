@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from flowpool.errors import AddressRefused, ConnectFailed, ConnectTimeout, TooManyFiles
 from flowpool.http.proxies import Proxy
@@ -38,6 +38,12 @@ _MOST_FILES = 65_536
 # The part of the files it may open that connections leave to the rest of the process, and the most of them: its
 # store, its output, its worker processes.
 _SPARED_PART, _MOST_SPARED = 8, 16
+# What the system's resolver says of a name that nobody knows, and not of one that can't be looked up just now.
+_NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+_PROXY_FIXES = {
+    "407": "put user:password@ into HTTPS_PROXY",
+    "403": "ask who runs the proxy to allow the host, or list it in NO_PROXY to go there directly",
+}
 _FULL = (errno.EMFILE, errno.ENFILE)
 # Bytes of a proxy's answer to CONNECT: more is no such answer.
 _PROXY_HEAD = 64 * 1024
@@ -77,6 +83,8 @@ class Dialer:
     async def dial(self, way: Way, make_protocol: Callable[[], _P]) -> _P:
         """A connected protocol. Raises `ConnectFailed`, `AddressRefused` or `ConnectTimeout`."""
         origin, proxy = way
+        if origin.is_local:
+            return await self._dial_socket(origin, make_protocol)
         addresses = await self._addresses(origin.host, origin.port, way)
         name = f"proxy {proxy.name}" if proxy else origin.name
         if proxy:
@@ -85,6 +93,23 @@ class Dialer:
         try:
             if proxy and origin.scheme == "https":
                 await self._tunnel(sock, origin, proxy)
+            return await self._wrap(sock, origin, make_protocol)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                raise _connect_error(origin.name, error) from None
+            raise
+
+    async def _dial_socket(self, origin: Origin, make_protocol: Callable[[], _P]) -> _P:
+        """A protocol connected to a Unix socket of this machine."""
+        if self._allow_address is not None:
+            raise AddressRefused(f"{origin.name} is a socket of this machine")
+        if not hasattr(socket, "AF_UNIX"):
+            raise ConnectFailed(
+                f"could not connect to {origin.name}: there are no Unix sockets here"
+            )
+        sock = await self._connect_one(socket.AF_UNIX, origin.host, origin.name)
+        try:
             return await self._wrap(sock, origin, make_protocol)
         except BaseException as error:
             sock.close()
@@ -142,10 +167,12 @@ class Dialer:
             if task.done():
                 self._names.pop((host, port), None)
             reason = error.strerror or str(error) or "no such name"
-            raise ConnectFailed(
+            failure = ConnectFailed(
                 f"could not find the address of {bracketed(host)}: {reason.lower()}",
                 fix="check the host's name and the network",
-            ) from None
+            )
+            failure.of_setup = error.errno in _NO_SUCH_NAME
+            raise failure from None
 
     async def _resolved(self, host: str, port: int) -> list[str]:
         addresses = _interleaved(await self._resolve(host, port))
@@ -162,7 +189,7 @@ class Dialer:
     async def _connect(self, addresses: Sequence[str], port: int, name: str) -> socket.socket:
         """The first of `addresses` to connect wins; each gets a head start on the next."""
         if len(addresses) == 1:
-            return await self._connect_one(addresses[0], port, name)
+            return await self._connect_to(addresses[0], port, name)
         queue = iter(addresses)
         tasks: list[asyncio.Task[socket.socket]] = []
         failure: BaseException | None = None
@@ -172,7 +199,7 @@ class Dialer:
             while winner is None:
                 address = next(queue, None)
                 if address is not None:
-                    tasks.append(self._loop.create_task(self._connect_one(address, port, name)))
+                    tasks.append(self._loop.create_task(self._connect_to(address, port, name)))
                     pending.add(tasks[-1])
                 elif not pending:
                     assert failure is not None
@@ -193,13 +220,17 @@ class Dialer:
                     task.add_done_callback(_close_result)
                     task.cancel()
 
-    async def _connect_one(self, address: str, port: int, name: str) -> socket.socket:
+    async def _connect_to(self, address: str, port: int, name: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return await self._connect_one(family, _sockaddr(address, port), name)
+
+    async def _connect_one(self, family: int, address: Any, name: str) -> socket.socket:
         try:
-            sock = await self._new_socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            sock = await self._new_socket(family)
         except OSError as error:
             raise _connect_error(name, error) from None
         try:
-            await self._loop.sock_connect(sock, _sockaddr(address, port))
+            await self._loop.sock_connect(sock, address)
         except OSError as error:
             sock.close()
             raise _connect_error(name, error) from None
@@ -224,6 +255,8 @@ class Dialer:
                     self._say_full()
                 raise
         sock.setblocking(False)
+        if family not in (socket.AF_INET, socket.AF_INET6):
+            return sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_KEEPIDLE"):  # answers may take minutes, and routers forget sooner
@@ -256,8 +289,12 @@ class Dialer:
         if status[:1] and status[0].startswith("2") and b"\r\n\r\n" in answer:
             return
         said = " ".join(status) or "it closed the connection"
-        fix = "put user:password@ into HTTPS_PROXY" if status[:1] == ["407"] else ""
-        raise ConnectFailed(f"proxy {proxy.name} gave no way to {origin.name}: {said}", fix=fix)
+        failure = ConnectFailed(
+            f"proxy {proxy.name} gave no way to {origin.name}: {said}",
+            fix=_PROXY_FIXES.get(status[0] if status else "", ""),
+        )
+        failure.of_setup = bool(status) and status[0].startswith("4")
+        raise failure
 
 
 def _look_at(task: asyncio.Task[list[str]]) -> None:
@@ -342,6 +379,8 @@ def _connect_error(name: str, error: OSError) -> ConnectFailed | ConnectTimeout:
     fix = ""
     if isinstance(error, ConnectionRefusedError):
         reason, fix = "connection refused", "is the server running?"
+    elif isinstance(error, FileNotFoundError):
+        reason, fix = "there is no such socket", "is the server running?"
     elif error.errno in _FULL:
         return TooManyFiles(f"could not connect to {name}: too many open files")
     elif error.errno == errno.ETIMEDOUT:

@@ -6,6 +6,8 @@ Must not know how connections are made, pooled or repeated. Nothing here puts a 
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from httptools import (
@@ -25,6 +27,7 @@ from flowpool.errors import (
     ReadTimeout,
     TransportError,
 )
+from flowpool.http.tls import tls_failure
 from flowpool.values import HttpResponse, Timeouts
 
 # Bytes of an answer's status line and headers, far beyond what servers send: more than that is no HTTP.
@@ -33,9 +36,24 @@ _MAX_HEAD = 256 * 1024
 _MOST_HEADERS = 1000
 # Pieces of a body that are held one by one: a server may send it byte by byte.
 _MOST_PIECES = 4096
-# Seconds after the request: a reused connection that ends so soon had been closed by the server while it was idle,
-# and the request was not read.
-_STALE_WITHIN = 1.0
+# Statuses from which on an answer tells what counts by its headers, however its body ends: a server that refuses a
+# request unread resets the connection, which may cost the rest of the answer.
+ERRORS = 400
+# What else a server may speak, by the first bytes that it sends: what to say of it, and the fix.
+_LANGUAGES: tuple[tuple[Callable[[bytes], bool], tuple[str, str]], ...] = (
+    (
+        lambda data: data[:1] in (b"\x15", b"\x16") and data[1:2] == b"\x03",
+        ("speaks TLS there", "write the address with https://"),
+    ),
+    (
+        # A frame of settings, on stream 0, is the first that such a server sends.
+        lambda data: data[3:4] == b"\x04" and data[5:9] == bytes(4),
+        (
+            "speaks HTTP/2 alone",
+            "turn HTTP/1.1 on at the server, or put a proxy such as nginx before it",
+        ),
+    ),
+)
 
 
 def body_too_large(name: str, cap: int) -> BodyTooLarge:
@@ -49,7 +67,7 @@ class _TooManyHeaders(Exception):
 
 
 class StaleConnection(ConnectionReset):
-    """A reused connection ended before a byte of the answer: the server had closed it while it was idle."""
+    """The server had closed the connection while it was idle, and so can't have read the whole request."""
 
 
 class Exchange(Struct, eq=False):
@@ -101,7 +119,7 @@ class Connection(asyncio.Protocol):
         self._parser = HttpResponseParser(self)
         self._tick: asyncio.TimerHandle | None = None
         self._tick_at = 0.0
-        self._began = self._active = 0.0
+        self._active = 0.0
         self._deadline = self._read = 0.0
         self._head_only = False
         self._reset()
@@ -119,6 +137,7 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._keep_alive = False
         self._surplus = False
+        self._is_stale = False
 
     def __repr__(self) -> str:
         state = "closing" if self.closing else "busy" if self.answer else "idle"
@@ -130,7 +149,7 @@ class Connection(asyncio.Protocol):
         """Sends a request; the future gets its answer or a `TransportError`."""
         loop = self._loop
         self.answer = answer = loop.create_future()
-        self._began = self._active = now = loop.time()
+        self._active = now = loop.time()
         self._deadline = exchange.deadline
         self._read = exchange.timeouts.read
         self._head_only = exchange.head_only
@@ -179,7 +198,7 @@ class Connection(asyncio.Protocol):
         except HttpParserError as error:
             self._surplus = True
             if not self._complete:
-                self._refuse(f"sent something that isn't HTTP/1.1: {error}")
+                self._refuse_language(data, error)
         if self._size > self._max_body or self._received > self._max_body + _MAX_HEAD:
             self.fail(self._too_large())
         elif self._complete:
@@ -192,6 +211,9 @@ class Connection(asyncio.Protocol):
         chunked = headers.get("transfer-encoding", "").lower().endswith("chunked")
         if self._in_body and not chunked and "content-length" not in headers:
             self._finish()  # an answer without a length ends with the connection
+        elif self.reused and not self._head_size:
+            assert self._transport is not None
+            self._is_stale = not _was_received(self._transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closing = self.gone = True
@@ -201,16 +223,19 @@ class Connection(asyncio.Protocol):
         self._transport = self._tick = None
         answer, self.answer = self.answer, None
         if answer is not None and not answer.done():
-            answer.set_exception(self._cut())
+            if self._in_body and self._status >= ERRORS:
+                answer.set_result(self._response())
+            else:
+                answer.set_exception(self._cut(error))
         del self._parser  # it refers back to this object
 
-    def _cut(self) -> TransportError:
+    def _cut(self, error: Exception | None) -> TransportError:
+        if isinstance(error, OSError) and (refused := tls_failure(self.name, error)) is not None:
+            return refused
         if self._head_size:
             where = "in the middle of the answer" if self._in_body else "in the answer's headers"
             return BodyCut(f"{self.name} closed the connection {where}")
-        kind = ConnectionReset
-        if self.reused and self._loop.time() - self._began <= _STALE_WITHIN:
-            kind = StaleConnection
+        kind = StaleConnection if self._is_stale else ConnectionReset
         return kind(f"{self.name} closed the connection without an answer")
 
     # What the parser tells. After the answer's end, whatever comes is surplus.
@@ -288,6 +313,14 @@ class Connection(asyncio.Protocol):
     def _refuse(self, what: str) -> None:
         self.fail(ProtocolError(f"{self.name} {what}"))
 
+    def _refuse_language(self, data: bytes, error: HttpParserError) -> None:
+        what, fix = f"sent something that isn't HTTP/1.1: {error}", ""
+        if self._received == len(data):
+            what, fix = next((said for begins, said in _LANGUAGES if begins(data)), (what, fix))
+        failure = ProtocolError(f"{self.name} {what}", fix=fix)
+        failure.of_setup = True
+        self.fail(failure)
+
     def _too_large(self) -> BodyTooLarge:
         return body_too_large(self.name, self._max_body)
 
@@ -316,6 +349,24 @@ class Connection(asyncio.Protocol):
             self.fail(AttemptTimeout(f"{self.name} took longer than the attempt's timeout"))
         else:
             self.fail(ReadTimeout(f"{self.name} sent nothing for {self._read:g} s"))
+
+
+def _was_received(transport: asyncio.Transport) -> bool:
+    """Whether the other end may have received all that was sent, of a connection that it has closed in order.
+
+    What its kernel hadn't acknowledged by then, nobody there will read. A connection that was reset tells nothing.
+    """
+    if transport.get_write_buffer_size():
+        return False
+    try:
+        import fcntl
+        import termios
+
+        number = transport.get_extra_info("socket").fileno()
+        waiting = fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4))
+    except (ImportError, AttributeError, OSError):  # only Linux tells
+        return True
+    return not int.from_bytes(waiting, sys.byteorder)
 
 
 def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:

@@ -56,7 +56,8 @@ def _parse(name: str, url: str) -> Proxy:
         raise InvalidInput(f"{name} can't be read: write it as http://host:port") from None
     if parts.scheme != "http":
         raise InvalidInput(
-            f"{name} names a {parts.scheme}:// proxy: only http:// ones are supported"
+            f"{name} names a {parts.scheme}:// proxy, and only http:// ones are supported: name such a one, "
+            "or list the host in NO_PROXY to go there directly"
         )
     if not parts.hostname:
         raise InvalidInput(f"{name} names no host: write it as http://host:port")

@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import re
 from typing import NamedTuple
-from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
 
 from flowpool.errors import InvalidInput
-from flowpool.values import Headers
+from flowpool.values import UNIX, Headers
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -28,7 +28,7 @@ _SENT_UNASKED = (
 
 
 class Origin(NamedTuple):
-    """Where a URL's server listens. `host` is in ASCII, without brackets."""
+    """Where a URL's server listens. `host` is in ASCII, without brackets; of a Unix socket it is the path."""
 
     scheme: str
     host: str
@@ -37,7 +37,14 @@ class Origin(NamedTuple):
     @property
     def name(self) -> str:
         """`host:port`, as error messages show it."""
+        if self.is_local:
+            return self.host
         return f"{bracketed(self.host)}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a Unix socket."""
+        return self.scheme == UNIX
 
 
 class RequestTarget(NamedTuple):
@@ -64,16 +71,29 @@ def parse_url(url: str) -> RequestTarget:
         port = parts.port
     except ValueError as error:
         raise InvalidInput(f"the URL can't be read: {error}") from None
+    if parts.scheme == UNIX:
+        return RequestTarget(Origin(UNIX, _socket_path(parts.netloc), 0), _path(parts), "")
     if parts.scheme not in _DEFAULT_PORT:
         raise InvalidInput(f"URL scheme {parts.scheme!r}: use http:// or https://")
     if not parts.hostname or port == 0 or "\\" in parts.netloc:
         raise InvalidInput("the URL names no host and port: write it as https://host/path")
     host = ascii_host(parts.hostname)
     port = _DEFAULT_PORT[parts.scheme] if port is None else port
+    return RequestTarget(Origin(parts.scheme, host, port), _path(parts), basic_auth(parts))
+
+
+def _path(parts: SplitResult) -> str:
     path = quote(parts.path or "/", safe=_KEEP_IN_PATH)
-    if parts.query:
-        path += "?" + quote(parts.query, safe=_KEEP_IN_PATH)
-    return RequestTarget(Origin(parts.scheme, host, port), path, basic_auth(parts))
+    return f"{path}?{quote(parts.query, safe=_KEEP_IN_PATH)}" if parts.query else path
+
+
+def _socket_path(quoted: str) -> str:
+    path = unquote(quoted)
+    if not path.startswith("/") or _BAD_IN_URL.search(path):
+        raise InvalidInput(
+            "the URL names no socket: write its path with %2F for /, as in http+unix://%2Ftmp%2Fvllm.sock/v1"
+        )
+    return path
 
 
 def ascii_host(host: str) -> str:
@@ -108,8 +128,10 @@ def encode_head(
     if not _TOKEN.fullmatch(method) or method == "CONNECT":
         raise InvalidInput(f"method {method!r}: use GET, POST or another plain HTTP method")
     origin = target.origin
-    standard = origin.port == _DEFAULT_PORT[origin.scheme]
+    standard = origin.port == _DEFAULT_PORT.get(origin.scheme)
     authority = bracketed(origin.host) if standard else origin.name
+    if origin.is_local:
+        authority = "localhost"
     path = target.path
     if proxy_authorization is not None:
         path = f"{origin.scheme}://{authority}{path}"

@@ -9,17 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from flowpool.errors import BodyCut, ConnectionReset, InvalidInput, ProtocolError
 from flowpool.http import body as bodies
 from flowpool.http.connecting import Dialer, Resolve, Way
-from flowpool.http.connection import Connection, Exchange, StaleConnection, body_too_large
+from flowpool.http.connection import (
+    ERRORS,
+    Connection,
+    Exchange,
+    StaleConnection,
+    body_too_large,
+)
 from flowpool.http.connections import OriginPool
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import encode_head, parse_url
 from flowpool.per_loop import PerLoop
-from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
+from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts, Tls
 
 if TYPE_CHECKING:
     import ssl
@@ -50,7 +57,7 @@ class HttpTransport:
     max_body: most bytes of an answer, as received and decompressed. Default 64 MiB.
     environ: where HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR and
     REQUESTS_CA_BUNDLE are looked up. Default: the process's.
-    ca_file: a PEM file of further certificate authorities to trust.
+    tls: whom to trust, and what to show of oneself.
     idle_seconds: a connection that no call used for so long is closed. Default 15.
     resolve: an async function `(host, port) -> addresses` instead of the system's resolver.
 
@@ -69,7 +76,7 @@ class HttpTransport:
         allow_address: Callable[[str], bool] | None = None,
         max_body: int = 64 * 1024 * 1024,
         environ: Mapping[str, str] | None = None,
-        ca_file: str | None = None,
+        tls: Tls = Tls(),  # noqa: B008 (frozen)
         idle_seconds: float = 15.0,
         resolve: Resolve | None = None,
     ) -> None:
@@ -80,7 +87,7 @@ class HttpTransport:
         self._allow_address = allow_address
         self._max_body = max_body
         self._environ = os.environ if environ is None else environ
-        self._ca_file = ca_file
+        self._trust = tls
         self._idle_seconds = idle_seconds
         self._resolve = resolve
         self._tls: ssl.SSLContext | None = None
@@ -97,8 +104,8 @@ class HttpTransport:
         """The answer to `request`, whatever its status; redirects are answers too.
 
         `timeouts` are seconds: `connect` until there is a connection, `read` between two pieces of the answer,
-        `total` for all. A request goes out a second time only if a kept connection turns out, within a second
-        and before any byte of an answer, to have been closed by the server while it was idle.
+        `total` for all. A request goes out a second time only if a kept connection turns out to have been closed
+        by the server while it was idle: before it can have received the whole request.
 
         Raises `InvalidInput` for a request that can't be sent, else a `TransportError`: `ConnectFailed`,
         `CertificateRefused`, `AddressRefused`, `ConnectTimeout`, `ReadTimeout`, `AttemptTimeout`,
@@ -174,7 +181,7 @@ class HttpTransport:
         if self._tls is None:
             from flowpool.http.tls import make_context
 
-            self._tls = make_context(self._ca_file, self._environ)
+            self._tls = make_context(self._trust, self._environ)
         return self._tls
 
     def _drop_free(self) -> None:
@@ -187,7 +194,8 @@ class HttpTransport:
             self._pools = {way: pool for way, pool in self._pools.items() if not pool.unused}
         try:
             target = parse_url(request.url)
-            way = Way(target.origin, proxy_for(target.origin, self._environ))
+            proxy = None if target.origin.is_local else proxy_for(target.origin, self._environ)
+            way = Way(target.origin, proxy)
             relayed = way.proxy is not None and target.origin.scheme == "http"
             head = encode_head(
                 request.method,
@@ -240,10 +248,13 @@ async def _decompressed(response: HttpResponse, name: str, cap: int) -> HttpResp
             made = await asyncio.to_thread(bodies.decode, body, encoding, cap)
     except bodies.TooLong:
         raise body_too_large(name, cap) from None
-    except bodies.Incomplete:
-        raise BodyCut(f"the compressed answer of {name} ends too early") from None
-    except bodies.Unreadable as error:
-        raise ProtocolError(f"the answer of {name} can't be read: {error}") from None
+    except (bodies.Incomplete, bodies.Unreadable) as error:
+        if response.status >= ERRORS:
+            made = b""
+        elif isinstance(error, bodies.Incomplete):
+            raise BodyCut(f"the compressed answer of {name} ends too early") from None
+        else:
+            raise ProtocolError(f"the answer of {name} can't be read: {error}") from None
     return HttpResponse(response.status, headers, made)
 
 
@@ -257,12 +268,15 @@ def _quickly(body: bytes, encoding: str, cap: int) -> bytes | None:
         return None
 
 
-_SHARED: PerLoop[HttpTransport] = PerLoop(HttpTransport)
+_SHARED: dict[Tls, PerLoop[HttpTransport]] = {}
 
 
-def shared() -> HttpTransport:
+def shared(tls: Tls = Tls()) -> HttpTransport:  # noqa: B008 (frozen)
     """The running event loop's transport, made at the first call and closed when the loop shuts down.
 
     Raises `RuntimeError` outside a running loop.
     """
-    return _SHARED.get()
+    kept = _SHARED.get(tls)
+    if kept is None:
+        kept = _SHARED[tls] = PerLoop(partial(HttpTransport, tls=tls))
+    return kept.get()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 
-from flowpool.errors import CallError
+from flowpool.errors import CallError, TransportError
 
 
 class Breaker:
@@ -15,7 +15,8 @@ class Breaker:
     apart, each wait twice the last, up to `longest`: connections that broke all at once cost next to nothing.
     An answer closes it; if it opens again within `RELAPSE` seconds, only the answer to a probe does, since
     the others were sent before. When there has been none for `give_up` seconds since the first of those
-    failures, the lane is `dead`: that is then how every further call fails.
+    failures, the lane is `dead`: that is then how every further call fails. Where nobody has ever been heard there,
+    `STRANGER` seconds are enough: the address is wrong, or nothing listens.
 
     A failure that comes amid many others says little of its own call; `blames` tells them apart, so that an
     outage uses up nobody's retries.
@@ -28,7 +29,7 @@ class Breaker:
     """
 
     __slots__ = ("_asked_at", "_failures", "_first", "_give_up", "_interval", "_last", "_longest",
-                 "_opened_at", "_outcomes", "_probe_at", "_share", "_since", "_streak", "_strict",
+                 "_opened_at", "_outcomes", "_probe_at", "_share", "_since", "_streak", "_strict", "_was_heard",
                  "dead", "is_calm", "is_open")  # fmt: skip
 
     SUSPECT = 10  # failures in a row from which on they are the provider's
@@ -37,6 +38,7 @@ class Breaker:
     AILING = 0.25  # the share of failures from which on retries could make it worse
     IDLE = 60.0  # seconds without a question, which don't count as without an answer
     RELAPSE = 5.0  # seconds
+    STRANGER = 60.0  # seconds; a server that is being started says so by 503s, which are heard
     RECENT, ENOUGH = 64, 32  # calls that make up the share of failures, and the least that do
     CALM = 0.001  # the share of failures below which none is remembered: one in 450 calls
 
@@ -61,6 +63,7 @@ class Breaker:
         self._asked_at = 0.0
         self._opened_at = float("-inf")
         self._strict = False
+        self._was_heard = False  # whether anything ever came back, be it an error
         self.is_open = False
         self.is_calm = (
             False  # so many were answered, and none failed lately, that an answer tells nothing
@@ -94,11 +97,12 @@ class Breaker:
         self._give_up_if_due(now)
         if self.dead is not None:
             return now
-        turn = min(self._probe_at, self._since + self._give_up)
+        turn = min(self._probe_at, self._since + self._patience)
         return turn if turn > now else now + self._first
 
     def answered(self, sent: float) -> None:
         """The provider answered a call sent at `sent`, be it with a 429 or an error that is the call's own."""
+        self._was_heard = True
         self._outcomes += 1
         self._share -= self._share / self.RECENT
         if self.is_open and (self.dead is not None or (self._strict and sent < self._opened_at)):
@@ -118,6 +122,7 @@ class Breaker:
         self._outcomes += 1
         self._share += (1.0 - self._share) / self.RECENT
         self._last = error
+        self._was_heard = self._was_heard or not isinstance(error, TransportError)
         if self._streak >= max(self._failures, in_flight) and not self.is_open:
             self.is_open = True
             self._strict = now - self._opened_at < self.RELAPSE
@@ -131,7 +136,7 @@ class Breaker:
         """Seconds until it is `dead` if nobody is answered; None while it is closed, or dead."""
         if not self.is_open or self.dead is not None:
             return None
-        return max(0.0, self._since + self._give_up - now)
+        return max(0.0, self._since + self._patience - now)
 
     def keep_asking(self, now: float) -> None:
         """Gives it as long again: who has another provider can wait for this one."""
@@ -144,6 +149,11 @@ class Breaker:
         if self.is_open or self._streak >= max(self.SUSPECT, self.OTHERS * own_failures):
             return False
         return self._outcomes < self.ENOUGH or bool(self._share**own_failures < self.CHANCE)
+
+    @property
+    def _patience(self) -> float:
+        """Seconds from the first failure until it gives up."""
+        return self._give_up if self._was_heard else min(self._give_up, self.STRANGER)
 
     @property
     def is_suspect(self) -> bool:
@@ -162,12 +172,19 @@ class Breaker:
             return
         if idle > self.IDLE:
             self._since = now
-        if now - self._since < self._give_up:
+        if now - self._since < self._patience:
             return
         assert self._last is not None
         self.dead = copy.copy(self._last)
         self.dead.__dict__.pop("__notes__", None)  # those speak of one item
-        self.dead.fix = (
-            f"the provider has not answered for {now - self._since:.0f} s; "
-            "what is done is kept: retry() or resume goes on"
-        )
+        seconds = f"{now - self._since:.0f} s"
+        if self._was_heard:
+            self.dead.fix = (
+                f"the provider has not answered for {seconds}; "
+                "what is done is kept: retry() or resume goes on"
+            )
+        else:
+            hint = self._last.fix or "check base_url, its port and whether it is http or https"
+            self.dead.fix = (
+                f"nobody has ever answered there, in {seconds}: {hint}; retry() or resume goes on"
+            )

@@ -32,13 +32,14 @@ DIMENSIONS = {
 
 class Admitted(Struct, frozen=True, eq=False):
     """A call in flight: through which lane and when it entered, as which of those in flight, and what the limiter
-    took for it.
+    took for it. is_turned_away: the lane was broken by then, so it fails unsent.
     """
 
     lane: Lane[Any]
     at: float
     ahead: int
     sent: Admission | None
+    is_turned_away: bool = False
 
 
 class Waiting(Protocol):
@@ -62,6 +63,7 @@ class Lane(Generic[T]):
 
     __slots__ = (
         "_arrivals",
+        "_asked_until",
         "_error",
         "_hopeless",
         "_meter",
@@ -104,6 +106,7 @@ class Lane(Generic[T]):
         self._arrivals = 0
         self._hopeless = 0
         self._error: CallError | None = None
+        self._asked_until = 0.0  # the moment that a refusal named, with no answer since
         self._sockets = inf  # calls in flight that this process may open sockets for
         self._meter = RateMeter(len(DIMENSIONS))
         self.configured: Limits | None = (
@@ -190,7 +193,7 @@ class Lane(Generic[T]):
             if self.broken is None:
                 return None
             self.in_flight += 1
-            admitted = Admitted(self, now, self.in_flight, None)  # it fails unsent
+            admitted = Admitted(self, now, self.in_flight, None, is_turned_away=True)
         heapq.heappop(waiting)
         return ticket, admitted
 
@@ -229,6 +232,7 @@ class Lane(Generic[T]):
             window.answered(now, entered.at, entered.ahead, self.in_flight, usage.output_tokens)
         self.in_flight -= 1
         self._hopeless = 0
+        self._asked_until = 0.0
         if self._sockets < inf:  # one more a round trip: others may have closed theirs
             self._sockets += 1.0 / self._sockets
         if breaker is not None and not breaker.is_calm:
@@ -270,6 +274,7 @@ class Lane(Generic[T]):
             error.verdict = Verdict.THROTTLE
         if error.verdict is Verdict.THROTTLE:
             self.throttles += 1
+            self._asked_until = max(self._asked_until, _back_at(error, now))
         elif error.verdict is Verdict.HOPELESS:
             self._hopeless += 1
             if self._hopeless >= self.HOPELESS_IN_A_ROW:
@@ -333,6 +338,8 @@ class Lane(Generic[T]):
             f"{type(error).__name__}: {error}" if error is not None else "",
             self.breaker.time_left(now) if self.breaker is not None else None,
             self.limiter.belief() if self.limiter is not None else "",
+            self._asked_until - now if self._asked_until > now else None,
+            self.rations_retries(),
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
@@ -409,6 +416,11 @@ def _promise(bid: tuple[Lane[T], Demand]) -> float:
     """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
     lane, _ = bid
     return lane.latency * (1.0 + lane.in_flight / lane.window.size)
+
+
+def _back_at(error: CallError, now: float) -> float:
+    """The moment from which on a refused call may come again, as the refusal says."""
+    return now + (error.retry_after or 0.0)
 
 
 def _configured(limits: Limits | None) -> dict[str, float]:

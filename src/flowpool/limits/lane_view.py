@@ -50,6 +50,9 @@ class LaneView(Struct, frozen=True):
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
+    asked: the seconds that a 429 still asks to wait, where no call was answered since; else None. It is tried now
+        and then whether that is true.
+    rations_retries: whether so many calls fail that retries wait for their turn, one for five answers.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
 
@@ -66,6 +69,8 @@ class LaneView(Struct, frozen=True):
     error: str
     gives_up: float | None = None
     belief: str = ""
+    asked: float | None = None
+    rations_retries: bool = False
 
     @property
     def broken(self) -> bool:

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from flowpool.chain import Step
-from flowpool.errors import CallError
+from flowpool.errors import CallError, NotFinished
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.ceilings import tightest
 from flowpool.limits.demand import Demand
@@ -22,7 +22,7 @@ from flowpool.logs import in_short, log
 from flowpool.settings import Settings
 from flowpool.sharing.ceilings import KeyCeilings
 from flowpool.sharing.run_shares import RunShares
-from flowpool.values import Endpoint, Limits
+from flowpool.values import UNIX, Endpoint, Limits
 
 # Where the latency window begins: the opening begins at 16, and it should be in nobody's way there. And its most.
 AUTO_START, AUTO_CEILING = 64, 1000
@@ -45,7 +45,9 @@ class Lanes:
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
         self._models: dict[CallLane, tuple[Endpoint, str]] = {}
         self._configured: dict[object, tuple[int, Limits]] = {}
-        self._may_leave: dict[Ticket, list[CallLane]] = {}  # those that wait and have a fallback
+        self._tickets: dict[Ticket, list[CallLane]] = {}  # those that wait, and where
+        self._may_leave: set[Ticket] = set()  # of them those that have a fallback
+        self._let_go = ""  # why nobody waits any more where nobody gets an answer
 
     def all(self) -> list[CallLane]:
         return list(self._lanes.values())
@@ -160,7 +162,8 @@ class Lanes:
             if has_fallback and not any(lane.is_well for lane, _ in usable):
                 raise _again(usable[-1][0].last_error)
             admitted = await self._wait(usable, rank, has_fallback)
-            if admitted.lane.broken is None:
+            # One that was broken then may be asked again by now, and only by a call that has its turn.
+            if admitted.lane.broken is None and not admitted.is_turned_away:
                 return admitted
             admitted.lane.leave(admitted, self._loop.time())
 
@@ -169,9 +172,11 @@ class Lanes:
         for lane, cost in wants:
             lane.wait_for(ticket, rank, cost)
         if has_fallback:
-            self._may_leave[ticket] = [lane for lane, _ in wants]
+            self._may_leave.add(ticket)
+        self._tickets[ticket] = [lane for lane, _ in wants]
         for lane, _ in wants:
             self._pump(lane)
+        self._end_idle_waits()
         try:
             return await ticket
         except asyncio.CancelledError:
@@ -180,19 +185,34 @@ class Lanes:
                 admitted.lane.leave(admitted, self._loop.time())
             raise
         finally:
-            self._may_leave.pop(ticket, None)
+            self._may_leave.discard(ticket)
+            del self._tickets[ticket]
 
     # What the lanes tell.
 
     def turn_may_come(self, lane: CallLane) -> None:
         self._pump(lane)
+        self._end_idle_waits()
 
     def fell_ill(self, lane: CallLane, error: CallError) -> None:
         """Those leave that may go elsewhere, and wait at none but ill lanes."""
         log.warning("%s: %s (%s)", lane.name, lane.illness, in_short(error))
-        for ticket, lanes in list(self._may_leave.items()):
-            if not ticket.done() and not any(lane.is_well for lane in lanes):
+        for ticket in self._may_leave:
+            if not ticket.done() and not any(lane.is_well for lane in self._tickets[ticket]):
                 ticket.set_exception(_again(error))
+
+    def let_go(self, reason: str) -> None:
+        """From now on nobody waits at lanes that are ill, or have no call in flight whose end could let one in."""
+        self._let_go = reason
+        self._end_idle_waits()
+
+    def _end_idle_waits(self) -> None:
+        if not self._let_go:
+            return
+        for ticket, lanes in self._tickets.items():
+            goes_on = any(lane.in_flight and lane.is_well for lane in lanes)
+            if not ticket.done() and not goes_on:
+                ticket.set_exception(NotFinished(self._let_go))
 
     def _ask_again(self, lane: CallLane) -> None:
         if lane.queued:
@@ -216,6 +236,8 @@ class Lanes:
 
 def is_own(base_url: str) -> bool:
     """Whether the server stands on this machine or in a private network."""
+    if base_url.startswith(f"{UNIX}:"):
+        return True
     host = urlsplit(base_url).hostname or ""
     if host == "localhost" or host.endswith((".localhost", ".local", ".internal")):
         return True

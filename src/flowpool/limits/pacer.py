@@ -408,6 +408,10 @@ class Pacer:
         measured = self._measured(was, units, seconds)
         self._last_tooth = (units, seconds)
         before, self.rate = self.rate, min(measured, pace)
+        if at - self._dry_at > self.BELIEVED:
+            # That was a pause, and no pace: it is searched for, from as often as was probed.
+            self.rate = max(self.rate, self._mean / self.LONGEST)
+            self._seeks = True
         self._wet, self._wet_total, self._refused = at, total, 0.0
         self._last = max(self._last, at)
         self.tested = self.tested + 1 if abs(self.rate / before - 1.0) < 0.1 else 0

@@ -164,6 +164,10 @@ def _step_definition(step: Step) -> dict[str, Any]:
         entry["key"] = step.key
     if step.inputs:
         entry["inputs"] = step.inputs
+    if step.retry_on is not None:
+        raise InvalidInput(
+            f"the step {runner.name!r} can't be saved: its retry_on is Python, leave it out."
+        )
     presets = runner._presets if isinstance(runner, Tool) else {}
     if options := {**presets, **step.options}:
         entry["options"] = options

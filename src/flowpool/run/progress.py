@@ -107,7 +107,9 @@ class Snapshot(Struct, frozen=True):
         """Seconds left at this rate; None where that can't be known."""
         if self.total is None or self.rate <= 0.0:
             return None
-        return max(0, self.total - self.ended) / self.rate
+        left = max(0, self.total - self.ended)
+        asked = (self.lane.asked if left and self.lane is not None else None) or 0.0
+        return asked + left / self.rate
 
     @property
     def usage(self) -> Usage:

@@ -21,7 +21,7 @@ from flowpool.calls.model_calls import ModelCalls
 from flowpool.calls.retry import RetryWaiter
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
-from flowpool.errors import BudgetSpent, FlowpoolError, InvalidItem, NotFinished
+from flowpool.errors import FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
 from flowpool.plan import ItemCheck, Plan
@@ -88,10 +88,10 @@ class Run:
         self._workers: set[asyncio.Task[None]] = set()
         self._carried: dict[Flow, _Carried] = {}
         self._deadline: Deadline | None = None
-        self._waiting = 0  # workers that wait for an item
-        self._is_over = self._stopping = self._exhausted = False
+        self._waiting = self._recalled = 0  # workers without an item; items that the journal had
+        self._waits: set[asyncio.Future[None]] = set()  # of calls that are to be tried again
+        self._is_over = self._stopping = self._exhausted = self._lets_go = False
         self._crash: BaseException | None = None
-        self._recalled = 0  # items whose end was in the journal
         self._looks: tuple[LaneView, ...] = ()
         self.progress = Progress(self._loop.time())
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
@@ -193,6 +193,17 @@ class Run:
         self.reason = self.reason or reason
         self._source.release()
         self._end_if_done()
+
+    def interrupt(self, reason: str) -> None:
+        """Starts no more items, and ends those that only wait: for a retry, or where nobody gets an answer."""
+        self.stop(reason)
+        if self._is_over:
+            return
+        self._lanes.let_go(reason)
+        for wait in self._waits:
+            if not wait.done():
+                wait.set_exception(NotFinished(reason))
+        self._lets_go = True
 
     def cancel(self, reason: str) -> None:
         """Ends the run now; calls in flight are cut and their connections closed."""
@@ -345,10 +356,17 @@ class Run:
 
     async def _wait(self, flow: Flow, seconds: float) -> None:
         """Lets a flow wait without holding its slot among those in progress."""
+        if self._lets_go:
+            raise NotFinished(self.reason)
         self._slots.park(flow)
+        wait: asyncio.Future[None] = self._loop.create_future()
+        self._waits.add(wait)
+        timer = self._loop.call_later(seconds, _wake, wait)
         try:
-            await asyncio.sleep(seconds)
+            await wait
         finally:
+            timer.cancel()
+            self._waits.discard(wait)
             flow.branches += 1
         await self._slots.resume(flow)
 
@@ -380,7 +398,7 @@ class Run:
             error = NotFinished(self.reason or "cancelled")
             self._end_item(index, item, flow, started, Status.CANCELLED, error=error)
             raise
-        except BudgetSpent as refusal:
+        except NotFinished as refusal:
             return self._end_item(index, item, flow, started, Status.CANCELLED, error=refusal)
         except FlowpoolError as failure:
             record = self._end_item(index, item, flow, started, Status.FAILED, error=failure)
@@ -449,6 +467,11 @@ class _Carried(Struct, frozen=True):
     index: int
     item: Any
     started: float
+
+
+def _wake(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

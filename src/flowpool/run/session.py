@@ -408,6 +408,10 @@ class Session:
         """Starts no more items; those in progress go on to their end."""
         self._order(lambda run: run.stop("the run was stopped"))
 
+    def interrupt(self) -> None:
+        """Starts no more items, and ends those that only wait for a retry or at a provider that answers nobody."""
+        self._order(lambda run: run.interrupt("the run was interrupted"))
+
     def cancel(self) -> None:
         """Ends the run now: calls in flight are cut, what is done is kept."""
         self._order(lambda run: run.cancel("the run was cancelled"))
@@ -421,7 +425,7 @@ class Session:
                 if self.interrupted:
                     raise
                 self.interrupted = True
-                self._order(lambda run: run.stop("the run was interrupted"))
+                self.interrupt()
                 print(
                     "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
                 )

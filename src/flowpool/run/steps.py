@@ -19,7 +19,7 @@ from flowpool.chain import Chain, Step
 from flowpool.checkpoint import fingerprint
 from flowpool.checkpoint.output_codec import encoded, restored
 from flowpool.encoding import CantEncode
-from flowpool.errors import BudgetSpent, FlowpoolError, StepFailed
+from flowpool.errors import FlowpoolError, NotFinished, StepFailed
 from flowpool.plan import Plan
 from flowpool.run.dedupe import Dedupe
 from flowpool.run.empties import Empties
@@ -161,7 +161,7 @@ class Steps:
                 output = await self._execute(call)
         except FlowpoolError as error:
             _note(call, None, error)
-            if plan.on_step_error == "raise" or isinstance(error, BudgetSpent):
+            if plan.on_step_error == "raise" or isinstance(error, NotFinished):
                 error.add_note(f"in the step {step.runner.name!r} ({step.key})")
                 raise
             return _Skipped(error)

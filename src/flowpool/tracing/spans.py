@@ -86,6 +86,8 @@ class Tracer:
         finally:
             done, failed = (counts[one] - before[one] for one in (Status.DONE, Status.FAILED))
             span.set_attributes({names.ITEMS_DONE: done, names.ITEMS_FAILED: failed})
+            if failed:
+                span.set_status(StatusCode.ERROR, f"items failed: {failed}")
             span.end()
 
     @contextmanager

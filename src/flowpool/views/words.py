@@ -79,6 +79,8 @@ def lane_words(lane: LaneView) -> str:
         words.append(f"{lane.in_flight:,} in flight")
     if lane.throttled:
         words.append(f"{lane.throttled:,} answered 429")
+    if lane.rations_retries:
+        words.append("so many calls fail that retries are rationed")
     return " · ".join(words)
 
 
@@ -133,6 +135,8 @@ def _failure_lines(now: Snapshot) -> list[tuple[str, bool]]:
     return [(f"last failure: items[{record.index}]: {error}", True)]
 
 
+# Seconds that a refusal asks to wait, from which on they are shown.
+LONG_ASKED = 10.0
 # What holds a lane back where no figure says how much.
 _BOUND_WORDS = {
     "paused": "paused by a 429",
@@ -142,6 +146,13 @@ _BOUND_WORDS = {
 
 
 def _bound_words(lane: LaneView) -> str:
+    is_ill = lane.bound in ("outage", "broken")
+    if lane.asked is not None and lane.asked >= LONG_ASKED and not is_ill:
+        return f"a 429 asks to wait {clock(lane.asked)}; tried now and then"
+    return _words_of_bound(lane)
+
+
+def _words_of_bound(lane: LaneView) -> str:
     at_once = f"{lane.window:,} at once"
     used = f"{min(1.0, lane.utilisation):.0%}"
     match lane.bound:

@@ -142,7 +142,9 @@ RULES = (
             *("insufficient balance", "balance is insufficient", "balance is not enough"),
             *("balance not enough", "overdue balance", "余额不足", "insufficient_quota"),
             *("usage limit", "spend limit", "spending limit", "key limit", "calls / month"),
-            *("over budget", "budget has been exceeded"),
+            *("over budget", "budget has been exceeded", "payment required", "out of credits"),
+            *("insufficient funds", "account balance", "available balance", "no balance"),
+            *("in arrears", "please recharge", "please top up", "欠费", "充值"),
         ),
     ),
     # Of a 429 these words say nothing: Google says them of every minute's limit.
@@ -200,7 +202,12 @@ RULES = (
         frozenset({"model_not_found", "deploymentnotfound", "invalid_model"}),
         (
             *("model not exist", "model does not exist", "invalid model name"),
-            *("is not a valid model", "unknown model", "no such model"),
+            *(
+                "is not a valid model",
+                "unknown model",
+                "no such model",
+                "llm provider not provided",
+            ),
         ),
         fix="check the model's name",
         verdict=Verdict.HOPELESS,
@@ -215,6 +222,23 @@ RULES = (
         ),
         fix="check base_url: there is no such API at this address",
         verdict=Verdict.HOPELESS,
+    ),
+    # What servers of TLS say to who speaks plainly, and to who shows no certificate.
+    FailureRule(
+        BadRequest,
+        frozenset({400}),
+        phrases=(
+            *("plain http request was sent to https", "http request to an https server"),
+            *("plain http to an ssl-enabled", "plain http to a tls"),
+        ),
+        fix="write base_url with https://",
+        verdict=Verdict.HOPELESS,
+    ),
+    FailureRule(
+        AuthFailed,
+        frozenset({400, 403, 495, 496}),
+        phrases=("no required ssl certificate", "ssl certificate error"),
+        fix="the server wants a certificate of yours: pass client_options={'client_cert': ...}",
     ),
     # Servers of one's own answer with a 500 what is the call's own fault, or a slip of the model's.
     FailureRule(
@@ -253,6 +277,11 @@ RULES = (
         frozenset({_WEB_PAGE}),
         fix="a proxy or firewall refused it: check base_url, the network and the prompt",
     ),
+    FailureRule(
+        AuthFailed,
+        frozenset({407}),
+        fix="a proxy wants a password: put user:password@ into HTTP_PROXY or HTTPS_PROXY",
+    ),
     FailureRule(AuthFailed, frozenset({401, 403})),
     FailureRule(QuotaExhausted, frozenset({402})),
     FailureRule(ServerError, frozenset({408})),
@@ -264,11 +293,14 @@ RULES = (
     FailureRule(
         BadRequest,
         range(300, 400),
-        fix="set base_url to the address that answers without a redirect",
+        fix="check base_url: an API answers at its own address, and its calls follow no redirect",
         verdict=Verdict.HOPELESS,
     ),
     FailureRule(InvalidReply, range(-1000, 300)),
 )
+
+# What the wires put behind a base URL.
+_PATHS = ("/chat/completions", "/responses", "/v1/messages", "/v2/chat")
 
 # The status behind an error inside a 200, by the code it comes with.
 _STATUS_OF_CODE = {
@@ -302,10 +334,15 @@ def failure(response: HttpResponse) -> CallError:
     if fault.message == "":
         page = (_WEB_PAGE,) if error_body.is_page(response.body) else ()
         fault = Fault(error_body.words_of(response.body), page)
-    if 300 <= response.status < 400:
-        target = _without_query(response.headers.get("location", ""))
-        fault = replace(fault, message=f"the provider redirects to {target}")
-    return _classified(response.status, fault, response)
+    if not 300 <= response.status < 400:
+        return _classified(response.status, fault, response)
+    target = _without_query(response.headers.get("location", ""))
+    fault = replace(fault, message=f"the provider redirects to {target}")
+    made = _classified(response.status, fault, response)
+    base_url, path, rest = target.rpartition(next(filter(target.endswith, _PATHS), "/"))
+    if path in _PATHS and "://" in base_url and not rest:
+        made.fix = f"set base_url to {base_url}"
+    return made
 
 
 def embedded(
@@ -320,7 +357,7 @@ def embedded(
     made = _classified(_status_in(fault) or otherwise, fault, response)
     made.usage = usage
     made.partial = partial
-    made.alien = type(made) is ServerError and not partial and not _status_in(fault)
+    made.of_setup = type(made) is ServerError and not partial and not _status_in(fault)
     return made
 
 
@@ -426,5 +463,7 @@ def _without_query(url: str) -> str:
         host = parts.hostname or ""
     except ValueError:
         return "another address"
-    shown = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    shown = (
+        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if host else parts.path
+    )
     return shown or "another address"

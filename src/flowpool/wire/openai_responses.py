@@ -61,11 +61,12 @@ def build(call: Call, endpoint: Endpoint) -> HttpRequest:
 
 def _message(message: Message) -> dict[str, Any]:
     parts = message.parts
+    if message.role == "assistant":
+        # What the model said comes back as one text: parts of it would need their ids. llama.cpp wants its type.
+        said = "\n".join(map(_words, parts))
+        return {"type": "message", "role": message.role, "content": said}
     if len(parts) == 1 and type(parts[0]) is Text:
         return {"role": message.role, "content": parts[0].text}
-    if message.role == "assistant":
-        # What the model said comes back as one text: parts of it would need their ids.
-        return {"role": message.role, "content": "\n".join(map(_words, parts))}
     return {"role": message.role, "content": [_part(part) for part in parts]}
 
 

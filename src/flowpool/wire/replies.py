@@ -130,7 +130,7 @@ def _judged(found: AnswerParts, text: str, response: HttpResponse) -> Reply | Ca
         why = f"{ending.why}: {more}" if more else ending.why
         made = failed(ending.failure, why, response, usage, text, ending.fix)
         if not ending.is_known:
-            made.retryable, made.alien = False, True  # asked again, it would end so again
+            made.retryable, made.of_setup = False, True  # asked again, it would end so again
         return made
     if ending is PAUSED or (not text and (ending is TOOL or found.calls_tool)):
         return failed(
@@ -195,7 +195,7 @@ def _alien(
     why: str, response: HttpResponse, usage: Usage = NO_USAGE, fix: str = ""
 ) -> InvalidReply:
     made = failed(InvalidReply, why, response, usage, fix=fix)
-    made.alien = True
+    made.of_setup = True
     return made
 
 
