@@ -252,7 +252,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "x", "model": 5}, "pass a Model, its name, a Spread, or a list of them"),
     ({"prompt": "x", "model": [5]}, "Skill(model=5)"),
     ({"prompt": "x", "model": "no-such"}, "'no-such' names no known provider"),
-    ({"prompt": "x", "output": "json"}, "output='json'): pass a type, a JSON Schema"),
+    ({"prompt": "x", "output": "json"}, "output 'json': pass a type, a JSON Schema"),
     ({"prompt": "x", "output": {"format": {"type": "xml"}}}, '{"format": {"type": "json"}}'),
     ({"prompt": "x", "output": {"format": {"type": "json_schema"}}}, '"schema": {...}'),
     ({"prompt": "x", "output": {"modalities": ["audio"]}}, 'only ["text"] is answered'),

@@ -30,6 +30,7 @@ from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
+from flowpool.sealed import Sealed
 from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
@@ -40,7 +41,7 @@ from flowpool.values import Limits, Status
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 
 
-class Pool:
+class Pool(Sealed):
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -149,6 +150,7 @@ class Pool:
             progress=progress,
             environment=environment,
         )
+        self._seal(Pool)
 
     @classmethod
     def load(
@@ -185,11 +187,6 @@ class Pool:
             environment=environment,
             **{**settings, **changes},
         )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_session" in self.__dict__:
-            raise AttributeError(f"pool.{name} can't be changed: pass {name}= to Pool(...).")
-        super().__setattr__(name, value)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)

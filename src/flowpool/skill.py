@@ -14,6 +14,7 @@ from flowpool.braces import variable_in
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options, is_count
 from flowpool.runner import Runner, checked_variables
+from flowpool.sealed import Sealed
 from flowpool.structured import answer_of
 from flowpool.structured.types import dotted_of
 from flowpool.template import Template
@@ -87,7 +88,7 @@ class PromptMessage:
                 yield from map(Template, (part.data, part.url, part.name))
 
 
-class Skill(Runner):
+class Skill(Sealed, Runner):
     """A prompt and the model that answers it: one call an item.
 
     model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order. A
@@ -156,6 +157,7 @@ class Skill(Runner):
         self.names = frozenset(p for p in paths if variable_in(p, self.variables) is None)
         # What stands between braces that are a variable only where one has just that name.
         self.doubtful = frozenset().union(*(template.doubtful for template in self._templates))
+        self._seal(Skill)
 
     def __repr__(self) -> str:
         return f"Skill({self.name!r}, {self.models[0]!r})"
@@ -188,8 +190,8 @@ class Skill(Runner):
             return self
         check_times(None, retries, delay)
         changed = copy.copy(self)
-        changed.retries = self.retries if retries is None else retries
-        changed.retry_delay = self.retry_delay if delay is None else delay
+        given = {"retries": retries, "retry_delay": delay}
+        vars(changed).update({name: value for name, value in given.items() if value is not None})
         return changed
 
     def used(self, names: Collection[str]) -> frozenset[str]:

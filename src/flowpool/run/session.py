@@ -275,6 +275,23 @@ class Session:
                 raise InvalidInput(
                     f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
                 )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        """Refuses those that nobody would keep to where no step asks a model."""
+        limits, name = self.settings.limits, self.plan.name
+        if limits is None:
+            return
+        if not self.plan.is_single:
+            raise InvalidInput(
+                f"limits={limits!r} hold for models, and no step of {name!r} asks one: give its steps max_flows."
+            )
+        for one in ("tpm", "input_tpm", "output_tpm"):
+            if (value := getattr(limits, one)) is not None:
+                raise InvalidInput(
+                    f"limits=Limits({one}={value!r}) counts a model's tokens, and the function {name!r} uses none: "
+                    "use rpm or concurrent."
+                )
 
     def _check_items(self, variables: Variables) -> None:
         """Refuses a list with an item that can't run, and columns that lack a variable.
