@@ -200,7 +200,8 @@ class Pool(Sealed):
         variables: values for every item that doesn't give its own.
 
         Works inside a running event loop too. Ctrl-C starts no more items, waits for those in flight and
-        returns; a second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
+        returns what there is, with `interrupted` True, which `results.write` refuses to take for the whole; a
+        second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
         Raises `InvalidInput` before the first call; a failed item's error only with `on_error="raise"`.
         """
         thread = free_thread()
@@ -285,6 +286,7 @@ class Pool(Sealed):
         """Runs every item and writes its row as it ends, or in the items' order; returns the `status`.
 
         Rows are handed over and not kept, so that any number of items takes the same memory.
+        A run that ended before its end, as by Ctrl-C or a deadline, leaves a file with fewer rows, and warns of it.
         options: as in `writer`.
         """
         with self.writer(path, **options) as writer:
@@ -292,6 +294,7 @@ class Pool(Sealed):
             with closing(records):  # type: ignore[type-var]
                 for record in records:
                     writer.write(record)
+        self._session.warn_of_stop(path)
         return self.status
 
     async def awrite(
@@ -308,6 +311,7 @@ class Pool(Sealed):
             async with aclosing(records):  # type: ignore[type-var]
                 async for record in records:
                     writer.write(record)
+        self._session.warn_of_stop(path)
         return self.status
 
     def estimate(self) -> Estimate:

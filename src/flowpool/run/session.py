@@ -124,7 +124,14 @@ class Session:
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
         records = self.records()
-        return Results(records, self.rows, self.plan.answers, self._earlier, self._stopped)
+        return Results(
+            records,
+            self.rows,
+            self.plan.answers,
+            self._earlier,
+            self._stopped,
+            interrupted=self.interrupted,
+        )
 
     @property
     def _total(self) -> int | None:
@@ -404,6 +411,11 @@ class Session:
             if record.status is FAILED and record.error is not None:
                 record.error.add_note(f"items[{record.index}] failed; the rest was cancelled")
                 raise record.error
+
+    def warn_of_stop(self, path: Any) -> None:
+        """Says that a file lacks rows, where the run ended before its end."""
+        if self._stopped:
+            warnings.warn(f"{self._stopped}: {path} has no other rows", RuntimeWarning, stacklevel=3)
 
     def _not_started(self) -> Iterator[tuple[int, Any]]:
         """What the source still holds, where that is known without reading it."""
