@@ -161,3 +161,9 @@ def test_an_unknown_option_of_a_step_is_named_in_its_file(tmp_path: Path) -> Non
     path.write_text("steps:\n  - tool: fetch\n    key: page\n    options: {retrys: 3}\n")
     with pytest.raises(InvalidInput, match=r"chain.yaml, line \d: .*fetch doesn't take 'retrys'"):
         Chain.load(path)
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:run.db?mode=memory", "sqlite:///run.db"])
+def test_a_store_is_a_file_and_nothing_else(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"is no file's path: name one, such as 'run.db'"):
+        Pool(same, ROWS, store=name)

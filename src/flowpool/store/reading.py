@@ -16,7 +16,7 @@ from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
 from flowpool.record import Record
 from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
-from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info
+from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info, without_log
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
 from flowpool.usage import Usage
@@ -119,10 +119,7 @@ class Reader:
         try:
             version = check_version(self._db, self.path)
             if not version:
-                raise StoreRefused(
-                    f"{path} has no runs in it: what a killed run wrote may be in {self.path.name}-wal, which "
-                    "belongs beside it; without that, delete the file and begin anew."
-                )
+                raise StoreRefused(without_log(self.path))
             if version < VERSION:
                 raise StoreRefused(
                     f"{path} was written by an older flowpool: resume a run of it once to bring it up to date."
