@@ -74,16 +74,20 @@ def test_the_argument_wins_and_leaves_the_name_whole() -> None:
         ("google/gemma-3-27b-it", ("custom", "google/gemma-3-27b-it")),
         ("deepseek-r1", ("custom", "deepseek-r1")),
         ("anything", ("custom", "anything")),
-        # A closed one stays its owner's, behind a proxy too.
-        ("claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
-        ("anthropic/claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
+        # A gateway names closed ones as it likes, and speaks OpenAI's API.
+        ("claude-haiku-4-5", ("custom", "claude-haiku-4-5")),
+        ("anthropic/claude-haiku-4-5", ("custom", "anthropic/claude-haiku-4-5")),
+        ("openrouter/meta-llama/llama-4", ("custom", "openrouter/meta-llama/llama-4")),
+        ("groq/llama-4", ("custom", "groq/llama-4")),
+        ("gemini-2.5-flash", ("custom", "gemini-2.5-flash")),
         ("gpt-4o", ("openai", "gpt-4o")),
-        ("openai/gpt-4o", ("openai", "gpt-4o")),
+        ("openai/gpt-4o", ("openai", "openai/gpt-4o")),
+        # Only the prefixes that no gateway has say whose API a server of one's own speaks.
         ("openai-responses/gpt-4o", ("openai-responses", "gpt-4o")),
         ("vllm/Qwen/Qwen3-8B", ("vllm", "Qwen/Qwen3-8B")),
     ],
 )
-def test_behind_a_base_url_only_closed_models_tell_their_provider(name, expected) -> None:
+def test_at_a_base_url_of_ones_own_the_name_stays_whole(name, expected) -> None:
     assert split(name, base_url=LOCAL) == expected
 
 

@@ -85,5 +85,8 @@ def test_a_copy_without_its_log_isnt_begun_anew_in_silence(
         store.begin_run("a", b"1" * 16, {"settings": "{}", "steps": ""}, 0.0)
         shutil.copy(tmp_path / "run.db", tmp_path / "copy.db")
     with open_store(tmp_path / "copy.db"):
-        assert "copy.db has no runs in it: what a killed run wrote may be in copy.db-wal" in caplog.text
+        assert (
+            "copy.db has no runs in it: what a killed run wrote may be in copy.db-wal"
+            in caplog.text
+        )
         assert "begins anew" in caplog.text

@@ -179,7 +179,8 @@ def _tool_definition(tool: Tool) -> dict[str, Any]:
         return {"tool": name}
     if not dotted:
         raise InvalidInput(
-            f"the step {tool.name!r} can't be saved: define its function at the top of a module."
+            f"the step {tool.name!r} can't be saved: define its function at the top of a module that is imported, "
+            "not in the script that is run."
         )
     return {"function": dotted}
 

@@ -415,7 +415,9 @@ class Session:
     def warn_of_stop(self, path: Any) -> None:
         """Says that a file lacks rows, where the run ended before its end."""
         if self._stopped:
-            warnings.warn(f"{self._stopped}: {path} has no other rows", RuntimeWarning, stacklevel=3)
+            warnings.warn(
+                f"{self._stopped}: {path} has no other rows", RuntimeWarning, stacklevel=3
+            )
 
     def _not_started(self) -> Iterator[tuple[int, Any]]:
         """What the source still holds, where that is known without reading it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ from flowpool.values import Status
 
 # Rows read at once: a query a row is slow, and all of a large run would fill the memory.
 CHUNK = 1000
+# What differs from one message to the next that says the same: quoted texts, numbers, ids.
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
@@ -157,6 +160,10 @@ class Reader:
         """How many items have an answer, of all runs."""
         return int(self._one("SELECT count(*) FROM results WHERE status = ?", _DONE)[0])
 
+    def has_answers(self) -> bool:
+        """Whether any item, or a step of one, has an answer."""
+        return bool(self.answers() or self._one("SELECT EXISTS (SELECT 1 FROM steps)")[0])
+
     def is_unused(self) -> bool:
         """Whether nothing was asked yet, and no item has ended."""
         tables = ("results", "steps", "attempts")
@@ -185,17 +192,23 @@ class Reader:
         return StoreSpend(*sums)
 
     def troubles(self, run: int) -> list[Trouble]:
-        """Why items failed, by the error's type, the most frequent first."""
+        """Why items failed, by the error's type and what it says but for numbers and ids; the most frequent first.
+
+        The message is that of the last one.
+        """
         rows = self._all(
-            "SELECT error, count(*), message, max(started + seconds) FROM results JOIN items ON items.id = item "
-            "WHERE run = ? AND status = ? GROUP BY error ORDER BY count(*) DESC, error",
+            "SELECT error, message FROM results JOIN items ON items.id = item "
+            "WHERE run = ? AND status = ? ORDER BY started + seconds",
             run,
             int(Status.FAILED),
         )
-        return [
-            Trouble(str(error or ""), count, str(message or ""))
-            for error, count, message, _ in rows
-        ]
+        found: dict[tuple[str, str], Trouble] = {}
+        for error, message in rows:
+            kind, words = str(error or ""), str(message or "")
+            alike = kind, _VARYING.sub("", words)
+            known = found.get(alike)
+            found[alike] = Trouble(kind, 1 if known is None else known.count + 1, words)
+        return sorted(found.values(), key=lambda one: (-one.count, one.error))
 
     def course(self, run: int) -> RunTiming:
         """When the run was at work, and how fast."""
