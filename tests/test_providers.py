@@ -251,3 +251,43 @@ def test_extra_headers_go_along_and_may_bring_the_key() -> None:
 def test_headers_that_cant_be_sent_are_refused(name, value) -> None:
     with pytest.raises(InvalidInput, match="header"):
         resolve("openai", None, "k", {}, ((name, value),))
+
+
+@pytest.mark.parametrize(
+    ("model", "pasted", "url"),
+    [
+        ("gpt-4o", "https://api.openai.com", "https://api.openai.com/v1"),
+        ("gpt-4o", "https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1"),
+        ("qwen3", "http://localhost:8000", "http://localhost:8000/v1"),
+        ("qwen3", "http://localhost:8000/v1/chat/completions/", "http://localhost:8000/v1"),
+        ("qwen3", "http://localhost:8000/chat/completions", "http://localhost:8000"),
+        ("x", "https://openrouter.ai", "https://openrouter.ai/api/v1"),
+        ("sonar", "https://api.perplexity.ai/chat/completions", "https://api.perplexity.ai"),
+        ("claude-x", "https://api.anthropic.com/v1/messages", "https://api.anthropic.com"),
+        (
+            "gpt-4o",
+            "https://one.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+            "https://one.openai.azure.com/openai/deployments/d?api-version=2024-10-21",
+        ),
+        (
+            "gpt-4o",
+            "https://one.openai.azure.com/?api-version=2024-10-21",
+            "https://one.openai.azure.com/openai/v1",
+        ),
+        (
+            "gemini-x",
+            "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+            "https://generativelanguage.googleapis.com/v1beta",
+        ),
+    ],
+)
+def test_an_address_is_understood_as_people_paste_it(model, pasted, url) -> None:
+    provider, _ = split(model, base_url=pasted)
+    assert resolve(provider, pasted, "k", {}).base_url == url
+
+
+def test_the_address_of_another_apis_call_is_refused_with_what_would_be_called() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"https://x.example/v1/responses/chat/completions would be called: end"
+    ):
+        resolve("custom", "https://x.example/v1/responses", None, {})

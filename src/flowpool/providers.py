@@ -230,6 +230,15 @@ _HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) i
     "dashscope.aliyuncs.com": "qwen"
 }
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+# What each wire's calls add to a base URL, which people paste with it.
+_CALLS = {
+    "openai-chat": "/chat/completions",
+    "openai-responses": "/responses",
+    "anthropic": "/v1/messages",
+    "cohere": "/v2/chat",
+}
+# Wires whose base URL has the API's version in it.
+_VERSIONED = ("openai-chat", "openai-responses")
 # Ollama's own, which its addresses leave out.
 _OLLAMA_PORT = 11434
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
@@ -470,11 +479,34 @@ def checked_url(url: str, row: Provider = PROVIDERS["custom"]) -> str:
     if row.name == "ollama":
         url = _ollama_url(url)
     parts = _split_url(url)
-    path = parts.path.rstrip("/")
-    if row.name == "azure" and path in ("", "/openai"):
-        path = "/openai/v1"
+    whole = parts.path.rstrip("/")
+    if row.name == "google":  # the same models are served in OpenAI's form, and in Google's own
+        whole = whole.removesuffix("/chat/completions").removesuffix("/openai")
+    path, is_whole = _without_call(parts._replace(path=whole), row)
     query = f"?{parts.query}" if parts.query else ""
+    if row.name == "azure" and path in ("", "/openai"):
+        path, query = "/openai/v1", ""  # which has no dated versions
+    elif not path and not is_whole and row.wire in _VERSIONED:
+        path = urlsplit(row.base_url).path.rstrip("/") if parts.hostname in _HOSTS else "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}{query}"
+
+
+def _without_call(url: SplitResult, row: Provider) -> tuple[str, bool]:
+    """An address's path without what a call adds to it, and whether that was there.
+
+    Raises InvalidInput for the address of another API's call, with what would be called.
+    """
+    path = url.path
+    for wire, ending in _CALLS.items():
+        if path.endswith(ending):
+            if wire == row.wire:
+                return path.removesuffix(ending).rstrip("/"), True
+            called = f"{url.scheme}://{url.netloc}{path}{_CALLS.get(row.wire, '')}"
+            raise InvalidInput(
+                f"base_url ends in {ending}, so that {called} would be called: end it before {ending}, or say "
+                "whose API it is with provider=."
+            )
+    return path, False
 
 
 def _split_url(url: str) -> SplitResult:

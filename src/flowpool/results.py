@@ -159,8 +159,9 @@ class Results(list[Any]):
         if self._stopped and not partial:
             if self._interrupted:
                 raise NotFinished(
-                    f"{self._stopped}: {path} was not written: pool.retry() runs the rest, write(..., partial=True) "
-                    "writes what there is, and Pool(..., store=...) keeps the answers for the next time."
+                    f"{self._stopped}: {path} was not written: pool.retry() runs the rest, "
+                    "write(..., partial=True) writes what there is, and Pool(..., store=...) keeps the answers for "
+                    "the next time."
                 )
             words = f"{self._stopped}: {path} has rows without an answer (partial=)"
             warnings.warn(words, RuntimeWarning, stacklevel=2)

@@ -103,6 +103,7 @@ class Skill(Sealed, Runner):
     options: model options of this skill (`max_tokens`, `temperature`, ...); they win over the model's.
     max_retries, retry_delay: AIchain's names for `retries` and for the first wait's length in seconds.
     prompt: one user message, instead of `input`: a text, or a list of texts, `Image`s and `File`s.
+    system: what the model reads before the prompt; it may have variables too.
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
     output_retries: how often an answer that doesn't fit `output` is asked for again, with what is wrong in it. [2]
@@ -130,6 +131,7 @@ class Skill(Sealed, Runner):
         retry_delay: float | None = None,
         *,
         prompt: str | Sequence[Any] | None = None,
+        system: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
         output_retries: int = DEFAULT_OUTPUT_RETRIES,
@@ -140,6 +142,7 @@ class Skill(Sealed, Runner):
         self.name = name or _DEFAULT_NAME
         self.description = description or ""
         self.choices = _choices(model)
+        input, prompt = _with_system(system, input, prompt)
         self.messages = _messages(input, prompt)
         self.answer = answer_of(output)
         self.variables = checked_mapping(variables, "variables")
@@ -306,6 +309,22 @@ def _choices(model: Any) -> tuple[Spread, ...]:
     return tuple(one if isinstance(one, Spread) else Spread([one]) for one in several)
 
 
+def _with_system(system: Any, input: Any, prompt: Any) -> tuple[Any, Any]:
+    """The conversation that a system message makes of a prompt; without one, both as they are."""
+    if system is None:
+        return input, prompt
+    if not isinstance(system, str) or not system.strip():
+        raise InvalidInput(f"Skill(system={system!r}): write what the model reads first as text.")
+    if prompt is None:
+        raise InvalidInput(
+            "Skill(system=...) goes with prompt=: in an input, the system message is its first."
+        )
+    first = {"role": "system", "parts": [system]}
+    parts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
+    _messages(None, prompt)  # refuses what is no prompt
+    return {"messages": [first, {"role": "user", "parts": parts}]}, None
+
+
 def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessage, ...]:
     if (input is None) == (prompt is None):
         raise InvalidInput("Skill: pass either prompt='...' or input={'messages': [...]}.")
@@ -318,6 +337,8 @@ def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessa
             )
         return (PromptMessage("user", [Template(prompt)]),)
     listed = input.get("messages") if isinstance(input, Mapping) else None
+    if isinstance(input, (str, list, tuple)):
+        raise InvalidInput(f"Skill(input={input!r}) is a conversation: pass a text as prompt=.")
     if not listed:
         raise InvalidInput('Skill(input=...): pass {"messages": [{"role": ..., "parts": [...]}]}.')
     _refuse_unread(input, _OF_AN_INPUT, "input")
