@@ -81,20 +81,23 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
         _begin_anew(path, is_beside)
     known, outputs = _known(path, plan, name)
     if known is None and path.exists() and is_beside:
-        if _has_answers(path):
-            raise InvalidInput(_of_other_words(path))
-        _begin_anew(
-            path, is_beside
-        )  # as after a wrong name, key or address: there is nothing to go on with
+        _drop_unanswered(path)
     if known is None and resume:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
     is_own = is_beside or output_name(pipeline.output.path, path) in outputs
     return RunStore(path, is_beside, known, had_output and is_own)
 
 
-def _has_answers(path: Path) -> bool:
+def _drop_unanswered(path: Path) -> None:
+    """Drops a run with other words that nobody was answered for, as after a wrong name, key or address.
+
+    Raises `InvalidInput` for one that has answers.
+    """
     with Reader(path) as reader:
-        return reader.has_answers()
+        has_answers = reader.has_answers()
+    if has_answers:
+        raise InvalidInput(_of_other_words(path))
+    _begin_anew(path, is_beside=True)
 
 
 def _of_other_words(path: Path) -> str:

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import re
 
+from flowpool.settings import Settings
+
 # Arguments that are called otherwise on the command line, with the value that they have there if it isn't the same.
 _OTHERWISE = {
     "overwrite": "--force",
     "append": "--append",
     "trusted": "--trusted",
-    "constant_prompt": "--constant-prompt",
     "spreadsheet_safe": "--spreadsheet-safe",
     "format": "--input-format",
     "column": "--as",
     "retry_failed": "--retry-errors",
-    "dedupe": "--dedupe",
 }
 _SAME = (
-    *("max_flows", "timeout", "retries", "deadline", "max_cost", "max_tokens_total", "where", "sample", "limit"),
-    *("columns", "sql", "table", "seed", "base_url", "provider", "store", "on_error", "on_empty", "rpm", "tpm"),
+    *Settings.__struct_fields__,
+    *("where", "sample", "limit", "columns", "sql", "table", "seed", "base_url", "provider", "store", "rpm", "tpm"),
 )  # fmt: skip
 _PHRASES = (
     ("load it with trusted=True (--trusted)", "say --trusted"),
@@ -49,9 +49,7 @@ def in_shell_words(text: str) -> str:
 
 def _option(found: re.Match[str]) -> str:
     name, value = found["name"], found["value"]
-    if name in _OTHERWISE and value in ("", "True"):
-        return _OTHERWISE[name]
-    if name in _OTHERWISE or name in _SAME:
-        option = _OTHERWISE.get(name) or f"--{name.replace('_', '-')}"
-        return f"{option} {value}" if value else option
-    return found[0]
+    if name not in _OTHERWISE and name not in _SAME:
+        return found[0]
+    option = _OTHERWISE.get(name) or f"--{name.replace('_', '-')}"
+    return option if value in ("", "True") else f"{option} {value}"
