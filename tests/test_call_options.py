@@ -10,6 +10,7 @@ import pytest
 
 from flowpool import Chain, Model, Skill
 from flowpool.errors import InvalidInput
+from flowpool.pipeline.build import read_pipeline
 
 MAKERS: list[Callable[[dict[str, Any]], Any]] = [
     lambda options: Model("gpt-5-mini", options),
@@ -40,6 +41,11 @@ MAKERS: list[Callable[[dict[str, Any]], Any]] = [
         ({"Temperature": 9}, "did you mean 'temperature'?"),
         ({"top_pp": 1}, "did you mean 'top_p'?"),
         ({"stops": "x"}, "did you mean 'stop'?"),
+        ({"tools": "search"}, "tools='search': use a list"),
+        ({"reasoning_effort": 3}, "reasoning_effort=3: use a text"),
+        ({"response_format": "json"}, "response_format='json': use a dict"),
+        ({"parallel_tool_calls": 0}, "parallel_tool_calls=0: use True or False"),
+        ({5: 5}, "the option 5: names of options are text"),
     ],
 )
 def test_an_option_that_can_t_be_meant_is_refused_by_its_name(
@@ -78,11 +84,30 @@ def test_options_of_a_server_s_own_and_those_left_open_are_taken(
 
 def test_a_file_s_options_are_checked_too(tmp_path: Path) -> None:
     path = tmp_path / "skill.yaml"
-    path.write_text("model: gpt-5-mini\nprompt: say {text}\noptions: {max_tokens: many}\n")
-    with pytest.raises(
-        InvalidInput, match=r"skill.yaml, line \d: .*max_tokens='many': use a whole"
-    ):
+    path.write_text(
+        "model: gpt-5-mini\nprompt: say {text}\noptions:\n  seed: 1\n  max_tokens: many\n"
+    )
+    with pytest.raises(InvalidInput, match=r"skill.yaml, line 5: .*max_tokens='many': use a whole"):
         Chain.load(path)
     path.write_text("model: {name: gpt-5-mini, options: {temprature: 0}}\nprompt: say {text}\n")
     with pytest.raises(InvalidInput, match=r"skill.yaml, line \d: .*did you mean 'temperature'"):
         Chain.load(path)
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("run:\n  timeout: 5\n  retries: -1", "line 5: run.retries: retries=-1: use 0 or more"),
+        ("  output:\n    choises: [a]", "line 3: skill.output: output: 'choises' is not known"),
+    ],
+)
+def test_a_pipeline_s_settings_are_refused_at_their_own_line(
+    tmp_path: Path, lines: str, says: str
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(f"skill: {{model: gpt-5-mini, prompt: '{{text}}'}}\ninput: rows.csv\n{lines}\n")
+    if lines.startswith("  "):
+        path.write_text(f"skill:\n  model: gpt-5-mini\n{lines}\n  prompt: '{{text}}'\n")
+    with pytest.raises(InvalidInput) as caught:
+        read_pipeline(path, None)
+    assert says in str(caught.value)

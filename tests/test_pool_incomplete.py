@@ -85,3 +85,43 @@ def test_failed_items_are_missing_too(simulate) -> None:
         NotFinished, match=r"1 of 2 items are done: 1 failed; first failure: items\[1\]: BadR"
     ):
         results.raise_if_incomplete()
+
+
+async def interrupted(pool: Any) -> Any:
+    """A pool's results after Ctrl-C."""
+    running = asyncio.ensure_future(pool.arun())
+    await asyncio.sleep(1.5)
+    pool._session.interrupted = True
+    pool.stop()
+    await running
+    return pool.results
+
+
+def test_an_interrupted_run_isnt_written_as_if_it_were_whole(simulate, tmp_path: Path) -> None:
+    sim = simulate()
+    pool = sim.pool(items=rows_file(tmp_path, 60), max_flows=20)
+    results = sim.run(interrupted(pool))
+    path = tmp_path / "out.csv"
+    with pytest.raises(NotFinished, match=r"^stopped at 40 of 60: .* was not written: pool.retry"):
+        results.write(path)
+    assert not path.exists()
+    results.write(path, partial=True)
+    assert len(path.read_text().splitlines()) == 61
+    sim.run(pool.aretry())
+    pool.results.write(path, overwrite=True)
+    assert path.read_text().splitlines()[-1] == "row 59,row 59"
+
+
+def test_a_run_that_was_stopped_is_written_with_a_warning(simulate, tmp_path: Path) -> None:
+    pool = cut(simulate(), rows_file(tmp_path, 120))
+    path = tmp_path / "out.csv"
+    with pytest.warns(RuntimeWarning, match=r"stopped at 40 of 120: .*out.csv has rows without"):
+        pool.results.write(path)
+    assert len(path.read_text().splitlines()) == 121
+
+
+def test_rows_that_a_stopped_run_never_wrote_are_told_of(simulate, tmp_path: Path) -> None:
+    sim = simulate()
+    pool = sim.pool(items=rows_file(tmp_path, 120), max_flows=20, deadline=2.5)
+    with pytest.warns(RuntimeWarning, match=r"stopped at 40 of 120: .*out.csv has no other rows"):
+        sim.run(pool.awrite(tmp_path / "out.csv"))

@@ -74,16 +74,20 @@ def test_the_argument_wins_and_leaves_the_name_whole() -> None:
         ("google/gemma-3-27b-it", ("custom", "google/gemma-3-27b-it")),
         ("deepseek-r1", ("custom", "deepseek-r1")),
         ("anything", ("custom", "anything")),
-        # A closed one stays its owner's, behind a proxy too.
-        ("claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
-        ("anthropic/claude-haiku-4-5", ("anthropic", "claude-haiku-4-5")),
+        # A gateway names closed ones as it likes, and speaks OpenAI's API.
+        ("claude-haiku-4-5", ("custom", "claude-haiku-4-5")),
+        ("anthropic/claude-haiku-4-5", ("custom", "anthropic/claude-haiku-4-5")),
+        ("openrouter/meta-llama/llama-4", ("custom", "openrouter/meta-llama/llama-4")),
+        ("groq/llama-4", ("custom", "groq/llama-4")),
+        ("gemini-2.5-flash", ("custom", "gemini-2.5-flash")),
         ("gpt-4o", ("openai", "gpt-4o")),
-        ("openai/gpt-4o", ("openai", "gpt-4o")),
+        ("openai/gpt-4o", ("openai", "openai/gpt-4o")),
+        # Only the prefixes that no gateway has say whose API a server of one's own speaks.
         ("openai-responses/gpt-4o", ("openai-responses", "gpt-4o")),
         ("vllm/Qwen/Qwen3-8B", ("vllm", "Qwen/Qwen3-8B")),
     ],
 )
-def test_behind_a_base_url_only_closed_models_tell_their_provider(name, expected) -> None:
+def test_at_a_base_url_of_ones_own_the_name_stays_whole(name, expected) -> None:
     assert split(name, base_url=LOCAL) == expected
 
 
@@ -247,3 +251,43 @@ def test_extra_headers_go_along_and_may_bring_the_key() -> None:
 def test_headers_that_cant_be_sent_are_refused(name, value) -> None:
     with pytest.raises(InvalidInput, match="header"):
         resolve("openai", None, "k", {}, ((name, value),))
+
+
+@pytest.mark.parametrize(
+    ("model", "pasted", "url"),
+    [
+        ("gpt-4o", "https://api.openai.com", "https://api.openai.com/v1"),
+        ("gpt-4o", "https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1"),
+        ("qwen3", "http://localhost:8000", "http://localhost:8000/v1"),
+        ("qwen3", "http://localhost:8000/v1/chat/completions/", "http://localhost:8000/v1"),
+        ("qwen3", "http://localhost:8000/chat/completions", "http://localhost:8000"),
+        ("x", "https://openrouter.ai", "https://openrouter.ai/api/v1"),
+        ("sonar", "https://api.perplexity.ai/chat/completions", "https://api.perplexity.ai"),
+        ("claude-x", "https://api.anthropic.com/v1/messages", "https://api.anthropic.com"),
+        (
+            "gpt-4o",
+            "https://one.openai.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+            "https://one.openai.azure.com/openai/deployments/d?api-version=2024-10-21",
+        ),
+        (
+            "gpt-4o",
+            "https://one.openai.azure.com/?api-version=2024-10-21",
+            "https://one.openai.azure.com/openai/v1",
+        ),
+        (
+            "gemini-x",
+            "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions",
+            "https://generativelanguage.googleapis.com/v1beta",
+        ),
+    ],
+)
+def test_an_address_is_understood_as_people_paste_it(model, pasted, url) -> None:
+    provider, _ = split(model, base_url=pasted)
+    assert resolve(provider, pasted, "k", {}).base_url == url
+
+
+def test_the_address_of_another_apis_call_is_refused_with_what_would_be_called() -> None:
+    with pytest.raises(
+        InvalidInput, match=r"https://x.example/v1/responses/chat/completions would be called: end"
+    ):
+        resolve("custom", "https://x.example/v1/responses", None, {})

@@ -236,7 +236,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "x", "input": {"messages": [USER]}}, "pass either prompt='...' or input="),
     ({"prompt": " "}, "write the prompt as text"),
     ({"prompt": 5}, "Skill(prompt=5)"),
-    ({"input": "x"}, 'pass {"messages": [{"role": ..., "parts": [...]}]}'),
+    ({"input": "x"}, "Skill(input='x') is a conversation: pass a text as prompt="),
+    ({"system": "x"}, "Skill(system=...) goes with prompt="),
+    ({"system": " ", "prompt": "x"}, "Skill(system=' '): write what the model reads first"),
     ({"input": {"messages": []}}, 'pass {"messages"'),
     (
         {"input": {"messages": ["x"]}},
@@ -252,7 +254,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": "x", "model": 5}, "pass a Model, its name, a Spread, or a list of them"),
     ({"prompt": "x", "model": [5]}, "Skill(model=5)"),
     ({"prompt": "x", "model": "no-such"}, "'no-such' names no known provider"),
-    ({"prompt": "x", "output": "json"}, "output='json'): pass a type, a JSON Schema"),
+    ({"prompt": "x", "output": "json"}, "output 'json': pass a type, a JSON Schema"),
     ({"prompt": "x", "output": {"format": {"type": "xml"}}}, '{"format": {"type": "json"}}'),
     ({"prompt": "x", "output": {"format": {"type": "json_schema"}}}, '"schema": {...}'),
     ({"prompt": "x", "output": {"modalities": ["audio"]}}, 'only ["text"] is answered'),
@@ -306,3 +308,9 @@ def test_a_missing_key_is_refused_before_any_call() -> None:
     with pytest.raises(InvalidInput, match="openai needs a key: set OPENAI_API_KEY"):
         run_virtual(pool.arun())
     assert not transport.bodies
+
+
+def test_a_system_message_stands_before_the_prompt_and_may_have_variables() -> None:
+    skill = Skill("gpt-5-mini", system="Be {tone}.", prompt="Say: {text}")
+    assert [message.role for message in skill.messages] == ["system", "user"]
+    assert skill.names == {"tone", "text"}

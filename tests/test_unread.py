@@ -76,6 +76,26 @@ def whole(row: dict[str, Any]) -> int:
         (lambda: pool(columns=["text"]), "columns=['text']: use"),
         (lambda: Pool(same, ROWS, max_cost=1.0), "max_cost=1.0 bounds the calls of skills"),
         (lambda: Pool(same, ROWS).retry(max_tokens_total=9), "max_tokens_total=9 bounds"),
+        (lambda: Pool(same, ROWS, limits=Limits(tpm=9)), "tpm=9) counts a model's tokens, and"),
+        (lambda: Pool(same, ROWS, limits=Limits(output_tpm=9)), "output_tpm=9) counts"),
+        (
+            lambda: Pool(Chain([same, same]), ROWS, limits=Limits(rpm=9)),
+            "no step of 'chain' asks one: give its steps max_flows",
+        ),
+        (lambda: skill(output={"choises": ["a"]}), "output: 'choises' is not known here: pass"),
+        (lambda: skill(output={"choices": ["a"], "strict": True}), "'strict' is not known here"),
+        (lambda: skill(output={"fields": {"a": "string"}, "required": ["a"]}), "'required' is not"),
+        (lambda: skill(output={"schema": {"type": "object"}, "nme": "x"}), "use schema and name"),
+        (lambda: skill(output={"format": {"type": "json", "x": 1}}), "output.format: 'x' is not"),
+        (lambda: skill(output={"format": {"type": "text"}, "modality": []}), "'modality' is not"),
+        (
+            lambda: skill(output={"type": "object", "propertis": {}}),
+            "output: 'propertis' is no keyword: did you mean 'properties'?",
+        ),
+        (
+            lambda: skill(output={"properties": {"a": {"type": "string", "enums": ["x"]}}}),
+            "output.properties.a: 'enums' is no keyword: did you mean 'enum'?",
+        ),
         (lambda: read(ROWS, format="csv"), "format='csv' is for files"),
         (lambda: read(".", format="csv"), "is a folder"),
     ],
@@ -91,6 +111,32 @@ def test_a_pool_stays_as_it_was_made(name: str) -> None:
     pool = Pool(same, ROWS)
     with pytest.raises(AttributeError, match=rf"pool.{name} can't be changed: pass {name}= to"):
         setattr(pool, name, 5)
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "says"),
+    [
+        (skill(), "temperature", r"pass options={'temperature': \.\.\.} to Skill"),
+        (skill(), "retries", r"pass retries= to Skill"),
+        (skill(), "prompt", r"pass prompt= to Skill"),
+        (Model("gpt-5-mini"), "temperature", r"pass options={'temperature': \.\.\.} to Model"),
+        (Model("gpt-5-mini"), "base_url", r"pass base_url= to Model"),
+        (Chain([same]), "on_step_error", r"pass on_step_error= to Chain"),
+        (Chain([same]), "retries", r"leave it out"),
+    ],
+)
+def test_what_is_set_on_a_runner_afterwards_is_refused(made: Any, name: str, says: str) -> None:
+    with pytest.raises(AttributeError, match=rf"\.{name} can't be changed: {says}"):
+        setattr(made, name, 0)
+
+
+def test_a_subclass_may_have_attributes_of_its_own() -> None:
+    class Named(Skill):
+        def __init__(self) -> None:
+            super().__init__("gpt-5-mini", prompt="{text}")
+            self.language = "en"
+
+    assert Named().language == "en"
 
 
 def test_one_answer_may_be_asked_for_by_name() -> None:
@@ -115,3 +161,9 @@ def test_an_unknown_option_of_a_step_is_named_in_its_file(tmp_path: Path) -> Non
     path.write_text("steps:\n  - tool: fetch\n    key: page\n    options: {retrys: 3}\n")
     with pytest.raises(InvalidInput, match=r"chain.yaml, line \d: .*fetch doesn't take 'retrys'"):
         Chain.load(path)
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:run.db?mode=memory", "sqlite:///run.db"])
+def test_a_store_is_a_file_and_nothing_else(name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"is no file's path: name one, such as 'run.db'"):
+        Pool(same, ROWS, store=name)

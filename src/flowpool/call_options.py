@@ -6,7 +6,7 @@ Others are sent as they stand: a server may have options of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from flowpool.errors import InvalidInput
@@ -25,6 +25,10 @@ def _is_number(value: Any) -> bool:
 def _is_texts(value: Any) -> bool:
     one_by_one = value if isinstance(value, (list, tuple)) else [value]
     return all(isinstance(one, str) for one in one_by_one)
+
+
+def _is(*kinds: type[Any]) -> _Check:
+    return lambda value: isinstance(value, kinds)
 
 
 _KINDS: tuple[tuple[str, _Check, tuple[str, ...]], ...] = (
@@ -46,16 +50,22 @@ _KINDS: tuple[tuple[str, _Check, tuple[str, ...]], ...] = (
         ),
     ),
     ("a text or a list of texts", _is_texts, ("stop", "stop_sequences", "stopSequences")),
+    ("a text", _is(str), ("reasoning_effort", "service_tier", "user", "verbosity")),
+    ("True or False", _is(bool), ("parallel_tool_calls",)),
+    ("a list", _is(list, tuple), ("tools", "safety_settings")),
+    (
+        "a dict",
+        _is(Mapping),
+        ("logit_bias", "metadata", "reasoning", "response_format", "thinking"),
+    ),
 )
 _CHECKED = {name: (use, is_right) for use, is_right, names in _KINDS for name in names}
 _KNOWN = frozenset(
     {
         *_CHECKED,
-        *("logit_bias", "logprobs", "metadata", "parallel_tool_calls", "reasoning", "reasoning_effort"),
-        *("response_format", "safety_settings", "service_tier", "thinking", "tool_choice", "tools"),
-        *("user", "verbosity"),
+        *("logprobs", "tool_choice"),
     }
-)  # fmt: skip
+)
 # Options that some have, and that are an edit away from others'.
 _OF_SOME = frozenset({"speed", "top_a", "top_n", "stop_sequence"})
 
@@ -63,6 +73,8 @@ _OF_SOME = frozenset({"speed", "top_a", "top_n", "stop_sequence"})
 def check_options(options: Mapping[str, Any]) -> None:
     """Raises `InvalidInput` for a value that an option can't have, and for a name that is nearly an option's."""
     for name, value in options.items():
+        if not isinstance(name, str):
+            raise InvalidInput(f"the option {name!r}: names of options are text.")
         use, is_right = _CHECKED.get(name, ("", None))
         if is_right is not None and value is not None and not is_right(value):
             raise InvalidInput(f"the option {name}={value!r}: use {use}.")
@@ -70,11 +82,16 @@ def check_options(options: Mapping[str, Any]) -> None:
             raise InvalidInput(f"the option {name!r} is not known: did you mean {meant!r}?")
 
 
-def _meant(name: Any) -> str | None:
+def _meant(name: str) -> str | None:
     """The option that is one edit away; None for one that is known, and where none is near."""
-    if not isinstance(name, str) or name in _KNOWN or name in _OF_SOME:
+    return None if name in _OF_SOME else one_edit_away(name, _KNOWN)
+
+
+def one_edit_away(name: str, known: Collection[str]) -> str | None:
+    """The known name that is an edit away; None for one that is known itself, and where none is near."""
+    if name in known:
         return None
-    return next((known for known in sorted(_KNOWN) if _is_one_edit(name, known)), None)
+    return next((one for one in sorted(known) if _is_one_edit(name, one)), None)
 
 
 def _is_one_edit(one: str, other: str) -> bool:

@@ -11,6 +11,7 @@ from flowpool import wiring
 from flowpool.errors import InvalidInput
 from flowpool.model import check_times, checked_mapping
 from flowpool.runner import Runner, checked_variables
+from flowpool.sealed import Sealed
 from flowpool.settings import RETRY_ON_FIX, RetryOn, is_retry_on
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
@@ -69,7 +70,7 @@ class Step:
 Stage = tuple[Step, ...]
 
 
-class Chain(Runner):
+class Chain(Sealed, Runner):
     """Steps in order; each sees every variable so far.
 
     steps: each a runner, `(runner, key)`, `(runner, key, {parameter: variable})` or
@@ -109,6 +110,10 @@ class Chain(Runner):
         self.on_step_error: OnStepError = on_step_error
         self.history: list[dict[str, Any]] = []
         self.accumulated: dict[str, Any] = {}
+        self._seal(Chain)
+
+    def _changing(self) -> tuple[str, ...]:
+        return "history", "accumulated"
 
     def __repr__(self) -> str:
         names = " -> ".join("+".join(s.runner.name for s in stage) for stage in self.stages)

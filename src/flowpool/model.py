@@ -9,6 +9,7 @@ from typing import Any
 from flowpool import providers
 from flowpool.call_options import check_options
 from flowpool.errors import InvalidInput
+from flowpool.sealed import Sealed
 from flowpool.values import Endpoint, Limits, Prices, Secret, Tls
 
 # Options that would be sent and mean nothing there, or replace what a call is made of.
@@ -22,7 +23,7 @@ _CLIENT_OPTIONS = (
 )
 
 
-class Model:
+class Model(Sealed):
     """A provider's model and how to call it.
 
     name: `"gpt-5-mini"`, `"claude-haiku-4-5"`, `"openrouter/meta-llama/llama-4"`; the provider comes from its
@@ -89,6 +90,7 @@ class Model:
         self._tls = _tls(client)
         self._key = _secret(api_key or client.get("api_key"))
         self._trusted = trusted
+        self._seal(Model)
 
     def __repr__(self) -> str:
         return f"Model({self.name!r}, provider={self.provider!r})"

@@ -30,6 +30,7 @@ from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
+from flowpool.sealed import Sealed
 from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
 from flowpool.settings import RetryOn as RetryOn
@@ -41,7 +42,7 @@ from flowpool.values import Limits, Status
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 
 
-class Pool:
+class Pool(Sealed):
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -155,6 +156,7 @@ class Pool:
             progress=progress,
             environment=environment,
         )
+        self._seal(Pool)
 
     @classmethod
     def load(
@@ -192,11 +194,6 @@ class Pool:
             **{**settings, **changes},
         )
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if "_session" in self.__dict__:
-            raise AttributeError(f"pool.{name} can't be changed: pass {name}= to Pool(...).")
-        super().__setattr__(name, value)
-
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
         return f"Pool({self.name!r}: {counts or 'nothing started'})"
@@ -208,8 +205,9 @@ class Pool:
 
         variables: values for every item that doesn't give its own.
 
-        Works inside a running event loop too. Ctrl-C starts no more items, waits for the calls in flight and
-        returns; a second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
+        Works inside a running event loop too. Ctrl-C starts no more items, waits for the calls in flight
+        and returns what there is, with `interrupted` True, which `results.write` refuses to take for the whole; a
+        second Ctrl-C cancels them and raises `KeyboardInterrupt`, with what is done in `results`.
         Raises `InvalidInput` before the first call; a failed item's error only with `on_error="raise"`.
         """
         thread = free_thread()
@@ -294,6 +292,7 @@ class Pool:
         """Runs every item and writes its row as it ends, or in the items' order; returns the `status`.
 
         Rows are handed over and not kept, so that any number of items takes the same memory.
+        A run that ended before its end, as by Ctrl-C or a deadline, leaves a file with fewer rows, and warns of it.
         options: as in `writer`.
         """
         with self.writer(path, **options) as writer:
@@ -301,6 +300,7 @@ class Pool:
             with closing(records):  # type: ignore[type-var]
                 for record in records:
                     writer.write(record)
+        self._session.warn_of_stop(path)
         return self.status
 
     async def awrite(
@@ -317,6 +317,7 @@ class Pool:
             async with aclosing(records):  # type: ignore[type-var]
                 async for record in records:
                     writer.write(record)
+        self._session.warn_of_stop(path)
         return self.status
 
     def estimate(self) -> Estimate:

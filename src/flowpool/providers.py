@@ -23,8 +23,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     """One row. `base_url` is what the provider's own client takes; empty when only the user knows it.
 
     key_names, url_names: environment variables, tried in order. prefixes: how the names of its models begin.
-    open_weights: whether such names are served elsewhere too, so that with a base_url they say nothing of
-    the provider. needs_address: False where the any-llm package knows it. json_mode: "schema" takes a JSON
+    needs_address: False where the any-llm package knows it. json_mode: "schema" takes a JSON
     Schema and plain JSON, "object" plain JSON alone, "schema-only" a schema alone. documents: how a PDF goes
     into a chat message: its data as a "file", its data or address as one ("file_url"), or Mistral's
     "document_url". price_list: its name in genai-prices; empty where that has no prices for it, as for one's own
@@ -37,7 +36,6 @@ class Provider(Struct, frozen=True, kw_only=True):
     key_names: tuple[str, ...] = ()
     url_names: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
-    open_weights: bool = False
     auth: AuthStyle = "bearer"
     needs_key: bool = True
     needs_address: bool = True
@@ -105,7 +103,6 @@ _ROWS = (
             *("mistral-", "ministral-", "codestral-", "magistral-", "devstral-"),
             *("pixtral-", "voxtral-", "open-mistral-", "open-mixtral-"),
         ),
-        open_weights=True,
         documents="document_url",
     ),
     Provider(
@@ -114,7 +111,6 @@ _ROWS = (
         base_url="https://api.deepseek.com/v1",
         key_names=("DEEPSEEK_API_KEY",),
         prefixes=("deepseek-",),
-        open_weights=True,
         json_mode="object",
     ),
     Provider(
@@ -170,7 +166,6 @@ _ROWS = (
         base_url="https://api.moonshot.ai/v1",
         key_names=("MOONSHOT_API_KEY",),
         prefixes=("kimi-", "moonshot-"),
-        open_weights=True,
         json_mode="object",
     ),
     Provider(
@@ -178,7 +173,6 @@ _ROWS = (
         base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
         key_names=("DASHSCOPE_API_KEY",),
         prefixes=("qwen", "qwq-", "qvq-"),
-        open_weights=True,
         json_mode="object",
     ),
     Provider(
@@ -187,7 +181,6 @@ _ROWS = (
         base_url="https://api.z.ai/api/paas/v4",
         key_names=("ZAI_API_KEY",),
         prefixes=("glm-",),
-        open_weights=True,
         json_mode="object",
     ),
     Provider(
@@ -198,7 +191,6 @@ _ROWS = (
         key_names=("CO_API_KEY", "COHERE_API_KEY"),
         url_names=("CO_API_URL",),
         prefixes=("command-",),
-        open_weights=True,
     ),
     Provider(name="vllm", base_url="http://localhost:8000/v1", needs_key=False),
     Provider(name="sglang", base_url="http://localhost:30000/v1", needs_key=False),
@@ -238,6 +230,15 @@ _HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) i
     "dashscope.aliyuncs.com": "qwen"
 }
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
+# What each wire's calls add to a base URL, which people paste with it.
+_CALLS = {
+    "openai-chat": "/chat/completions",
+    "openai-responses": "/responses",
+    "anthropic": "/v1/messages",
+    "cohere": "/v2/chat",
+}
+# Wires whose base URL has the API's version in it.
+_VERSIONED = ("openai-chat", "openai-responses")
 # Ollama's own, which its addresses leave out.
 _OLLAMA_PORT = 11434
 _KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
@@ -252,9 +253,9 @@ _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection
 def split(name: str, provider: str | None = None, base_url: str | None = None) -> tuple[str, str]:
     """Whose model `name` is, and what that provider calls it.
 
-    `provider` wins; then the host of `base_url`, a `"provider/name"`, and the name's prefix. A name that
-    says nothing of its provider needs a `base_url` and belongs to `"custom"`, OpenAI's chat completions
-    without a key. With a `base_url` so do names of open models, which anyone may serve.
+    `provider` wins; then the host of `base_url`, a `"provider/name"`, and the name's prefix. At a `base_url` of
+    one's own the name stays whole, and is asked for by OpenAI's chat completions, which gateways speak: as
+    `"openai"`, with its key, where the name is one of OpenAI's own models, else as `"custom"`, without a key.
 
     Raises InvalidInput, with near matches, when the provider isn't known.
 
@@ -328,12 +329,14 @@ def _split_at(name: str, base_url: str) -> tuple[str, str]:
     if host is not None:
         served = PROVIDERS[host]
         return host, _within(served, name, rest) if row is served else name
-    if row is not None and (not row.prefixes or _is_closed(row, rest)):
-        return row.name, _within(row, name, rest)
-    owner = _owner(name)
-    if owner is not None and _is_closed(owner, name):
-        return owner.name, name
-    return "custom", name
+    if row is not None and (not row.needs_key or row.name == "openai-responses"):
+        return (
+            row.name,
+            rest,
+        )  # no gateway's prefix: it says how to speak with a server of one's own
+    openai = PROVIDERS["openai"]
+    is_openais = _owner(rest if row is openai else name) is openai
+    return ("openai" if is_openais else "custom"), name
 
 
 def _at_host(base_url: str) -> str | None:
@@ -355,11 +358,6 @@ def _owner(name: str) -> Provider | None:
     if lowered.startswith(_SERVED_ELSEWHERE):
         return None
     return next((row for row in _ROWS if row.prefixes and lowered.startswith(row.prefixes)), None)
-
-
-def _is_closed(row: Provider, name: str) -> bool:
-    """Whether a model of this name is served only by its owner and what stands in for it."""
-    return _owner(name) is row and not row.open_weights
 
 
 def _near(word: str, candidates: list[str]) -> str:
@@ -482,11 +480,34 @@ def checked_url(url: str, row: Provider = PROVIDERS["custom"]) -> str:
     if row.name == "ollama":
         url = _ollama_url(url)
     parts = _split_url(url)
-    path = parts.path.rstrip("/")
-    if row.name == "azure" and path in ("", "/openai"):
-        path = "/openai/v1"
+    whole = parts.path.rstrip("/")
+    if row.name == "google":  # the same models are served in OpenAI's form, and in Google's own
+        whole = whole.removesuffix("/chat/completions").removesuffix("/openai")
+    path, is_whole = _without_call(parts._replace(path=whole), row)
     query = f"?{parts.query}" if parts.query else ""
+    if row.name == "azure" and path in ("", "/openai"):
+        path, query = "/openai/v1", ""  # which has no dated versions
+    elif not path and not is_whole and row.wire in _VERSIONED:
+        path = urlsplit(row.base_url).path.rstrip("/") if parts.hostname in _HOSTS else "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}{query}"
+
+
+def _without_call(url: SplitResult, row: Provider) -> tuple[str, bool]:
+    """An address's path without what a call adds to it, and whether that was there.
+
+    Raises InvalidInput for the address of another API's call, with what would be called.
+    """
+    path = url.path
+    for wire, ending in _CALLS.items():
+        if path.endswith(ending):
+            if wire == row.wire:
+                return path.removesuffix(ending).rstrip("/"), True
+            called = f"{url.scheme}://{url.netloc}{path}{_CALLS.get(row.wire, '')}"
+            raise InvalidInput(
+                f"base_url ends in {ending}, so that {called} would be called: end it before {ending}, or say "
+                "whose API it is with provider=."
+            )
+    return path, False
 
 
 def _split_url(url: str) -> SplitResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from functools import reduce
 from operator import add
@@ -45,12 +46,15 @@ class Results(list[Any]):
         answers: AnswerColumns = UNKNOWN_ANSWERS,
         earlier: Iterable[CallCost] = (),
         stopped: str = "",
+        *,
+        interrupted: bool = False,
     ) -> None:
         self.records = list(records)
         self.earlier = tuple(earlier)
         self._rows = rows
         self._answers = answers
         self._stopped = stopped
+        self._interrupted = interrupted
         super().__init__(record.output for record in self.records)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -128,9 +132,13 @@ class Results(list[Any]):
         """An Arrow table with a row an item."""
         return self._as_frame("pyarrow", meta, inputs, output)
 
-    def write(self, path: str | Path, **options: Unpack[WriteOptions]) -> None:
+    def write(
+        self, path: str | Path, *, partial: bool = False, **options: Unpack[WriteOptions]
+    ) -> None:
         """Writes a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file with a row an item; "-" is JSON on stdout.
 
+        partial: True also writes the results of a run that Ctrl-C ended, which raises `NotFinished` otherwise: most
+            rows would have no answer. Those of a run that something else stopped are written with a warning.
         append, overwrite: what to do with a file that holds something, which is an error otherwise.
         spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
         format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
@@ -148,6 +156,15 @@ class Results(list[Any]):
         """
         from flowpool.data.writers import open_writer
 
+        if self._stopped and not partial:
+            if self._interrupted:
+                raise NotFinished(
+                    f"{self._stopped}: {path} was not written: pool.retry() runs the rest, "
+                    "write(..., partial=True) writes what there is, and Pool(..., store=...) keeps the answers for "
+                    "the next time."
+                )
+            words = f"{self._stopped}: {path} has rows without an answer (partial=)"
+            warnings.warn(words, RuntimeWarning, stacklevel=2)
         with open_writer(path, self._rows, self._answers, **options) as writer:
             writer.layout.learn(self.records)
             for record in self.records:

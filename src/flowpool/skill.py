@@ -14,6 +14,7 @@ from flowpool.braces import variable_in
 from flowpool.errors import InvalidInput
 from flowpool.model import Model, Spread, check_times, checked_mapping, checked_options, is_count
 from flowpool.runner import Runner, checked_variables
+from flowpool.sealed import Sealed
 from flowpool.structured import answer_of
 from flowpool.structured.types import dotted_of
 from flowpool.template import Template
@@ -87,7 +88,7 @@ class PromptMessage:
                 yield from map(Template, (part.data, part.url, part.name))
 
 
-class Skill(Runner):
+class Skill(Sealed, Runner):
     """A prompt and the model that answers it: one call an item.
 
     model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order. A
@@ -102,6 +103,7 @@ class Skill(Runner):
     options: model options of this skill (`max_tokens`, `temperature`, ...); they win over the model's.
     max_retries, retry_delay: AIchain's names for `retries` and for the first wait's length in seconds.
     prompt: one user message, instead of `input`: a text, or a list of texts, `Image`s and `File`s.
+    system: what the model reads before the prompt; it may have variables too.
     timeout: seconds for one attempt, connect to last byte. [600]
     retries: further attempts after the first, for what can be retried. [5]
     output_retries: how often an answer that doesn't fit `output` is asked for again, with what is wrong in it. [2]
@@ -129,6 +131,7 @@ class Skill(Runner):
         retry_delay: float | None = None,
         *,
         prompt: str | Sequence[Any] | None = None,
+        system: str | None = None,
         timeout: float | None = None,
         retries: int | None = None,
         output_retries: int = DEFAULT_OUTPUT_RETRIES,
@@ -139,6 +142,7 @@ class Skill(Runner):
         self.name = name or _DEFAULT_NAME
         self.description = description or ""
         self.choices = _choices(model)
+        input, prompt = _with_system(system, input, prompt)
         self.messages = _messages(input, prompt)
         self.answer = answer_of(output)
         self.variables = checked_mapping(variables, "variables")
@@ -156,6 +160,7 @@ class Skill(Runner):
         self.names = frozenset(p for p in paths if variable_in(p, self.variables) is None)
         # What stands between braces that are a variable only where one has just that name.
         self.doubtful = frozenset().union(*(template.doubtful for template in self._templates))
+        self._seal(Skill)
 
     def __repr__(self) -> str:
         return f"Skill({self.name!r}, {self.models[0]!r})"
@@ -188,8 +193,8 @@ class Skill(Runner):
             return self
         check_times(None, retries, delay)
         changed = copy.copy(self)
-        changed.retries = self.retries if retries is None else retries
-        changed.retry_delay = self.retry_delay if delay is None else delay
+        given = {"retries": retries, "retry_delay": delay}
+        vars(changed).update({name: value for name, value in given.items() if value is not None})
         return changed
 
     def used(self, names: Collection[str]) -> frozenset[str]:
@@ -304,6 +309,22 @@ def _choices(model: Any) -> tuple[Spread, ...]:
     return tuple(one if isinstance(one, Spread) else Spread([one]) for one in several)
 
 
+def _with_system(system: Any, input: Any, prompt: Any) -> tuple[Any, Any]:
+    """The conversation that a system message makes of a prompt; without one, both as they are."""
+    if system is None:
+        return input, prompt
+    if not isinstance(system, str) or not system.strip():
+        raise InvalidInput(f"Skill(system={system!r}): write what the model reads first as text.")
+    if prompt is None:
+        raise InvalidInput(
+            "Skill(system=...) goes with prompt=: in an input, the system message is its first."
+        )
+    first = {"role": "system", "parts": [system]}
+    parts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt]
+    _messages(None, prompt)  # refuses what is no prompt
+    return {"messages": [first, {"role": "user", "parts": parts}]}, None
+
+
 def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessage, ...]:
     if (input is None) == (prompt is None):
         raise InvalidInput("Skill: pass either prompt='...' or input={'messages': [...]}.")
@@ -316,6 +337,8 @@ def _messages(input: Mapping[str, Any] | None, prompt: Any) -> tuple[PromptMessa
             )
         return (PromptMessage("user", [Template(prompt)]),)
     listed = input.get("messages") if isinstance(input, Mapping) else None
+    if isinstance(input, (str, list, tuple)):
+        raise InvalidInput(f"Skill(input={input!r}) is a conversation: pass a text as prompt=.")
     if not listed:
         raise InvalidInput('Skill(input=...): pass {"messages": [{"role": ..., "parts": [...]}]}.')
     _refuse_unread(input, _OF_AN_INPUT, "input")

@@ -234,9 +234,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Ceilings that people know, never exceeded. None leaves one open.
 
     rpm: requests a minute. tpm: tokens a minute, input and output together. input_tpm, output_tpm: the
-    same apart. concurrent: calls in flight. They belong to the key and model: each pool keeps to its own
-    for what all pools with limits, threads and processes of a user do on one machine, at once or one after
-    the other (`FLOWPOOL_SHARE=off`: those of one process). A function's are its process's.
+    same apart. concurrent: calls in flight. They belong to the key and model, and hold for what all pools with
+    limits, threads and processes of a user do on one machine, at once or one after the other
+    (`FLOWPOOL_SHARE=off`: those of one process). A function's are its process's, and have no tokens.
 
         Pool(skill, items, limits=Limits(rpm=3000, concurrent=64))
     """

@@ -537,3 +537,9 @@ def test_a_system_message_goes_into_the_users_where_the_server_knows_none(
     assert server.refused == 1  # which is remembered
     assert server.prompts == {f"Be brief.\n\nWhat is text {n}?" for n in range(20)}
     assert len([r for r in caplog.records if "refuses system messages" in r.message]) == 1
+
+
+def test_a_404_says_what_was_called(simulate) -> None:
+    sim = simulate()
+    results = sim.run(sim.pool(items=[{"text": "[[sim: 404]]"}]))
+    assert "(called: http://sim.test/v1/chat/completions)" in str(results.failed[0].error)

@@ -38,3 +38,10 @@ def test_an_export_doesnt_overwrite_unless_forced(stored: Any) -> None:
     assert code == 2
     assert "say --force" in err
     assert stored("export", "run.db", "have.csv", "--force")[0] == 0
+
+
+def test_an_export_of_an_unfinished_run_says_what_is_missing(stored: Any) -> None:
+    code, _, err = stored("export", "run.db", "all.csv")
+    assert code == 0
+    assert "The run isn't done: 3 done, 1 failed. Rows that aren't done have no answer." in err
+    assert "isn't done" not in stored("export", "run.db", "done.csv", "--only", "done")[2]

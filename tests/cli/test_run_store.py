@@ -26,7 +26,7 @@ def test_failed_rows_are_tried_again_by_the_same_words_when_asked(flowpool: Any,
 
 
 def test_another_prompt_doesnt_overwrite_an_unfinished_run(flowpool: Any) -> None:
-    flowpool.write_rows(["Bad. [[sim: 400]]"])
+    flowpool.write_rows(["Fine.", "Bad. [[sim: 400]]"])
     files = ("-i", "rows.jsonl", "-o", "out.jsonl")
     assert flowpool(*ASK, *files)[0] == 1
     code, _, err = flowpool("map", "Other: {text}", "-m", "gpt-5-mini", *files)
@@ -137,3 +137,30 @@ def test_a_store_copied_without_its_log_says_so(
     assert "copy.db has no runs in it" in err
     assert "copy.db-wal" in err
     assert "older flowpool" not in err
+
+
+def test_after_a_fix_of_what_nobody_was_answered_for_the_run_goes_on(
+    flowpool: Any, sim: Any
+) -> None:
+    flowpool.write_rows(["[[sim: 400]] One.", "[[sim: 400]] Two."])
+    files = ("-m", "gpt-5-mini", "-i", "rows.jsonl", "-o", "out.jsonl")
+    assert flowpool("map", "Say: {text}", *files)[0] == 1
+    assert flowpool.has("out.jsonl.flowpool.db")
+    flowpool.write_rows(["One.", "Two."])
+    code, _, err = flowpool("map", "Say: {text}", *files, "-O", "max_tokens=900")
+    assert code == 0, err
+    assert len(flowpool.read()) == 2
+
+
+def test_a_changed_run_that_has_answers_names_the_commands_that_go_on(flowpool: Any) -> None:
+    flowpool.write_rows(["One.", "[[sim: 400]] Two."])
+    files = ("-m", "gpt-5-mini", "-i", "rows.jsonl", "-o", "out.jsonl")
+    assert flowpool("map", "Say: {text}", *files)[0] == 1
+    code, _, err = flowpool("map", "Say: {text}", *files, "-O", "max_tokens=900")
+    assert code == 2
+    command = "export out.jsonl.flowpool.db failed.jsonl --only failed"
+    assert f"`flowpool {command}`" in err
+    assert flowpool(*command.split())[0] == 0
+    [failed] = flowpool.read("failed.jsonl")
+    assert failed["text"] == "[[sim: 400]] Two."
+    assert failed["_error"].startswith("BadRequest: ")

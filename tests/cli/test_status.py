@@ -18,7 +18,7 @@ def test_status_says_what_is_done_what_failed_and_how_to_go_on(stored: Any) -> N
     assert "what      gpt-5-mini 'Repeat this: {text}'" in out
     assert "3 done, 1 failed; all items of the run stand in the store" in out
     assert " 4 attempts" in out
-    assert "failed    1 x BadRequest, the last: " in out
+    assert "failed    1 x BadRequest: " in out
     assert "try again flowpool retry run.db\n" in out
     assert "flowpool resume" not in out
     assert "At work" not in out

@@ -64,7 +64,7 @@ def test_a_runners_file_is_a_pipeline_that_says_no_more(tmp_path: Path) -> None:
         ("rpm: 100", "rpm: -1", "line 7: run.limits: Limits(rpm=-1.0): use a number above 0"),
         ("output: out.csv", "output: {format: xml}", "line 4: output.format: "),
         ("model: gpt-5-mini", "modl: gpt-5-mini", "line 10: skill: 'modl' is not known"),
-        ("choices: [a, b]", "choices: a", "line 9: skill: output: choices is a list"),
+        ("choices: [a, b]", "choices: a", "line 12: skill.output: output: choices is a list"),
         ("skill:", "skil:", "line 9: skil: no skill, steps, chain, tool or function in it"),
         ("input:", "inputs:", "line 1: the file: 'inputs' is not known"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -75,3 +76,17 @@ def test_a_missing_folder_is_named(tmp_path) -> None:
         open_store(tmp_path / "nowhere" / "run.db"),
     ):
         pass
+
+
+def test_a_copy_without_its_log_isnt_begun_anew_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_store(tmp_path / "run.db") as store:
+        store.begin_run("a", b"1" * 16, {"settings": "{}", "steps": ""}, 0.0)
+        shutil.copy(tmp_path / "run.db", tmp_path / "copy.db")
+    with open_store(tmp_path / "copy.db"):
+        assert (
+            "copy.db has no runs in it: what a killed run wrote may be in copy.db-wal"
+            in caplog.text
+        )
+        assert "begins anew" in caplog.text

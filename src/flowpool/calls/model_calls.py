@@ -61,6 +61,9 @@ _PLAINER = {
     "system": "refuses system messages, whose words go into the user's",
 }
 
+# Statuses of an address that is wrong, or of a model that is.
+_NOT_THERE = (404, 405)
+
 
 class ModelCalls:
     """The models of a run's steps, and the calls made to them."""
@@ -359,6 +362,8 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
     result = route.wire.parse(response)
     if type(result) is not Reply and 200 <= response.status < 300:  # no answer after all
         result = route.wire.parse(route.mask.failure(response))
+    if isinstance(result, CallError) and result.status in _NOT_THERE:
+        result.message += f" (called: {request.url})"
     return Outcome(result, read_limits(response.headers), response.status)
 
 

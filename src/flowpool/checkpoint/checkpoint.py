@@ -58,6 +58,11 @@ class Checkpoint:
     ) -> None:
         if not isinstance(path, (str, Path)) or not str(path):
             raise InvalidInput(f"store={path!r}: name a file, such as 'run.db'.")
+        if str(path) == ":memory:" or "://" in str(path) or str(path).startswith("file:"):
+            raise InvalidInput(
+                f"store={str(path)!r} is no file's path: name one, such as 'run.db'; without a store a run is in "
+                "memory alone."
+            )
         if key is not None and not isinstance(key, str) and not callable(key):
             raise InvalidInput(f"key={key!r}: use a variable's name, or a function of the item.")
         self.path = Path(path)

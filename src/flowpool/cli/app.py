@@ -113,8 +113,11 @@ def run_app(argv: Sequence[str] | None) -> int:
 
         if not isinstance(error, FlowpoolError):
             raise
-        bad_input = isinstance(error, InvalidInput)
-        return _refuse(str(error), BAD_INPUT if bad_input else FAILED)
+        if not isinstance(error, InvalidInput):
+            return _refuse(str(error), FAILED)
+        from flowpool.cli.words import in_shell_words
+
+        return _refuse(in_shell_words(str(error)))
     return code if isinstance(code, int) else 0
 
 

@@ -68,7 +68,10 @@ def export(
     info = pick_run(store, run)
     with refuses_damage(store):
         rows, answers = _rows(store, info), _answers(info)
-    options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
+    shown: bool | list[str] = meta and not attempts
+    if only == "failed" and not shown:
+        shown = ["_error"]
+    options: WriteOptions = {"meta": shown, "overwrite": force, "format": format}
     try:
         writer = open_writer(path, rows, answers, **options)
     except OutputExists as error:
@@ -83,7 +86,24 @@ def export(
         )
     if path != "-":
         say(f"{writer.rows:,} rows -> {path}")
+    if not attempts and only is None:
+        _say_what_is_missing(store, info)
     return 0
+
+
+def _say_what_is_missing(store: str, run: RunInfo) -> None:
+    """Says which rows of the output have no answer, or aren't there."""
+    from flowpool.cli.status import count_words, rest_words
+    from flowpool.cli.streams import say
+    from flowpool.store.reading import Reader
+    from flowpool.values import Status
+
+    with Reader(store) as reader:
+        counts = reader.counts(run.id)
+    if run.complete and counts[Status.DONE] == sum(counts.values()):
+        return
+    rest = "" if run.complete else f"; {rest_words(run)}"
+    say(f"The run isn't done: {count_words(counts)}{rest}. Rows that aren't done have no answer.")
 
 
 def _attempts(reader: Reader, run: RunInfo) -> Iterator[Record]:

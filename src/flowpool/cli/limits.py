@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowpool.cli.options import BASE_URL, model_option, timeout_option
+from flowpool.cli.options import BASE_URL, PROVIDER, model_option, timeout_option
 
 if TYPE_CHECKING:
     from flowpool.errors import CallError
@@ -31,11 +31,7 @@ NAMES = {"input": "input_tokens", "output": "output_tokens"}
 
 @click.command()
 @model_option("The model to ask, as in gpt-5-mini.", required=True)
-@click.option(
-    "--provider",
-    metavar="NAME",
-    help="Whose API it speaks, where the model's name doesn't tell it. [the name's]",
-)
+@PROVIDER
 @BASE_URL
 @click.option(
     "--calls",

@@ -12,6 +12,7 @@ from flowpool.cli.options import (
     KEEPING,
     LIMITS,
     OUTPUT,
+    PROVIDER,
     TRYING,
     grouped,
     model_option,
@@ -19,6 +20,7 @@ from flowpool.cli.options import (
 
 MODEL = grouped(
     model_option("The model to ask, as in gpt-5-mini. [$FLOWPOOL_MODEL]"),
+    PROVIDER,
     BASE_URL,
     click.option(
         "--option",

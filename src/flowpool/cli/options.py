@@ -58,6 +58,11 @@ BASE_URL = click.option(
     metavar="URL",
     help="Another endpoint that speaks OpenAI's API, or the provider's own. [the provider's]",
 )
+PROVIDER = click.option(
+    "--provider",
+    metavar="NAME",
+    help="Whose API it speaks, where the model's name doesn't tell it. [the name's; OpenAI's at a --base-url]",
+)
 FORCE = click.option("--force", is_flag=True, help="Overwrite the output if it exists.")
 STORE_RUN = click.option(
     "--run", metavar="NAME", help="The run of this name or number. [the only one]"

@@ -33,6 +33,7 @@ def runner_of(
     model = Model(
         options["model"] or _default_model(environ),
         _model_options(options["model_options"]),
+        provider=options["provider"],
         base_url=options["base_url"],
     )
     skill = Skill(model, _conversation(options["system"], text), _answer(options), name="map")

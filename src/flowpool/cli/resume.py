@@ -93,5 +93,6 @@ def _go_on(
     report = RunReport(None, Path(store))
     code = carry_out(pool, Nowhere(), report, ordered=False, retry_failed=retry_failed)
     if not quiet:
-        say(f"Take the results out: flowpool export {shlex.quote(store)} results.csv")
+        which = "" if run is None else f" --run {info.id}"
+        say(f"Take the results out: flowpool export {shlex.quote(store)} results.csv{which}")
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -80,14 +81,34 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
         _begin_anew(path, is_beside)
     known, outputs = _known(path, plan, name)
     if known is None and path.exists() and is_beside:
-        raise InvalidInput(
-            f"{path} keeps an unfinished run with another prompt, model or answer: say the same words to go on "
-            "with it, `flowpool export` takes it out, --no-cache drops it."
-        )
+        _drop_unanswered(path)
     if known is None and resume:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
     is_own = is_beside or output_name(pipeline.output.path, path) in outputs
     return RunStore(path, is_beside, known, had_output and is_own)
+
+
+def _drop_unanswered(path: Path) -> None:
+    """Drops a run with other words that nobody was answered for, as after a wrong name, key or address.
+
+    Raises `InvalidInput` for one that has answers.
+    """
+    with Reader(path) as reader:
+        has_answers = reader.has_answers()
+    if has_answers:
+        raise InvalidInput(_of_other_words(path))
+    _begin_anew(path, is_beside=True)
+
+
+def _of_other_words(path: Path) -> str:
+    """What to do about a store that keeps an unfinished run with other words, whatever was changed in them."""
+    store = shlex.quote(str(path))
+    return (
+        f"{path} keeps an unfinished run with another prompt, model, option or answer: say the same words to go on "
+        f"with it. To ask only what failed with these words: `flowpool export {store} failed.jsonl --only failed`, "
+        f"then -i failed.jsonl -o FILE; `flowpool export {store} FILE --only done` takes out the rest; --no-cache "
+        "drops it and asks everything anew."
+    )
 
 
 def _is_unused(path: Path) -> bool:

@@ -62,7 +62,7 @@ def carry_out(
         say(report.summary(time.monotonic() - started, target.path))
     if interrupts.code:
         return _end(interrupts.code)
-    if isinstance(problem, InvalidInput):
+    if isinstance(problem, InvalidInput) and not report.ended:
         raise problem
     if problem is not None:
         say(f"flowpool: {problem}")

@@ -87,12 +87,18 @@ def _lines(reader: Reader, run: RunInfo, counts: dict[Status, int]) -> list[str]
     lines = [
         f"{run.name} (run {run.id})",
         f"  what      {_short(_runner_words(run), _WIDEST)}",
-        f"  items     {_count_words(counts)}; {_rest_words(run)}",
+        f"  items     {count_words(counts)}; {rest_words(run)}",
         *_time_and_spend(reader, run),
     ]
-    for trouble in reader.troubles(run.id)[:MOST_TROUBLES]:
+    troubles = reader.troubles(run.id)
+    for trouble in troubles[:MOST_TROUBLES]:
         last = _short(" ".join(trouble.message.split()), _WIDEST)
-        lines.append(f"  failed    {trouble.count:,} x {trouble.error}, the last: {last}")
+        lines.append(f"  failed    {trouble.count:,} x {trouble.error}: {last}")
+    if rest := troubles[MOST_TROUBLES:]:
+        lines.append(
+            f"  failed    {sum(one.count for one in rest):,} more, in {len(rest):,} other ways "
+            "(flowpool export --meta --only failed)"
+        )
     if run.reason:
         lines.append(f"  ended     before its end: {_short(run.reason, _WIDEST)}")
     return lines
@@ -106,7 +112,7 @@ def _runner_words(run: RunInfo) -> str:
     return in_a_line(decode(run.definition.encode()))
 
 
-def _count_words(counts: dict[Status, int]) -> str:
+def count_words(counts: dict[Status, int]) -> str:
     from flowpool.values import Status
 
     words = [f"{counts[Status.DONE]:,} done"]
@@ -115,7 +121,7 @@ def _count_words(counts: dict[Status, int]) -> str:
     return ", ".join(words)
 
 
-def _rest_words(run: RunInfo) -> str:
+def rest_words(run: RunInfo) -> str:
     """Where the items are that the store doesn't have."""
     if run.complete:
         return "all items of the run stand in the store"

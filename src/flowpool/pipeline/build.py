@@ -31,7 +31,7 @@ from flowpool.attachments import Attachment, attachment_of
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
 from flowpool.folders import Folders, folders, is_beneath
-from flowpool.model import Model, Spread
+from flowpool.model import Model, Spread, checked_options
 from flowpool.pipeline.spec import (
     ChainFile,
     ChainSpec,
@@ -49,7 +49,9 @@ from flowpool.pipeline.spec import (
     split_error,
 )
 from flowpool.pipeline.yaml import FileError, at, dump, load
+from flowpool.settings import Settings
 from flowpool.skill import Skill
+from flowpool.structured import answer_of
 from flowpool.tools.base import FunctionTool, Tool
 
 Runner = Skill | Chain | Tool
@@ -181,7 +183,8 @@ def _tool_definition(tool: Tool) -> dict[str, Any]:
         return {"tool": name}
     if not dotted:
         raise InvalidInput(
-            f"the step {tool.name!r} can't be saved: define its function at the top of a module."
+            f"the step {tool.name!r} can't be saved: define its function at the top of a module that is imported, "
+            "not in the script that is run."
         )
     return {"function": dotted}
 
@@ -242,6 +245,11 @@ class _Builder:
         part = _read(_fields(data, kind, where), kind, where)
         if isinstance(part, Input):
             self._make(part.reading, where)
+        if isinstance(part, RunOptions):
+            for name in data.keys() & set(Settings.__struct_fields__):
+                self._make(
+                    partial(Settings.checked, **{name: getattr(part, name)}), at(where, name)
+                )
         name = "store" if isinstance(part, RunOptions) else "path"
         path = getattr(part, name)
         if isinstance(path, str) and path != "-" and self._folder is not None:
@@ -271,6 +279,8 @@ class _Builder:
         fields = _fields(data, SkillSpec, where, "the skill")
         if "output" in fields:
             fields["output"] = self._output(fields["output"], at(where, "output"))
+            self._make(partial(answer_of, fields["output"]), at(where, "output"))
+        self._check_options(fields.get("options"), at(where, "options"))
         if not self._trusted:
             fields |= {
                 name: self._kept(fields[name]) for name in ("prompt", "input") if name in fields
@@ -366,9 +376,15 @@ class _Builder:
                 lambda: Model(data, api_key=self._api_key, trusted=self._trusted), where
             )
         spec = _read(_fields(data, ModelSpec, where), ModelSpec, where)
+        self._check_options(spec.options, at(where, "options"))
         return self._make(
             lambda: Model(**arguments(spec), api_key=self._api_key, trusted=self._trusted), where
         )
+
+    def _check_options(self, options: Any, where: str) -> None:
+        """Refuses an option of a call at its own line."""
+        for name, value in options.items() if isinstance(options, Mapping) else ():
+            self._make(partial(checked_options, {name: value}), at(where, str(name)))
 
     def _make(self, make: Callable[[], T], where: str) -> T:
         """What `make` gives; what it can't be made of is wrong at `where`."""

@@ -158,6 +158,7 @@ class SkillSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt: Annotated[str | list[Any] | None, _says("One user message; {name} is a variable.")] = (
         None
     )
+    system: Annotated[Text, _says("What the model reads before the prompt.")] = None
     input: Annotated[
         dict[str, Any] | None,
         _says("A conversation: {messages: [{role, parts}]}; instead of prompt."),

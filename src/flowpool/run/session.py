@@ -124,7 +124,14 @@ class Session:
     def results(self) -> Results:
         """The results so far; also after an interrupted or failed run."""
         records = self.records()
-        return Results(records, self.rows, self.plan.answers, self._earlier, self._stopped)
+        return Results(
+            records,
+            self.rows,
+            self.plan.answers,
+            self._earlier,
+            self._stopped,
+            interrupted=self.interrupted,
+        )
 
     @property
     def _total(self) -> int | None:
@@ -275,6 +282,23 @@ class Session:
                 raise InvalidInput(
                     f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
                 )
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        """Refuses those that nobody would keep to where no step asks a model."""
+        limits, name = self.settings.limits, self.plan.name
+        if limits is None:
+            return
+        if not self.plan.is_single:
+            raise InvalidInput(
+                f"limits={limits!r} hold for models, and no step of {name!r} asks one: give its steps max_flows."
+            )
+        for one in ("tpm", "input_tpm", "output_tpm"):
+            if (value := getattr(limits, one)) is not None:
+                raise InvalidInput(
+                    f"limits=Limits({one}={value!r}) counts a model's tokens, and the function {name!r} uses none: "
+                    "use rpm or concurrent."
+                )
 
     def _check_items(self, variables: Variables) -> None:
         """Refuses a list with an item that can't run, and columns that lack a variable.
@@ -387,6 +411,13 @@ class Session:
             if record.status is FAILED and record.error is not None:
                 record.error.add_note(f"items[{record.index}] failed; the rest was cancelled")
                 raise record.error
+
+    def warn_of_stop(self, path: Any) -> None:
+        """Says that a file lacks rows, where the run ended before its end."""
+        if self._stopped:
+            warnings.warn(
+                f"{self._stopped}: {path} has no other rows", RuntimeWarning, stacklevel=3
+            )
 
     def _not_started(self) -> Iterator[tuple[int, Any]]:
         """What the source still holds, where that is known without reading it."""

@@ -14,11 +14,12 @@ import msgspec
 from flowpool import prices
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused, message_of
+from flowpool.logs import log
 from flowpool.record import Record
 from flowpool.store.columns import storable_number, storable_text
 from flowpool.store.compression import Columns, Packer
 from flowpool.store.damage import in_words, is_of_a_row, refuses_damage, why
-from flowpool.store.lock import StoreLock
+from flowpool.store.lock import LOCK_ENDING, StoreLock
 from flowpool.store.rows import Batch, ItemRow, ResultRow, RunInfo
 from flowpool.store.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from flowpool.values import Attempt
@@ -28,6 +29,9 @@ BUSY = 10.0
 # Pages of the write-ahead log, 32 MB: SQLite's own 1,000 would copy each page back four times as often while a run
 # writes.
 CHECKPOINT = 4000
+
+# Where a file's header says how it is written.
+_LOGGED_AT = 18
 
 _Table = tuple[str, Sequence[Any], Callable[[Any], tuple[Any, ...]]]
 
@@ -42,6 +46,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._is_copy = _lacks_log(path)
         self._lock = StoreLock(path)
         self._turn = threading.Lock()
         self._packer = Packer()
@@ -226,6 +231,9 @@ class Store:
                 db.execute("PRAGMA page_size = 8192")
                 db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             version = check_version(db, self.path, is_new=is_new)
+            if self._is_copy and not version:
+                # No error: a disk that was full while the store was made leaves the same.
+                log.warning("%s The run begins anew.", without_log(self.path))
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
             db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
@@ -241,6 +249,23 @@ class Store:
             db.close()
             raise
         return db
+
+
+def _lacks_log(path: Path) -> bool:
+    """Whether a file says that it is written through a log, and neither that nor a lock of a run is beside it."""
+    kept, lock = (path.with_name(path.name + ending) for ending in ("-wal", LOCK_ENDING))
+    if not path.is_file() or lock.exists() or (kept.exists() and kept.stat().st_size):
+        return False
+    with path.open("rb") as file:
+        return file.read(_LOGGED_AT + 1)[_LOGGED_AT:] == b"\x02"
+
+
+def without_log(path: Path) -> str:
+    """What is said of a store that has nothing in it."""
+    return (
+        f"{path} has no runs in it: what a killed run wrote may be in {path.name}-wal, which belongs beside it; "
+        "without that, delete the file and begin anew."
+    )
 
 
 def check_version(db: sqlite3.Connection, path: Path, *, is_new: bool = False) -> int:

@@ -14,6 +14,7 @@ import msgspec
 
 from flowpool.errors import StoreRefused
 
+LOCK_ENDING = ".lock"
 _held: set[StoreLock] = set()
 
 
@@ -24,7 +25,7 @@ class StoreLock:
     """
 
     def __init__(self, store: Path) -> None:
-        self._path = store.with_name(store.name + ".lock")
+        self._path = store.with_name(store.name + LOCK_ENDING)
         self._file = self._take(store)
         _held.add(self)
         holder = {
@@ -74,7 +75,7 @@ class StoreLock:
 
 def holder_of(store: Path) -> str:
     """Who holds the store now, in words; nothing when nobody does."""
-    path = store.with_name(store.name + ".lock")
+    path = store.with_name(store.name + LOCK_ENDING)
     try:
         with path.open("rb+") as file:
             return "" if _lock(file) else _holder(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
 from flowpool.record import Record
 from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
-from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info
+from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info, without_log
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
 from flowpool.usage import Usage
@@ -24,6 +25,8 @@ from flowpool.values import Status
 
 # Rows read at once: a query a row is slow, and all of a large run would fill the memory.
 CHUNK = 1000
+# What differs from one message to the next that says the same: quoted texts, numbers, ids.
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
@@ -119,10 +122,7 @@ class Reader:
         try:
             version = check_version(self._db, self.path)
             if not version:
-                raise StoreRefused(
-                    f"{path} has no runs in it: what a killed run wrote may be in {self.path.name}-wal, which "
-                    "belongs beside it; without that, delete the file and begin anew."
-                )
+                raise StoreRefused(without_log(self.path))
             if version < VERSION:
                 raise StoreRefused(
                     f"{path} was written by an older flowpool: resume a run of it once to bring it up to date."
@@ -160,6 +160,10 @@ class Reader:
         """How many items have an answer, of all runs."""
         return int(self._one("SELECT count(*) FROM results WHERE status = ?", _DONE)[0])
 
+    def has_answers(self) -> bool:
+        """Whether any item, or a step of one, has an answer."""
+        return bool(self.answers() or self._one("SELECT EXISTS (SELECT 1 FROM steps)")[0])
+
     def is_unused(self) -> bool:
         """Whether nothing was asked yet, and no item has ended."""
         tables = ("results", "steps", "attempts")
@@ -188,17 +192,23 @@ class Reader:
         return StoreSpend(*sums)
 
     def troubles(self, run: int) -> list[Trouble]:
-        """Why items failed, by the error's type, the most frequent first."""
+        """Why items failed, by the error's type and what it says but for numbers and ids; the most frequent first.
+
+        The message is that of the last one.
+        """
         rows = self._all(
-            "SELECT error, count(*), message, max(started + seconds) FROM results JOIN items ON items.id = item "
-            "WHERE run = ? AND status = ? GROUP BY error ORDER BY count(*) DESC, error",
+            "SELECT error, message FROM results JOIN items ON items.id = item "
+            "WHERE run = ? AND status = ? ORDER BY started + seconds",
             run,
             int(Status.FAILED),
         )
-        return [
-            Trouble(str(error or ""), count, str(message or ""))
-            for error, count, message, _ in rows
-        ]
+        found: dict[tuple[str, str], Trouble] = {}
+        for error, message in rows:
+            kind, words = str(error or ""), str(message or "")
+            alike = kind, _VARYING.sub("", words)
+            known = found.get(alike)
+            found[alike] = Trouble(kind, 1 if known is None else known.count + 1, words)
+        return sorted(found.values(), key=lambda one: (-one.count, one.error))
 
     def course(self, run: int) -> RunTiming:
         """When the run was at work, and how fast."""

@@ -190,18 +190,26 @@ def answer_of(output: Any) -> Answer:
 
 def _of_type(output: Any) -> Answer:
     if isinstance(output, (str, bytes, int, float, list, tuple)):
-        raise InvalidInput(f"Skill(output={output!r}): {_FORMS}")
+        raise InvalidInput(f"output {output!r}: {_FORMS}.")
     schema, convert = types.of_type(output)
     return Answer(output, schema, convert, name=types.name_of(output))
 
 
 _FORMS = (
     'pass a type, a JSON Schema, {"choices": [...]}, {"fields": {...}}, {"format": {"type": "json"}} '
-    'or {"format": {"type": "json_schema", "schema": {...}}}.'
+    'or {"format": {"type": "json_schema", "schema": {...}}}'
 )
+# Each short form, and what may stand beside it.
+_SHORT_FORMS: Mapping[str, tuple[str, ...]] = {"choices": (), "fields": (), "schema": ("name",)}
+# Of AIchain's form, by its type.
+_OF_A_FORMAT = {"text": ("type",), "json": ("type",), "json_schema": ("type", "schema", "name")}
 
 
 def _of_mapping(output: Mapping[str, Any]) -> Answer:
+    for form, beside in _SHORT_FORMS.items():
+        if form in output:
+            _refuse_unread(output, (form, *beside), "output")
+            break
     if "choices" in output:
         return _of_schema(choices_schema(output["choices"]))
     if "fields" in output:
@@ -210,24 +218,37 @@ def _of_mapping(output: Mapping[str, Any]) -> Answer:
         return _of_schema(output["schema"], output.get("name"))
     if not output or not _KEYWORDS.isdisjoint(output):
         return _of_schema(output) if output else TEXT
+    _refuse_unread(output, ("modalities", "format"), "output", _FORMS)
     return _of_format(output)
+
+
+def _refuse_unread(
+    given: Mapping[str, Any], known: tuple[str, ...], where: str, fix: str = ""
+) -> None:
+    """Raises `InvalidInput` for what nobody would read."""
+    for name in given:
+        if name not in known:
+            use = fix or f"use {' and '.join(known)}"
+            raise InvalidInput(f"{where}: {name!r} is not known here: {use}.")
 
 
 def _of_format(output: Mapping[str, Any]) -> Answer:
     """AIchain's form: modalities, and a format."""
     if list(output.get("modalities") or ["text"]) != ["text"]:
         raise InvalidInput(
-            f'Skill(output=...): modalities={output["modalities"]!r}: only ["text"] is answered.'
+            f'output: modalities {output["modalities"]!r}: only ["text"] is answered.'
         )
     form = output.get("format", {"type": "text"})
     kind = form.get("type") if isinstance(form, Mapping) else None
-    if kind == "text" and output.keys() <= {"modalities", "format"}:
+    if kind in _OF_A_FORMAT:
+        _refuse_unread(form, _OF_A_FORMAT[kind], "output.format")
+    if kind == "text":
         return TEXT
     if kind == "json":
         return _any_json()
     if kind == "json_schema" and isinstance(form, Mapping) and "schema" in form:
         return _of_schema(form["schema"], form.get("name"))
-    raise InvalidInput(f"Skill(output=...): {_FORMS}")
+    raise InvalidInput(f"output: {_FORMS}.")
 
 
 def _any_json() -> Answer:
@@ -239,9 +260,7 @@ def _any_json() -> Answer:
 
 def _of_schema(schema: Any, name: Any = None) -> Answer:
     if not isinstance(schema, Mapping):
-        raise InvalidInput(
-            f'Skill(output=...): "schema": {{...}} is a JSON Schema, not {schema!r}.'
-        )
+        raise InvalidInput(f'output: "schema": {{...}} is a JSON Schema, not {schema!r}.')
     check_schema(schema)
     whole = inlined(msgspec.to_builtins(schema))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
+from flowpool.call_options import one_edit_away
 from flowpool.errors import InvalidInput
 
 Schema = Mapping[str, Any]
@@ -26,6 +27,12 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "number": lambda v: is_number(v),
     "integer": lambda v: is_number(v) and (isinstance(v, int) or v.is_integer()),
 }
+# Keywords that are checked; others are annotations, unless they are nearly one of these.
+_KEYWORDS = frozenset(
+    {"type", "properties", "required", "items", "enum", "const", "anyOf", "oneOf", "allOf", "$ref"}
+    | {"$defs", "additionalProperties", "pattern", "patternProperties", "minimum", "maximum"}
+    | {"minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "format"}
+)
 _REFUSED = ("$dynamicRef", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems")
 
 
@@ -51,6 +58,10 @@ def _check(schema: Any, root: Any, where: str) -> None:
 
 
 def _check_keywords(schema: Schema, where: str) -> None:
+    for name in schema:
+        meant = one_edit_away(name, _KEYWORDS) if isinstance(name, str) else None
+        if meant is not None:
+            raise InvalidInput(f"{where}: {name!r} is no keyword: did you mean {meant!r}?")
     kinds = schema.get("type", [])
     for kind in [kinds] if isinstance(kinds, str) else kinds:
         if kind not in _TYPES:
