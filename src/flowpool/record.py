@@ -16,15 +16,21 @@ from flowpool.values import Prices, Status
 
 
 class CallCost(Struct, frozen=True):
-    """What one call used: of `provider/model`, at the prices that were configured or the list's."""
+    """What one call used: of `provider/model`, at the prices that were configured or the list's.
+
+    paid: dollars, where a store has written down what it came to; several calls may be one then.
+    """
 
     model: str
     usage: Usage
     prices: Prices | None = None
+    paid: float | None = None
 
     @property
     def cost(self) -> float | None:
         """Dollars; None where the list has no price for the model."""
+        if self.paid is not None:
+            return self.paid
         return prices.cost(self.model, self.usage, self.prices)
 
 

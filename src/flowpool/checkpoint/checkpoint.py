@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import structs
 
+from flowpool.calls.budget import Spend
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.journal import Journal, JournalOptions, Key
+from flowpool.checkpoint.journal import Journal, JournalOptions, Key, spent_in
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
@@ -21,7 +22,7 @@ from flowpool.folders import Folders
 from flowpool.logs import log
 from flowpool.pipeline import build
 from flowpool.plan import Plan
-from flowpool.results import Record
+from flowpool.results import CallCost, Record
 from flowpool.settings import Settings
 from flowpool.store.damage import refuses_damage
 from flowpool.store.file import open_store
@@ -136,6 +137,13 @@ class Checkpoint:
             return [0] * len(Status)
         with Reader(self.path) as reader:
             return list(reader.counts(self._run).values())
+
+    def spent(self) -> tuple[Spend, list[CallCost]]:
+        """What the store's run has spent, and what of it for items that it has to do."""
+        if self._run is None:
+            return Spend(), []
+        with Reader(self.path) as reader:
+            return spent_in(reader, self._run), reader.unfinished(self._run, retry_failed=False)
 
     def _columns(self, items: Any, kept: dict[str, Any], steps: list[str]) -> dict[str, Any]:
         """What is written down of the run itself, so that the store alone can go on with it."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 from flowpool.errors import CallError, TooManyFiles, Verdict
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import Demand
-from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.lane_view import Bound, LaneView, rates_of
 from flowpool.limits.limiter import Admission, Limiter
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.limits.window import Window
@@ -316,7 +316,7 @@ class Lane(Generic[T]):
             fill = self.in_flight / self.limiter.refusals.width
         of_rates = bound in (*limits, "limits", "paused", "learning", "")
         shares = [
-            used[name] / limit for name, limit in (limits | _configured(self.configured)).items()
+            used[name] / limit for name, limit in (limits | rates_of(self.configured)).items()
         ]
         error = self.broken or self._error
         return LaneView(
@@ -333,6 +333,7 @@ class Lane(Generic[T]):
             f"{type(error).__name__}: {error}" if error is not None else "",
             self.breaker.time_left(now) if self.breaker is not None else None,
             self.limiter.belief() if self.limiter is not None else "",
+            self.latency,
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
@@ -409,18 +410,6 @@ def _promise(bid: tuple[Lane[T], Demand]) -> float:
     """Seconds, more or less, until a call at this lane is answered; fuller ones come later."""
     lane, _ = bid
     return lane.latency * (1.0 + lane.in_flight / lane.window.size)
-
-
-def _configured(limits: Limits | None) -> dict[str, float]:
-    if limits is None:
-        return {}
-    configured = {
-        "requests": limits.rpm,
-        "tokens": limits.tpm,
-        "input_tokens": limits.input_tpm,
-        "output_tokens": limits.output_tpm,
-    }
-    return {name: limit for name, limit in configured.items() if limit is not None}
 
 
 def _used(usage: Usage) -> Demand:

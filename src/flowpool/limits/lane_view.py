@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
 
-from flowpool.values import Limits
+from flowpool.values import Limits, Usage
 
 Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
@@ -49,6 +49,7 @@ class LaneView(Struct, frozen=True):
     queued: calls that wait for their turn.
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
+    latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
@@ -66,6 +67,15 @@ class LaneView(Struct, frozen=True):
     error: str
     gives_up: float | None = None
     belief: str = ""
+    latency: float = 0.0
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The lower of what was learned and what you set, in units a minute, by the names of `limits`."""
+        rates = rates_of(self.configured)
+        return rates | {
+            name: min(rate, rates.get(name, rate)) for name, rate in self.limits.items()
+        }
 
     @property
     def broken(self) -> bool:
@@ -76,3 +86,38 @@ class LaneView(Struct, frozen=True):
         state = "broken" if self.broken else f"{self.in_flight}/{self.window} in flight"
         bound = f", bound by {self.bound}" if self.bound else ""
         return f"<Lane {self.name}: {state}, {self.queued} waiting{bound}>"
+
+
+def rates_of(limits: Limits | None) -> dict[str, float]:
+    """Ceilings that people set, in units a minute, by the names of `LaneView.limits`."""
+    if limits is None:
+        return {}
+    rates = {
+        "requests": limits.rpm,
+        "tokens": limits.tpm,
+        "input_tokens": limits.input_tpm,
+        "output_tokens": limits.output_tpm,
+    }
+    return {name: rate for name, rate in rates.items() if rate is not None}
+
+
+def joint_rates(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The rates of several lanes that share their calls: together as many, and no limit where one has none."""
+    lanes = list(each)
+    names = set.intersection(*(set(rates) for rates in lanes)) if lanes else set()
+    return {name: sum(rates[name] for rates in lanes) for name in names}
+
+
+def least_seconds(calls: float, usage: Usage, rates: Mapping[str, float]) -> float:
+    """The least time that so many calls, with these tokens in all, take at rates a minute; 0 where none is known.
+
+    >>> least_seconds(100, Usage(5000, 0), {"requests": 100, "tokens": 500})
+    600.0
+    """
+    units = {
+        "requests": calls,
+        "tokens": usage.input_tokens + usage.output_tokens,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+    }
+    return max((60.0 * units[name] / rate for name, rate in rates.items()), default=0.0)

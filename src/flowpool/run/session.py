@@ -86,7 +86,12 @@ class Session:
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
         self._kept: dict[int, Record] = {}
-        self._earlier: list[CallCost] = []
+        self._earlier: list[CallCost] = []  # calls of items that were asked again, or never ended
+        self._before = Spend()  # of the runs that the one at hand goes on with
+        if checkpoint is not None:
+            self._before, self._earlier = checkpoint.spent()
+        self._ended_before = 0  # items that had ended when the run at hand began
+        self._known = 0  # those, and such as its store has
         self._pass = SourcePass()
         self._lock = threading.Lock()
         self._is_running = False
@@ -116,9 +121,12 @@ class Session:
 
     @property
     def spent(self) -> Spend:
-        """What the last run has spent, and may have; counted where it had a ceiling."""
-        budget = None if self._run is None else self._run.budget
-        return Spend() if budget is None else budget.spent
+        """What the last run has spent, and those that it goes on with; under a ceiling also what it may have."""
+        if self._run is None:
+            return self._before
+        if self._run.budget is not None:
+            return self._run.budget.spent
+        return self._run.progress.added_to(self._before)
 
     @property
     def results(self) -> Results:
@@ -179,7 +187,15 @@ class Session:
             progress.failure,
             run.empties.counts,
             self._stopped,
+            self._recalled,
+            max(0, self._known - self._recalled) if self._is_running else 0,
+            self._before.cost,
         )
+
+    @property
+    def _recalled(self) -> int:
+        """How many of the done and failed items had ended before the run at hand."""
+        return self._ended_before + (0 if self._run is None else self._run.recalled)
 
     def records(self) -> list[Record]:
         """The items' records so far, in order; those that have not started too, where they are known."""
@@ -263,6 +279,9 @@ class Session:
         self._run = None
         self._reason = ""
         self._rest = None
+        self._before = spent
+        self._ended_before = self._counts[DONE] + self._counts[FAILED]
+        self._known = self._ended_before
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
 
     def _check_ceilings(self) -> None:
@@ -327,7 +346,8 @@ class Session:
                 self.settings,
                 retry_failed=start.retry_failed,
             ) as journal:
-                await self._new_run(start, journal.spent(), journal).execute()
+                self._take_up(journal)
+                await self._new_run(start, self._before, journal).execute()
         finally:
             start.sink.end()
             if self._run is not None and self._run.reason:
@@ -336,10 +356,18 @@ class Session:
             ended = self._clock()
             self._clock = lambda: ended
             self._is_running = False
-            how = (self.plan.name, *self._counts[DONE:], ended - self._started)
-            log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
+            how = (self.plan.name, *self._counts[DONE:], self._recalled, ended - self._started)
+            log.info("%s: %d done, %d failed, %d cancelled, %d of them earlier, in %.1f s", *how)
             if self._reason:
                 log.info("%s: %s", self.plan.name, self._stopped)
+
+    def _take_up(self, journal: Journal) -> None:
+        """What the store has of the run: what it spent, and what it needn't do again."""
+        self._before, self._earlier = journal.spent(), journal.unfinished()
+        items, ended = journal.ended_before()
+        # Of fewer items than the store has, nobody knows yet which they are.
+        if self._total is not None and self._total >= items:
+            self._known = max(self._known, ended)
 
     def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
         settings = self.settings

@@ -13,13 +13,13 @@ from msgspec import Struct
 from flowpool import errors
 from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
-from flowpool.record import Record
+from flowpool.record import CallCost, Record
 from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
-from flowpool.usage import Usage
+from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import Status
 
 # Rows read at once: a query a row is slow, and all of a large run would fill the memory.
@@ -27,6 +27,8 @@ CHUNK = 1000
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
+# Dollars: less is what is left of sums of fractions.
+LEAST = 1e-9
 # Seconds from 1970 to the end of the year 9999, the last that has a date.
 LAST_MOMENT = 253_402_300_799
 ATTEMPT = (
@@ -34,7 +36,7 @@ ATTEMPT = (
     *("cost", "request_id"),
 )
 _RESULT = """status, output, output_zstd, error, message, model, started, seconds, attempts,
-    input_tokens, output_tokens, cached_input_tokens"""
+    input_tokens, output_tokens, cached_input_tokens, cost"""
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -53,7 +55,9 @@ class Known(Struct, frozen=True, gc=False):
 
     def _record(self, index: int, variables: Any) -> Record:
         assert self.ended is not None
-        status, text, frame, error, message, model, started, seconds, attempts, *tokens = self.ended
+        status, text, frame, error, message, model, started, seconds, attempts, *used = self.ended
+        *tokens, cost = used
+        usage = Usage(*tokens)
         done = status == _DONE
         return Record(
             index,
@@ -64,8 +68,9 @@ class Known(Struct, frozen=True, gc=False):
             started,
             seconds,
             attempts,
-            Usage(*tokens),
+            usage,
             model,
+            bills=() if cost is None else (CallCost(model, usage, paid=float(cost)),),
         )
 
 
@@ -186,6 +191,32 @@ class Reader:
             run,
         )
         return StoreSpend(*sums)
+
+    def unfinished(self, run: int, *, retry_failed: bool) -> list[CallCost]:
+        """What a run's attempts used that its results don't count: for items that aren't done, or in earlier tries.
+
+        retry_failed: what failed is to be tried again, and isn't done either.
+        """
+        kept = (int(Status.DONE),) if retry_failed else (int(Status.DONE), int(Status.FAILED))
+        marks = ", ".join("?" * len(kept))
+        columns = (
+            "CAST(total({0}.input_tokens) AS INTEGER), CAST(total({0}.output_tokens) AS INTEGER), "
+        )
+        columns += "sum({0}.cost)"
+        *used, cost = self._one(
+            f"SELECT {columns.format('attempts')} FROM attempts WHERE run = ?", run
+        )
+        *counted, known = self._one(
+            f"SELECT {columns.format('results')} FROM results JOIN items ON items.id = item "
+            f"WHERE run = ? AND status IN ({marks})",
+            run,
+            *kept,
+        )
+        usage = Usage(*(max(0, all - part) for all, part in zip(used, counted, strict=True)))
+        rest = None if cost is None else max(0.0, cost - (known or 0.0))
+        if usage == NO_USAGE and (rest is None or rest < LEAST):
+            return []
+        return [CallCost("", usage, paid=rest)]
 
     def troubles(self, run: int) -> list[Trouble]:
         """Why items failed, by the error's type, the most frequent first."""

@@ -36,6 +36,8 @@ class ProgressText(Struct, frozen=True):
 def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> ProgressText:
     """A run that goes on. `lanes` are those of the snapshot, their bounds made steady."""
     counts = f"{now.ended:,}" + (f" of {now.total:,}" if now.total is not None else " items")
+    if now.recalled:
+        counts += f" ({now.recalled:,} from earlier)"
     if now.rate > 0.0:
         counts += f" · {_rate(now.rate)}"
     if now.eta is not None:
@@ -49,16 +51,21 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
 
 def end_text(name: str, now: Snapshot) -> ProgressText:
     """A run that is over."""
-    words = [f"{now.done:,} done"]
-    if now.failed:
-        words.append(f"{now.failed:,} failed")
-    if now.cancelled:
-        words.append(f"{now.cancelled:,} cancelled")
-    counts = f"{', '.join(words)} in {duration(now.elapsed)}"
-    figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
+    counts = ended_words(now.done, now.failed, now.cancelled, now.recalled)
+    counts += f" in {duration(now.elapsed)}"
+    figures = [_rate(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
     lines = [(now.stopped, True)] if now.stopped else []
     return _text(name, now, " · ".join([counts, *figures]), [*lines, *_failure_lines(now)])
+
+
+def ended_words(done: int, failed: int, cancelled: int, recalled: int) -> str:
+    """How items ended, and how many of those that are done or failed were so before the run."""
+    words = [f"{done:,} done"]
+    words += [f"{failed:,} failed"] if failed else []
+    words += [f"{cancelled:,} cancelled"] if cancelled else []
+    earlier = f" ({recalled:,} of them earlier)" if recalled else ""
+    return f"{', '.join(words)}{earlier}"
 
 
 def empty_words(now: Snapshot) -> list[str]:
@@ -104,7 +111,7 @@ def dollars(amount: float) -> str:
     """An amount in dollars: to the cent, or with two digits that say something."""
     if 0 < amount < 0.0001:
         return "less than $0.0001"
-    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
+    return f"${amount:,.2f}" if amount >= 0.095 or not amount else f"${amount:.2g}"
 
 
 def about(amount: float) -> str:
@@ -191,7 +198,8 @@ def _spent(now: Snapshot, *, is_over: bool) -> list[str]:
     if is_over:
         return [about(cost)]
     expected = now.expected_cost
-    return [f"{dollars(cost)} so far" + (f", {about(expected)} in all" if expected else "")]
+    words = f"{dollars(cost)} so far" + (f", {about(expected)} in all" if expected else "")
+    return [f"{words}, beside {dollars(now.spent_before)} earlier" if now.spent_before else words]
 
 
 def _parts(now: Snapshot) -> tuple[float | None, float]:
