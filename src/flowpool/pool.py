@@ -316,6 +316,8 @@ class Pool:
     def estimate(self) -> Estimate:
         """What the run will take, by its prompts alone: items, tokens, cost. Asks nothing of a provider.
 
+        Items that have ended in the `store` are `known` and take nothing more. Rows of a file are counted.
+
         Raises `InvalidInput` for items that can be read once only.
 
         >>> from flowpool import Skill
@@ -327,7 +329,11 @@ class Pool:
         session = self._session
         if session.rows is None or session.rows.once:
             raise InvalidInput("estimate() reads the items before the run: pass a list or a file.")
-        return estimate(session.plan, session.rows, session.settings.limits)
+        rows = session.counted_rows()
+        checkpoint, known = session.checkpoint, 0
+        if checkpoint is not None:
+            known = checkpoint.known(session.plan, rows, session.last_variables)
+        return estimate(session.plan, rows, session.settings.limits, known)
 
     def resume(self) -> Results:
         """Goes on with a run that is kept in a `store`; returns the results of all items.

@@ -264,17 +264,7 @@ class Journal:
 
     def _hash(self, item: Mapping[str, Any]) -> bytes:
         """What tells the item from others."""
-        key = self._options.key
-        try:
-            if key is None:
-                return fingerprint.of_item(item)
-            if not callable(key) and key not in item:
-                raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
-            return fingerprint.of_key(key(item) if callable(key) else item[key])
-        except CantEncode as error:
-            raise InvalidItem(
-                f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
-            ) from None
+        return hash_of(item, self._options.key)
 
     def _add(self, hash: bytes, item: Mapping[str, Any]) -> int:
         json = None
@@ -435,3 +425,17 @@ def spent_in(reader: Reader, run: int) -> Spend:
     """What a run's attempts cost so far."""
     spent = reader.spent(run)
     return Spend(spent.cost, spent.tokens, spent.unknown_cost, spent.unknown_tokens)
+
+
+def hash_of(item: Mapping[str, Any], key: Key | None) -> bytes:
+    """What tells an item from others."""
+    try:
+        if key is None:
+            return fingerprint.of_item(item)
+        if not callable(key) and key not in item:
+            raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
+        return fingerprint.of_key(key(item) if callable(key) else item[key])
+    except CantEncode as error:
+        raise InvalidItem(
+            f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
+        ) from None

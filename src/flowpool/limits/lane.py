@@ -334,6 +334,7 @@ class Lane(Generic[T]):
             self.breaker.time_left(now) if self.breaker is not None else None,
             self.limiter.belief() if self.limiter is not None else "",
             self.latency,
+            self._spare(now),
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
@@ -362,6 +363,15 @@ class Lane(Generic[T]):
             DIMENSIONS[name]: learned[name] for name in DIMENSIONS if learned.get(name, inf) < inf
         }
         return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
+
+    def _spare(self, now: float) -> dict[str, float]:
+        """What may go at once, by the provider's headers."""
+        gauges = {} if self.limiter is None else self.limiter.gauges
+        return {
+            DIMENSIONS[name]: max(0.0, gauge.level(now))
+            for name, gauge in gauges.items()
+            if name in DIMENSIONS
+        }
 
     def _tell_limiter(
         self, entered: Admitted, error: CallError, now: float, readings: tuple[LimitReading, ...]

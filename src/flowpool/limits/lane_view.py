@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -49,6 +49,7 @@ class LaneView(Struct, frozen=True):
     queued: calls that wait for their turn.
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
+    spare: what the provider's headers say may go at once beside the limits, in units by the same names.
     latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
@@ -68,14 +69,7 @@ class LaneView(Struct, frozen=True):
     gives_up: float | None = None
     belief: str = ""
     latency: float = 0.0
-
-    @property
-    def rates(self) -> dict[str, float]:
-        """The lower of what was learned and what you set, in units a minute, by the names of `limits`."""
-        rates = rates_of(self.configured)
-        return rates | {
-            name: min(rate, rates.get(name, rate)) for name, rate in self.limits.items()
-        }
+    spare: Mapping[str, float] = {}
 
     @property
     def broken(self) -> bool:
@@ -101,23 +95,34 @@ def rates_of(limits: Limits | None) -> dict[str, float]:
     return {name: rate for name, rate in rates.items() if rate is not None}
 
 
-def joint_rates(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The rates of several lanes that share their calls: together as many, and no limit where one has none."""
-    lanes = list(each)
-    names = set.intersection(*(set(rates) for rates in lanes)) if lanes else set()
-    return {name: sum(rates[name] for rates in lanes) for name in names}
+def units_of(calls: float, usage: Usage, times: float = 1.0) -> dict[str, float]:
+    """What calls with these tokens in all take of limits, by the names of `LaneView.limits`; `times` as much."""
+    sent, made = usage.input_tokens, usage.output_tokens
+    units = {"requests": calls, "tokens": sent + made, "input_tokens": sent, "output_tokens": made}
+    return {name: times * amount for name, amount in units.items()}
 
 
-def least_seconds(calls: float, usage: Usage, rates: Mapping[str, float]) -> float:
-    """The least time that so many calls, with these tokens in all, take at rates a minute; 0 where none is known.
+def least_seconds(
+    units: Mapping[str, float], rates: Mapping[str, float], spare: Mapping[str, float] = {}
+) -> float:
+    """The least time that so many units take at rates a minute, beside what may go at once; 0 without rates.
 
-    >>> least_seconds(100, Usage(5000, 0), {"requests": 100, "tokens": 500})
+    >>> least_seconds(units_of(100, Usage(5000, 0)), {"requests": 100, "tokens": 500})
     600.0
     """
-    units = {
-        "requests": calls,
-        "tokens": usage.input_tokens + usage.output_tokens,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-    }
-    return max((60.0 * units[name] / rate for name, rate in rates.items()), default=0.0)
+    waits = [60.0 * (units[name] - spare.get(name, 0.0)) / rate for name, rate in rates.items()]
+    return max(0.0, *waits, 0.0)
+
+
+def least_seconds_in(lanes: Sequence[LaneView], units: Mapping[str, float]) -> float:
+    """The same in lanes that share the calls, by what people set and what was learned."""
+    told = together([rates_of(lane.configured) for lane in lanes])
+    learned = together([lane.limits for lane in lanes])
+    spare = {name: sum(lane.spare.get(name, 0.0) for lane in lanes) for name in learned}
+    return max(least_seconds(units, told), least_seconds(units, learned, spare))
+
+
+def together(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The rates of all; none where one of them has none."""
+    names = set(each[0]).intersection(*each[1:]) if each else set()
+    return {name: sum(rates[name] for rates in each) for name in names}

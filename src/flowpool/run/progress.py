@@ -8,7 +8,7 @@ from copy import copy
 from msgspec import Struct, structs
 
 from flowpool.calls.budget import Spend
-from flowpool.limits.lane_view import Bound, LaneView, joint_rates, least_seconds
+from flowpool.limits.lane_view import Bound, LaneView, least_seconds_in, units_of
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.record import ModelSpend, known_sum
 from flowpool.results import Record
@@ -145,13 +145,10 @@ class Snapshot(Struct, frozen=True):
         longest = 0.0
         for name, spent in self.spent.items():
             lanes = [lane for lane in self.lanes if lane.name == name]
-            calls = spent.calls * items / max(1, self.carried) - sum(
-                lane.in_flight for lane in lanes
-            )
-            whole = least_seconds(
-                spent.calls, spent.usage, joint_rates(lane.rates for lane in lanes)
-            )
-            longest = max(longest, whole * calls / spent.calls)
+            calls = spent.calls * items / max(1, self.carried)
+            calls -= sum(lane.in_flight for lane in lanes)
+            units = units_of(spent.calls, spent.usage, max(0.0, calls) / spent.calls)
+            longest = max(longest, least_seconds_in(lanes, units))
         return longest
 
     @property

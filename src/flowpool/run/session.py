@@ -42,6 +42,7 @@ from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
 from flowpool.settings import Settings
 from flowpool.skill import Skill
+from flowpool.threads import DaemonThreads
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -96,6 +97,7 @@ class Session:
         self._lock = threading.Lock()
         self._is_running = False
         self._has_run = False
+        self._awaited: Callable[[Run], None] | None = None  # an order for a run that is being begun
         self._run: Run | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = float
@@ -153,9 +155,15 @@ class Session:
         return f"stopped at {ended:,} of {of}: {self._reason}"
 
     @property
+    def _listed(self) -> Sequence[Any] | None:
+        """The items where they are in memory, in order."""
+        items = self._items
+        return items if isinstance(items, Sequence) and not isinstance(items, str) else None
+
+    @property
     def _unread(self) -> list[Any] | None:
         """The items that a run which was stopped never read, where they can be read; else None."""
-        if self._is_running or not self._reason or self._source.length is not None:
+        if self._is_running or not self._reason or self._listed is not None:
             return None
         if self._rest is None and self.rows is not None and not (self.rows.once or self.rows.waits):
             self._rest = []
@@ -279,6 +287,7 @@ class Session:
         self._run = None
         self._reason = ""
         self._rest = None
+        self._awaited = None
         self._before = spent
         self._ended_before = self._counts[DONE] + self._counts[FAILED]
         self._known = self._ended_before
@@ -302,11 +311,34 @@ class Session:
         """
         shared = {**self.plan.variables, **variables}
         check = ItemCheck(self.plan, shared, constant_prompt=self.settings.constant_prompt)
-        if isinstance(self._items, Sequence) and not isinstance(self._items, str):
-            for index, item in enumerate(self._items):
+        if self._listed is not None:
+            for index, item in enumerate(self._listed):
                 check.check(item, index)
         elif self.rows is not None and (columns := self.rows.columns) is not None:
             check.check_columns(columns, self.rows.name)
+
+    def counted_rows(self, is_wanted: Callable[[], bool] = lambda: True) -> Rows:
+        """The rows, of a known number where reading them all tells it: as far as that is wanted."""
+        assert self.rows is not None
+        if self.rows.length is not None or self.rows.once or self.rows.waits:
+            return self.rows
+        rows = copy(self.rows)
+        rows.look_through(lambda row, index: None, is_wanted)
+        return rows
+
+    async def _look_through(self) -> None:
+        """Counts the rows of a file, and refuses one in which some can't be read, before anything is asked."""
+        if self.rows is None or self._source.length is not None or self._source.taken:
+            return
+        loop, thread = asyncio.get_running_loop(), DaemonThreads("flowpool-items", 1)
+        try:
+            counted = loop.run_in_executor(thread, self.counted_rows, lambda: self._awaited is None)
+            self._source.length = (await counted).length
+        except asyncio.CancelledError:
+            self._awaited = lambda run: None
+            raise
+        finally:
+            thread.shutdown()
 
     # Carrying out, on a loop
 
@@ -336,6 +368,8 @@ class Session:
         self._clock = self._loop.time
         self._started = self._loop.time()
         try:
+            await self._look_through()
+            self._started = self._loop.time()
             if self.checkpoint is None:
                 await self._new_run(start, start.spent, None).execute()
                 return
@@ -387,12 +421,14 @@ class Session:
             source_pass=self._pass,
             caller=start.caller,
         )
+        if self._awaited is not None:
+            self._awaited(self._run)
         return self._run
 
     def _stored_items(self) -> Any:
         """The items as the checkpoint takes them: a list as it is, what was read as rows."""
-        is_list = isinstance(self._items, Sequence) and not isinstance(self._items, str)
-        return self._items if is_list or isinstance(self._items, StoredItems) else self.rows
+        is_own = self._listed is not None or isinstance(self._items, StoredItems)
+        return self._items if is_own else self.rows
 
     def _end(self) -> Results:
         self.raise_if_wanted()
@@ -420,11 +456,11 @@ class Session:
         """What the source still holds, where that is known without reading it."""
         source = self._source
         yield from source.again
-        if source.length is not None:
-            known = self._items if isinstance(self._items, Sequence) else None
-            for index in range(source.taken, source.length):
-                yield index, None if known is None else known[index]
-        yield from enumerate(self._unread or (), source.taken)
+        known = self._listed
+        unread = iter(self._unread or ())
+        for index in range(source.taken, source.length or source.taken):
+            yield index, next(unread, None) if known is None else known[index]
+        yield from enumerate(unread, max(source.taken, source.length or 0))
 
     def _keep_failed(self, record: Record) -> None:
         if record.status is not DONE:
@@ -480,6 +516,8 @@ class Session:
         def give() -> None:
             if self._run is not None:
                 order(self._run)
+            else:  # it looks through its rows, or opens its store
+                self._awaited = order
 
         with suppress(RuntimeError):  # the loop closed in between
             loop.call_soon_threadsafe(give)
