@@ -23,7 +23,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "run.db"
 
 
-def priced(sim: Any, name: str = "m", prices: Prices = PRICES) -> Skill:
+def priced(sim: Any, name: str = "m", prices: Prices = PRICES) -> Any:
     return sim.skill(model=sim.model(name, prices=prices), options={"max_tokens": 20})
 
 
@@ -42,7 +42,7 @@ def cut_off(sim: Any, pool: Pool, seconds: float) -> Snapshot:
     return seen
 
 
-def first_part(simulate: Any, store: Path, items: int = 100) -> Pool:
+def first_part(simulate: Any, store: Path, items: int = 100) -> Any:
     """A run of which 40 items are done and 4 were cut in flight."""
     sim = simulate()
     pool = sim.pool(priced(sim), items, max_flows=4, store=store)
@@ -98,7 +98,7 @@ def test_items_that_ended_before_and_come_later_count_as_no_work(simulate, store
     again = simulate()
     pool = again.pool(priced(again), items, max_flows=2, store=store)
 
-    async def main() -> Snapshot:
+    async def main() -> Any:
         records = pool.astream(retry_failed=True)
         async for record in records:
             if record.index >= 19:
@@ -220,6 +220,7 @@ def test_a_file_has_a_total_a_time_left_and_an_estimate(simulate, tmp_path: Path
     assert told.cost is not None
     seen = cut_off(sim, pool, 10.5)
     assert (seen.total, seen.left) == (60, 40)
+    assert seen.cost is not None
     assert seen.eta == pytest.approx(20.0, rel=0.2)
     assert seen.expected_cost == pytest.approx(3 * seen.cost)
     assert pool.results.records[-1].variables == {"text": "item 59"}

@@ -20,7 +20,7 @@ from flowpool.calls.worst_case import most_output
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidItem
 from flowpool.limits.ceilings import tightest
-from flowpool.limits.lane_view import least_seconds, rates_of, together, units_of
+from flowpool.limits.lane_view import ceilings_of, least_seconds, together, units_of
 from flowpool.plan import Plan
 from flowpool.record import Record
 from flowpool.run.progress import Snapshot
@@ -154,7 +154,7 @@ def estimate(plan: Plan, rows: Rows, limits: Limits | None = None, known: int = 
     if rows.length and skills:
         seconds = _least_seconds(zip(skills, found, strict=True), rows.length - known, limits)
     elif rows.length and plan.is_single:  # of a function alone
-        seconds = least_seconds(units_of(rows.length - known, NO_USAGE), rates_of(limits))
+        seconds = least_seconds(units_of(rows.length - known, NO_USAGE), ceilings_of(limits))
     empty: Counter[str] = Counter()
     for item in some:
         seen = ((step.runner, _seen(step, item, plan.variables)) for step in skills)
@@ -176,7 +176,7 @@ def _least_seconds(
         usage = Usage(round(found.input_tokens * items), 0)
         units.setdefault(frozenset(models), Counter()).update(units_of(found.calls * items, usage))
     return max(
-        least_seconds(each, together([rates_of(known[lane]) for lane in lanes]))
+        least_seconds(each, together([ceilings_of(known[lane]) for lane in lanes]))
         for lanes, each in units.items()
     )
 

@@ -70,8 +70,8 @@ class RunReport:
 
     def summary(self, seconds: float, target: str, now: Snapshot) -> str:
         """The run in one line: how all its items stand, and what this time took. now: how it stands at its end."""
-        _, _, *ends = self.counts.values()
-        line = ended_words(*ends, now.recalled)
+        _, _, done, failed, cancelled = self.counts.values()
+        line = ended_words(done, failed, cancelled, now.recalled)
         if self._total is not None and self._total > self.ended:
             line += f", {self._total - self.ended:,} not started"
         line += f" in {duration(seconds)}"

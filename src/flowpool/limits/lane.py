@@ -12,7 +12,7 @@ from msgspec import Struct
 from flowpool.errors import CallError, TooManyFiles, Verdict
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import Demand
-from flowpool.limits.lane_view import Bound, LaneView, rates_of
+from flowpool.limits.lane_view import Bound, LaneView, ceilings_of
 from flowpool.limits.limiter import Admission, Limiter
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.limits.window import Window
@@ -316,7 +316,7 @@ class Lane(Generic[T]):
             fill = self.in_flight / self.limiter.refusals.width
         of_rates = bound in (*limits, "limits", "paused", "learning", "")
         shares = [
-            used[name] / limit for name, limit in (limits | rates_of(self.configured)).items()
+            used[name] / limit for name, limit in (limits | ceilings_of(self.configured)).items()
         ]
         error = self.broken or self._error
         return LaneView(

@@ -43,7 +43,7 @@ class LaneView(Struct, frozen=True):
     limits: what was learned of the provider's limits, in units a minute, by `requests`, `tokens`,
         `input_tokens`, `output_tokens`; empty while nothing is known.
     used: what was sent in about the last ten seconds, in units a minute, for the same names.
-    told: the ceilings that you set, or None.
+    configured: the ceilings that you set, or None.
     utilisation: the part in use of what bounds it, from 0 to 1; a little more while a full bucket drains.
     in_flight, window: calls in flight, and how many may be.
     queued: calls that wait for their turn.
@@ -82,7 +82,7 @@ class LaneView(Struct, frozen=True):
         return f"<Lane {self.name}: {state}, {self.queued} waiting{bound}>"
 
 
-def rates_of(limits: Limits | None) -> dict[str, float]:
+def ceilings_of(limits: Limits | None) -> dict[str, float]:
     """Ceilings that people set, in units a minute, by the names of `LaneView.limits`."""
     if limits is None:
         return {}
@@ -116,10 +116,10 @@ def least_seconds(
 
 def least_seconds_in(lanes: Sequence[LaneView], units: Mapping[str, float]) -> float:
     """The same in lanes that share the calls, by what people set and what was learned."""
-    told = together([rates_of(lane.configured) for lane in lanes])
+    own = together([ceilings_of(lane.configured) for lane in lanes])
     learned = together([lane.limits for lane in lanes])
     spare = {name: sum(lane.spare.get(name, 0.0) for lane in lanes) for name in learned}
-    return max(least_seconds(units, told), least_seconds(units, learned, spare))
+    return max(least_seconds(units, own), least_seconds(units, learned, spare))
 
 
 def together(each: Sequence[Mapping[str, float]]) -> dict[str, float]:

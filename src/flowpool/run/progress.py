@@ -69,8 +69,8 @@ class Progress:
         """What the ended items used beside what was spent before."""
         spent = self.spent()
         tokens = sum(used.input_tokens + used.output_tokens for used in spent.values())
-        cost = known_sum(used.cost(model) for model, used in spent.items()) or 0.0
-        return structs.replace(before, cost=before.cost + cost, tokens=before.tokens + tokens)
+        cost = known_sum([before.cost, *(used.cost(model) for model, used in spent.items())])
+        return structs.replace(before, cost=cost, tokens=before.tokens + tokens)
 
     def rate(self, now: float) -> float:
         """Items a second: of the last seconds, and of the whole run as long as few came in those."""
