@@ -23,6 +23,7 @@ from flowpool.estimate import estimate
 from flowpool.folders import folders
 from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
+from flowpool.record import TableList
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
 from flowpool.run.loop_thread import outcome
@@ -417,7 +418,7 @@ class Pool:
         >>> [(lane.name, lane.in_flight, lane.bound) for lane in pool.lanes]
         [('function', 0, 'items')]
         """
-        return self._session.lanes
+        return TableList(self._session.lanes)
 
     @property
     def snapshot(self) -> Snapshot:

@@ -7,6 +7,7 @@ from copy import copy
 
 from msgspec import Struct, structs
 
+from flowpool import wiring
 from flowpool.calls.budget import Spend
 from flowpool.limits.lane_view import Bound, LaneView, least_seconds_in, units_of
 from flowpool.limits.rate_meter import RateMeter
@@ -117,6 +118,15 @@ class Snapshot(Struct, frozen=True):
     recalled: int = 0
     known: int = 0
     spent_before: float = 0.0
+
+    def __repr__(self) -> str:
+        of = "items" if self.total is None else f"of {self.total:,}"
+        counts = f"{self.ended:,} {of} ended, {self.running:,} in progress, {self.failed:,} failed"
+        return f"<Snapshot: {counts}, {self.rate:.1f} items/s>"
+
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").of_snapshot(self)
+        return table
 
     @property
     def ended(self) -> int:
