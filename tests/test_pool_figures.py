@@ -343,3 +343,15 @@ def test_a_pilot_of_a_run_that_adapts_tells_the_least_and_the_most(simulate, pro
     whole.run(whole.pool(items=900))
     assert seen.seconds is None
     assert seen.least <= whole.seconds <= max(seen.least, 900 / seen.pace) * 1.1
+
+
+def test_a_run_that_is_loaded_from_its_store_has_a_total_too(simulate, store) -> None:
+    first_part(simulate, store, 60)
+    sim = simulate()
+    pool = Pool.load(store, environment=sim.environment, max_flows=4, progress=False)
+    assert pool.spent.cost == pytest.approx(pool.results.cost)
+    seen = cut_off(sim, pool, 2.5)
+    assert (seen.total, seen.recalled, seen.left) == (60, 40, 12)
+    assert seen.eta == pytest.approx(3.0, rel=0.2)
+    assert len(pool.results) == 60
+    assert pool.results.records[-1].variables == {"text": "item 59"}

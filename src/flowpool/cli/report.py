@@ -15,7 +15,7 @@ from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
 from flowpool.results import Record
 from flowpool.values import Status
-from flowpool.views.words import about, duration, ended_words, progress_text
+from flowpool.views.words import cost_words, duration, ended_words, progress_text
 
 # Seconds between two lines: a log of an hour has 360.
 EVERY = 10.0
@@ -77,8 +77,8 @@ class RunReport:
         line += f" in {duration(seconds)}"
         if tokens := now.usage.input_tokens + now.usage.output_tokens:
             line += f", {tokens:,} tokens"
-        if now.cost is not None:
-            line += f", {about(now.cost)}"
+        if cost := cost_words(now):
+            line += f", {cost}"
         line += "".join(f", {note}" for note in self.notes)
         line += f" -> {self._target(target)}"
         line += f"; cancelled: {self._ceiling}" if self._ceiling else ""

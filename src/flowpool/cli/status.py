@@ -137,7 +137,10 @@ def _time_and_spend(reader: Reader, run: RunInfo) -> list[str]:
         )
         pace = f", {timing.rate:.1f} a second at the end" if timing.rate else ""
         lines.append(f"  time      {first} to {last}{pace}")
-    cost = dollars(spent.cost) if spent.cost else "price unknown or nothing"
+    cost = dollars(spent.cost)
+    if spent.unpriced:
+        rest = f"{spent.unpriced:,} answers are of unknown price"
+        cost = f"{cost}, and {rest}" if spent.cost else rest
     unknown = f", and at most {dollars(spent.unknown_cost)} more for calls whose end nobody saw"
     lines.append(
         f"  spent     {spent.tokens:,} tokens, {cost}{unknown if spent.unknown_cost else ''}, "

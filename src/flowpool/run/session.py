@@ -86,6 +86,8 @@ class Session:
         self._progress = progress
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
+        self._stored = sum(self._counts) if isinstance(items, StoredItems) else None
+        self._source.length = self._source.length or self._stored
         self._kept: dict[int, Record] = {}
         self._earlier: list[CallCost] = []  # calls of items that were asked again, or never ended
         self._before = Spend()  # of the runs that the one at hand goes on with
@@ -165,7 +167,12 @@ class Session:
         """The items that a run which was stopped never read, where they can be read; else None."""
         if self._is_running or not self._reason or self._listed is not None:
             return None
-        if self._rest is None and self.rows is not None and not (self.rows.once or self.rows.waits):
+        rows = self.rows
+        if (
+            self._rest is None
+            and rows is not None
+            and not (rows.once or (rows.waits and not self._stored))
+        ):
             self._rest = []
             with suppress(InvalidInput):  # up to a row that can't be read
                 for item in islice(copy(self.rows), self._source.taken, None):
@@ -226,6 +233,7 @@ class Session:
         with self._claimed():
             if self._source.taken:
                 self._source = _open_again(self.rows)
+                self._source.length = self._source.length or self._stored
             shared = dict(variables or self._default_variables)
             self._check_items(shared)
             self._kept.clear()

@@ -77,13 +77,15 @@ class Known(Struct, frozen=True, gc=False):
 class StoreSpend(Struct, frozen=True):
     """What a run's attempts used so far: dollars where prices are known, and tokens.
 
-    unknown_cost, unknown_tokens: the most that those may have used whose end was not seen.
+    unknown_cost, unknown_tokens: the most that those may have used whose end was not seen. unpriced: answers whose
+    price isn't known.
     """
 
     cost: float = 0.0
     tokens: int = 0
     unknown_cost: float = 0.0
     unknown_tokens: int = 0
+    unpriced: int = 0
 
 
 class Trouble(Struct, frozen=True):
@@ -187,7 +189,9 @@ class Reader:
         """What the run's attempts used."""
         sums = self._one(
             "SELECT total(cost), CAST(total(input_tokens + output_tokens) AS INTEGER), total(unknown_cost), "
-            "CAST(total(unknown_tokens) AS INTEGER) FROM attempts WHERE run = ?",
+            "CAST(total(unknown_tokens) AS INTEGER), "
+            "count(*) FILTER (WHERE cost IS NULL AND input_tokens + output_tokens > 0) "
+            "FROM attempts WHERE run = ?",
             run,
         )
         return StoreSpend(*sums)

@@ -91,9 +91,9 @@ def lane_words(lane: LaneView) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in words: 0.42 s, 12.3 s, 4 min 10 s, 2 h 5 min."""
-    if seconds < 1:
+    if seconds < 0.995:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, left = divmod(minutes, 60)
@@ -118,6 +118,17 @@ def about(amount: float) -> str:
     """An amount in dollars that is known by a price list alone."""
     words = dollars(amount)
     return words if words.startswith("less") else f"about {words}"
+
+
+def cost_words(now: Snapshot) -> str:
+    """What the items of a run cost, as far as prices are known; empty where none is."""
+    return "" if now.cost is None else about(now.cost) + _unpriced(now)
+
+
+def _unpriced(now: Snapshot) -> str:
+    """Whose calls a cost leaves out."""
+    names = [name for name, spent in now.spent.items() if spent.cost(name) is None]
+    return f" without {', '.join(names)}, of unknown price" if names else ""
 
 
 def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:
@@ -196,9 +207,10 @@ def _spent(now: Snapshot, *, is_over: bool) -> list[str]:
     if now.elapsed < COST_AFTER or (cost := now.cost) is None:
         return []
     if is_over:
-        return [about(cost)]
+        return [cost_words(now)]
     expected = now.expected_cost
     words = f"{dollars(cost)} so far" + (f", {about(expected)} in all" if expected else "")
+    words += _unpriced(now)
     return [f"{words}, beside {dollars(now.spent_before)} earlier" if now.spent_before else words]
 
 
