@@ -83,6 +83,6 @@ def test_a_resumed_command_closes_with_what_it_did_itself(flowpool: Any, sim: An
 def test_a_pilot_tells_the_time_at_its_own_pace(flowpool: Any, sim: Any) -> None:
     flowpool.write_rows([f"Row {i}." for i in range(40)])
     words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl", "--pilot", "5")
-    assert "at the pilot's pace, if no more at once is taken" in flowpool(*words)[2]
+    assert "at the pilot's pace, less where more at once is taken" in flowpool(*words)[2]
     assert "  time    about " in flowpool(*words, "--no-cache", "--max-flows", "2")[2]
     assert "  time " not in flowpool(*words)[2], "all was kept, nothing was measured"

@@ -165,7 +165,7 @@ def _time(seen: Forecast, total: int, at_once: int) -> str:
     if seen.least >= longest:
         return f"about {duration(seen.least)}, {limited}"
     least = f"at least {duration(seen.least)} {limited}, " if seen.least else ""
-    return f"{least}at most {duration(longest)} at the pilot's pace, if no more at once is taken"
+    return f"{least}about {duration(longest)} at the pilot's pace, less where more at once is taken"
 
 
 def _range(span: Range, words: Any) -> str:
