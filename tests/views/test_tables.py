@@ -93,7 +93,16 @@ def test_nothing_that_others_wrote_is_more_than_words(hostile: Any) -> None:
     lanes = TableList([lane])
     now = Snapshot(3, lanes=(lane,), failure=failed.records[0], stopped=HOSTILE)
     stopped = Results(results.records, stopped=HOSTILE)
-    for shown in (results, results.records, failed, failed.failed, lanes, now, stopped):
+    several: tuple[Any, ...] = (
+        results,
+        results.records,
+        failed,
+        failed.failed,
+        lanes,
+        now,
+        stopped,
+    )
+    for shown in several:
         html = shown._repr_html_()
         seen = Page(html)
         assert set(seen.tags) <= ALLOWED

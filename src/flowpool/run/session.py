@@ -175,7 +175,7 @@ class Session:
         ):
             self._rest = []
             with suppress(InvalidInput):  # up to a row that can't be read
-                for item in islice(copy(self.rows), self._source.taken, None):
+                for item in islice(copy(rows), self._source.taken, None):
                     self._rest.append(item)
         return self._rest
 
