@@ -398,8 +398,10 @@ class Session:
             ended = self._clock()
             self._clock = lambda: ended
             self._is_running = False
-            how = (self.plan.name, *self._counts[DONE:], self._recalled, ended - self._started)
-            log.info("%s: %d done, %d failed, %d cancelled, %d of them earlier, in %.1f s", *how)
+            how = (self.plan.name, *self._counts[DONE:], ended - self._started)
+            log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
+            if self._recalled:
+                log.info("%s: %d of them had ended earlier", self.plan.name, self._recalled)
             if self._reason:
                 log.info("%s: %s", self.plan.name, self._stopped)
 
