@@ -35,11 +35,11 @@ PAGES: tuple[tuple[str, str, str, str, tuple[str, ...] | None], ...] = (
 # What other parts of flowpool ask of these; of no use to who runs a pool. "*" is all that a class has.
 INNER: dict[str, frozenset[str]] = {
     "Rows": frozenset("*"),
-    "Model": frozenset({"endpoint"}),
+    "Model": frozenset({"endpoint", "identity"}),
     "Skill": frozenset({"attachments", "models", "definition"}),
     "Image": frozenset("*"),
     "File": frozenset("*"),
-    "Tool": frozenset({"fn", "bind", "missing"}),
+    "Tool": frozenset({"fn", "bind", "missing", "unread"}),
 }
 _ARGUMENT = re.compile(r"^(\*{0,2}[a-z_]\w*(?:, \*{0,2}[a-z_]\w*)*): +(\S.*)$")
 _SECTION = re.compile(r"^(Args|Attributes|Example|Examples):$")

@@ -8,8 +8,10 @@ import pytest
 
 from flowpool import Chain, Limits, Model, Pool, Prices, Skill, read
 from flowpool.errors import InvalidInput
-from flowpool.estimate import forecast, least_seconds, spread
-from flowpool.results import CallCost, Record
+from flowpool.estimate import forecast, spread
+from flowpool.limits.lane_view import LaneView, least_seconds, units_of
+from flowpool.pool import Snapshot
+from flowpool.record import CallCost, ModelSpend, Record
 from flowpool.values import Status, Usage
 
 PRICED = Model("qwen3", base_url="http://127.0.0.1:9/v1", prices=Prices(input=10, output=100))
@@ -53,15 +55,25 @@ def test_the_interval_covers_the_mean_nine_times_in_ten() -> None:
 
 
 def test_a_forecast_scales_cost_and_time_and_keeps_to_the_limits() -> None:
-    seen = forecast([record(2.0, 10), record(2.0, 10)], 100, at_once=4, floor=0.0)
+    now = Snapshot(2, done=2, elapsed=2.0)
+    seen = forecast([record(2.0, 10), record(2.0, 10)], 100, now, at_once=4)
     assert seen.cost is not None
     assert seen.seconds is not None
     assert seen.cost.expected == pytest.approx(1000.0)
     assert (seen.seconds.low, seen.seconds.expected) == (50.0, 50.0)
-    slowed = forecast([record(2.0, 10)], 100, at_once=4, floor=90.0)
+    assert (seen.pace, seen.least) == (1.0, 0.0)
+    lane = LaneView("m", "limits", {}, {}, Limits(rpm=60), 1.0, 0, 64, 0, 0, "")
+    limited = Snapshot(2, done=2, elapsed=2.0, lanes=(lane,), spent={"m": ModelSpend(2, 20)})
+    slowed = forecast([record(2.0, 10)] * 2, 100, limited, at_once=4)
     assert slowed.seconds is not None
-    assert slowed.seconds.low == 90.0
-    assert least_seconds(100, 5000, [Limits(rpm=100), None, Limits(tpm=500)]) == 600.0
+    assert slowed.seconds.low == slowed.least == 100.0
+
+
+def test_what_headers_leave_to_go_at_once_takes_no_time() -> None:
+    units = units_of(100, Usage(5000, 0))
+    assert least_seconds(units, {"requests": 100, "tokens": 500}) == 600.0
+    assert least_seconds(units, {"requests": 100}, {"requests": 60}) == 24.0
+    assert least_seconds(units, {"requests": 100}, {"requests": 600}) == 0.0
 
 
 def test_rows_of_a_file_are_read_again_by_their_description(tmp_path: Path) -> None:

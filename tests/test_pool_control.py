@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flowpool import Chain, Limits, Pool, Status
+from flowpool import Chain, Limits, Pool, Status, read
 from flowpool.errors import InvalidInput, NotFinished, ServerError
 from flowpool.pool import CANCELLED, DONE, FAILED, PENDING
 from flowpool.simulator import Fixed, Lognormal
@@ -247,7 +247,7 @@ def test_a_source_that_fails_ends_the_run_and_keeps_what_is_done(simulate, tmp_p
     path = tmp_path / "rows.csv"
     path.write_text("text\none\ntwo\nthree\nfour,4\nfive\n")
     sim = simulate()
-    pool = sim.pool(items=path, max_flows=2)
+    pool = sim.pool(items=iter(read(path)), max_flows=2)
     with pytest.raises(InvalidInput, match="line 5"):
         sim.run(pool)
     assert list(pool.results) == ["one", "two", "three"]

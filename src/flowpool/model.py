@@ -102,6 +102,11 @@ class Model(Sealed):
             )
         return self.__dict__
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Whose limits it shares, as far as that is known without an environment."""
+        return (self.provider, self.base_url, self.model, self._key)
+
     def endpoint(self, environ: Mapping[str, str]) -> Endpoint:
         """Where its calls go, with the key from `environ` if none was given; raises `InvalidInput`."""
         try:

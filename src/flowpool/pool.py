@@ -23,6 +23,7 @@ from flowpool.estimate import estimate
 from flowpool.folders import folders
 from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
+from flowpool.record import TableList
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
 from flowpool.run.loop_thread import outcome
@@ -323,6 +324,8 @@ class Pool(Sealed):
     def estimate(self) -> Estimate:
         """What the run will take, by its prompts alone: items, tokens, cost. Asks nothing of a provider.
 
+        Items that have ended in the `store` are `known` and take nothing more. Rows of a file are counted.
+
         Raises `InvalidInput` for items that can be read once only.
 
         >>> from flowpool import Skill
@@ -334,7 +337,11 @@ class Pool(Sealed):
         session = self._session
         if session.rows is None or session.rows.once:
             raise InvalidInput("estimate() reads the items before the run: pass a list or a file.")
-        return estimate(session.plan, session.rows, session.settings.limits)
+        rows = session.counted_rows()
+        checkpoint, known = session.checkpoint, 0
+        if checkpoint is not None:
+            known = checkpoint.known(session.plan, rows, session.last_variables)
+        return estimate(session.plan, rows, session.settings.limits, known)
 
     def resume(self) -> Results:
         """Goes on with a run that is kept in a `store`; returns the results of all items.
@@ -424,7 +431,7 @@ class Pool(Sealed):
         >>> [(lane.name, lane.in_flight, lane.bound) for lane in pool.lanes]
         [('function', 0, 'items')]
         """
-        return self._session.lanes
+        return TableList(self._session.lanes)
 
     @property
     def snapshot(self) -> Snapshot:

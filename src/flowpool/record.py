@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from itertools import islice
+from reprlib import Repr
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from flowpool import prices
+from flowpool import prices, wiring
 from flowpool.attachments import brief
+from flowpool.errors import message_of
 from flowpool.structured import plain
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import Prices, Status
 
+T = TypeVar("T")
+# Items and characters of each that are shown: what fits a screen.
+SHOWN_ITEMS, SHOWN_CHARACTERS = 20, 200
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = SHOWN_CHARACTERS
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 10
+
 
 class CallCost(Struct, frozen=True):
-    """What one call used: of `provider/model`, at the prices that were configured or the list's."""
+    """What one call used: of `provider/model`, at the prices that were configured or the list's.
+
+    paid: dollars, where a store has written down what it came to; several calls may be one then.
+    """
 
     model: str
     usage: Usage
     prices: Prices | None = None
+    paid: float | None = None
 
     @property
     def cost(self) -> float | None:
         """Dollars; None where the list has no price for the model."""
+        if self.paid is not None:
+            return self.paid
         return prices.cost(self.model, self.usage, self.prices)
 
 
@@ -108,6 +124,10 @@ class Record(Struct, frozen=True):
         calls = self.calls
         return calls[0].cost if len(calls) == 1 else known_sum(call.cost for call in calls)
 
+    def __repr__(self) -> str:
+        became = short(self.output) if self.error is None else _in_words(self.error)
+        return f"<Record {self.index}: {self.status.name}, {became}>"
+
     def as_dict(self) -> dict[str, Any]:
         """The record as plain data: what `history` has for each item."""
         return {
@@ -125,4 +145,33 @@ class Record(Struct, frozen=True):
 
 
 def _in_words(error: Exception | None) -> str | None:
-    return None if error is None else f"{type(error).__name__}: {error}"
+    return None if error is None else f"{type(error).__name__}: {message_of(error)}"
+
+
+def short(value: Any) -> str:
+    """A value's repr, with its middle left out where it is long; of one that has none, its type."""
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # a repr is the user's own code
+        return f"<{type(value).__name__}>"
+
+
+class Tabular:
+    """What a list shows of itself: its first items, and in a notebook a table of them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        items: list[Any] = self  # type: ignore[assignment]
+        if len(items) <= SHOWN_ITEMS:
+            return list.__repr__(items)
+        shown = ", ".join(map(short, islice(items, SHOWN_ITEMS)))
+        return f"[{shown}, ... {len(items) - SHOWN_ITEMS:,} more]"
+
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").as_table(self)
+        return table
+
+
+class TableList(Tabular, list[T]):
+    """A list that a notebook shows as a table."""

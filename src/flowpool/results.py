@@ -13,7 +13,7 @@ from flowpool.data.layout import Choice, Layout
 from flowpool.errors import NotFinished
 from flowpool.record import CallCost as CallCost
 from flowpool.record import Record as Record
-from flowpool.record import known_sum
+from flowpool.record import TableList, Tabular, known_sum
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns, Status
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flowpool.data.writers import WriteOptions
 
 
-class Results(list[Any]):
+class Results(Tabular, list[Any]):
     """One output an item, in the items' order; None where an item has none.
 
     `records` has a `Record` an item; `failed` those that failed or were cancelled; `errors` their exceptions.
@@ -49,7 +49,7 @@ class Results(list[Any]):
         *,
         interrupted: bool = False,
     ) -> None:
-        self.records = list(records)
+        self.records = TableList(records)
         self.earlier = tuple(earlier)
         self._rows = rows
         self._answers = answers
@@ -63,12 +63,17 @@ class Results(list[Any]):
     @property
     def failed(self) -> list[Record]:
         """The records of items that have no output: failed, cancelled or never started."""
-        return [record for record in self.records if record.status is not Status.DONE]
+        return TableList(record for record in self.records if record.status is not Status.DONE)
 
     @property
     def errors(self) -> list[Exception]:
         """The exceptions of the failed items, in order."""
         return [record.error for record in self.failed if record.error is not None]
+
+    @property
+    def stopped(self) -> str:
+        """What ended the run before its end, and where; empty where nothing did."""
+        return self._stopped
 
     def raise_if_incomplete(self) -> Results:
         """These results where every item has its output; else raises `NotFinished`, which says what is missing.

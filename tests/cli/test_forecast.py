@@ -54,3 +54,35 @@ def test_rows_with_nothing_in_them_are_told_of_before_and_after(flowpool: Any, s
     assert code == 1
     assert "there is nothing in 'text'" in err
     assert sim.ledger()["requests"] == 5
+
+
+def test_a_dry_run_counts_what_is_still_to_be_asked(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows([*(f"Row {i}." for i in range(9)), "Bad. [[sim: 400]]"])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    assert flowpool(*words)[0] == 1
+    out = flowpool(*words, "--dry-run")[1]
+    assert "kept      10 of them have ended in out.jsonl.flowpool.db" in out
+    assert "calls     0 to openai/gpt-5-mini" in out
+    assert "calls     1 to openai/gpt-5-mini" in flowpool(*words, "--dry-run", "--retry-errors")[1]
+    assert "calls     10 to openai/gpt-5-mini" in flowpool(*words, "--dry-run", "--no-cache")[1]
+    assert sim.ledger()["requests"] == 10
+
+
+def test_a_resumed_command_closes_with_what_it_did_itself(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows(["One.", "Two.", "Bad. [[sim: 400 times=1]]"])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    assert flowpool(*words)[0] == 1
+    code, _, err = flowpool(*words)
+    assert (code, sim.ledger()["requests"]) == (1, 3)
+    assert "2 done, 1 failed (3 of them earlier) in " in err
+    assert "tokens" not in err
+    assert "$" not in err
+    assert "3 done (2 of them earlier) in " in flowpool(*words, "--retry-errors")[2]
+
+
+def test_a_pilot_tells_the_time_at_its_own_pace(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows([f"Row {i}." for i in range(40)])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl", "--pilot", "5")
+    assert "at the pilot's pace, less where more at once is taken" in flowpool(*words)[2]
+    assert "  time    about " in flowpool(*words, "--no-cache", "--max-flows", "2")[2]
+    assert "  time " not in flowpool(*words)[2], "all was kept, nothing was measured"

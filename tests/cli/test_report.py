@@ -7,12 +7,13 @@ import io
 from flowpool.cli.report import PlainProgress, RunReport
 from flowpool.errors import NotFinished, RateLimited
 from flowpool.pool import Snapshot
+from flowpool.record import ModelSpend
 from flowpool.results import Record
-from flowpool.values import NO_USAGE, Status, Usage
+from flowpool.values import Status
 
 
-def done(index: int, usage: Usage = NO_USAGE, model: str = "") -> Record:
-    return Record(index, {}, Status.DONE, "x", usage=usage, model=model)
+def done(index: int) -> Record:
+    return Record(index, {}, Status.DONE, "x")
 
 
 def test_all_done_is_one_short_line() -> None:
@@ -20,32 +21,39 @@ def test_all_done_is_one_short_line() -> None:
     progress.add(done(0))
     progress.add(done(1))
     assert progress.all_done
-    assert progress.summary(0.5, "out.jsonl") == "2 done in 0.50 s -> out.jsonl"
+    assert progress.summary(0.5, "out.jsonl", Snapshot(2)) == "2 done in 0.50 s -> out.jsonl"
 
 
 def test_the_line_counts_what_failed_was_cancelled_and_never_started() -> None:
     progress = RunReport(1_500)
-    progress.add(done(0, Usage(31_000, 204)))
+    progress.add(done(0))
     progress.add(Record(1, {}, Status.CANCELLED, error=NotFinished("cut")))
     progress.add(Record(7, {}, Status.FAILED, error=RateLimited("later\nline")))
     progress.add(Record(3, {}, Status.FAILED, error=RateLimited("slow\n  down")))
     assert not progress.all_done
-    assert progress.summary(12.34, "-") == (
-        "1 done, 2 failed, 1 cancelled, 1,496 not started in 12.3 s, 31,204 tokens -> stdout; "
+    spent = {"openai/gpt-4o-mini": ModelSpend(1, 31_000, 204)}
+    now = Snapshot(1_500, done=1, failed=2, cancelled=1, spent=spent)
+    assert progress.summary(12.34, "-", now) == (
+        "1 done, 2 failed, 1 cancelled, 1,496 not started in 12.3 s, 31,204 tokens, about $0.0048 -> stdout; "
         "first failure: items[3]: RateLimited: slow down"
     )
 
 
-def test_models_with_a_price_have_a_cost() -> None:
-    progress = RunReport(None)
-    progress.add(done(0, Usage(1_000_000, 100_000), "openai/gpt-4o-mini"))
-    assert ", about $0.21 -> x" in progress.summary(1, "x")
+def test_what_an_earlier_run_did_is_told_as_such_and_costs_nothing_now() -> None:
+    progress = RunReport(3)
+    progress.add(done(0))
+    progress.add(done(1))
+    progress.add(Record(2, {}, Status.FAILED, error=RateLimited("slow")))
+    now = Snapshot(3, done=2, failed=1, recalled=3)
+    assert progress.summary(0.5, "x", now) == (
+        "2 done, 1 failed (3 of them earlier) in 0.50 s -> x; first failure: items[2]: RateLimited: slow"
+    )
 
 
 def test_a_very_long_error_is_cut() -> None:
     progress = RunReport(1)
     progress.add(Record(0, {}, Status.FAILED, error=RateLimited("long " * 500)))
-    assert len(progress.summary(1, "x")) < 400
+    assert len(progress.summary(1, "x", Snapshot(1))) < 400
 
 
 def test_an_unknown_number_of_rows_is_done_when_each_that_came_is() -> None:

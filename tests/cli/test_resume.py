@@ -15,7 +15,7 @@ RUN = ("run", "skill.yaml", "-i", "rows.jsonl", "-o", "out.jsonl", "--store", "r
 def test_retry_tries_again_only_what_failed(stored: Any, sim: Any) -> None:
     code, _, err = stored("retry", "run.db")
     assert code == 1
-    assert "3 done, 1 failed in " in err
+    assert "3 done, 1 failed (3 of them earlier) in " in err
     assert sim.ledger()["requests"] == 5
     assert stored("resume", "run.db")[0] == 1
     assert sim.ledger()["requests"] == 5

@@ -38,6 +38,7 @@ def cells():
             "short = Pool(work, [{'n': 1}]).run(); None",
             "quiet = Pool(work, [{'n': n} for n in range(24)], max_flows=2, progress=False).run(); None",
             "await Pool(work, [{'n': n} for n in range(8)], name='asked', progress=True).arun(); None",
+            "Pool(work, [{'n': 3} for n in range(30)], progress=False).run()",
         )
     ]
     path = os.pathsep.join(sys.path)
@@ -68,6 +69,14 @@ def test_asked_not_to_it_shows_nothing(cells) -> None:
 def test_asked_for_it_shows_a_short_run_too_from_async_code(cells) -> None:
     [output] = cells[4].outputs
     assert "7 done, 1 failed in " in output.data["text/html"]
+
+
+def test_results_at_the_end_of_a_cell_are_a_table(cells) -> None:
+    [output] = cells[5].outputs
+    html = output.data["text/html"]
+    assert html.count("<tr>") == 21
+    assert "an &lt;odd&gt; number" in html
+    assert output.data["text/plain"].endswith("... 10 more]")
 
 
 def test_the_bar_has_parts_for_what_is_done_and_what_failed() -> None:

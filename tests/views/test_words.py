@@ -152,3 +152,12 @@ def test_dollars_in_words(amount: float, words: str) -> None:
 )
 def test_a_cost_is_about_what_it_is_or_less_than_the_least(dollars: float, words: str) -> None:
     assert about(dollars) == words
+
+
+def test_a_cost_says_whose_price_it_leaves_out() -> None:
+    spent = {**SPENT, "custom/qwen3": ModelSpend(10, 1000, 100)}
+    end = Snapshot(10, done=10, elapsed=5.0, spent=spent)
+    assert end_text("x", end).counts.endswith("about $0.84 without custom/qwen3, of unknown price")
+    going = Snapshot(20, done=10, elapsed=5.0, rate=1.0, spent=spent)
+    figures = progress_text("x", going, ()).lines[0][0]
+    assert figures.endswith("about $1.68 in all without custom/qwen3, of unknown price")

@@ -26,8 +26,9 @@ NOTHING = Amount(0, 0)
 class Spend(Struct, frozen=True):
     """What a run has spent: dollars, and tokens of input and output together.
 
-    cost, tokens: of the calls whose usage is known. unknown_cost, unknown_tokens: the most that those
-    can have cost whose billing nobody knows, because they timed out, were cut off or were cancelled in flight.
+    cost, tokens: of the calls whose usage is known, dollars where the price is. unknown_cost, unknown_tokens: the
+    most that those can have cost whose billing nobody knows, because they timed out, were cut off or were cancelled
+    in flight; known under a ceiling alone.
     """
 
     cost: float = 0.0

@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import structs
 
+from flowpool.calls.budget import Spend
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.journal import Journal, JournalOptions, Key
+from flowpool.checkpoint.journal import Journal, JournalOptions, Key, hash_of, spent_in
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
@@ -21,8 +22,9 @@ from flowpool.folders import Folders
 from flowpool.logs import log
 from flowpool.pipeline import build
 from flowpool.plan import Plan
-from flowpool.results import Record
+from flowpool.results import CallCost, Record
 from flowpool.settings import Settings
+from flowpool.store.claims import ItemMatcher
 from flowpool.store.damage import refuses_damage
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
@@ -141,6 +143,35 @@ class Checkpoint:
             return [0] * len(Status)
         with Reader(self.path) as reader:
             return list(reader.counts(self._run).values())
+
+    def spent(self) -> tuple[Spend, list[CallCost]]:
+        """What the store's run has spent, and what of it for items that it has to do."""
+        if self._run is None:
+            return Spend(), []
+        with Reader(self.path) as reader:
+            return spent_in(reader, self._run), reader.unfinished(self._run, retry_failed=False)
+
+    def known(
+        self, plan: Plan, rows: Rows, shared: Mapping[str, Any] = {}, *, retry_failed: bool = False
+    ) -> int:
+        """How many of the rows have ended in the store, and wouldn't be asked again."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return 0
+        with Reader(self.path) as reader:
+            run = self._run
+            if run is None and (found := reader.run_of(self._name, fingerprint_of(plan, shared))):
+                run = found.id
+            if run is None:
+                return 0
+            over = (Status.DONE,) if retry_failed else (Status.DONE, Status.FAILED)
+            matcher, count = ItemMatcher(run, reader.last_item(run)), 0
+            for item in rows:
+                if isinstance(item, Mapping):
+                    known = matcher.claim(hash_of(item, self._key), reader)
+                    count += (
+                        known is not None and known.ended is not None and known.ended[0] in over
+                    )
+            return count
 
     def _columns(self, items: Any, kept: dict[str, Any], steps: list[str]) -> dict[str, Any]:
         """What is written down of the run itself, so that the store alone can go on with it."""

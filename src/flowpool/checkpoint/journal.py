@@ -23,7 +23,7 @@ from flowpool.calls.flow import MISSING
 from flowpool.checkpoint import fingerprint, output_codec
 from flowpool.encoding import CantEncode, decode, encode
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
-from flowpool.results import Record
+from flowpool.results import CallCost, Record
 from flowpool.store.claims import ItemMatcher
 from flowpool.store.file import Store
 from flowpool.store.reading import Known, Reader
@@ -136,6 +136,7 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[StoreFailed | None] | None = None
         self._failure: StoreFailed | None = None
+        self.recalled = 0  # items that had ended before this run, of those that it has met
         self._warned = False
         self._threads: DaemonThreads | None = None
 
@@ -170,8 +171,17 @@ class Journal:
 
     def spent(self) -> Spend:
         """What the run's attempts cost so far."""
-        spent = self._reader.spent(self.run.id)
-        return Spend(spent.cost, spent.tokens, spent.unknown_cost, spent.unknown_tokens)
+        return spent_in(self._reader, self.run.id)
+
+    def unfinished(self) -> list[CallCost]:
+        """What the run's attempts used so far that no item's end counts which this run meets again."""
+        return self._reader.unfinished(self.run.id, retry_failed=self._options.retry_failed)
+
+    def ended_before(self) -> tuple[int, int]:
+        """How many of the run's items are in the store, and how many of those have ended and aren't tried again."""
+        counts = self._reader.counts(self.run.id)
+        over = (status for status in (Status.DONE, Status.FAILED) if self._is_over(status))
+        return sum(counts.values()), sum(counts[status] for status in over)
 
     # Items
 
@@ -212,6 +222,7 @@ class Journal:
                 if known.ended[0] != Status.DONE:
                     rows[index] = row  # a retry of this run will meet it again
                 record = known.record(index, item)
+                self.recalled += 1
                 return self._restored(record) if self._has_types else record
             rows[index] = row
             return ItemLog(self, row, self._steps(row if known else None, item, hash))
@@ -253,17 +264,7 @@ class Journal:
 
     def _hash(self, item: Mapping[str, Any]) -> bytes:
         """What tells the item from others."""
-        key = self._options.key
-        try:
-            if key is None:
-                return fingerprint.of_item(item)
-            if not callable(key) and key not in item:
-                raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
-            return fingerprint.of_key(key(item) if callable(key) else item[key])
-        except CantEncode as error:
-            raise InvalidItem(
-                f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
-            ) from None
+        return hash_of(item, self._options.key)
 
     def _add(self, hash: bytes, item: Mapping[str, Any]) -> int:
         json = None
@@ -418,3 +419,23 @@ def _refuse(run: int, batch: Batch) -> None:
 
 def _nobody(_: Any) -> None:
     pass
+
+
+def spent_in(reader: Reader, run: int) -> Spend:
+    """What a run's attempts cost so far."""
+    spent = reader.spent(run)
+    return Spend(spent.cost, spent.tokens, spent.unknown_cost, spent.unknown_tokens)
+
+
+def hash_of(item: Mapping[str, Any], key: Key | None) -> bytes:
+    """What tells an item from others."""
+    try:
+        if key is None:
+            return fingerprint.of_item(item)
+        if not callable(key) and key not in item:
+            raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
+        return fingerprint.of_key(key(item) if callable(key) else item[key])
+    except CantEncode as error:
+        raise InvalidItem(
+            f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
+        ) from None

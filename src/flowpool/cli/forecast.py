@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from math import inf
 from typing import Any
 
 import click
 
+from flowpool.checkpoint.checkpoint import Checkpoint
 from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.cli.streams import is_terminal, say, show
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
-from flowpool.estimate import Range, StepEstimate, estimate, forecast, least_seconds
+from flowpool.estimate import Forecast, Range, StepEstimate, estimate, forecast
 from flowpool.pipeline.spec import Pipeline, RunOptions
 from flowpool.plan import Plan
 from flowpool.pool import Pool
@@ -27,13 +27,14 @@ from flowpool.views.words import dollars, duration
 _LONGEST_PROMPT = 600
 
 
-def show_plan(plan: Plan, rows: Rows, run: RunOptions) -> int:
-    """Prints what a run would ask and take; asks nothing itself."""
+def show_plan(plan: Plan, rows: Rows, run: RunOptions, checkpoint: Checkpoint | None) -> int:
+    """Prints what a run would ask and take; asks nothing itself. checkpoint: where it may have been begun."""
     if rows.once:
         raise InvalidInput(
             "--dry-run reads the rows, and stdin can be read once only: name a file."
         )
-    expected = estimate(plan, rows, run.limits)
+    known = 0 if checkpoint is None else checkpoint.known(plan, rows, retry_failed=run.retry_failed)
+    expected = estimate(plan, rows, run.limits, known)
     for number, prompt in enumerate(expected.prompts, 1):
         more = len(prompt) - _LONGEST_PROMPT
         shown = prompt if more <= 0 else f"{prompt[:_LONGEST_PROMPT]}… and {more:,} characters more"
@@ -41,13 +42,17 @@ def show_plan(plan: Plan, rows: Rows, run: RunOptions) -> int:
     show("---")
     items = "an unknown number of" if expected.items is None else f"{expected.items:,}"
     show(f"rows      {items}, from {rows.name}")
+    if known and checkpoint is not None:
+        show(
+            f"kept      {known:,} of them have ended in {checkpoint.path}; the rest is counted below"
+        )
     for name, count in expected.empty.items():
         show(
             f"empty     {count:,} of {expected.looked_at:,} that were looked at have nothing in {name!r} "
             "(--on-empty)"
         )
     for step in expected.steps:
-        show(f"calls     {_of_step(step, expected.items)}")
+        show(f"calls     {_of_step(step, expected.left)}")
     if expected.input_tokens is not None:
         show(f"tokens    about {expected.input_tokens:,} of input in all")
     show(f"cost      {_cost(expected.cost, expected.most_cost, expected.steps)}")
@@ -63,10 +68,12 @@ _NO_LIMITS = "unknown: no limits are set (--rpm, --tpm); `--pilot 20` measures a
 
 
 def _of_step(step: StepEstimate, items: int | None) -> str:
-    count = "" if items is None else f"{items:,} to "
+    count = "" if items is None else f"{items * step.calls:,} to "
     part = "" if step.is_whole else " (without what steps before it bring)"
-    most = "any length" if step.most_output is None else f"at most {step.most_output:,} tokens"
-    return f"{count}{step.model}: about {step.input_tokens:,.0f} tokens of input each{part}, answers of {most}"
+    longest = None if step.most_output is None else step.most_output // step.calls
+    most = "any length" if longest is None else f"at most {longest:,} tokens"
+    each = step.input_tokens / step.calls
+    return f"{count}{step.model}: about {each:,.0f} tokens of input each{part}, answers of {most}"
 
 
 def _cost(low: float | None, high: float | None, steps: Sequence[StepEstimate]) -> str:
@@ -98,10 +105,10 @@ def run_pilot(
     )
     if code > 1:
         return code
-    if not answers.done:
+    if not answers.any_done:
         say("No row of the pilot was answered: nothing is known of the rest.")
         return code
-    for line in _forecast_words(pool, answers.done, rows.length, pipeline.run):
+    for line in _forecast_words(pool, answers.ended, rows.length, pipeline.run):
         say(line)
     if is_confirmed:
         return None
@@ -120,32 +127,45 @@ class _Answers(Nowhere):
     """Keeps a pilot's records."""
 
     def __init__(self) -> None:
-        self.done: list[Record] = []
+        self.ended: list[Record] = []
 
     def write(self, record: Record) -> None:
-        if record.status is Status.DONE:
-            self.done.append(record)
+        if record.status in (Status.DONE, Status.FAILED):
+            self.ended.append(record)
+
+    @property
+    def any_done(self) -> bool:
+        return any(record.status is Status.DONE for record in self.ended)
 
 
-def _forecast_words(pool: Pool, done: Sequence[Record], total: int, run: RunOptions) -> list[str]:
-    lanes = [lane for lane in pool.lanes if lane.window]
-    most = run.max_flows if isinstance(run.max_flows, int) else inf
-    at_once = min([most, *(float(lane.window) for lane in lanes)])
-    learned = [
-        Limits(rpm=lane.limits.get("requests"), tpm=lane.limits.get("tokens")) for lane in lanes
-    ]
-    calls = total * sum(record.attempts for record in done) / len(done)
-    tokens = sum(record.usage.input_tokens + record.usage.output_tokens for record in done)
-    floor = least_seconds(calls, total * tokens / len(done), [run.limits, *learned]) or 0.0
-    seen = forecast(done, total, at_once if at_once < inf else None, floor)
-    lines = [f"All {total:,} rows, by {len(done):,} of them (9 times in 10 within the range):"]
+def _forecast_words(pool: Pool, some: Sequence[Record], total: int, run: RunOptions) -> list[str]:
+    limits = run.limits or Limits()
+    chosen = [n for n in (run.max_flows, limits.concurrent) if isinstance(n, int)]
+    seen = forecast(some, total, pool.snapshot, min(chosen, default=None))
+    lines = [f"All {total:,} rows, by {len(some):,} of them (9 times in 10 within the range):"]
     lines.append(f"  tokens  about {_range(seen.tokens, lambda number: f'{number:,.0f}')}")
     cost = "no price is known" if seen.cost is None else f"about {_range(seen.cost, dollars)}"
     lines.append(f"  cost    {cost}")
+    return (
+        [*lines, f"  time    {time}"]
+        if (time := _time(seen, total, min(chosen, default=0)))
+        else lines
+    )
+
+
+def _time(seen: Forecast, total: int, at_once: int) -> str:
+    """How long all rows take, as far as some of them tell; empty where none was asked."""
+    limited = "by the known limits"
     if seen.seconds is not None:
-        pace = f"at {at_once:,.0f} at once" + (", and by the known limits" if floor else "")
-        lines.append(f"  time    about {_range(seen.seconds, duration)}, {pace}")
-    return lines
+        beside = f", and {limited}" if seen.least else ""
+        return f"about {_range(seen.seconds, duration)}, at {at_once:,} at once{beside}"
+    if not seen.pace:
+        return ""
+    longest = total / seen.pace
+    if seen.least >= longest:
+        return f"about {duration(seen.least)}, {limited}"
+    least = f"at least {duration(seen.least)} {limited}, " if seen.least else ""
+    return f"{least}about {duration(longest)} at the pilot's pace, less where more at once is taken"
 
 
 def _range(span: Range, words: Any) -> str:

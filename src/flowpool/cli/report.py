@@ -14,8 +14,8 @@ from flowpool.cli.streams import is_terminal, say
 from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
 from flowpool.results import Record
-from flowpool.values import NO_USAGE, Status
-from flowpool.views.words import about, duration, progress_text
+from flowpool.values import Status
+from flowpool.views.words import cost_words, duration, ended_words, progress_text
 
 # Seconds between two lines: a log of an hour has 360.
 EVERY = 10.0
@@ -32,17 +32,12 @@ class RunReport:
         self.stopped = ""  # what ended the run before its end, where nothing else says it
         self._total = total
         self._store = store
-        self._usage = NO_USAGE
-        self._cost: float | None = None
         self._ceiling = ""  # why items had no room under it
         self._first_failure = ""
         self._first_index = -1
 
     def add(self, record: Record) -> None:
         self.counts[record.status] += 1
-        self._usage += record.usage
-        if (cost := record.cost) is not None:
-            self._cost = (self._cost or 0.0) + cost
         if isinstance(record.error, BudgetSpent):
             self._ceiling = str(record.error)
         earlier = self._first_index < 0 or record.index < self._first_index
@@ -73,19 +68,17 @@ class RunReport:
         over = self.counts[Status.DONE] + self.counts[Status.FAILED]
         return self.has_failed and over == (self.ended if self._total is None else self._total)
 
-    def summary(self, seconds: float, target: str) -> str:
-        """The run in one line."""
-        words = [f"{self.counts[Status.DONE]:,} done"]
-        for status in (Status.FAILED, Status.CANCELLED):
-            if self.counts[status]:
-                words.append(f"{self.counts[status]:,} {status.name.lower()}")
+    def summary(self, seconds: float, target: str, now: Snapshot) -> str:
+        """The run in one line: how all its items stand, and what this time took. now: how it stands at its end."""
+        _, _, done, failed, cancelled = self.counts.values()
+        line = ended_words(done, failed, cancelled, now.recalled)
         if self._total is not None and self._total > self.ended:
-            words.append(f"{self._total - self.ended:,} not started")
-        line = f"{', '.join(words)} in {duration(seconds)}"
-        if tokens := self._usage.input_tokens + self._usage.output_tokens:
+            line += f", {self._total - self.ended:,} not started"
+        line += f" in {duration(seconds)}"
+        if tokens := now.usage.input_tokens + now.usage.output_tokens:
             line += f", {tokens:,} tokens"
-        if self._cost is not None:
-            line += f", {about(self._cost)}"
+        if cost := cost_words(now):
+            line += f", {cost}"
         line += "".join(f", {note}" for note in self.notes)
         line += f" -> {self._target(target)}"
         line += f"; cancelled: {self._ceiling}" if self._ceiling else ""

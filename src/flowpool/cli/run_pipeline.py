@@ -11,10 +11,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from flowpool.chain import as_runner
+from flowpool.checkpoint.checkpoint import Checkpoint
 from flowpool.cli.options import with_options
 from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of
-from flowpool.cli.run_store import RunStore, find_store
+from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
 from flowpool.cli.streams import is_terminal, say
 from flowpool.data.rows import Rows, check_source, read
@@ -88,7 +89,10 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     if options["dry_run"]:
         from flowpool.cli.forecast import show_plan
 
-        return show_plan(plan, rows, pipeline.run)
+        path = None if options["no_cache"] else store_path(pipeline)
+        key = pipeline.run.key
+        kept = None if path is None else Checkpoint(path, runner, runner.name, key)
+        return show_plan(plan, rows, pipeline.run, kept)
     store = find_store(
         pipeline, plan, runner.name, resume=options["resume"], anew=options["no_cache"]
     )

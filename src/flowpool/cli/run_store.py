@@ -137,6 +137,11 @@ def remove(path: Path) -> None:
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
+def store_path(pipeline: Pipeline) -> Path | None:
+    """Where a pipeline's run is kept, if it is."""
+    return _path(pipeline)[0]
+
+
 def _path(pipeline: Pipeline) -> tuple[Path | None, bool]:
     """The store's path, and whether it is the one beside the output."""
     store, output = pipeline.run.store, pipeline.output

@@ -59,7 +59,7 @@ def carry_out(
         report.notes = empty_words(pool.snapshot)
         if problem is None and not interrupts.code:
             report.stopped = pool.snapshot.stopped
-        say(report.summary(time.monotonic() - started, target.path))
+        say(report.summary(time.monotonic() - started, target.path, pool.snapshot))
     if interrupts.code:
         return _end(interrupts.code)
     if isinstance(problem, InvalidInput) and not report.ended:

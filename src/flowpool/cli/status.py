@@ -131,16 +131,22 @@ def rest_words(run: RunInfo) -> str:
 
 
 def _time_and_spend(reader: Reader, run: RunInfo) -> list[str]:
-    from flowpool.views.words import dollars, duration
+    from flowpool.views.words import dollars
 
     timing, spent = reader.course(run.id), reader.spent(run.id)
     lines = []
     if timing.began is not None and timing.ended is not None:
-        start = datetime.fromtimestamp(timing.began).strftime("%Y-%m-%d %H:%M:%S")
-        took = duration(max(0.0, timing.ended - timing.began))
+        # Not how long that is: nobody was at work between two of its runs.
+        first, last = (
+            datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+            for at in (timing.began, timing.ended)
+        )
         pace = f", {timing.rate:.1f} a second at the end" if timing.rate else ""
-        lines.append(f"  time      {took} from {start}{pace}")
-    cost = dollars(spent.cost) if spent.cost else "price unknown or nothing"
+        lines.append(f"  time      {first} to {last}{pace}")
+    cost = dollars(spent.cost)
+    if spent.unpriced:
+        rest = f"{spent.unpriced:,} answers are of unknown price"
+        cost = f"{cost}, and {rest}" if spent.cost else rest
     unknown = f", and at most {dollars(spent.unknown_cost)} more for calls whose end nobody saw"
     lines.append(
         f"  spent     {spent.tokens:,} tokens, {cost}{unknown if spent.unknown_cost else ''}, "

@@ -84,12 +84,19 @@ class Rows:
             return self._counted
         return self._wanted.length(self._table.length)
 
-    def look_through(self, check: Callable[[Any, int], None]) -> None:
-        """Reads all rows once and has each checked, with its position; from then on the length is known."""
+    def look_through(
+        self, check: Callable[[Any, int], None], is_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Reads all rows once and has each checked, with its position; from then on the length is known.
+
+        is_wanted: asked after each row, whether to go on; it may not be known then.
+        """
         count = 0
         for row in self:
             check(row, count)
             count += 1
+            if not is_wanted():
+                return
         self._counted = count
 
     def sampled(self, size: int, seed: int = 0) -> Rows:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from flowpool.errors import CallError, TooManyFiles, Verdict
 from flowpool.limits.breaker import Breaker
 from flowpool.limits.demand import Demand
-from flowpool.limits.lane_view import Bound, LaneView
+from flowpool.limits.lane_view import Bound, LaneView, ceilings_of
 from flowpool.limits.limiter import Admission, Limiter
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.limits.window import Window
@@ -321,7 +321,7 @@ class Lane(Generic[T]):
             fill = self.in_flight / self.limiter.refusals.width
         of_rates = bound in (*limits, "limits", "paused", "learning", "")
         shares = [
-            used[name] / limit for name, limit in (limits | _configured(self.configured)).items()
+            used[name] / limit for name, limit in (limits | ceilings_of(self.configured)).items()
         ]
         error = self.broken or self._error
         return LaneView(
@@ -340,6 +340,8 @@ class Lane(Generic[T]):
             self.limiter.belief() if self.limiter is not None else "",
             self._asked_until - now if self._asked_until > now else None,
             self.rations_retries(),
+            self.latency,
+            self._spare(now),
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
@@ -368,6 +370,15 @@ class Lane(Generic[T]):
             DIMENSIONS[name]: learned[name] for name in DIMENSIONS if learned.get(name, inf) < inf
         }
         return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
+
+    def _spare(self, now: float) -> dict[str, float]:
+        """What may go at once, by the provider's headers."""
+        gauges = {} if self.limiter is None else self.limiter.gauges
+        return {
+            DIMENSIONS[name]: max(0.0, gauge.level(now))
+            for name, gauge in gauges.items()
+            if name in DIMENSIONS
+        }
 
     def _tell_limiter(
         self, entered: Admitted, error: CallError, now: float, readings: tuple[LimitReading, ...]
@@ -421,18 +432,6 @@ def _promise(bid: tuple[Lane[T], Demand]) -> float:
 def _back_at(error: CallError, now: float) -> float:
     """The moment from which on a refused call may come again, as the refusal says."""
     return now + (error.retry_after or 0.0)
-
-
-def _configured(limits: Limits | None) -> dict[str, float]:
-    if limits is None:
-        return {}
-    configured = {
-        "requests": limits.rpm,
-        "tokens": limits.tpm,
-        "input_tokens": limits.input_tpm,
-        "output_tokens": limits.output_tpm,
-    }
-    return {name: limit for name, limit in configured.items() if limit is not None}
 
 
 def _used(usage: Usage) -> Demand:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
-from flowpool.values import Limits
+from flowpool.values import Limits, Usage
 
 Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
@@ -43,12 +43,14 @@ class LaneView(Struct, frozen=True):
     limits: what was learned of the provider's limits, in units a minute, by `requests`, `tokens`,
         `input_tokens`, `output_tokens`; empty while nothing is known.
     used: what was sent in about the last ten seconds, in units a minute, for the same names.
-    told: the ceilings that you set, or None.
+    configured: the ceilings that you set, or None.
     utilisation: the part in use of what bounds it, from 0 to 1; a little more while a full bucket drains.
     in_flight, window: calls in flight, and how many may be.
     queued: calls that wait for their turn.
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
+    spare: what the provider's headers say may go at once beside the limits, in units by the same names.
+    latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
     asked: the seconds that a 429 still asks to wait, where no call was answered since; else None. It is tried now
         and then whether that is true.
@@ -71,6 +73,8 @@ class LaneView(Struct, frozen=True):
     belief: str = ""
     asked: float | None = None
     rations_retries: bool = False
+    latency: float = 0.0
+    spare: Mapping[str, float] = {}
 
     @property
     def broken(self) -> bool:
@@ -81,3 +85,49 @@ class LaneView(Struct, frozen=True):
         state = "broken" if self.broken else f"{self.in_flight}/{self.window} in flight"
         bound = f", bound by {self.bound}" if self.bound else ""
         return f"<Lane {self.name}: {state}, {self.queued} waiting{bound}>"
+
+
+def ceilings_of(limits: Limits | None) -> dict[str, float]:
+    """Ceilings that people set, in units a minute, by the names of `LaneView.limits`."""
+    if limits is None:
+        return {}
+    rates = {
+        "requests": limits.rpm,
+        "tokens": limits.tpm,
+        "input_tokens": limits.input_tpm,
+        "output_tokens": limits.output_tpm,
+    }
+    return {name: rate for name, rate in rates.items() if rate is not None}
+
+
+def units_of(calls: float, usage: Usage, times: float = 1.0) -> dict[str, float]:
+    """What calls with these tokens in all take of limits, by the names of `LaneView.limits`; `times` as much."""
+    sent, made = usage.input_tokens, usage.output_tokens
+    units = {"requests": calls, "tokens": sent + made, "input_tokens": sent, "output_tokens": made}
+    return {name: times * amount for name, amount in units.items()}
+
+
+def least_seconds(
+    units: Mapping[str, float], rates: Mapping[str, float], spare: Mapping[str, float] = {}
+) -> float:
+    """The least time that so many units take at rates a minute, beside what may go at once; 0 without rates.
+
+    >>> least_seconds(units_of(100, Usage(5000, 0)), {"requests": 100, "tokens": 500})
+    600.0
+    """
+    waits = [60.0 * (units[name] - spare.get(name, 0.0)) / rate for name, rate in rates.items()]
+    return max(0.0, *waits, 0.0)
+
+
+def least_seconds_in(lanes: Sequence[LaneView], units: Mapping[str, float]) -> float:
+    """The same in lanes that share the calls, by what people set and what was learned."""
+    own = together([ceilings_of(lane.configured) for lane in lanes])
+    learned = together([lane.limits for lane in lanes])
+    spare = {name: sum(lane.spare.get(name, 0.0) for lane in lanes) for name in learned}
+    return max(least_seconds(units, own), least_seconds(units, learned, spare))
+
+
+def together(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The rates of all; none where one of them has none."""
+    names = set(each[0]).intersection(*each[1:]) if each else set()
+    return {name: sum(rates[name] for rates in each) for name in names}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from flowpool.limits.lane_view import Bound, LaneView
+from flowpool import wiring
+from flowpool.calls.budget import Spend
+from flowpool.limits.lane_view import Bound, LaneView, least_seconds_in, units_of
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.record import ModelSpend, known_sum
 from flowpool.results import Record
@@ -26,7 +28,7 @@ class Progress:
         self._began = now
         self._ended = 0
         self._recent = RateMeter(1)
-        self._spent: dict[str, ModelSpend] = {}
+        self._spent: dict[tuple[str, Prices | None], ModelSpend] = {}
         self.failure: Record | None = None  # the last
 
     def add(self, record: Record, now: float) -> None:
@@ -43,9 +45,9 @@ class Progress:
             self._ended += 1
 
     def _add_call(self, model: str, usage: Usage, prices: Prices | None) -> None:
-        spent = self._spent.get(model)
+        spent = self._spent.get((model, prices))
         if spent is None:
-            spent = self._spent[model] = ModelSpend(prices=prices)
+            spent = self._spent[model, prices] = ModelSpend(prices=prices)
         spent.calls += 1
         spent.input_tokens += usage.input_tokens
         spent.output_tokens += usage.output_tokens
@@ -54,8 +56,22 @@ class Progress:
         spent.reasoning_tokens += usage.reasoning_tokens
 
     def spent(self) -> dict[str, ModelSpend]:
-        """What the ended items used, by `provider/model`, as it is now."""
-        return {model: copy(spent) for model, spent in list(self._spent.items())}
+        """What the ended items used, by `provider/model`, as it is now; also by prices where one has several."""
+        spent: dict[str, ModelSpend] = {}
+        # The list's prices first: they are looked up by the name.
+        each = sorted(self._spent.items(), key=lambda pair: pair[0][1] is not None)
+        for (model, prices), used in each:
+            if model in spent and prices is not None:
+                model = f"{model} at {prices.input:g}/{prices.output:g}"
+            spent[model] = copy(used)
+        return spent
+
+    def added_to(self, before: Spend) -> Spend:
+        """What the ended items used beside what was spent before."""
+        spent = self.spent()
+        tokens = sum(used.input_tokens + used.output_tokens for used in spent.values())
+        cost = known_sum([before.cost, *(used.cost(model) for model, used in spent.items())])
+        return structs.replace(before, cost=cost, tokens=before.tokens + tokens)
 
     def rate(self, now: float) -> float:
         """Items a second: of the last seconds, and of the whole run as long as few came in those."""
@@ -75,10 +91,13 @@ class Snapshot(Struct, frozen=True):
     elapsed: seconds since the run began.
     rate: items that end in a second, over the last ten seconds or so.
     lanes: how each lane stands.
-    spent: what the ended items used, by `provider/model`.
+    spent: what the items used that ended in this run, by `provider/model`.
     failure: the record of the item that failed last, or None.
     empty: how many items had nothing for a variable of a prompt, by its name.
     stopped: what ended the run before its end, if anything did.
+    recalled: items among the done and failed ones that an earlier run had ended; they ask nothing again.
+    known: items that are still to be met and that an earlier run had ended.
+    spent_before: dollars that earlier runs of the same work spent, as far as is known.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -96,6 +115,18 @@ class Snapshot(Struct, frozen=True):
     failure: Record | None = None
     empty: Mapping[str, int] = {}
     stopped: str = ""
+    recalled: int = 0
+    known: int = 0
+    spent_before: float = 0.0
+
+    def __repr__(self) -> str:
+        of = "items" if self.total is None else f"of {self.total:,}"
+        counts = f"{self.ended:,} {of} ended, {self.running:,} in progress, {self.failed:,} failed"
+        return f"<Snapshot: {counts}, {self.rate:.1f} items/s>"
+
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").of_snapshot(self)
+        return table
 
     @property
     def ended(self) -> int:
@@ -103,13 +134,33 @@ class Snapshot(Struct, frozen=True):
         return self.done + self.failed + self.cancelled
 
     @property
+    def carried(self) -> int:
+        """Items that are done or failed by this run."""
+        return max(0, self.done + self.failed - self.recalled)
+
+    @property
+    def left(self) -> int | None:
+        """Items that this run has still to do; None for a source of unknown length."""
+        return None if self.total is None else max(0, self.total - self.ended - self.known)
+
+    @property
     def eta(self) -> float | None:
-        """Seconds left at this rate; None where that can't be known."""
-        if self.total is None or self.rate <= 0.0:
+        """Seconds left at this rate, and at least what the known limits allow; None where that can't be known."""
+        if self.left is None or self.rate <= 0.0:
             return None
-        left = max(0, self.total - self.ended)
-        asked = (self.lane.asked if left and self.lane is not None else None) or 0.0
-        return asked + left / self.rate
+        asked = (self.lane.asked if self.left and self.lane is not None else None) or 0.0
+        return asked + max(self.left / self.rate, self.least_seconds(self.left))
+
+    def least_seconds(self, items: float) -> float:
+        """What so many items take at least by the limits of the lanes, if they are like those that have ended."""
+        longest = 0.0
+        for name, spent in self.spent.items():
+            lanes = [lane for lane in self.lanes if lane.name == name]
+            calls = spent.calls * items / max(1, self.carried)
+            calls -= sum(lane.in_flight for lane in lanes)
+            units = units_of(spent.calls, spent.usage, max(0.0, calls) / spent.calls)
+            longest = max(longest, least_seconds_in(lanes, units))
+        return longest
 
     @property
     def usage(self) -> Usage:
@@ -129,11 +180,10 @@ class Snapshot(Struct, frozen=True):
 
     @property
     def expected_cost(self) -> float | None:
-        """About what all items will have cost at the end, if the rest is like what has ended."""
-        cost, ended = self.cost, self.done + self.failed
-        if cost is None or self.total is None or not ended:
+        """About what this run will have cost at its end, if the rest is like what it has ended."""
+        if self.left is None or not self.carried or (cost := self.cost) is None:
             return None
-        return cost * max(1.0, (self.total - self.cancelled) / ended)
+        return cost * (1.0 + self.left / self.carried)
 
     @property
     def lane(self) -> LaneView | None:

@@ -88,10 +88,11 @@ class Run:
         self._workers: set[asyncio.Task[None]] = set()
         self._carried: dict[Flow, _Carried] = {}
         self._deadline: Deadline | None = None
-        self._waiting = self._recalled = 0  # workers without an item; items that the journal had
+        self._waiting = 0  # workers that wait for an item
         self._waits: set[asyncio.Future[None]] = set()  # of calls that are to be tried again
         self._is_over = self._stopping = self._exhausted = self._lets_go = False
         self._crash: BaseException | None = None
+        self._met = 0  # items whose end was in the journal, or that it can't keep
         self._looks: tuple[LaneView, ...] = ()
         self.progress = Progress(self._loop.time())
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
@@ -177,6 +178,11 @@ class Run:
     def _lost_store(self, error: Exception) -> None:
         self._crash = self._crash or error
         self.cancel(f"the store failed: {error}")
+
+    @property
+    def recalled(self) -> int:
+        """Items that had ended before this run, of those that it has met."""
+        return 0 if self._journal is None else self._journal.recalled
 
     @property
     def accumulated(self) -> dict[str, Any]:
@@ -303,8 +309,8 @@ class Run:
                 if isinstance(known, Record):
                     self._counts[Status.RUNNING] += 1
                     self._tell(known)
-                    self._recalled += 1
-                    if self._recalled % YIELD_EVERY == 0:
+                    self._met += 1
+                    if self._met % YIELD_EVERY == 0:
                         await asyncio.sleep(0)
                     continue
                 log = known

@@ -42,6 +42,7 @@ from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
 from flowpool.settings import Settings
 from flowpool.skill import Skill
+from flowpool.threads import DaemonThreads
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -85,12 +86,20 @@ class Session:
         self._progress = progress
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
+        self._stored = sum(self._counts) if isinstance(items, StoredItems) else None
+        self._source.length = self._source.length or self._stored
         self._kept: dict[int, Record] = {}
-        self._earlier: list[CallCost] = []
+        self._earlier: list[CallCost] = []  # calls of items that were asked again, or never ended
+        self._before = Spend()  # of the runs that the one at hand goes on with
+        if checkpoint is not None:
+            self._before, self._earlier = checkpoint.spent()
+        self._ended_before = 0  # items that had ended when the run at hand began
+        self._known = 0  # those, and such as its store has
         self._pass = SourcePass()
         self._lock = threading.Lock()
         self._is_running = False
         self._has_run = False
+        self._awaited: Callable[[Run], None] | None = None  # an order for a run that is being begun
         self._run: Run | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = float
@@ -116,9 +125,12 @@ class Session:
 
     @property
     def spent(self) -> Spend:
-        """What the last run has spent, and may have; counted where it had a ceiling."""
-        budget = None if self._run is None else self._run.budget
-        return Spend() if budget is None else budget.spent
+        """What the last run has spent, and those that it goes on with; under a ceiling also what it may have."""
+        if self._run is None:
+            return self._before
+        if self._run.budget is not None:
+            return self._run.budget.spent
+        return self._run.progress.added_to(self._before)
 
     @property
     def results(self) -> Results:
@@ -152,14 +164,25 @@ class Session:
         return f"stopped at {ended:,} of {of}: {self._reason}"
 
     @property
+    def _listed(self) -> Sequence[Any] | None:
+        """The items where they are in memory, in order."""
+        items = self._items
+        return items if isinstance(items, Sequence) and not isinstance(items, str) else None
+
+    @property
     def _unread(self) -> list[Any] | None:
         """The items that a run which was stopped never read, where they can be read; else None."""
-        if self._is_running or not self._reason or self._source.length is not None:
+        if self._is_running or not self._reason or self._listed is not None:
             return None
-        if self._rest is None and self.rows is not None and not (self.rows.once or self.rows.waits):
+        rows = self.rows
+        if (
+            self._rest is None
+            and rows is not None
+            and not (rows.once or (rows.waits and not self._stored))
+        ):
             self._rest = []
             with suppress(InvalidInput):  # up to a row that can't be read
-                for item in islice(copy(self.rows), self._source.taken, None):
+                for item in islice(copy(rows), self._source.taken, None):
                     self._rest.append(item)
         return self._rest
 
@@ -186,7 +209,15 @@ class Session:
             progress.failure,
             run.empties.counts,
             self._stopped,
+            self._recalled,
+            max(0, self._known - self._recalled) if self._is_running else 0,
+            self._before.cost,
         )
+
+    @property
+    def _recalled(self) -> int:
+        """How many of the done and failed items had ended before the run at hand."""
+        return self._ended_before + (0 if self._run is None else self._run.recalled)
 
     def records(self) -> list[Record]:
         """The items' records so far, in order; those that have not started too, where they are known."""
@@ -209,6 +240,7 @@ class Session:
         with self._claimed():
             if self._source.taken:
                 self._source = _open_again(self.rows)
+                self._source.length = self._source.length or self._stored
             shared = dict(variables or self._default_variables)
             self._check_items(shared)
             self._kept.clear()
@@ -270,6 +302,10 @@ class Session:
         self._run = None
         self._reason = ""
         self._rest = None
+        self._awaited = None
+        self._before = spent
+        self._ended_before = self._counts[DONE] + self._counts[FAILED]
+        self._known = self._ended_before
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
 
     def _check_ceilings(self) -> None:
@@ -307,11 +343,34 @@ class Session:
         """
         shared = {**self.plan.variables, **variables}
         check = ItemCheck(self.plan, shared, constant_prompt=self.settings.constant_prompt)
-        if isinstance(self._items, Sequence) and not isinstance(self._items, str):
-            for index, item in enumerate(self._items):
+        if self._listed is not None:
+            for index, item in enumerate(self._listed):
                 check.check(item, index)
         elif self.rows is not None and (columns := self.rows.columns) is not None:
             check.check_columns(columns, self.rows.name)
+
+    def counted_rows(self, is_wanted: Callable[[], bool] = lambda: True) -> Rows:
+        """The rows, of a known number where reading them all tells it: as far as that is wanted."""
+        assert self.rows is not None
+        if self.rows.length is not None or self.rows.once or self.rows.waits:
+            return self.rows
+        rows = copy(self.rows)
+        rows.look_through(lambda row, index: None, is_wanted)
+        return rows
+
+    async def _look_through(self) -> None:
+        """Counts the rows of a file, and refuses one in which some can't be read, before anything is asked."""
+        if self.rows is None or self._source.length is not None or self._source.taken:
+            return
+        loop, thread = asyncio.get_running_loop(), DaemonThreads("flowpool-items", 1)
+        try:
+            counted = loop.run_in_executor(thread, self.counted_rows, lambda: self._awaited is None)
+            self._source.length = (await counted).length
+        except asyncio.CancelledError:
+            self._awaited = lambda run: None
+            raise
+        finally:
+            thread.shutdown()
 
     # Carrying out, on a loop
 
@@ -341,6 +400,8 @@ class Session:
         self._clock = self._loop.time
         self._started = self._loop.time()
         try:
+            await self._look_through()
+            self._started = self._loop.time()
             if self.checkpoint is None:
                 await self._new_run(start, start.spent, None).execute()
                 return
@@ -351,7 +412,8 @@ class Session:
                 self.settings,
                 retry_failed=start.retry_failed,
             ) as journal:
-                await self._new_run(start, journal.spent(), journal).execute()
+                self._take_up(journal)
+                await self._new_run(start, self._before, journal).execute()
         finally:
             start.sink.end()
             if self._run is not None and self._run.reason:
@@ -362,8 +424,18 @@ class Session:
             self._is_running = False
             how = (self.plan.name, *self._counts[DONE:], ended - self._started)
             log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
+            if self._recalled:
+                log.info("%s: %d of them had ended earlier", self.plan.name, self._recalled)
             if self._reason:
                 log.info("%s: %s", self.plan.name, self._stopped)
+
+    def _take_up(self, journal: Journal) -> None:
+        """What the store has of the run: what it spent, and what it needn't do again."""
+        self._before, self._earlier = journal.spent(), journal.unfinished()
+        items, ended = journal.ended_before()
+        # Of fewer items than the store has, nobody knows yet which they are.
+        if self._total is not None and self._total >= items:
+            self._known = max(self._known, ended)
 
     def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
         settings = self.settings
@@ -383,12 +455,14 @@ class Session:
             source_pass=self._pass,
             caller=start.caller,
         )
+        if self._awaited is not None:
+            self._awaited(self._run)
         return self._run
 
     def _stored_items(self) -> Any:
         """The items as the checkpoint takes them: a list as it is, what was read as rows."""
-        is_list = isinstance(self._items, Sequence) and not isinstance(self._items, str)
-        return self._items if is_list or isinstance(self._items, StoredItems) else self.rows
+        is_own = self._listed is not None or isinstance(self._items, StoredItems)
+        return self._items if is_own else self.rows
 
     def _end(self) -> Results:
         self.raise_if_wanted()
@@ -423,11 +497,11 @@ class Session:
         """What the source still holds, where that is known without reading it."""
         source = self._source
         yield from source.again
-        if source.length is not None:
-            known = self._items if isinstance(self._items, Sequence) else None
-            for index in range(source.taken, source.length):
-                yield index, None if known is None else known[index]
-        yield from enumerate(self._unread or (), source.taken)
+        known = self._listed
+        unread = iter(self._unread or ())
+        for index in range(source.taken, source.length or source.taken):
+            yield index, next(unread, None) if known is None else known[index]
+        yield from enumerate(unread, max(source.taken, source.length or 0))
 
     def _keep_failed(self, record: Record) -> None:
         if record.status is not DONE:
@@ -487,6 +561,8 @@ class Session:
         def give() -> None:
             if self._run is not None:
                 order(self._run)
+            else:  # it looks through its rows, or opens its store
+                self._awaited = order
 
         with suppress(RuntimeError):  # the loop closed in between
             loop.call_soon_threadsafe(give)

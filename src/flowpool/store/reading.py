@@ -14,13 +14,13 @@ from msgspec import Struct
 from flowpool import errors
 from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
-from flowpool.record import Record
+from flowpool.record import CallCost, Record
 from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info, without_log
 from flowpool.store.rows import RunInfo
 from flowpool.store.schema import VERSION
-from flowpool.usage import Usage
+from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import Status
 
 # Rows read at once: a query a row is slow, and all of a large run would fill the memory.
@@ -30,6 +30,8 @@ _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
+# Dollars: less is what is left of sums of fractions.
+LEAST = 1e-9
 # Seconds from 1970 to the end of the year 9999, the last that has a date.
 LAST_MOMENT = 253_402_300_799
 ATTEMPT = (
@@ -37,7 +39,7 @@ ATTEMPT = (
     *("cost", "request_id"),
 )
 _RESULT = """status, output, output_zstd, error, message, model, started, seconds, attempts,
-    input_tokens, output_tokens, cached_input_tokens"""
+    input_tokens, output_tokens, cached_input_tokens, cost"""
 
 
 class Known(Struct, frozen=True, gc=False):
@@ -56,7 +58,9 @@ class Known(Struct, frozen=True, gc=False):
 
     def _record(self, index: int, variables: Any) -> Record:
         assert self.ended is not None
-        status, text, frame, error, message, model, started, seconds, attempts, *tokens = self.ended
+        status, text, frame, error, message, model, started, seconds, attempts, *used = self.ended
+        *tokens, cost = used
+        usage = Usage(*tokens)
         done = status == _DONE
         return Record(
             index,
@@ -67,21 +71,24 @@ class Known(Struct, frozen=True, gc=False):
             started,
             seconds,
             attempts,
-            Usage(*tokens),
+            usage,
             model,
+            bills=() if cost is None else (CallCost(model, usage, paid=float(cost)),),
         )
 
 
 class StoreSpend(Struct, frozen=True):
     """What a run's attempts used so far: dollars where prices are known, and tokens.
 
-    unknown_cost, unknown_tokens: the most that those may have used whose end was not seen.
+    unknown_cost, unknown_tokens: the most that those may have used whose end was not seen. unpriced: answers whose
+    price isn't known.
     """
 
     cost: float = 0.0
     tokens: int = 0
     unknown_cost: float = 0.0
     unknown_tokens: int = 0
+    unpriced: int = 0
 
 
 class Trouble(Struct, frozen=True):
@@ -186,10 +193,38 @@ class Reader:
         """What the run's attempts used."""
         sums = self._one(
             "SELECT total(cost), CAST(total(input_tokens + output_tokens) AS INTEGER), total(unknown_cost), "
-            "CAST(total(unknown_tokens) AS INTEGER) FROM attempts WHERE run = ?",
+            "CAST(total(unknown_tokens) AS INTEGER), "
+            "count(*) FILTER (WHERE cost IS NULL AND input_tokens + output_tokens > 0) "
+            "FROM attempts WHERE run = ?",
             run,
         )
         return StoreSpend(*sums)
+
+    def unfinished(self, run: int, *, retry_failed: bool) -> list[CallCost]:
+        """What a run's attempts used that its results don't count: for items that aren't done, or in earlier tries.
+
+        retry_failed: what failed is to be tried again, and isn't done either.
+        """
+        kept = (int(Status.DONE),) if retry_failed else (int(Status.DONE), int(Status.FAILED))
+        marks = ", ".join("?" * len(kept))
+        columns = (
+            "CAST(total({0}.input_tokens) AS INTEGER), CAST(total({0}.output_tokens) AS INTEGER), "
+        )
+        columns += "sum({0}.cost)"
+        *used, cost = self._one(
+            f"SELECT {columns.format('attempts')} FROM attempts WHERE run = ?", run
+        )
+        *counted, known = self._one(
+            f"SELECT {columns.format('results')} FROM results JOIN items ON items.id = item "
+            f"WHERE run = ? AND status IN ({marks})",
+            run,
+            *kept,
+        )
+        usage = Usage(*(max(0, all - part) for all, part in zip(used, counted, strict=True)))
+        rest = None if cost is None else max(0.0, cost - (known or 0.0))
+        if usage == NO_USAGE and (rest is None or rest < LEAST):
+            return []
+        return [CallCost("", usage, paid=rest)]
 
     def troubles(self, run: int) -> list[Trouble]:
         """Why items failed, by the error's type and what it says but for numbers and ids; the most frequent first.

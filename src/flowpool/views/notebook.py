@@ -8,8 +8,8 @@ from typing import Any
 
 from flowpool.views.words import ProgressText
 
-_GREEN, _RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
-_BOX = "font:13px/1.6 system-ui,sans-serif;max-width:60em"
+_GREEN, RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
+BOX = "font:13px/1.6 system-ui,sans-serif;max-width:60em"
 _ROW = "display:flex;gap:.8em;align-items:center"
 _FIT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
 _TRACK = f"flex:1;min-width:6em;height:.5em;border-radius:.25em;background:{_GREY};overflow:hidden;display:flex"
@@ -45,14 +45,14 @@ def as_html(progress: ProgressText) -> str:
     """For any theme, light or dark: it takes the page's own colours."""
     bar = ""
     if progress.done is not None:
-        bar = f'<div style="{_TRACK}">{_piece(progress.done, _GREEN)}{_piece(progress.failed, _RED)}</div>'
+        bar = f'<div style="{_TRACK}">{_piece(progress.done, _GREEN)}{_piece(progress.failed, RED)}</div>'
     rows = [
         f'<div style="{_ROW}"><b>{escape(progress.name)}</b>{bar}<span>{escape(progress.counts)}</span></div>'
     ]
     for words, is_bad in progress.lines:
-        style = f"color:{_RED}" if is_bad else "opacity:.7"
+        style = f"color:{RED}" if is_bad else "opacity:.7"
         rows.append(f'<div style="{style};{_FIT}">{escape(words)}</div>')
-    return f'<div style="{_BOX}">{"".join(rows)}</div>'
+    return f'<div style="{BOX}">{"".join(rows)}</div>'
 
 
 def as_text(progress: ProgressText) -> str:

@@ -36,6 +36,8 @@ class ProgressText(Struct, frozen=True):
 def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> ProgressText:
     """A run that goes on. `lanes` are those of the snapshot, their bounds made steady."""
     counts = f"{now.ended:,}" + (f" of {now.total:,}" if now.total is not None else " items")
+    if now.recalled:
+        counts += f" ({now.recalled:,} from earlier)"
     if now.rate > 0.0:
         counts += f" · {_rate(now.rate)}"
     if now.eta is not None:
@@ -49,16 +51,21 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
 
 def end_text(name: str, now: Snapshot) -> ProgressText:
     """A run that is over."""
-    words = [f"{now.done:,} done"]
-    if now.failed:
-        words.append(f"{now.failed:,} failed")
-    if now.cancelled:
-        words.append(f"{now.cancelled:,} cancelled")
-    counts = f"{', '.join(words)} in {duration(now.elapsed)}"
-    figures = [_rate(now.ended / now.elapsed)] if now.elapsed >= 1.0 else []
+    counts = ended_words(now.done, now.failed, now.cancelled, now.recalled)
+    counts += f" in {duration(now.elapsed)}"
+    figures = [_rate(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
     lines = [(now.stopped, True)] if now.stopped else []
     return _text(name, now, " · ".join([counts, *figures]), [*lines, *_failure_lines(now)])
+
+
+def ended_words(done: int, failed: int, cancelled: int, recalled: int) -> str:
+    """How items ended, and how many of those that are done or failed were so before the run."""
+    words = [f"{done:,} done"]
+    words += [f"{failed:,} failed"] if failed else []
+    words += [f"{cancelled:,} cancelled"] if cancelled else []
+    earlier = f" ({recalled:,} of them earlier)" if recalled else ""
+    return f"{', '.join(words)}{earlier}"
 
 
 def empty_words(now: Snapshot) -> list[str]:
@@ -86,9 +93,9 @@ def lane_words(lane: LaneView) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in words: 0.42 s, 12.3 s, 4 min 10 s, 2 h 5 min."""
-    if seconds < 1:
+    if seconds < 0.995:
         return f"{seconds:.2f} s"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, left = divmod(minutes, 60)
@@ -106,13 +113,24 @@ def dollars(amount: float) -> str:
     """An amount in dollars: to the cent, or with two digits that say something."""
     if 0 < amount < 0.0001:
         return "less than $0.0001"
-    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.2g}"
+    return f"${amount:,.2f}" if amount >= 0.095 or not amount else f"${amount:.2g}"
 
 
 def about(amount: float) -> str:
     """An amount in dollars that is known by a price list alone."""
     words = dollars(amount)
     return words if words.startswith("less") else f"about {words}"
+
+
+def cost_words(now: Snapshot) -> str:
+    """What the items of a run cost, as far as prices are known; empty where none is."""
+    return "" if now.cost is None else about(now.cost) + _unpriced(now)
+
+
+def _unpriced(now: Snapshot) -> str:
+    """Whose calls a cost leaves out."""
+    names = [name for name, spent in now.spent.items() if spent.cost(name) is None]
+    return f" without {', '.join(names)}, of unknown price" if names else ""
 
 
 def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:
@@ -200,9 +218,11 @@ def _spent(now: Snapshot, *, is_over: bool) -> list[str]:
     if now.elapsed < COST_AFTER or (cost := now.cost) is None:
         return []
     if is_over:
-        return [about(cost)]
+        return [cost_words(now)]
     expected = now.expected_cost
-    return [f"{dollars(cost)} so far" + (f", {about(expected)} in all" if expected else "")]
+    words = f"{dollars(cost)} so far" + (f", {about(expected)} in all" if expected else "")
+    words += _unpriced(now)
+    return [f"{words}, beside {dollars(now.spent_before)} earlier" if now.spent_before else words]
 
 
 def _parts(now: Snapshot) -> tuple[float | None, float]:
