@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowpool.cli.options import FORCE, STORE, STORE_RUN
+from flowpool.cli.options import FORCE, OUTPUT_DELIMITER, OUTPUT_ENCODING, STORE, STORE_RUN
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 @click.option(
     "--format", metavar="KIND", help="What to write: jsonl, csv, tsv or parquet. [by the ending]"
 )
+@OUTPUT_DELIMITER
+@OUTPUT_ENCODING
 @FORCE
 def export(
     store: str,
@@ -46,6 +48,8 @@ def export(
     attempts: bool,
     only: str | None,
     format: str | None,
+    output_delimiter: str | None,
+    output_encoding: str | None,
     force: bool,
 ) -> int:
     """Take a run's results out of its store, inputs beside answers, in the order of the items.
@@ -68,7 +72,13 @@ def export(
     info = pick_run(store, run)
     with refuses_damage(store):
         rows, answers = _rows(store, info), _answers(info)
-    options: WriteOptions = {"meta": meta and not attempts, "overwrite": force, "format": format}
+    options: WriteOptions = {
+        "meta": meta and not attempts,
+        "overwrite": force,
+        "format": format,
+        "delimiter": output_delimiter,
+        "encoding": output_encoding,
+    }
     try:
         writer = open_writer(path, rows, answers, **options)
     except OutputExists as error:

@@ -190,6 +190,8 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
         "overwrite": output.overwrite or store.had_output,
         "spreadsheet_safe": output.spreadsheet_safe,
         "format": output.format,
+        "delimiter": output.delimiter,
+        "encoding": output.encoding,
     }
     try:
         return pool.writer(output.path, **options)

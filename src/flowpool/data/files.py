@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,18 +15,26 @@ from flowpool.data.compression import (
     unpacking_errors,
 )
 from flowpool.data.delimited import delimited, header
+from flowpool.data.dialect import DELIMITERS, Dialect
+from flowpool.data.json_rows import json_rows
 from flowpool.data.lines import jsonl, plain_lines
 from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
 
-Reader = Callable[[BinaryIO, RowCursor], Iterator[dict[str, Any]]]
+Reader = Callable[[BinaryIO, RowCursor, Dialect], Iterator[dict[str, Any]]]
 STDIN = "-"
-TEXT_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
+TEXT_ENDINGS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+}
 _READERS: dict[str, Reader] = {
     "jsonl": jsonl,
+    "json": json_rows,
     "lines": plain_lines,
-    **{kind: partial(delimited, delimiter=delimiter) for kind, delimiter in _DELIMITERS.items()},
+    **dict.fromkeys(DELIMITERS, delimited),
 }
 FORMATS = tuple(_READERS)
 
@@ -43,25 +51,25 @@ class TextFile(Table):
     unit = "line"
     path: Path
 
-    def __init__(self, path: Path, kind: str) -> None:
+    def __init__(self, path: Path, kind: str, dialect: Dialect) -> None:
         check_file(path)
         self.path = path
         self.name = str(path)
         self._kind = kind
+        self._dialect = dialect
 
     @cached_property
     def columns(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        delimiter = _DELIMITERS.get(self._kind)
-        if delimiter is None:
+        if self._kind not in DELIMITERS:
             return None
         with open_to_read(self.path) as stream:
-            names: tuple[str, ...] = self._whole(lambda: header(stream, self.name, delimiter))
+            names: tuple[str, ...] = self._whole(lambda: header(stream, self.name, self._dialect))
             return names
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         reading.name, reading.unit, reading.number = self.name, self.unit, 0
         with open_to_read(self.path) as stream:
-            rows = _READERS[self._kind](stream, reading)
+            rows = _READERS[self._kind](stream, reading, self._dialect)
             while (row := self._whole(lambda: next(rows, None))) is not None:
                 yield row
 
@@ -84,14 +92,15 @@ class Stdin(Table):
     once = True
     may_be_empty = True
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, dialect: Dialect) -> None:
         if sys.stdin is None:
             raise InvalidInput("standard input is closed: name a file for the rows.")
         self._kind = kind
+        self._dialect = dialect
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         reading.name, reading.unit = self.name, self.unit
-        return _READERS[self._kind](sys.stdin.buffer, reading)
+        return _READERS[self._kind](sys.stdin.buffer, reading, self._dialect)
 
 
 def check_file(path: Path) -> None:

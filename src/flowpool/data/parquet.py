@@ -60,10 +60,12 @@ class ParquetWriter(Writer):
             self._parts = [path] if path.is_file() and path.stat().st_size else []
             self._parts += sorted(self._folder.glob("*.parquet"))
             self.rows = sum(_rows_in(part) for part in self._parts)
+            self.there = tuple(_schema_of(self._parts[0]).names) if self._parts else ()
         self._append = append
 
     def write(self, record: Record) -> None:
         row = self.layout.row(record)
+        self.check_fits(row)
         self._waiting.append(row)
         self.rows += 1
         for cell in row.values():
@@ -165,6 +167,12 @@ def _give_back() -> None:
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
+
+
+def _schema_of(path: Path) -> Any:
+    from pyarrow.parquet import read_schema
+
+    return read_schema(path)
 
 
 def _rows_in(path: Path) -> int:

@@ -9,9 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from flowpool.data.databases import DUCKDB_ENDINGS, SQLITE_ENDINGS, DuckQuery, database_table
+from flowpool.data.dialect import COMMA, DELIMITERS, Dialect, checked_delimiter
+from flowpool.data.encodings import form_of
 from flowpool.data.files import (
     FORMATS,
     STDIN,
@@ -195,11 +198,13 @@ def read(
     sql: str | None = None,
     table: str | None = None,
     format: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     skip_bad_rows: bool = False,
 ) -> Rows:
     """Rows of anything, as a pool's items: read lazily, in bounded memory, anew at each iteration.
 
-    source: the path of a .jsonl, .csv or .tsv file (also .gz or .zst), a .parquet file, an SQLite or DuckDB
+    source: the path of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a .parquet file, an SQLite or DuckDB
         database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
         `"-"` for JSON lines on standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging
         Face dataset; any iterable of dicts. Without a source, `sql` is asked of DuckDB alone.
@@ -210,7 +215,11 @@ def read(
         share such as `0.01`, row by row. `seed` decides which.
     limit: the first so many of those, or `slice(10, 20)`.
     sql, table: which rows of a database. A database with one table needs neither.
-    format: "jsonl", "csv", "tsv" or "lines" (each line as the variable `line`), where no ending tells.
+    format: "jsonl", "json" (an array of objects, or objects one after another), "csv", "tsv" or "lines" (each line
+        as the variable `line`), where no ending tells.
+    delimiter: what separates a CSV's cells: one sign. Otherwise what its first records show: comma, semicolon,
+        tab or bar.
+    encoding: a text file's, as "cp1252" or "shift_jis". Otherwise UTF-8, or UTF-16 where the bytes show it.
     skip_bad_rows: pass over rows that can't be read; they are counted in `skipped` and logged at the end.
         Otherwise the first one raises `InvalidInput` with its file and line.
 
@@ -223,11 +232,9 @@ def read(
     wanted = selection(columns, where, sample, seed, limit)
     if isinstance(source, Rows):
         raise InvalidInput("these are rows already: pass all of read's options at once.")
-    if (sql is not None or table is not None) and not isinstance(source, (str, Path, type(None))):
-        raise InvalidInput("sql= and table= are for databases: use where= for other rows.")
-    if format is not None and not isinstance(source, (str, Path)):
-        raise InvalidInput(f"format={format!r} is for files: leave it out.")
-    found = _table(source, sql, table, format)
+    told = Told(sql, table, format, checked_delimiter(delimiter), encoding)
+    told.check(source)
+    found = _table(source, told)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
     if found.columns is not None:  # text, whatever they are in a frame
@@ -246,12 +253,45 @@ def read(
             "sql": sql,
             "table": table,
             "format": format,
+            "delimiter": delimiter,
+            "encoding": encoding,
             "skip_bad_rows": skip_bad_rows,
         }
         description = {
             name: value for name, value in description.items() if value not in (None, 0, False)
         }
     return Rows(found, wanted, skip_bad_rows, description)
+
+
+class Told(Struct, frozen=True):
+    """What `read` is told of a source beside its name."""
+
+    sql: str | None = None
+    table: str | None = None
+    format: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    def check(self, source: Any) -> None:
+        """Raises `InvalidInput` for what isn't meant for such a source, or can't be meant."""
+        is_path = isinstance(source, (str, Path))
+        if (self.sql is not None or self.table is not None) and not (is_path or source is None):
+            raise InvalidInput("sql= and table= are for databases: use where= for other rows.")
+        for name in ("format", "delimiter", "encoding"):
+            value = getattr(self, name)
+            if value is not None and not is_path:
+                raise InvalidInput(f"{name}={value!r} is for files: leave it out.")
+        if self.format is not None and self.format not in FORMATS:
+            raise InvalidInput(
+                f"format={self.format!r}: use one of {', '.join(map(repr, FORMATS))}."
+            )
+        form_of(self.encoding)
+
+    def dialect(self, name: str, kind: str) -> Dialect:
+        """How a file of text is written; raises `InvalidInput` for a delimiter where nothing has one."""
+        if self.delimiter is not None and kind not in DELIMITERS:
+            raise InvalidInput(f"{name}: delimiter= is for CSV and TSV: leave it out.")
+        return Dialect(DELIMITERS.get(kind, COMMA), self.delimiter, self.encoding)
 
 
 def read_again(description: Mapping[str, Any], allowed: Folders | None) -> Rows:
@@ -307,13 +347,11 @@ def as_rows(
     return items
 
 
-def _table(source: Any, sql: str | None, table: str | None, format: str | None) -> Table:
-    if source is None and sql is not None:
-        return DuckQuery(None, sql, None)
-    if format is not None and format not in FORMATS:
-        raise InvalidInput(f"format={format!r}: use one of {', '.join(map(repr, FORMATS))}.")
+def _table(source: Any, told: Told) -> Table:
+    if source is None and told.sql is not None:
+        return DuckQuery(None, told.sql, None)
     if isinstance(source, (str, Path)):
-        return _path_table(str(source), sql, table, format)
+        return _path_table(str(source), told)
     if isinstance(source, AsyncIterable):
         raise InvalidInput("an async iterable is read by Pool itself: pass it there as it is.")
     from flowpool.data.frames import Items, frame_table
@@ -331,37 +369,41 @@ def _table(source: Any, sql: str | None, table: str | None, format: str | None) 
     return Items(source)
 
 
-def _path_table(name: str, sql: str | None, table: str | None, format: str | None) -> Table:
+def _path_table(name: str, told: Told) -> Table:
     from flowpool.data.folder import Documents, folder_table, globbed
 
     if name == STDIN:
-        return Stdin(format or "jsonl")
+        kind = told.format or "jsonl"
+        return Stdin(kind, told.dialect("stdin", kind))
     path = Path(name)
     if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
-        if format is not None or sql is not None or table is not None:
+        if told != Told():
             raise InvalidInput(
-                f"{name} is a folder, whose documents are rows: leave format, sql and table out."
+                f"{name} is a folder, whose documents are rows: leave format, sql, table, delimiter and "
+                "encoding out."
             )
         return folder_table(path)
     if _GLOB & set(name) and not path.exists():
         paths = globbed(name)
-        if all(_holds_rows(one) for one in paths) or format is not None:
-            return Several(name, [_file_table(one, sql, table, format) for one in paths])
+        if all(_holds_rows(one) for one in paths) or told.format is not None:
+            return Several(name, [_file_table(one, told) for one in paths])
         return Documents(name, paths)
-    return _file_table(path, sql, table, format)
+    return _file_table(path, told)
 
 
-def _file_table(path: Path, sql: str | None, table: str | None, format: str | None) -> Table:
+def _file_table(path: Path, told: Told) -> Table:
     ending = path.suffix.lower()
+    kind = told.format or format_of(path)
     if ending in SQLITE_ENDINGS or ending in DUCKDB_ENDINGS:
-        return database_table(path, sql, table)
-    if sql is not None or table is not None:
+        _check_no_text(path, told)
+        return database_table(path, told.sql, told.table)
+    if told.sql is not None or told.table is not None:
         raise InvalidInput(
             f"{path}: sql= and table= are for databases ({', '.join(SQLITE_ENDINGS)})."
         )
-    kind = format or format_of(path)
     if kind is not None:
-        return TextFile(path, kind)
+        return TextFile(path, kind, told.dialect(str(path), kind))
+    _check_no_text(path, told)
     if ending in PARQUET_ENDINGS:
         from flowpool.data.arrow import ParquetFile
 
@@ -371,15 +413,18 @@ def _file_table(path: Path, sql: str | None, table: str | None, format: str | No
     if ending in DOCUMENT_ENDINGS:
         check_file(path)
         return Documents(str(path), [path])
-    if ending == ".json":
-        raise InvalidInput(
-            f"{path}: JSON isn't read row by row: make it JSON lines, as by: "
-            f"jq -c '.[]' {path.name} > {path.stem}.jsonl"
-        )
     raise InvalidInput(
         f"{path}: its rows can't be read: use a file that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst), "
         f"{', '.join(PARQUET_ENDINGS + SQLITE_ENDINGS + DUCKDB_ENDINGS)}, a document, a folder or a glob."
     )
+
+
+def _check_no_text(path: Path, told: Told) -> None:
+    for name in ("delimiter", "encoding"):
+        if getattr(told, name) is not None:
+            raise InvalidInput(
+                f"{path}: {name}= is for files of text: leave it out, or say format= where it is one."
+            )
 
 
 def _holds_rows(path: Path) -> bool:
