@@ -112,4 +112,4 @@ def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: An
     path.write_bytes("id\ttext\n2\tname\n".encode("utf-16"))
     code, _, err = flowpool(*words, "--append", "--delimiter", "\\t")
     assert code == 0, err
-    assert out.read_bytes().endswith("\n2;name;name\n".encode())
+    assert out.read_bytes().endswith(b"\n2;name;name\n")
