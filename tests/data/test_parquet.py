@@ -122,7 +122,11 @@ ODD: list[tuple[list[Any], list[Any]]] = [
 @pytest.mark.parametrize(("values", "expected"), ODD, ids=[ascii(values) for values, _ in ODD])
 @pytest.mark.parametrize("size", [1, 2])
 def test_no_value_ends_a_parquet_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[Any], expected: list[Any], size: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: list[Any],
+    expected: list[Any],
+    size: int,
 ) -> None:
     monkeypatch.setattr("flowpool.data.parquet.PART_ROWS", size)
     path = tmp_path / "out.parquet"

@@ -32,7 +32,7 @@ def typed(value: Any) -> Any:
 
 
 def encoded(value: Any) -> bytes:
-    """A value as JSON, on one line. NaN is null, as every missing value; infinity, which JSON has none of, its name."""
+    """A value as JSON, on one line. NaN is null, as every missing value; infinity, which JSON lacks, its name."""
     try:
         text = msgspec.json.encode(value, enc_hook=_in_json)
     except (UnicodeEncodeError, RecursionError, TypeError):

@@ -109,9 +109,9 @@ def unified(schemas: Iterable[Any]) -> Any:
         for field in schema:
             before = kinds.get(field.name)
             kind = kinds[field.name] = _common(before, field.type)
-            if before is not None and pa.types.is_string(kind) and not pa.types.is_string(before):
-                if not pa.types.is_null(before):
-                    _tell_of_text(field.name)
+            was_other = before is not None and before not in (pa.string(), pa.null())
+            if was_other and pa.types.is_string(kind):
+                _tell_of_text(field.name)
     return pa.schema(list(kinds.items()))
 
 

@@ -173,7 +173,7 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
 
 
 def _can_hold(array: Any) -> bool:
-    """Whether Parquet has a form for the array: for some types of Arrow's, as a struct without fields, it has none."""
+    """Whether Parquet has a form for the array: it has none for some of Arrow's, as structs without fields."""
     import pyarrow as pa
     from pyarrow.parquet import write_table
 
