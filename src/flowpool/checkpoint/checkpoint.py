@@ -12,7 +12,8 @@ from typing import Any
 from msgspec import structs
 
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.journal import Journal, JournalOptions, Key
+from flowpool.checkpoint.journal import Journal, JournalOptions
+from flowpool.checkpoint.keys import Key
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode

@@ -11,6 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from flowpool.chain import as_runner
+from flowpool.checkpoint.keys import Keys
 from flowpool.cli.options import with_options
 from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of
@@ -22,7 +23,7 @@ from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
 from flowpool.folders import Folders, check_beneath, folders, named_folder
 from flowpool.pipeline import build
-from flowpool.pipeline.spec import Input, Output, Pipeline
+from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
 from flowpool.values import Status
@@ -84,7 +85,7 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     _check_together(options)
     runner = as_runner(pipeline.runner)
     plan = Plan(runner)
-    rows = _rows(pipeline.input, plan, constant_prompt=pipeline.run.constant_prompt)
+    rows = _rows(pipeline.input, plan, pipeline.run)
     if options["dry_run"]:
         from flowpool.cli.forecast import show_plan
 
@@ -138,8 +139,8 @@ def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: b
     return Pool(runner, rows, store=store.path, progress=progress, **settings)
 
 
-def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
-    """The rows, looked through: a bad one in a file costs no call."""
+def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:
+    """The rows, looked through: a bad one in a file costs no call, nor do two with one key."""
     path, format = input.path, input.format
     if path is None and input.sql is None:
         if sys.stdin is None or is_terminal(sys.stdin):
@@ -148,12 +149,19 @@ def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
     if path == STDIN and format is None and _takes_lines(plan):
         format = "lines"
     rows = read(path, **{**input.reading(), "format": format})
-    check = ItemCheck(plan, plan.variables, constant_prompt=constant_prompt)
+    check = ItemCheck(plan, plan.variables, constant_prompt=run.constant_prompt)
+    keys = None if run.key is None else Keys(run.key)
+
+    def look(item: Any, index: int) -> None:
+        check.check(item, index)
+        if keys is not None:
+            keys.check(item, index)
+
     try:
         if rows.columns is not None:
             check.check_columns(rows.columns, rows.name)
         if not rows.once and not rows.waits:
-            rows.look_through(check.check)
+            rows.look_through(look)
     except MissingColumn as error:
         fix = error.fix or (
             f"name the one that it is with --columns {error.column}=COLUMN, "
