@@ -115,7 +115,7 @@ BAD = [
     ("rows.csv", b"a\ncaf\xe9\n", "not UTF-8: say encoding=, where 'cp1252' reads 'caf\xe9'"),
     ("rows.tsv", b"a\tb\n1,2\n", "rows.tsv, line 2: 1 cells for 2 columns."),
     ("rows.csv", b"", "rows.csv: the file is empty."),
-    ("rows.xlsx", b"PK", "its rows can't be read: use a file that ends in .jsonl, .ndjson, .csv"),
+    ("rows.doc", b"PK", "its rows can't be read: use a file that ends in .jsonl, .ndjson, .csv"),
     ("rows.json", b"[]", "rows.json: no rows: there is nothing to run."),
     ("rows.json", b'[{"a": 1} {"a": 2}]', "rows.json, row 1: not JSON: no comma after it."),
     ("rows.json", b'[{"a": 1}', "rows.json, row 1: not JSON: the array has no end."),

@@ -106,7 +106,7 @@ def test_a_run_that_never_starts_leaves_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("out.xlsx", "no such format: use a name that ends in .jsonl"),
+        ("out.doc", "no such format: use a name that ends in .jsonl"),
         ("none/out.csv", "there is no folder"),
         ("", "is a folder: name a file"),
     ],

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     help="Only the items that ended so. [all items]",
 )
 @click.option(
-    "--format", metavar="KIND", help="What to write: jsonl, csv, tsv or parquet. [by the ending]"
+    "--format",
+    metavar="KIND",
+    help="What to write: jsonl, csv, tsv, parquet or xlsx. [by the ending]",
 )
 @OUTPUT_DELIMITER
 @OUTPUT_ENCODING
@@ -54,7 +56,7 @@ def export(
 ) -> int:
     """Take a run's results out of its store, inputs beside answers, in the order of the items.
 
-    OUT ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet; without it, JSON lines go to stdout. It may be
+    OUT ends in .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx; without it, JSON lines go to stdout. It may be
     asked while the run is at work: what has no answer yet has none in the output.
 
     \b

@@ -104,7 +104,7 @@ INPUT = grouped(
         "-i",
         "path",
         metavar="PATH",
-        help="Rows to run over: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or SQLite file, a folder or glob "
+        help="Rows to run over: a .jsonl, .csv, .tsv (also .gz, .zst), .json, .parquet, .xlsx or SQLite file, a folder or glob "
         "of documents, or - for stdin. [- where something is piped in]",
     ),
     click.option(
@@ -122,7 +122,9 @@ INPUT = grouped(
         help="The input's, as cp1252 or shift_jis. [UTF-8, or UTF-16 where it shows]",
     ),
     click.option("--sql", metavar="QUERY", help="Rows of a database, or of DuckDB alone. [none]"),
-    click.option("--table", metavar="NAME", help="A database's table. [its only one]"),
+    click.option(
+        "--table", metavar="NAME", help="A database's table, or a workbook's sheet. [its only one]"
+    ),
     click.option(
         "--columns",
         multiple=True,
@@ -151,13 +153,13 @@ OUTPUT = grouped(
         "--output",
         "-o",
         metavar="PATH",
-        help="Where each row goes with its answer: a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file; - for "
+        help="Where each row goes with its answer: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file; - for "
         "JSON lines on stdout. [-]",
     ),
     click.option(
         "--output-format",
         metavar="KIND",
-        help="What to write: jsonl, csv, tsv or parquet. [by the ending]",
+        help="What to write: jsonl, csv, tsv, parquet or xlsx. [by the ending]",
     ),
     OUTPUT_DELIMITER,
     OUTPUT_ENCODING,

@@ -110,7 +110,7 @@ class Delimited:
             raise InvalidInput(f"{where}: {lines.problem}")
         if not any(names):
             raise InvalidInput(f"{where}: no column names.")
-        names = _all_named(names)
+        names = all_named(names)
         if doubles := sorted({column for column in names if names.count(column) > 1}):
             raise InvalidInput(
                 f"{where}: the column {doubles[0]!r} stands there twice: rename one."
@@ -118,7 +118,7 @@ class Delimited:
         return names
 
 
-def _all_named(names: list[str]) -> list[str]:
+def all_named(names: list[str]) -> list[str]:
     """Those without a name are called by their place: `column_1` is the first."""
     return [name or f"column_{place}" for place, name in enumerate(names, 1)]
 

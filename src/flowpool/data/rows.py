@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from flowpool.data.databases import DUCKDB_ENDINGS, SQLITE_ENDINGS, DuckQuery, database_table
 from flowpool.data.dialect import COMMA, DELIMITERS, Dialect, checked_delimiter
 from flowpool.data.encodings import form_of
+from flowpool.data.excel import EXCEL_ENDINGS, Workbook
 from flowpool.data.files import (
     FORMATS,
     STDIN,
@@ -204,8 +205,8 @@ def read(
 ) -> Rows:
     """Rows of anything, as a pool's items: read lazily, in bounded memory, anew at each iteration.
 
-    source: the path of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a .parquet file, an SQLite or DuckDB
-        database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
+    source: the path of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a .parquet file, an Excel workbook
+        (.xlsx, .xls, .xlsb, .ods), an SQLite or DuckDB database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
         `"-"` for JSON lines on standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging
         Face dataset; any iterable of dicts. Without a source, `sql` is asked of DuckDB alone.
     columns: the prompt's variable by the data's column, as `{"text": "body"}`; other columns keep their names.
@@ -214,7 +215,7 @@ def read(
     sample: some of those: a number of rows, each as likely as any other (all are read, in their order), or a
         share such as `0.01`, row by row. `seed` decides which.
     limit: the first so many of those, or `slice(10, 20)`.
-    sql, table: which rows of a database. A database with one table needs neither.
+    sql, table: which rows of a database, or which sheet of a workbook. With one table or sheet it needs neither.
     format: "jsonl", "json" (an array of objects, or objects one after another), "csv", "tsv" or "lines" (each line
         as the variable `line`), where no ending tells.
     delimiter: what separates a CSV's cells: one sign. Otherwise what its first records show: comma, semicolon,
@@ -397,10 +398,14 @@ def _file_table(path: Path, told: Told) -> Table:
     if ending in SQLITE_ENDINGS or ending in DUCKDB_ENDINGS:
         _check_no_text(path, told)
         return database_table(path, told.sql, told.table)
-    if told.sql is not None or told.table is not None:
+    is_workbook = ending in EXCEL_ENDINGS and told.format is None
+    if told.sql is not None or (told.table is not None and not is_workbook):
         raise InvalidInput(
             f"{path}: sql= and table= are for databases ({', '.join(SQLITE_ENDINGS)})."
         )
+    if is_workbook:
+        _check_no_text(path, told)
+        return Workbook(path, told.table)
     if kind is not None:
         return TextFile(path, kind, told.dialect(str(path), kind))
     _check_no_text(path, told)
@@ -415,7 +420,8 @@ def _file_table(path: Path, told: Told) -> Table:
         return Documents(str(path), [path])
     raise InvalidInput(
         f"{path}: its rows can't be read: use a file that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst), "
-        f"{', '.join(PARQUET_ENDINGS + SQLITE_ENDINGS + DUCKDB_ENDINGS)}, a document, a folder or a glob."
+        f"{', '.join(PARQUET_ENDINGS + EXCEL_ENDINGS + SQLITE_ENDINGS + DUCKDB_ENDINGS)}, a document, a folder or "
+        "a glob."
     )
 
 
@@ -428,7 +434,7 @@ def _check_no_text(path: Path, told: Told) -> None:
 
 
 def _holds_rows(path: Path) -> bool:
-    return format_of(path) is not None or path.suffix.lower() in PARQUET_ENDINGS
+    return format_of(path) is not None or path.suffix.lower() in PARQUET_ENDINGS + EXCEL_ENDINGS
 
 
 class SomeOf(Table):

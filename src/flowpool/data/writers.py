@@ -1,4 +1,4 @@
-"""The writer for a file's name: JSON lines, CSV, TSV or Parquet, and what is checked before anything is written."""
+"""The writer for a file's name: JSON lines, CSV, TSV, Parquet or Excel, and what is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def open_writer(
     answers: AnswerColumns = UNKNOWN_ANSWERS,
     **options: Unpack[WriteOptions],
 ) -> Writer:
-    """A writer for a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file, or `"-"` for standard output.
+    """A writer for a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, or `"-"` for standard output.
 
     rows: where the items come from, if it matters: their columns keep the names and types that they have there.
     answers: what is known of the answers' columns; `output` names that of one without fields otherwise.
@@ -55,7 +55,7 @@ def open_writer(
         beside it; columns that it doesn't have are refused.
     overwrite: lets a file that holds something be replaced.
     spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
-    format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
+    format: "jsonl", "csv", "tsv", "parquet" or "xlsx", where no ending tells.
     delimiter, encoding: of a CSV; a comma and UTF-8, or what the file has that is added to.
 
     Raises `InvalidInput` at once for a path that can't be written, or holds something and neither is said.
@@ -98,9 +98,11 @@ def _writer(
     _refuse_text_options(options)
     if kind == "parquet":
         return _parquet_writer(file, layout, rows, options)
+    if kind == "xlsx":
+        return _excel_writer(file, layout, options)
     if kind == "jsonl":
         return JsonlWriter(path, layout, OutputFile(file, options.get("append", False)))
-    raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv" or "parquet".')
+    raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv", "parquet" or "xlsx".')
 
 
 def _names(rows: Rows) -> tuple[str, ...]:
@@ -135,13 +137,27 @@ def _parquet_writer(
 
     if file is None:
         raise InvalidInput("Parquet can't go to standard output: name a file.")
-    if parts_of(file).is_dir() and not _may_exist(options):
-        raise InvalidInput(
-            f"{parts_of(file)} holds rows of a run that was cut: append=True goes on from them, "
-            "overwrite=True drops them."
-        )
+    _refuse_left(parts_of(file), options)
     schema = None if rows is None else rows.schema
     return ParquetWriter(file, layout, append=options.get("append", False), schema=schema)
+
+
+def _excel_writer(file: Path | None, layout: Layout, options: WriteOptions) -> Writer:
+    from flowpool.data.excel_writer import ExcelWriter, lines_of
+
+    if file is None:
+        raise InvalidInput("Excel can't go to standard output: name a file.")
+    _refuse_left(lines_of(file), options)
+    return ExcelWriter(file, layout, append=options.get("append", False))
+
+
+def _refuse_left(path: Path, options: WriteOptions) -> None:
+    """Raises `InvalidInput` where rows of a run that was cut would be dropped unasked."""
+    if path.exists() and not _may_exist(options):
+        raise InvalidInput(
+            f"{path} holds rows of a run that was cut: append=True goes on from them, "
+            "overwrite=True drops them."
+        )
 
 
 def _may_exist(options: WriteOptions) -> bool:
@@ -151,13 +167,15 @@ def _may_exist(options: WriteOptions) -> bool:
 def _format(path: Path) -> str:
     if path.suffix.lower() in (".parquet", ".pq"):
         return "parquet"
+    if path.suffix.lower() == ".xlsx":
+        return "xlsx"
     kind = format_of(path)
     if kind is None and path.exists() and not path.is_file():
         return "jsonl"  # a pipe or device
     if kind is None or kind == "json":
         raise InvalidInput(
             f"{path}: no such format: use a name that ends in {', '.join(_ENDINGS)} (or with .gz, .zst) "
-            "or .parquet."
+            ".parquet or .xlsx."
         )
     return kind
 

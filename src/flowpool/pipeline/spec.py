@@ -88,7 +88,7 @@ class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     path: str = "-"
-    format: Literal["jsonl", "csv", "tsv", "parquet"] | None = None
+    format: Literal["jsonl", "csv", "tsv", "parquet", "xlsx"] | None = None
     column: str | None = None
     inputs: bool | list[str] = True
     meta: bool | list[str] = False
