@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowpool.data.delimited import all_named
 from flowpool.data.files import check_file
 from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.data.urls import Url
 
 EXCEL_ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 
@@ -18,11 +21,11 @@ class Workbook(Table):
     """A sheet of a workbook: the one that is named, or the only visible one. It is in memory while it is read."""
 
     waits = True
-    path: Path
 
-    def __init__(self, path: Path, sheet: str | None) -> None:
+    def __init__(self, path: Path | Url, sheet: str | None) -> None:
         check_file(path)
-        self.path = path
+        self.path = path if isinstance(path, Path) else None
+        self._place = path
         self.name = str(path)
         self._sheet = sheet
         self._sheet = self._chosen(sheet)
@@ -65,7 +68,7 @@ class Workbook(Table):
         except InvalidInput:
             raise
         except Exception as error:
-            raise InvalidInput(f"{self.path}: not a whole workbook: {error}.") from None
+            raise InvalidInput(f"{self._place}: not a whole workbook: {error}.") from None
         from python_calamine import SheetTypeEnum, SheetVisibleEnum
 
         found = [one for one in found if one.typ == SheetTypeEnum.WorkSheet]
@@ -75,9 +78,9 @@ class Workbook(Table):
             return str(shown[0])
         there = ", ".join(map(str, names)) or "none"
         if sheet is None:
-            raise InvalidInput(f"{self.path}: say which sheet: table=... (there are: {there}).")
+            raise InvalidInput(f"{self._place}: say which sheet: table=... (there are: {there}).")
         if sheet not in names:
-            raise InvalidInput(f"{self.path}: no sheet {sheet!r} (there are: {there}).")
+            raise InvalidInput(f"{self._place}: no sheet {sheet!r} (there are: {there}).")
         return sheet
 
     def _opened(self) -> Any:
@@ -85,7 +88,10 @@ class Workbook(Table):
             from python_calamine import CalamineWorkbook
         except ImportError:
             raise InvalidInput("to read Excel: pip install 'flowpool[excel]'") from None
-        return CalamineWorkbook.from_path(str(self.path))
+        if self.path is not None:
+            return CalamineWorkbook.from_path(str(self.path))
+        with self._place.open("rb") as stream:
+            return CalamineWorkbook.from_filelike(stream)
 
 
 def _value(cell: Any) -> Any:

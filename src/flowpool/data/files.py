@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from flowpool.data.compression import (
     PACKED,
@@ -20,6 +20,9 @@ from flowpool.data.json_rows import json_rows
 from flowpool.data.lines import jsonl, plain_lines
 from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.data.urls import Url
 
 Reader = Callable[[BinaryIO, RowCursor, Dialect], Iterator[dict[str, Any]]]
 STDIN = "-"
@@ -39,7 +42,7 @@ _READERS: dict[str, Reader] = {
 FORMATS = tuple(_READERS)
 
 
-def format_of(path: Path) -> str | None:
+def format_of(path: Path | Url) -> str | None:
     """The format that the file's ending means; None for no format of text."""
     name = unpacked_name(path)
     return next((kind for end, kind in TEXT_ENDINGS.items() if name.endswith(end)), None)
@@ -49,11 +52,12 @@ class TextFile(Table):
     """A file of rows in text."""
 
     unit = "line"
-    path: Path
 
-    def __init__(self, path: Path, kind: str, dialect: Dialect) -> None:
+    def __init__(self, path: Path | Url, kind: str, dialect: Dialect) -> None:
         check_file(path)
-        self.path = path
+        self.path = path if isinstance(path, Path) else None
+        self.waits = self.path is None
+        self._place = path
         self.name = str(path)
         self._kind = kind
         self._dialect = dialect
@@ -62,25 +66,32 @@ class TextFile(Table):
     def columns(self) -> tuple[str, ...] | None:  # type: ignore[override]
         if self._kind not in DELIMITERS:
             return None
-        with open_to_read(self.path) as stream:
+        with open_to_read(self._place) as stream:
             names: tuple[str, ...] = self._whole(lambda: header(stream, self.name, self._dialect))
             return names
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         reading.name, reading.unit, reading.number = self.name, self.unit, 0
-        with open_to_read(self.path) as stream:
+        with open_to_read(self._place) as stream:
             rows = _READERS[self._kind](stream, reading, self._dialect)
             while (row := self._whole(lambda: next(rows, None))) is not None:
                 yield row
 
     def _whole(self, read: Callable[[], Any]) -> Any:
-        if not self.name.lower().endswith(PACKED):
+        ending = self._place.suffix.lower()
+        if ending not in PACKED and self.path is not None:
             return read()
         try:
             return read()
+        except InvalidInput:
+            raise
         except unpacking_errors() as error:
-            kind = "gzip" if self.name.lower().endswith(PACKED[0]) else "Zstandard"
+            kind = "gzip" if ending == PACKED[0] else "Zstandard"
             raise InvalidInput(f"{self.name}: not a whole {kind} file: {error}.") from None
+        except Exception as error:  # of whatever opens URLs
+            if self.path is not None:
+                raise
+            raise InvalidInput(f"{self.name}: can't be read on: {error!r}.") from None
 
 
 class Stdin(Table):
@@ -103,8 +114,11 @@ class Stdin(Table):
         return _READERS[self._kind](sys.stdin.buffer, reading, self._dialect)
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path | Url) -> None:
     """Raises `InvalidInput` for a file that is missing or empty."""
+    if not isinstance(path, Path):
+        with path.open():  # says itself what is wrong
+            return
     if not path.is_file():
         raise InvalidInput(f"{path}: no such file.")
     if not path.stat().st_size:

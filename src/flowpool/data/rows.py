@@ -28,7 +28,8 @@ from flowpool.data.files import (
 from flowpool.data.reading import RowCursor, Table
 from flowpool.data.selection import ALL, Selection, selection
 from flowpool.errors import InvalidInput
-from flowpool.folders import Folders, check_beneath
+from flowpool.data.urls import Url
+from flowpool.folders import Folders, check_beneath, is_url
 
 Where = str | Callable[[Mapping[str, Any]], Any]
 PARQUET_ENDINGS = (".parquet", ".pq")
@@ -205,7 +206,7 @@ def read(
 ) -> Rows:
     """Rows of anything, as a pool's items: read lazily, in bounded memory, anew at each iteration.
 
-    source: the path of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a .parquet file, an Excel workbook
+    source: the path, or with flowpool[urls] the URL, of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a .parquet file, an Excel workbook
         (.xlsx, .xls, .xlsb, .ods), an SQLite or DuckDB database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
         `"-"` for JSON lines on standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging
         Face dataset; any iterable of dicts. Without a source, `sql` is asked of DuckDB alone.
@@ -330,6 +331,8 @@ def check_source(allowed: Folders | None, path: str | None, sql: str | None) -> 
 def _description(source: Any, where: Any) -> dict[str, Any] | None:
     if callable(where) or str(source) == STDIN or not isinstance(source, (str, Path, type(None))):
         return None
+    if is_url(source):  # what is secret in it belongs into no store
+        return None if Url(source).is_secret else {"path": source}
     return {} if source is None else {"path": os.path.abspath(source)}
 
 
@@ -376,6 +379,9 @@ def _path_table(name: str, told: Told) -> Table:
     if name == STDIN:
         kind = told.format or "jsonl"
         return Stdin(kind, told.dialect("stdin", kind))
+    if is_url(name):
+        tables = [_file_table(one, told) for one in Url(name).matches()]
+        return tables[0] if len(tables) == 1 else Several(str(Url(name)), tables)
     path = Path(name)
     if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
         if told != Told():
@@ -392,12 +398,12 @@ def _path_table(name: str, told: Told) -> Table:
     return _file_table(path, told)
 
 
-def _file_table(path: Path, told: Told) -> Table:
+def _file_table(path: Path | Url, told: Told) -> Table:
     ending = path.suffix.lower()
     kind = told.format or format_of(path)
     if ending in SQLITE_ENDINGS or ending in DUCKDB_ENDINGS:
         _check_no_text(path, told)
-        return database_table(path, told.sql, told.table)
+        return database_table(_local(path), told.sql, told.table)
     is_workbook = ending in EXCEL_ENDINGS and told.format is None
     if told.sql is not None or (told.table is not None and not is_workbook):
         raise InvalidInput(
@@ -416,6 +422,7 @@ def _file_table(path: Path, told: Told) -> Table:
     from flowpool.data.folder import DOCUMENT_ENDINGS, Documents
 
     if ending in DOCUMENT_ENDINGS:
+        path = _local(path)
         check_file(path)
         return Documents(str(path), [path])
     raise InvalidInput(
@@ -425,7 +432,13 @@ def _file_table(path: Path, told: Told) -> Table:
     )
 
 
-def _check_no_text(path: Path, told: Told) -> None:
+def _local(path: Path | Url) -> Path:
+    if isinstance(path, Path):
+        return path
+    raise InvalidInput(f"{path}: only files of rows are read from a URL: copy it to this machine.")
+
+
+def _check_no_text(path: Path | Url, told: Told) -> None:
     for name in ("delimiter", "encoding"):
         if getattr(told, name) is not None:
             raise InvalidInput(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,8 +15,10 @@ from flowpool.data.encodings import form_of
 from flowpool.data.files import STDIN, format_of
 from flowpool.data.layout import Choice, Layout
 from flowpool.data.text_writers import DelimitedWriter, JsonlWriter, OutputFile
+from flowpool.data.urls import Url, UrlWriter, spooled
 from flowpool.data.writer import Writer as Writer
 from flowpool.errors import InvalidInput, OutputExists
+from flowpool.folders import is_url
 from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns
 
 if TYPE_CHECKING:
@@ -47,6 +50,8 @@ def open_writer(
 ) -> Writer:
     """A writer for a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, or `"-"` for standard output.
 
+    A URL (`s3://...`, with flowpool[urls]) is written as a temporary file, and uploaded when the writer is closed.
+
     rows: where the items come from, if it matters: their columns keep the names and types that they have there.
     answers: what is known of the answers' columns; `output` names that of one without fields otherwise.
 
@@ -61,6 +66,8 @@ def open_writer(
     Raises `InvalidInput` at once for a path that can't be written, or holds something and neither is said.
     """
     _check_options(options)
+    if is_url(path):
+        return _url_writer(Url(str(path)), rows, answers, options)
     file = None if str(path) == STDOUT else Path(path)
     if file is None and sys.stdout is None:
         raise InvalidInput("standard output is closed: name a file for the output.")
@@ -78,6 +85,20 @@ def open_writer(
     if writer.there and rows is not None and (names := _names(rows)):
         writer.check_fits(layout.columns(names))
     return writer
+
+
+def _url_writer(
+    url: Url, rows: Rows | None, answers: AnswerColumns, options: WriteOptions
+) -> Writer:
+    """Rows go into a temporary file, which is uploaded whole: nothing can be added to what is there already."""
+    if not _may_exist(options) and url.exists():
+        raise OutputExists(str(url))
+    path = spooled(url, append=options.get("append", False))
+    try:
+        return UrlWriter(url, path.parent, open_writer(path, rows, answers, **options))
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
 
 
 def _writer(
