@@ -129,7 +129,7 @@ class Results(list[Any]):
         return self._as_frame("pyarrow", meta, inputs, output)
 
     def write(self, path: str | Path, **options: Unpack[WriteOptions]) -> None:
-        """Writes a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file with a row an item; "-" is JSON on stdout.
+        """Writes a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, a row an item; "-" is stdout.
 
         append, overwrite: what to do with a file that holds something, which is an error otherwise.
         spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.

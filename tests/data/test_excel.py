@@ -84,7 +84,7 @@ def test_a_run_is_written_as_a_workbook(tmp_path: Path) -> None:
 
 def test_values_are_what_they_are_in_a_cell_and_never_a_formula(tmp_path: Path) -> None:
     path = tmp_path / "out.xlsx"
-    zone = datetime.timezone.utc
+    zone = datetime.UTC
     values: list[tuple[Any, Any]] = [
         ("=1+1", "=1+1"),
         ("http://a.b", "http://a.b"),

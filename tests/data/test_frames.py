@@ -113,7 +113,7 @@ def test_a_frame_with_both_a_number_and_its_digits_for_names_is_refused() -> Non
 def test_a_subclass_of_a_frame_is_that_frame() -> None:
     import pandas as pd
 
-    class Places(pd.DataFrame):  # as geopandas' GeoDataFrame is
+    class Places(pd.DataFrame):  # type: ignore[misc]  # as geopandas' GeoDataFrame is
         __module__ = "places.frames"
 
         @property

@@ -1,4 +1,4 @@
-"""The keys of a pass over the items: each stands for one item only, or answers would change places."""
+"""The keys of a pass over the items: each stands for one item only, or answers would be mixed up."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def export(
 ) -> int:
     """Take a run's results out of its store, inputs beside answers, in the order of the items.
 
-    OUT ends in .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx; without it, JSON lines go to stdout. It may be
-    asked while the run is at work: what has no answer yet has none in the output.
+    OUT ends in .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx; without it, JSON lines go to stdout. It may
+    be asked while the run is at work: what has no answer yet has none in the output.
 
     \b
     Examples:

@@ -104,8 +104,8 @@ INPUT = grouped(
         "-i",
         "path",
         metavar="PATH",
-        help="Rows to run over: a .jsonl, .csv, .tsv (also .gz, .zst), .json, .parquet, .xlsx or SQLite file, a folder or glob "
-        "of documents, or - for stdin. [- where something is piped in]",
+        help="Rows to run over: a .jsonl, .json, .csv, .tsv (also .gz, .zst), .parquet, .xlsx or SQLite file, a "
+        "URL, a folder or glob of documents, or - for stdin. [- where something is piped in]",
     ),
     click.option(
         "--input-format",
@@ -153,8 +153,8 @@ OUTPUT = grouped(
         "--output",
         "-o",
         metavar="PATH",
-        help="Where each row goes with its answer: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file; - for "
-        "JSON lines on stdout. [-]",
+        help="Where each row goes with its answer: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, "
+        "or a URL; - for JSON lines on stdout. [-]",
     ),
     click.option(
         "--output-format",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -150,18 +150,11 @@ def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:
         format = "lines"
     rows = read(path, **{**input.reading(), "format": format})
     check = ItemCheck(plan, plan.variables, constant_prompt=run.constant_prompt)
-    keys = None if run.key is None else Keys(run.key)
-
-    def look(item: Any, index: int) -> None:
-        check.check(item, index)
-        if keys is not None:
-            keys.check(item, index)
-
     try:
         if rows.columns is not None:
             check.check_columns(rows.columns, rows.name)
         if not rows.once and not rows.waits:
-            rows.look_through(look)
+            rows.look_through(_looking(check, run.key))
     except MissingColumn as error:
         fix = error.fix or (
             f"name the one that it is with --columns {error.column}=COLUMN, "
@@ -172,6 +165,19 @@ def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:
         fix = "or say --constant-prompt to ask all rows the same."
         raise InvalidInput(f"{error.problem}, {fix}") from None
     return rows
+
+
+def _looking(check: ItemCheck, key: str | None) -> Callable[[Any, int], None]:
+    """What looks at each item: whether it can be run, and has a key of its own."""
+    if key is None:
+        return check.check
+    keys = Keys(key)
+
+    def look(item: Any, index: int) -> None:
+        check.check(item, index)
+        keys.check(item, index)
+
+    return look
 
 
 def _takes_lines(plan: Plan) -> bool:

@@ -126,7 +126,7 @@ def _path(pipeline: Pipeline) -> tuple[Path | None, bool]:
         return Path(store), False
     if store is False or output.append or output.path == "-":
         return None, False
-    if is_url(output.path):  # which has no place beside it
+    if is_url(output.path):  # there is no file beside it
         return Path(PurePosixPath(output.path.partition("?")[0]).name + BESIDE), True
     if not _is_plain(Path(output.path)):
         return None, False

@@ -37,7 +37,7 @@ class ParquetFile(Table):
         load_pyarrow("to read Parquet")
         self.path = path if isinstance(path, Path) else None
         self.waits = self.path is None
-        self._place = path
+        self._source = path
         self.name = str(path)
         with self._open() as file:
             self._schema = file.schema_arrow
@@ -60,7 +60,7 @@ class ParquetFile(Table):
 
         try:
             # Without pre_buffer a row group's pages are read as they are needed.
-            source = self.path or self._place.open("rb")
+            source = self.path or self._source.open("rb")
             return Opened(source, buffer_size=_READ_BUFFER, pre_buffer=False)
         except (ArrowException, OSError) as error:
             raise InvalidInput(f"{self.name}: not a whole Parquet file: {_line(error)}.") from None

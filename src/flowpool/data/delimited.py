@@ -36,7 +36,7 @@ def delimited(stream: BinaryIO, reading: RowCursor, dialect: Dialect) -> Iterato
             yield dict(zip(names, record.cells, strict=True))
 
 
-class Found(Struct, frozen=True):
+class CsvRecord(Struct, frozen=True):
     """A record: its cells, none for an empty line; or what is wrong with it.
 
     lines: those that it takes, as UTF-8. flaw: the kind of the problem.
@@ -74,7 +74,7 @@ class Delimited:
         last = self.header_lines[-1]
         self.line_end = "\r\n" if last.endswith(b"\r\n") else "\n" if last.endswith(b"\n") else ""
 
-    def records(self, reading: RowCursor) -> Iterator[Found]:
+    def records(self, reading: RowCursor) -> Iterator[CsvRecord]:
         """Those after the header; `reading` stands at each one's first line."""
         lines, records, width = self._lines, self._records, len(self.names)
         while True:
@@ -89,15 +89,15 @@ class Delimited:
                 words = _in_words(error)
                 lines.go_back()
                 flaw = UNCLOSED if words is _NEVER_CLOSED else MALFORMED
-                yield Found([], lines.record[:1], f"{words}.", flaw)
+                yield CsvRecord([], lines.record[:1], f"{words}.", flaw)
                 continue
             if lines.problem:
-                yield Found(cells, lines.record, lines.problem, UNREADABLE)
+                yield CsvRecord(cells, lines.record, lines.problem, UNREADABLE)
             elif cells and len(cells) != width:
                 words = f"{len(cells)} cells for {width} columns."
-                yield Found(cells, lines.record, words, UNEVEN)
+                yield CsvRecord(cells, lines.record, words, UNEVEN)
             else:
-                yield Found(cells, lines.record)
+                yield CsvRecord(cells, lines.record)
 
     def _header(self, name: str) -> list[str]:
         lines = self._lines
@@ -119,8 +119,8 @@ class Delimited:
 
 
 def all_named(names: list[str]) -> list[str]:
-    """Those without a name are called by their place: `column_1` is the first."""
-    return [name or f"column_{place}" for place, name in enumerate(names, 1)]
+    """Those without a name are called by their number: `column_1` is the first."""
+    return [name or f"column_{number}" for number, name in enumerate(names, 1)]
 
 
 def _in_words(error: csv.Error) -> str:

@@ -1,4 +1,4 @@
-"""What separates the cells of a CSV: recognised by the first records, else told. Pure."""
+"""What separates the cells of a CSV: recognised by the first records, else given. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SEPARATOR_LINE = "sep="
 
 
 class Dialect(Struct, frozen=True):
-    """How a CSV is written, as it was told: None is what it is recognised as. usual: the format's delimiter."""
+    """How a CSV is written, as it was given: None is what it is recognised as. usual: the format's delimiter."""
 
     usual: str = COMMA
     delimiter: str | None = None
@@ -69,7 +69,7 @@ def _fit(lines: str, sign: str) -> tuple[float, int]:
     try:
         records = csv.reader(io.StringIO(lines, newline=""), delimiter=sign)
         widths += (len(cells) for cells in islice(records, _LOOKED_AT) if cells)
-    except csv.Error:  # what is wrong in it is told when it is read
+    except csv.Error:  # reading it says what is wrong
         pass
     if not widths:
         return 0.0, 0

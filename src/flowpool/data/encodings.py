@@ -1,4 +1,4 @@
-"""A text file's character set: recognised where its bytes leave no doubt, else told. Pure: bytes in, UTF-8 out."""
+"""A text file's character set: recognised where its bytes leave no doubt, else given. Pure: bytes in, UTF-8 out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARKS = (
 _MARKED = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 # Supersets that files with these names are written in.
 _SUPERSETS = {"shift_jis": "cp932", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
-# What files that aren't UTF-8 are most often: those that can read a text are named where none was told.
+# What files that aren't UTF-8 are most often: those that can read a text are named where none was given.
 _LIKELY = ("cp1252", "cp932", "gb18030", "cp1251", "cp1250")
 # Bytes: of the head that is looked at, and of what is decoded at once.
 HEAD = PIECE = 1 << 16

@@ -25,7 +25,7 @@ class Workbook(Table):
     def __init__(self, path: Path | Url, sheet: str | None) -> None:
         check_file(path)
         self.path = path if isinstance(path, Path) else None
-        self._place = path
+        self._source = path
         self.name = str(path)
         self._sheet = sheet
         self._sheet = self._chosen(sheet)
@@ -68,7 +68,7 @@ class Workbook(Table):
         except InvalidInput:
             raise
         except Exception as error:
-            raise InvalidInput(f"{self._place}: not a whole workbook: {error}.") from None
+            raise InvalidInput(f"{self._source}: not a whole workbook: {error}.") from None
         from python_calamine import SheetTypeEnum, SheetVisibleEnum
 
         found = [one for one in found if one.typ == SheetTypeEnum.WorkSheet]
@@ -78,9 +78,9 @@ class Workbook(Table):
             return str(shown[0])
         there = ", ".join(map(str, names)) or "none"
         if sheet is None:
-            raise InvalidInput(f"{self._place}: say which sheet: table=... (there are: {there}).")
+            raise InvalidInput(f"{self._source}: say which sheet: table=... (there are: {there}).")
         if sheet not in names:
-            raise InvalidInput(f"{self._place}: no sheet {sheet!r} (there are: {there}).")
+            raise InvalidInput(f"{self._source}: no sheet {sheet!r} (there are: {there}).")
         return sheet
 
     def _opened(self) -> Any:
@@ -90,7 +90,7 @@ class Workbook(Table):
             raise InvalidInput("to read Excel: pip install 'flowpool[excel]'") from None
         if self.path is not None:
             return CalamineWorkbook.from_path(str(self.path))
-        with self._place.open("rb") as stream:
+        with self._source.open("rb") as stream:
             return CalamineWorkbook.from_filelike(stream)
 
 

@@ -57,7 +57,7 @@ class TextFile(Table):
         check_file(path)
         self.path = path if isinstance(path, Path) else None
         self.waits = self.path is None
-        self._place = path
+        self._source = path
         self.name = str(path)
         self._kind = kind
         self._dialect = dialect
@@ -66,19 +66,19 @@ class TextFile(Table):
     def columns(self) -> tuple[str, ...] | None:  # type: ignore[override]
         if self._kind not in DELIMITERS:
             return None
-        with open_to_read(self._place) as stream:
+        with open_to_read(self._source) as stream:
             names: tuple[str, ...] = self._whole(lambda: header(stream, self.name, self._dialect))
             return names
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         reading.name, reading.unit, reading.number = self.name, self.unit, 0
-        with open_to_read(self._place) as stream:
+        with open_to_read(self._source) as stream:
             rows = _READERS[self._kind](stream, reading, self._dialect)
             while (row := self._whole(lambda: next(rows, None))) is not None:
                 yield row
 
     def _whole(self, read: Callable[[], Any]) -> Any:
-        ending = self._place.suffix.lower()
+        ending = self._source.suffix.lower()
         if ending not in PACKED and self.path is not None:
             return read()
         try:

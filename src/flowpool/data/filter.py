@@ -26,7 +26,7 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }
 # Texts in quotes, which are passed over, and what stands in braces.
 _BRACES = re.compile(r""""(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|\{([^{}]*+)\}""")
-_PLACE = "__column_{}__"
+_WORD = "__column_{}__"
 
 
 class _NoColumn(LookupError):
@@ -74,15 +74,15 @@ def _without_braces(text: str) -> tuple[str, dict[str, str]]:
     """The condition with a word for each column in braces, and the columns by these words."""
     columns: dict[str, str] = {}
 
-    def place(found: re.Match[str]) -> str:
+    def word(found: re.Match[str]) -> str:
         name = found[1]
         if name is None or not name.strip() or _is_set(found[0]):
             return found[0]
-        word = _PLACE.format(len(columns))
-        columns[word] = name.strip()
-        return f" {word} "
+        made = _WORD.format(len(columns))
+        columns[made] = name.strip()
+        return f" {made} "
 
-    return _BRACES.sub(place, text).strip(), columns
+    return _BRACES.sub(word, text).strip(), columns
 
 
 def _is_set(text: str) -> bool:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from flowpool.data.append import ByteSink, open_to_append, replaced
 from flowpool.data.compression import PACKED, open_to_read, unpacking_errors
-from flowpool.data.delimited import UNCLOSED, UNEVEN, UNREADABLE, Delimited, Found
+from flowpool.data.delimited import UNCLOSED, UNEVEN, UNREADABLE, CsvRecord, Delimited
 from flowpool.data.dialect import Dialect
 from flowpool.data.encodings import Form, as_utf8
 from flowpool.data.lines import LONGEST
@@ -73,7 +73,7 @@ def mended_lines(path: Path) -> int:
 def mended_table(path: Path, dialect: Dialect) -> Existing:
     """What a CSV holds, once an unfinished record is set aside: one that `csv` can't take for a whole one.
 
-    Raises `InvalidInput` where that can't be told, and for text in another encoding.
+    Raises `InvalidInput` where nobody can say which is, and for text in another encoding.
     """
     if not path.exists() or not path.stat().st_size:
         return Existing()
@@ -118,7 +118,7 @@ class _Walk:
         self.problem: Exception | None = None
         self._unclosed: tuple[int, int] | None = None  # rows and lines before it
         self._after = self._alike = 0  # records after that, and those that have all cells
-        last: Found | None = None
+        last: CsvRecord | None = None
         try:
             for record in table.records(RowCursor(path)):
                 self._take(last, path)
@@ -129,7 +129,7 @@ class _Walk:
             return
         self._end(last, len(table.names), path)
 
-    def _take(self, record: Found | None, path: str) -> None:
+    def _take(self, record: CsvRecord | None, path: str) -> None:
         """A record that others follow."""
         if record is None:
             return
@@ -143,7 +143,7 @@ class _Walk:
         self.rows += bool(record.cells or record.flaw)
         self.lines += len(record.lines)
 
-    def _end(self, last: Found | None, width: int, path: str) -> None:
+    def _end(self, last: CsvRecord | None, width: int, path: str) -> None:
         if last is None:
             return
         has_end = last.lines[-1].endswith(b"\n")
@@ -184,7 +184,7 @@ def _is_object(path: Path, start: int) -> bool:
 
 
 def _end_of(path: Path, dialect: Dialect, form: Form, lines: int) -> int:
-    """Where the first `lines` lines end, in bytes; raises `InvalidInput` where that can't be told."""
+    """Where the first `lines` lines end, in bytes; raises `InvalidInput` where nobody can say."""
     end = len(form.mark)
     with open_to_read(path) as file:
         text, _ = as_utf8(file, dialect.encoding)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from array import array
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,13 +29,16 @@ from flowpool.data.files import (
 )
 from flowpool.data.reading import RowCursor, Table
 from flowpool.data.selection import ALL, Selection, selection
-from flowpool.errors import InvalidInput
 from flowpool.data.urls import Url
+from flowpool.errors import InvalidInput
 from flowpool.folders import Folders, check_beneath, is_url
 
 Where = str | Callable[[Mapping[str, Any]], Any]
 PARQUET_ENDINGS = (".parquet", ".pq")
 _GLOB = frozenset("*?[")
+# A folder of a path that is a column, as Hive names them, and its value where a row has none.
+_PARTITION = re.compile(r"(?:(?<=[/\\])|^)([^/\\=]+)=([^/\\]*)(?=[/\\])")
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Rows:
@@ -206,10 +211,11 @@ def read(
 ) -> Rows:
     """Rows of anything, as a pool's items: read lazily, in bounded memory, anew at each iteration.
 
-    source: the path, or with flowpool[urls] the URL, of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a .parquet file, an Excel workbook
-        (.xlsx, .xls, .xlsb, .ods), an SQLite or DuckDB database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
-        `"-"` for JSON lines on standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging
-        Face dataset; any iterable of dicts. Without a source, `sql` is asked of DuckDB alone.
+    source: the path, or with flowpool[urls] the URL, of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a
+        .parquet file or an Excel workbook (.xlsx, .xls, .xlsb, .ods); an SQLite or DuckDB database; a folder or
+        glob of documents, each a row of `path`, `name` and `content`; a glob of row files; `"-"` for JSON lines on
+        standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging Face dataset; any iterable of
+        dicts. Without a source, `sql` is asked of DuckDB alone.
     columns: the prompt's variable by the data's column, as `{"text": "body"}`; other columns keep their names.
     where: the rows to take: a function of a row, or words such as `"stars >= 4 and lang == 'de'"`. It sees the
         data's own columns.
@@ -234,9 +240,9 @@ def read(
     wanted = selection(columns, where, sample, seed, limit)
     if isinstance(source, Rows):
         raise InvalidInput("these are rows already: pass all of read's options at once.")
-    told = Told(sql, table, format, checked_delimiter(delimiter), encoding)
-    told.check(source)
-    found = _table(source, told)
+    options = SourceOptions(sql, table, format, checked_delimiter(delimiter), encoding)
+    options.check(source)
+    found = _table(source, options)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
     if found.columns is not None:  # text, whatever they are in a frame
@@ -265,8 +271,8 @@ def read(
     return Rows(found, wanted, skip_bad_rows, description)
 
 
-class Told(Struct, frozen=True):
-    """What `read` is told of a source beside its name."""
+class SourceOptions(Struct, frozen=True):
+    """What `read` gets to know of a source beside its name."""
 
     sql: str | None = None
     table: str | None = None
@@ -332,7 +338,7 @@ def _description(source: Any, where: Any) -> dict[str, Any] | None:
     if callable(where) or str(source) == STDIN or not isinstance(source, (str, Path, type(None))):
         return None
     if is_url(source):  # what is secret in it belongs into no store
-        return None if Url(source).is_secret else {"path": source}
+        return None if Url(str(source)).is_secret else {"path": source}
     return {} if source is None else {"path": os.path.abspath(source)}
 
 
@@ -351,11 +357,11 @@ def as_rows(
     return items
 
 
-def _table(source: Any, told: Told) -> Table:
-    if source is None and told.sql is not None:
-        return DuckQuery(None, told.sql, None)
+def _table(source: Any, options: SourceOptions) -> Table:
+    if source is None and options.sql is not None:
+        return DuckQuery(None, options.sql, None)
     if isinstance(source, (str, Path)):
-        return _path_table(str(source), told)
+        return _path_table(str(source), options)
     if isinstance(source, AsyncIterable):
         raise InvalidInput("an async iterable is read by Pool itself: pass it there as it is.")
     from flowpool.data.frames import Items, frame_table
@@ -373,18 +379,18 @@ def _table(source: Any, told: Told) -> Table:
     return Items(source)
 
 
-def _path_table(name: str, told: Told) -> Table:
+def _path_table(name: str, options: SourceOptions) -> Table:
     from flowpool.data.folder import Documents, folder_table, globbed
 
     if name == STDIN:
-        kind = told.format or "jsonl"
-        return Stdin(kind, told.dialect("stdin", kind))
+        kind = options.format or "jsonl"
+        return Stdin(kind, options.dialect("stdin", kind))
     if is_url(name):
-        tables = [_file_table(one, told) for one in Url(name).matches()]
-        return tables[0] if len(tables) == 1 else Several(str(Url(name)), tables)
+        urls = Url(name).matches()
+        return _several(str(Url(name)), urls, options)
     path = Path(name)
     if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
-        if told != Told():
+        if options != SourceOptions():
             raise InvalidInput(
                 f"{name} is a folder, whose documents are rows: leave format, sql, table, delimiter and "
                 "encoding out."
@@ -392,29 +398,35 @@ def _path_table(name: str, told: Told) -> Table:
         return folder_table(path)
     if _GLOB & set(name) and not path.exists():
         paths = globbed(name)
-        if all(_holds_rows(one) for one in paths) or told.format is not None:
-            return Several(name, [_file_table(one, told) for one in paths])
+        if all(_holds_rows(one) for one in paths) or options.format is not None:
+            return _several(name, paths, options)
         return Documents(name, paths)
-    return _file_table(path, told)
+    return _file_table(path, options)
 
 
-def _file_table(path: Path | Url, told: Told) -> Table:
+def _several(name: str, paths: Sequence[Path | Url], options: SourceOptions) -> Table:
+    tables = [_file_table(one, options) for one in paths]
+    partitions = partitions_of([str(one) for one in paths])
+    return Several(name, tables, partitions) if partitions or len(tables) > 1 else tables[0]
+
+
+def _file_table(path: Path | Url, options: SourceOptions) -> Table:
     ending = path.suffix.lower()
-    kind = told.format or format_of(path)
+    kind = options.format or format_of(path)
     if ending in SQLITE_ENDINGS or ending in DUCKDB_ENDINGS:
-        _check_no_text(path, told)
-        return database_table(_local(path), told.sql, told.table)
-    is_workbook = ending in EXCEL_ENDINGS and told.format is None
-    if told.sql is not None or (told.table is not None and not is_workbook):
+        _check_no_text(path, options)
+        return database_table(_local(path), options.sql, options.table)
+    is_workbook = ending in EXCEL_ENDINGS and options.format is None
+    if options.sql is not None or (options.table is not None and not is_workbook):
         raise InvalidInput(
             f"{path}: sql= and table= are for databases ({', '.join(SQLITE_ENDINGS)})."
         )
     if is_workbook:
-        _check_no_text(path, told)
-        return Workbook(path, told.table)
+        _check_no_text(path, options)
+        return Workbook(path, options.table)
     if kind is not None:
-        return TextFile(path, kind, told.dialect(str(path), kind))
-    _check_no_text(path, told)
+        return TextFile(path, kind, options.dialect(str(path), kind))
+    _check_no_text(path, options)
     if ending in PARQUET_ENDINGS:
         from flowpool.data.arrow import ParquetFile
 
@@ -438,9 +450,9 @@ def _local(path: Path | Url) -> Path:
     raise InvalidInput(f"{path}: only files of rows are read from a URL: copy it to this machine.")
 
 
-def _check_no_text(path: Path | Url, told: Told) -> None:
+def _check_no_text(path: Path | Url, options: SourceOptions) -> None:
     for name in ("delimiter", "encoding"):
-        if getattr(told, name) is not None:
+        if getattr(options, name) is not None:
             raise InvalidInput(
                 f"{path}: {name}= is for files of text: leave it out, or say format= where it is one."
             )
@@ -468,16 +480,38 @@ class SomeOf(Table):
 
 
 class Several(Table):
-    """Row files one after another."""
+    """Row files one after another. partitions: the columns that each file's path has for all of its rows."""
 
-    def __init__(self, name: str, tables: Sequence[Table]) -> None:
+    def __init__(
+        self, name: str, tables: Sequence[Table], partitions: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self.name = name
+        self.waits = any(table.waits for table in tables)
         self._tables = tables
+        self._partitions = partitions or [{}] * len(tables)
         lengths = [table.length for table in tables]
         self.length = (
             sum(one for one in lengths if one is not None) if None not in lengths else None
         )
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
-        for table in self._tables:
-            yield from table.rows(reading)
+        for table, columns in zip(self._tables, self._partitions, strict=True):
+            rows = table.rows(reading)
+            yield from (columns | row for row in rows) if columns else rows
+
+
+def partitions_of(paths: Sequence[str]) -> list[dict[str, Any]]:
+    """The columns that paths name as Hive does: `year=2024/lang=de/part.parquet`; none where they don't.
+
+    >>> partitions_of(["rows/year=2024/a.csv", "rows/year=__HIVE_DEFAULT_PARTITION__/b.csv"])
+    [{'year': 2024}, {'year': None}]
+    """
+    found = [dict(_PARTITION.findall(path)) for path in paths]
+    names = dict.fromkeys(name for columns in found for name in columns)
+    for name in names:
+        texts = {unquote(columns[name]) for columns in found if name in columns} - {_NO_VALUE}
+        is_whole = all(text.isdecimal() and str(int(text)) == text for text in texts)
+        for columns in found:
+            text = unquote(columns.get(name, _NO_VALUE))
+            columns[name] = None if text == _NO_VALUE else int(text) if is_whole else text
+    return found if names else []

@@ -81,7 +81,7 @@ class DelimitedWriter(Writer):
             _Echo(self._existing.line_end), delimiter=self._delimiter, lineterminator=_ROW_END
         ).writerow
         self._waiting: list[dict[str, Any]] = []
-        self._has_told_of_loss = False
+        self._has_warned = False
         names = () if self._existing.begun else self._existing.names
         self._columns = [self._unmarked(name) for name in names]
         self.there = tuple(self._columns)
@@ -133,8 +133,8 @@ class DelimitedWriter(Writer):
         try:
             return self._form.encode(text)
         except UnicodeEncodeError:
-            if not self._has_told_of_loss:
-                self._has_told_of_loss = True
+            if not self._has_warned:
+                self._has_warned = True
                 codec = self._form.codec
                 _log.warning(
                     "%s: characters that %s lacks are written as \\uXXXX.", self.path, codec

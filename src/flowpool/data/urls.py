@@ -1,4 +1,4 @@
-"""Files at URLs, `s3://bucket/rows.csv`, `https://...`, as fsspec opens them. Where one opens a path, one opens these."""
+"""Files at URLs, `s3://bucket/rows.csv`, `https://...`, as fsspec opens them: they are opened as paths are."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Url:
         self.name = PurePosixPath(parts.path or parts.netloc).name
         self.suffix = PurePosixPath(self.name).suffix
         self.is_secret = bool(parts.query or "@" in parts.netloc)
-        place = parts.netloc.rpartition("@")[2]
-        self._shown = f"{parts.scheme}://{place}{parts.path}" + ("?..." if parts.query else "")
+        host = parts.netloc.rpartition("@")[2]
+        self._shown = f"{parts.scheme}://{host}{parts.path}" + ("?..." if parts.query else "")
 
     def __str__(self) -> str:
         return self._shown
@@ -42,7 +42,7 @@ class Url:
             raise InvalidInput(f"{self}: {self._says(error)}.") from None
 
     def exists(self) -> bool:
-        """Whether there is such a file; raises `InvalidInput` where that can't be told."""
+        """Whether there is such a file; raises `InvalidInput` where nobody can say."""
         system, path = self._found()
         try:
             return bool(system.exists(path))
@@ -62,15 +62,15 @@ class Url:
             raise InvalidInput(f"{self}: no file matches.")
         return [Url(one) for one in found]
 
-    def fetch(self, path: Path) -> None:
-        """Copies its content to a path."""
-        with self.open() as stream, path.open("wb") as file:
-            shutil.copyfileobj(stream, file)
+    def fetch(self, file: Path) -> None:
+        """Copies its content to a file."""
+        with self.open() as stream, file.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
 
-    def put(self, path: Path) -> None:
+    def put(self, file: Path) -> None:
         """Makes its content that of a file, whole or not at all where the storage is one of objects."""
-        system, place = self._found()
-        system.put_file(str(path), place)
+        system, path = self._found()
+        system.put_file(str(file), path)
 
     def _found(self) -> tuple[Any, str]:
         try:

@@ -1,4 +1,4 @@
-"""The writer for a file's name: JSON lines, CSV, TSV, Parquet or Excel, and what is checked before anything is written."""
+"""The writer for a file's name, in every format, and what is checked before anything is written."""
 
 from __future__ import annotations
 
