@@ -113,3 +113,24 @@ def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: An
     code, _, err = flowpool(*words, "--append", "--delimiter", "\\t")
     assert code == 0, err
     assert out.read_bytes().endswith(b"\n2;name;name\n")
+
+
+def test_an_output_at_a_url_keeps_its_store_in_the_folder_of_the_run(
+    flowpool: Any, tmp_path: Path
+) -> None:
+    flowpool.write("rows.csv", "text\nOne.\nTwo.\n")
+    (tmp_path / "bucket").mkdir()
+    url = (tmp_path / "bucket" / "out.csv").as_uri()
+    words = (*ASK, "-i", "rows.csv", "-o", url)
+    assert flowpool(*words, "--limit", "1")[0] == 0
+    code, _, err = flowpool(*words)
+    assert code == 2
+    assert f"{url} exists" in err
+    code, _, err = flowpool(*words, "--force", "--max-cost", "0.0000001", "-O", "max_tokens=20")
+    assert code == 1
+    assert "out.csv.flowpool.db keeps the run" in err
+    code, _, err = flowpool(*words, "-O", "max_tokens=20")
+    assert code == 0, err
+    assert "Going on with out.csv.flowpool.db" in err
+    assert (tmp_path / "bucket" / "out.csv").read_text() == "text,output\nOne.,One.\nTwo.,Two.\n"
+    assert not list(flowpool.folder.glob("*.flowpool.db"))
