@@ -126,7 +126,7 @@ def test_an_output_at_a_url_keeps_its_store_in_the_folder_of_the_run(
     code, _, err = flowpool(*words)
     assert code == 2
     assert f"{url} exists" in err
-    code, _, err = flowpool(*words, "--force", "--max-cost", "0.0000001", "-O", "max_tokens=20")
+    code, _, err = flowpool(*words, "--force", "--max-cost", "0.000122", "-O", "max_tokens=20")
     assert code == 1
     assert "out.csv.flowpool.db keeps the run" in err
     code, _, err = flowpool(*words, "-O", "max_tokens=20")
