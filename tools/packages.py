@@ -41,7 +41,7 @@ class Recipe:
 RECIPES = {
     "uv": Recipe(("uv",), project=False),
     "demo": Recipe(("build",)),
-    "dev": Recipe(("build", "dev"), extras=("documents",), keeps_to="demo"),
+    "dev": Recipe(("build", "dev"), extras=("documents", "excel", "urls"), keeps_to="demo"),
     "frameworks": Recipe(("build", "frameworks")),
     "bench": Recipe(("bench",), project=False, keeps_to="dev"),
 }

@@ -54,14 +54,10 @@ class InvalidInput(FlowpoolError, ValueError):
 def wrong_separator(columns: Collection[str]) -> str:
     """What to do where the only column is a whole header, as the file is separated otherwise; else empty."""
     only = next(iter(columns)) if len(columns) == 1 else ""
-    sign = max(";\t|", key=only.count)
+    sign = max(";\t|,", key=only.count)
     if sign not in only:
         return ""
-    convert = f"csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter='{sign}'))"
-    fix = f'convert it with python -c "import csv, sys; {convert}" < FILE > NEW.csv'
-    if sign == "\t":
-        sign, fix = "tabs", "name it .tsv"
-    return f"the file seems to be separated by {sign} and not by commas: {fix}"
+    return f"the file seems to be separated by {sign!r}: say delimiter={sign!r} (--delimiter)"
 
 
 class MissingColumn(InvalidInput):

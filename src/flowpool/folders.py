@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 
 from flowpool.errors import InvalidInput
 
 Folders = tuple[Path, ...]
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_url(path: object) -> bool:
+    """Whether it is a URL, `s3://bucket/rows.csv`, rather than a path of this machine."""
+    return isinstance(path, str) and _URL.match(path) is not None
 
 
 def folders(*names: str | PurePath) -> Folders:
@@ -17,6 +24,8 @@ def folders(*names: str | PurePath) -> Folders:
 
 def is_beneath(path: str | PurePath, allowed: Iterable[Path]) -> bool:
     """Whether the path, wherever its links lead, is one of the folders or in one of them."""
+    if is_url(path):
+        return False
     try:
         real = Path(path).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, a null character

@@ -267,11 +267,12 @@ class Pool(Sealed):
     def writer(self, path: str | Path, **options: Unpack[WriteOptions]) -> Writer:
         """Where `stream()`'s records may be written: a context manager with `write(record)`.
 
-        path: a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file; "-" for JSON lines on standard output.
+        path: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file; "-" for JSON lines on standard output.
         meta, inputs, output: which columns there are beside the answer's, as in `Results`.
         append, overwrite: what to do with a file that holds something, which is an error otherwise.
         spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
-        format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
+        format: "jsonl", "csv", "tsv", "parquet" or "xlsx", where no ending tells.
+        delimiter, encoding: of a CSV: a comma and UTF-8, or what the file has that is added to.
 
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.

@@ -140,13 +140,13 @@ class Results(Tabular, list[Any]):
     def write(
         self, path: str | Path, *, partial: bool = False, **options: Unpack[WriteOptions]
     ) -> None:
-        """Writes a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file with a row an item; "-" is JSON on stdout.
+        """Writes a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, a row an item; "-" is stdout.
 
         partial: True also writes the results of a run that Ctrl-C ended, which raises `NotFinished` otherwise: most
             rows would have no answer. Those of a run that something else stopped are written with a warning.
         append, overwrite: what to do with a file that holds something, which is an error otherwise.
         spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
-        format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
+        format: "jsonl", "csv", "tsv", "parquet" or "xlsx", where no ending tells.
 
         >>> import tempfile
         >>> from flowpool import Pool

@@ -76,12 +76,12 @@ def test_a_missing_column_is_named_with_the_option_that_mends_it(flowpool: Any) 
 
 
 def test_a_file_that_is_separated_otherwise_is_told_as_such(flowpool: Any, sim: Any) -> None:
-    flowpool.write("rows.csv", "id;review text\n1;fine, really\n")
+    flowpool.write("rows.csv", "id;review text\n1;fine; really\n")
     for more in ((), ("--columns", "review text=review text")):
         ask = ("map", "Hi {review text}", "-m", "gpt-5-mini", "-i", "rows.csv")
         code, _, err = flowpool(*ask, *more)
         assert code == 2
-        assert "the file seems to be separated by ; and not by commas: convert it with" in err
+        assert "the file seems to be separated by ';': say delimiter=';' (--delimiter)." in err
         assert err.count("\n") == 1
         assert "with --columns" not in err
     assert not was_asked(sim, 1)
@@ -95,3 +95,42 @@ def test_a_ceiling_that_was_reached_is_said(flowpool: Any, sim: Any) -> None:
     assert err.startswith("0 done, 1 cancelled")
     assert "; cancelled: the run's ceiling of $1e-05 leaves no room" in err
     assert sim.ledger()["requests"] == 0
+
+
+def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: Any) -> None:
+    path = flowpool.folder / "rows.csv"
+    path.write_bytes("id;text\r\n1;Größe\r\n".encode("cp1252"))
+    words = (*ASK, "-i", "rows.csv", "-o", "out.csv")
+    code, _, err = flowpool(*words)
+    assert code == 2
+    assert "rows.csv, line 2: not UTF-8: say encoding=, where 'cp1252' reads" in err
+    told = ("--encoding", "cp1252", "--output-encoding", "utf-8-sig", "--output-delimiter", ";")
+    code, _, err = flowpool(*words, *told)
+    assert code == 0, err
+    out = flowpool.folder / "out.csv"
+    assert out.read_bytes() == "id;text;output\n1;Größe;Größe\n".encode("utf-8-sig")
+    path.write_bytes("id\ttext\n2\tname\n".encode("utf-16"))
+    code, _, err = flowpool(*words, "--append", "--delimiter", "\\t")
+    assert code == 0, err
+    assert out.read_bytes().endswith(b"\n2;name;name\n")
+
+
+def test_an_output_at_a_url_keeps_its_store_in_the_folder_of_the_run(
+    flowpool: Any, tmp_path: Path
+) -> None:
+    flowpool.write("rows.csv", "text\nOne.\nTwo.\n")
+    (tmp_path / "bucket").mkdir()
+    url = (tmp_path / "bucket" / "out.csv").as_uri()
+    words = (*ASK, "-i", "rows.csv", "-o", url)
+    assert flowpool(*words, "--limit", "1")[0] == 0
+    code, _, err = flowpool(*words)
+    assert code == 2
+    assert f"{url} exists" in err
+    code, _, err = flowpool(*words, "--force", "--max-cost", "0.000122", "-O", "max_tokens=20")
+    assert code == 1
+    assert "out.csv.flowpool.db keeps the run" in err
+    code, _, err = flowpool(*words, "-O", "max_tokens=20")
+    assert code == 0, err
+    assert "Going on with out.csv.flowpool.db" in err
+    assert (tmp_path / "bucket" / "out.csv").read_text() == "text,output\nOne.,One.\nTwo.,Two.\n"
+    assert not list(flowpool.folder.glob("*.flowpool.db"))

@@ -115,3 +115,15 @@ def test_the_input_is_never_the_output(flowpool: Any) -> None:
     assert code == 2
     assert "rows.jsonl is the input" in err
     assert (flowpool.folder / "rows.jsonl").read_bytes() == before
+
+
+def test_a_key_that_two_rows_have_is_refused_before_anything_is_asked(
+    flowpool: Any, sim: Any
+) -> None:
+    skill = {"model": "gpt-5-mini", "prompt": "{text}"}
+    flowpool.write("run.yaml", f"skill: {skill}\nrun: {{key: id}}\n")
+    flowpool.write("rows.csv", "id,text\n1,a\n2,b\n1,c\n")
+    code, _, err = flowpool("run", "run.yaml", "-i", "rows.csv", "-o", "out.csv")
+    assert code == 2
+    assert "key='id': items[0] and items[2] both have '1'" in err
+    assert sim.ledger()["requests"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from flowpool.data.filter import condition
 from flowpool.errors import InvalidInput
 
 ROW = {"stars": "5", "n": 3, "lang": "de", "none": None, "share": 0.5, "tags": ["a"]}
+ROW |= {"Review Text": "good {n}", "user.name": "a", "class": 1, "2nd": 2}
+ROW |= {"id": "9007199254740993", "big": 2**53 + 1, "amount": Decimal("1.1")}
 ROWS = [{"n": n, "body": f"text {n}"} for n in range(1000)]
 
 
@@ -46,6 +49,22 @@ def numbers(**options: Any) -> list[int]:
         ("lang", True),
         ("none", False),
         ("not none", True),
+        ("{Review Text} == 'good {n}'", True),
+        ('{Review Text} == "bad"', False),
+        ("{n} == 3 and { Review Text } != ''", True),
+        ("not {user.name} in {'b', 'c'}", True),
+        ("{class} == 1 or {2nd} == 2", True),
+        ("n in {3}", True),
+        ("id == 9007199254740993", True),
+        ("id == 9007199254740992", False),
+        ("id in [9007199254740992, 1]", False),
+        ("id in ['9007199254740993']", True),
+        ("id > 9007199254740992", True),
+        ("big == 9007199254740993", True),
+        ("big in ['9007199254740993']", True),
+        ("big not in ['9007199254740992']", True),
+        ("big < 9007199254740993.5", True),
+        ("amount == 1.1 and amount == '1.1' and amount < 2", True),
     ],
 )
 def test_a_condition_in_words_holds_as_it_reads(words: str, holds: bool) -> None:
@@ -59,7 +78,10 @@ def test_a_condition_in_words_holds_as_it_reads(words: str, holds: bool) -> None
         ("", "write such as"),
         ("n ==", "write such as"),
         ("__import__('os')", "is neither a column nor a value"),
-        ("n.real == 3", "'n.real' is neither a column nor a value"),
+        (
+            "n.real == 3",
+            "'n.real' is neither a column nor a value (a column of that name is {n.real})",
+        ),
         ("[x for x in n]", "is neither a column nor a value"),
         ("n + 1 == 4", "'n + 1' is neither"),
         ("(lambda: 1)()", "is neither"),

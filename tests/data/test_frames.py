@@ -108,3 +108,18 @@ def test_a_frame_with_both_a_number_and_its_digits_for_names_is_refused() -> Non
     pd = pytest.importorskip("pandas")
     with pytest.raises(InvalidInput, match="the column '0' is there twice: rename one"):
         read(pd.DataFrame({0: ["a"], "0": ["b"]}))
+
+
+def test_a_subclass_of_a_frame_is_that_frame() -> None:
+    import pandas as pd
+
+    class Places(pd.DataFrame):  # type: ignore[misc]  # as geopandas' GeoDataFrame is
+        __module__ = "places.frames"
+
+        @property
+        def _constructor(self) -> type[Places]:
+            return Places
+
+    answered = Pool(lambda n: n * 2, Places({"n": [1, 2]}), progress=False).run().frame()
+    assert type(answered) is Places
+    assert answered.to_dict("list") == {"n": [1, 2], "output": [2, 4]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -97,3 +98,59 @@ def test_parquet_keeps_the_types_that_the_input_has_there(tmp_path: Path) -> Non
     assert back.drop_columns("output").equals(table.cast(back.drop_columns("output").schema))
     assert back.schema.field("price").type == pa.decimal128(9, 2)
     assert back.schema.field("n").type == pa.int8()
+
+
+HALF = "a\ud800b"
+ODD: list[tuple[list[Any], list[Any]]] = [
+    ([{}, {}], ["{}", "{}"]),
+    ([{}, None], ["{}", None]),
+    ([[], [{}]], ["[]", "[{}]"]),
+    ([{"a": {}}, {"a": {}}], ['{"a":{}}', '{"a":{}}']),
+    ([HALF, "x"], ["a\\ud800b", "x"]),
+    ([[HALF], []], [["a\\ud800b"], []]),
+    ([{"a": HALF}, {"a": "x"}], [{"a": "a\\ud800b"}, {"a": "x"}]),
+    ([{HALF: 1}, {HALF: 2}], [{"a\\ud800b": 1}, {"a\\ud800b": 2}]),
+    ([2**60 + 1, 0.5], ["1152921504606846977", "0.5"]),
+    ([2**70, 1], ["1180591620717411303424", "1"]),
+    ([float("inf"), 1.0], [float("inf"), 1.0]),
+    ([{"a": 1}, {"a": "x"}], ['{"a":1}', '{"a":"x"}']),
+    ([object, 1], ["<class 'object'>", "1"]),
+    ([{1: 2}, {"1": 3}], [{"1": 2}, {"1": 3}]),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), ODD, ids=[ascii(values) for values, _ in ODD])
+@pytest.mark.parametrize("size", [1, 2])
+def test_no_value_ends_a_parquet_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: list[Any],
+    expected: list[Any],
+    size: int,
+) -> None:
+    monkeypatch.setattr("flowpool.data.parquet.PART_ROWS", size)
+    path = tmp_path / "out.parquet"
+    with open_writer(path) as writer:
+        for index, value in enumerate(values):
+            writer.write(record(index, {"m": value}))
+    assert [row["m"] for row in written(path)] == expected
+
+
+def test_a_column_that_becomes_text_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("flowpool.data.parquet.PART_ROWS", 1)
+    path = tmp_path / "out.parquet"
+    with open_writer(path) as writer:
+        for index, value in enumerate([{}, {}, {"a": 1}, 7]):
+            writer.write(record(index, {"m": value}))
+    assert [row["m"] for row in written(path)] == ["{}", "{}", '{"a":1}', "7"]
+    said = "The column 'm' has values that no one type holds: it becomes text."
+    assert caplog.messages == [said]
+
+
+def test_a_name_that_no_file_can_hold_is_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    with open_writer(path) as writer:
+        writer.write(record(0, {HALF: 1}))
+    assert list(written(path)[0]) == ["n", "a\\ud800b"]

@@ -146,3 +146,24 @@ def test_a_column_that_is_missing_is_told_before_the_first_call(
         pool.run()
     renamed = Pool(lambda body, n: body, make(tmp_path), columns={"body": "text"}, progress=False)
     assert renamed.run() == ["one", None, "three"]
+
+
+@pytest.mark.parametrize("pattern", ["rows/*/*/*.csv", "rows/**/*.csv"])
+def test_folders_that_are_named_as_columns_are_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for year, lang, n in (("2023", "de", 1), ("2024", "a%20b", 2), ("2024", "007", 3)):
+        folder = tmp_path / f"rows/year={year}/lang={lang}"
+        folder.mkdir(parents=True)
+        (folder / "part=1.csv").write_text(f"n,text\n{n},x\n")
+    found = [(row["year"], row["lang"], row["n"]) for row in read(pattern)]
+    assert found == [(2023, "de", "1"), (2024, "007", "3"), (2024, "a b", "2")]
+    assert [row["n"] for row in read(pattern, where="year == 2024 and lang == '007'")] == ["3"]
+
+
+def test_a_column_of_the_file_holds_before_its_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "n=5"
+    folder.mkdir()
+    (folder / "rows.jsonl").write_text('{"n": 1}\n')
+    assert list(read(str(tmp_path / "*/*.jsonl"))) == [{"n": 1}]

@@ -105,11 +105,18 @@ def test_a_line_break_of_any_kind_in_a_cell_is_quoted(
 
 def test_json_lines_hold_whatever_the_answer_is(tmp_path: Path) -> None:
     odd = {"half": "\ud800", "set": {1}, "date": datetime.date(2020, 1, 1), "nan": float("nan")}
+    many = {"far": [float("inf"), {"a": -float("inf")}], "nan": float("nan"), "none": None}
     path = tmp_path / "out.jsonl"
     with open_writer(path) as writer:
         writer.write(record(0, odd))
         writer.write(record(1, object))
-    [first, second] = [json.loads(line) for line in path.read_text().splitlines()]
+        writer.write(record(2, many))
+        writer.write(record(3, {**many, "half": "\ud800"}))
+    [first, second, *others] = [json.loads(line) for line in path.read_text().splitlines()]
     assert first["date"] == "2020-01-01"
     assert first["set"] == [1]
     assert second["output"] == "<class 'object'>"
+    for other in others:
+        assert (other["nan"], other["none"]) == (None, None)
+        assert other["far"] == ["Infinity", {"a": "-Infinity"}]
+    assert written(path)[3]["half"] == "\ud800"

@@ -13,7 +13,8 @@ from msgspec import structs
 
 from flowpool.calls.budget import Spend
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.journal import Journal, JournalOptions, Key, hash_of, spent_in
+from flowpool.checkpoint.journal import Journal, JournalOptions, spent_in
+from flowpool.checkpoint.keys import Key, identity_of
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import CantEncode, decode, digest, encode
@@ -167,7 +168,7 @@ class Checkpoint:
             matcher, count = ItemMatcher(run, reader.last_item(run)), 0
             for item in rows:
                 if isinstance(item, Mapping):
-                    known = matcher.claim(hash_of(item, self._key), reader)
+                    known = matcher.claim(identity_of(item, self._key), reader)
                     count += (
                         known is not None and known.ended is not None and known.ended[0] in over
                     )

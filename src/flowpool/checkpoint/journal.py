@@ -20,7 +20,8 @@ from msgspec import Struct, field, structs
 
 from flowpool.calls.budget import Spend
 from flowpool.calls.flow import MISSING
-from flowpool.checkpoint import fingerprint, output_codec
+from flowpool.checkpoint import output_codec
+from flowpool.checkpoint.keys import Key, Keys, identity_of
 from flowpool.encoding import CantEncode, decode, encode
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
 from flowpool.results import CallCost, Record
@@ -30,8 +31,6 @@ from flowpool.store.reading import Known, Reader
 from flowpool.store.rows import AttemptRow, Batch, ItemRow, ResultRow, RunInfo, StepRow
 from flowpool.threads import DaemonThreads
 from flowpool.values import Attempt, Status
-
-Key = str | Callable[[Any], Any]
 
 
 class SourcePass(Struct):
@@ -43,6 +42,7 @@ class SourcePass(Struct):
     )
     prior: ItemMatcher | None = None  # over the rows of a run whose steps may be of use
     rows: dict[int, int] = field(default_factory=dict)  # of items that aren't done, by index
+    keys: Keys | None = None  # of the items so far
 
 
 class JournalOptions(Struct, frozen=True):
@@ -197,6 +197,7 @@ class Journal:
             if isinstance(item, Mapping):
                 try:
                     hash = self._hash(item)
+                    self._check_key(hash, index, item)
                     known = claims.claim(hash, self._reader)
                     row = -self._add(hash, item) if known is None else known.id
                 except InvalidItem as error:
@@ -238,6 +239,8 @@ class Journal:
         if self._pass.own is None:
             self._pass.own = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
         hash = None if self._options.in_order else self._hash(item)
+        if hash is not None:
+            self._check_key(hash, index, item)
         known = self._pass.own.claim(hash, self._reader)
         if known is not None:
             return known.id, known, hash
@@ -264,7 +267,14 @@ class Journal:
 
     def _hash(self, item: Mapping[str, Any]) -> bytes:
         """What tells the item from others."""
-        return hash_of(item, self._options.key)
+        return identity_of(item, self._options.key)
+
+    def _check_key(self, hash: bytes, index: int, item: Mapping[str, Any]) -> None:
+        """Raises `InvalidItem` for an item that has another one's key."""
+        key = self._options.key
+        if key is not None:
+            self._pass.keys = self._pass.keys or Keys(key)
+            self._pass.keys.add(hash, item, index)
 
     def _add(self, hash: bytes, item: Mapping[str, Any]) -> int:
         json = None
@@ -425,17 +435,3 @@ def spent_in(reader: Reader, run: int) -> Spend:
     """What a run's attempts cost so far."""
     spent = reader.spent(run)
     return Spend(spent.cost, spent.tokens, spent.unknown_cost, spent.unknown_tokens)
-
-
-def hash_of(item: Mapping[str, Any], key: Key | None) -> bytes:
-    """What tells an item from others."""
-    try:
-        if key is None:
-            return fingerprint.of_item(item)
-        if not callable(key) and key not in item:
-            raise InvalidItem(f"no {key!r}, which key={key!r} tells items apart by")
-        return fingerprint.of_key(key(item) if callable(key) else item[key])
-    except CantEncode as error:
-        raise InvalidItem(
-            f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"
-        ) from None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flowpool.cli.options import FORCE, STORE, STORE_RUN
+from flowpool.cli.options import FORCE, OUTPUT_DELIMITER, OUTPUT_ENCODING, STORE, STORE_RUN
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     help="Only the items that ended so. [all items]",
 )
 @click.option(
-    "--format", metavar="KIND", help="What to write: jsonl, csv, tsv or parquet. [by the ending]"
+    "--format",
+    metavar="KIND",
+    help="What to write: jsonl, csv, tsv, parquet or xlsx. [by the ending]",
 )
+@OUTPUT_DELIMITER
+@OUTPUT_ENCODING
 @FORCE
 def export(
     store: str,
@@ -46,12 +50,14 @@ def export(
     attempts: bool,
     only: str | None,
     format: str | None,
+    output_delimiter: str | None,
+    output_encoding: str | None,
     force: bool,
 ) -> int:
     """Take a run's results out of its store, inputs beside answers, in the order of the items.
 
-    OUT ends in .jsonl, .csv, .tsv (also .gz, .zst) or .parquet; without it, JSON lines go to stdout. It may be
-    asked while the run is at work: what has no answer yet has none in the output.
+    OUT ends in .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx; without it, JSON lines go to stdout. It may
+    be asked while the run is at work: what has no answer yet has none in the output.
 
     \b
     Examples:
@@ -71,7 +77,13 @@ def export(
     shown: bool | list[str] = meta and not attempts
     if only == "failed" and not shown:
         shown = ["_error"]
-    options: WriteOptions = {"meta": shown, "overwrite": force, "format": format}
+    options: WriteOptions = {
+        "meta": shown,
+        "overwrite": force,
+        "format": format,
+        "delimiter": output_delimiter,
+        "encoding": output_encoding,
+    }
     try:
         writer = open_writer(path, rows, answers, **options)
     except OutputExists as error:

@@ -92,23 +92,44 @@ QUIET = click.option(
     "--quiet", "-q", is_flag=True, help="Show no progress, only the closing line and errors."
 )
 
+OUTPUT_DELIMITER = click.option(
+    "--output-delimiter",
+    metavar="C",
+    help="What separates the cells of a CSV that is written. [a comma; with --append the file's own]",
+)
+OUTPUT_ENCODING = click.option(
+    "--output-encoding",
+    metavar="NAME",
+    help="Of a CSV that is written, as utf-8-sig for Excel. [UTF-8; with --append the file's own]",
+)
+
 INPUT = grouped(
     click.option(
         "--input",
         "-i",
         "path",
         metavar="PATH",
-        help="Rows to run over: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or SQLite file, a folder or glob "
-        "of documents, or - for stdin. [- where something is piped in]",
+        help="Rows to run over: a .jsonl, .json, .csv, .tsv (also .gz, .zst), .parquet, .xlsx or SQLite file, a "
+        "URL, a folder or glob of documents, or - for stdin. [- where something is piped in]",
     ),
     click.option(
         "--input-format",
         metavar="KIND",
-        help="What the input is where no ending tells: jsonl, csv, tsv, or lines, each as {line}. "
+        help="What the input is where no ending tells: jsonl, json, csv, tsv, or lines, each as {line}. "
         "[by the ending; stdin is jsonl, or lines where the prompt has {line} or pages are fetched]",
     ),
+    click.option(
+        "--delimiter", metavar="C", help="What separates a CSV's cells. [what its first rows show]"
+    ),
+    click.option(
+        "--encoding",
+        metavar="NAME",
+        help="The input's, as cp1252 or shift_jis. [UTF-8, or UTF-16 where it shows]",
+    ),
     click.option("--sql", metavar="QUERY", help="Rows of a database, or of DuckDB alone. [none]"),
-    click.option("--table", metavar="NAME", help="A database's table. [its only one]"),
+    click.option(
+        "--table", metavar="NAME", help="A database's table, or a workbook's sheet. [its only one]"
+    ),
     click.option(
         "--columns",
         multiple=True,
@@ -137,14 +158,16 @@ OUTPUT = grouped(
         "--output",
         "-o",
         metavar="PATH",
-        help="Where each row goes with its answer: a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file; - for "
-        "JSON lines on stdout. [-]",
+        help="Where each row goes with its answer: a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, "
+        "or a URL; - for JSON lines on stdout. [-]",
     ),
     click.option(
         "--output-format",
         metavar="KIND",
-        help="What to write: jsonl, csv, tsv or parquet. [by the ending]",
+        help="What to write: jsonl, csv, tsv, parquet or xlsx. [by the ending]",
     ),
+    OUTPUT_DELIMITER,
+    OUTPUT_ENCODING,
     click.option(
         "--as", "column", metavar="NAME", help="The column of an answer without fields. [output]"
     ),
@@ -278,6 +301,8 @@ def _output(base: Output, options: Mapping[str, Any]) -> Output:
         inputs=False if options["no_inputs"] else None,
         ordered=options["ordered"],
         overwrite=options["force"] or None,
+        delimiter=options["output_delimiter"],
+        encoding=options["output_encoding"],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint
+from flowpool.checkpoint.keys import Keys
 from flowpool.cli.options import with_options
 from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of
@@ -23,7 +24,7 @@ from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
 from flowpool.folders import Folders, check_beneath, folders, named_folder
 from flowpool.pipeline import build
-from flowpool.pipeline.spec import Input, Output, Pipeline
+from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
 from flowpool.values import Status
@@ -85,7 +86,7 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     _check_together(options)
     runner = as_runner(pipeline.runner)
     plan = Plan(runner)
-    rows = _rows(pipeline.input, plan, constant_prompt=pipeline.run.constant_prompt)
+    rows = _rows(pipeline.input, plan, pipeline.run)
     if options["dry_run"]:
         from flowpool.cli.forecast import show_plan
 
@@ -142,8 +143,8 @@ def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: b
     return Pool(runner, rows, store=store.path, progress=progress, **settings)
 
 
-def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
-    """The rows, looked through: a bad one in a file costs no call."""
+def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:
+    """The rows, looked through: a bad one in a file costs no call, nor do two with one key."""
     path, format = input.path, input.format
     if path is None and input.sql is None:
         if sys.stdin is None or is_terminal(sys.stdin):
@@ -152,12 +153,12 @@ def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
     if path == STDIN and format is None and _takes_lines(plan):
         format = "lines"
     rows = read(path, **{**input.reading(), "format": format})
-    check = ItemCheck(plan, plan.variables, constant_prompt=constant_prompt)
+    check = ItemCheck(plan, plan.variables, constant_prompt=run.constant_prompt)
     try:
         if rows.columns is not None:
             check.check_columns(rows.columns, rows.name)
         if not rows.once and not rows.waits:
-            rows.look_through(check.check)
+            rows.look_through(_looking(check, run.key))
     except MissingColumn as error:
         fix = error.fix or (
             f"name the one that it is with --columns {error.column}=COLUMN, "
@@ -168,6 +169,19 @@ def _rows(input: Input, plan: Plan, *, constant_prompt: bool) -> Rows:
         fix = "or say --constant-prompt to ask all rows the same."
         raise InvalidInput(f"{error.problem}, {fix}") from None
     return rows
+
+
+def _looking(check: ItemCheck, key: str | None) -> Callable[[Any, int], None]:
+    """What looks at each item: whether it can be run, and has a key of its own."""
+    if key is None:
+        return check.check
+    keys = Keys(key)
+
+    def look(item: Any, index: int) -> None:
+        check.check(item, index)
+        keys.check(item, index)
+
+    return look
 
 
 def _takes_lines(plan: Plan) -> bool:
@@ -194,6 +208,8 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
         "overwrite": output.overwrite or store.had_output,
         "spreadsheet_safe": output.spreadsheet_safe,
         "format": output.format,
+        "delimiter": output.delimiter,
+        "encoding": output.encoding,
     }
     try:
         return pool.writer(output.path, **options)

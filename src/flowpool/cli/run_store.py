@@ -6,13 +6,14 @@ import os
 import shlex
 import stat
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec import Struct
 
 from flowpool.checkpoint.checkpoint import fingerprint_of, output_name
 from flowpool.errors import InvalidInput
+from flowpool.folders import is_url
 from flowpool.pipeline.spec import Pipeline
 from flowpool.plan import Plan
 from flowpool.store.lock import holder_of
@@ -149,7 +150,11 @@ def _path(pipeline: Pipeline) -> tuple[Path | None, bool]:
         if output.append:
             raise InvalidInput("--append can't tell which of a store's rows the file has: say one.")
         return Path(store), False
-    if store is False or output.append or output.path == "-" or not _is_plain(Path(output.path)):
+    if store is False or output.append or output.path == "-":
+        return None, False
+    if is_url(output.path):  # there is no file beside it
+        return Path(PurePosixPath(output.path.partition("?")[0]).name + BESIDE), True
+    if not _is_plain(Path(output.path)):
         return None, False
     return Path(output.path + BESIDE), True
 

@@ -1,4 +1,4 @@
-"""Files that are added to: every record whole, and one that was cut mended before more is added."""
+"""Files that are added to, plain or packed: what is written to them is whole or not there."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
-import msgspec
-
-from flowpool.data.compression import GZIP, PACKED, open_to_read, unpacking_errors, zstd
+from flowpool.data.compression import GZIP, PACKED, zstd
 from flowpool.errors import InvalidInput
 
-# Bytes of a line that are read at once, so that a file without line ends stays out of memory.
-_CHUNK = 1 << 20
 # Seconds that a packed file may keep its rows to itself: a kill loses no more, and flushing each row would undo the
 # compression.
 _FLUSH_EVERY = 1.0
@@ -94,29 +90,6 @@ class PackedSink:
             self._sink.close()
 
 
-def mend(path: Path, quoted: bool) -> int:
-    """Cuts a torn record off the end of a file, and says how many whole ones it has, a header included.
-
-    quoted: a line end within double quotes ends no record, as in CSV.
-    """
-    if not path.exists():
-        return 0
-    with open_to_read(path) as file:
-        records, end, is_whole = _whole(file, quoted)
-    if is_whole:
-        return records
-    if path.suffix.lower() in PACKED:
-        replaced(path, lambda sink: _copy(path, end, sink))
-        return records
-    with path.open("rb+") as file:
-        file.seek(end)
-        if not quoted and _is_object(file.read()):  # whole, and only its line end is missing
-            file.write(b"\n")
-            return records + 1
-        file.truncate(end)
-    return records
-
-
 def replaced(path: Path, fill: Callable[[ByteSink], None]) -> None:
     """Has `fill` write the file anew, and replaces the old one by it once it is whole."""
     beside = path.with_name(f".{path.name}.new{path.suffix}")
@@ -135,33 +108,3 @@ def sink_closed(sink: ByteSink) -> None:
     """Closes a sink that may have been closed."""
     inner = sink._sink if isinstance(sink, PackedSink) else sink
     inner.close()
-
-
-def _whole(file: BinaryIO, quoted: bool) -> tuple[int, int, bool]:
-    """How many whole records the file has, where the last of them ends, and whether that is its end."""
-    records = end = at = quotes = 0
-    try:
-        while line := file.readline(_CHUNK):
-            at += len(line)
-            if quoted:
-                quotes += line.count(b'"')
-            if line.endswith(b"\n") and quotes % 2 == 0:
-                end = at
-                records += 1
-    except unpacking_errors():
-        return records, end, False
-    return records, end, at == end
-
-
-def _copy(path: Path, end: int, sink: ByteSink) -> None:
-    with open_to_read(path) as file:
-        while end > 0 and (line := file.readline(min(_CHUNK, end))):
-            sink.write(line)
-            end -= len(line)
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(msgspec.json.decode(line), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowpool.data.files import check_file
 from flowpool.data.reading import RowCursor, Table
 from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.data.urls import Url
 
 # Rows made into Python objects at once: enough that a batch's own cost is small beside that of its rows, few enough
 # that rows with long documents fit into memory.
@@ -29,10 +32,12 @@ def load_pyarrow(purpose: str) -> Any:
 class ParquetFile(Table):
     """A Parquet file, read a piece of a row group at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | Url) -> None:
         check_file(path)
         load_pyarrow("to read Parquet")
-        self.path = path
+        self.path = path if isinstance(path, Path) else None
+        self.waits = self.path is None
+        self._source = path
         self.name = str(path)
         with self._open() as file:
             self._schema = file.schema_arrow
@@ -55,7 +60,8 @@ class ParquetFile(Table):
 
         try:
             # Without pre_buffer a row group's pages are read as they are needed.
-            return Opened(self.path, buffer_size=_READ_BUFFER, pre_buffer=False)
+            source = self.path or self._source.open("rb")
+            return Opened(source, buffer_size=_READ_BUFFER, pre_buffer=False)
         except (ArrowException, OSError) as error:
             raise InvalidInput(f"{self.name}: not a whole Parquet file: {_line(error)}.") from None
 

@@ -7,6 +7,7 @@ import datetime
 import decimal
 import enum
 import json
+import math
 import uuid
 from typing import Any
 
@@ -31,12 +32,30 @@ def typed(value: Any) -> Any:
 
 
 def encoded(value: Any) -> bytes:
-    """A value as JSON, on one line."""
+    """A value as JSON, on one line. NaN is null, as every missing value; infinity, which JSON lacks, its name."""
     try:
-        return msgspec.json.encode(value, enc_hook=_in_json)
+        text = msgspec.json.encode(value, enc_hook=_in_json)
     except (UnicodeEncodeError, RecursionError, TypeError):
         # Half of a character, which JSON can only hold escaped; a key that isn't text.
-        return json.dumps(_in_json(value)).encode()
+        return json.dumps(_finite(_in_json(value))).encode()
+    if b"null" in text and (finite := _finite(built := _in_json(value))) != built:
+        return encoded(finite)
+    return text
+
+
+def encodable(value: Any) -> Any:
+    """Plain data with its halves of characters, which no other form than JSON can hold, escaped.
+
+    >>> encodable({"a": ["\\ud800"]})
+    {'a': ['\\\\ud800']}
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {encodable(name): encodable(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encodable(part) for part in value]
+    return value
 
 
 def as_text(value: Any) -> str:
@@ -56,3 +75,16 @@ def as_text(value: Any) -> str:
 
 def _in_json(value: Any) -> Any:
     return plain(value, repr)
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with what JSON has no number for as null, or by its name."""
+    if isinstance(value, float):
+        if value != value:
+            return None
+        return value if abs(value) != math.inf else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return value

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flowpool.data.cells import as_text, typed
+from flowpool.data.cells import as_text, encodable, typed
 
 _log = logging.getLogger("flowpool.data")
 _WHOLE = {"_attempts", "_input_tokens", "_output_tokens", "_index"}
@@ -37,40 +37,67 @@ class Column(list[Any]):
 
 
 def table_of(
-    rows: Sequence[Mapping[str, Any]], types: Mapping[str, Any], kinds: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]],
+    types: Mapping[str, Any],
+    kinds: Mapping[str, str],
+    as_text: set[str],
+    can_hold: Callable[[Any], bool],
 ) -> Any:
-    """An Arrow table of rows; `types` and `kinds` have the types of Arrow and of JSON that are known by column."""
+    """An Arrow table of rows; `types` and `kinds` have the types of Arrow and of JSON that are known by column.
+
+    as_text: the columns that are text whatever they hold; those that become text are added. can_hold: whether what
+    the table is for has room for an array's type.
+    """
     import pyarrow as pa
 
-    columns = columns_of(rows)
-    arrays = [
-        array_of(Column(values, kinds.get(name, "")), types.get(name), name)
-        for name, values in columns.items()
-    ]
-    return pa.Table.from_arrays(arrays, names=list(columns))
+    arrays = {}
+    for name, values in columns_of(rows).items():
+        array = None
+        if name not in as_text:
+            array = _typed_array(Column(values, kinds.get(name, "")), types.get(name), name)
+            if array is None or not can_hold(array):
+                array = None
+                as_text.add(name)
+                _tell_of_text(name)
+        arrays[encodable(name)] = pa.array(_texts(values), pa.string()) if array is None else array
+    return pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
 
 
 def array_of(values: list[Any], kind: Any = None, name: str = "") -> Any:
     """The values as an Arrow array: of this type if they fit it, else of the one they have in common, else text."""
     import pyarrow as pa
 
+    array = _typed_array(values, kind, name)
+    return pa.array(texts(values, name), pa.string()) if array is None else array
+
+
+def _typed_array(values: list[Any], kind: Any, name: str) -> Any:
+    """As `array_of`; None for values without a type in common."""
+    import pyarrow as pa
+
     kind = kind or _known(name)
     if kind is None and isinstance(values, Column) and values.is_empty:
         kind = _of_json(values.kind)
-    if kind is not None:
+    tries = [(_as_they_are, kind), (_all_encodable, kind)] if kind is not None else []
+    tries += [(_as_they_are, None), (_all_plain, None), (_all_encodable, None)]
+    for prepare, wanted in tries:
         try:
-            return pa.array(values, kind)
-        except (pa.ArrowException, ValueError, TypeError, OverflowError):
-            pass
-    for prepare in (_as_they_are, _all_plain):
-        try:
-            array = pa.array(prepare(values))
-        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            array = pa.array(prepare(values), wanted)
+        except Exception:  # Arrow's and Python's own, by what the values are
             continue
         # Arrow makes dates of dates and times together, and so loses the times.
-        if not (pa.types.is_date(array.type) and any(type(v) is datetime.datetime for v in values)):
+        is_mixed = wanted is None and any(type(v) is datetime.datetime for v in values)
+        if not (is_mixed and pa.types.is_date(array.type)):
             return array
-    return pa.array(texts(values, name), pa.string())
+    return None
+
+
+class NoCommonType(Exception):
+    """A column whose values don't fit the type that its parts have in common. column: its name."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        super().__init__(column)
 
 
 def unified(schemas: Iterable[Any]) -> Any:
@@ -80,12 +107,24 @@ def unified(schemas: Iterable[Any]) -> Any:
     kinds: dict[str, Any] = {}
     for schema in schemas:
         for field in schema:
-            kinds[field.name] = _common(kinds.get(field.name), field.type)
+            before = kinds.get(field.name)
+            kind = kinds[field.name] = _common(before, field.type)
+            was_other = before is not None and before not in (pa.string(), pa.null())
+            if was_other and pa.types.is_string(kind):
+                _tell_of_text(field.name)
     return pa.schema(list(kinds.items()))
 
 
+def with_text(schema: Any, column: str) -> Any:
+    """The schema with this column as text, which is logged."""
+    import pyarrow as pa
+
+    _tell_of_text(column)
+    return schema.set(schema.get_field_index(column), pa.field(column, pa.string()))
+
+
 def conformed(batch: Any, schema: Any) -> Any:
-    """The batch as a table with this schema; columns that it lacks are null."""
+    """The batch as a table with this schema; columns that it lacks are null. Raises `NoCommonType`."""
     import pyarrow as pa
 
     arrays = []
@@ -95,7 +134,10 @@ def conformed(batch: Any, schema: Any) -> Any:
             arrays.append(pa.nulls(batch.num_rows, field.type))
             continue
         array = batch.column(at)
-        arrays.append(array if array.type.equals(field.type) else _converted(array, field.type))
+        try:
+            arrays.append(array if array.type.equals(field.type) else _converted(array, field.type))
+        except (pa.ArrowException, ValueError, TypeError, OverflowError):
+            raise NoCommonType(field.name) from None
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -151,11 +193,19 @@ def _all_plain(values: list[Any]) -> list[Any]:
     return [typed(value) for value in values]
 
 
+def _all_encodable(values: list[Any]) -> list[Any]:
+    return [encodable(typed(value)) for value in values]
+
+
 def texts(values: list[Any], name: str) -> list[str | None]:
     """The values of a column that has no type in common as text, which is logged."""
-    _log.warning("The column %r has values of several kinds: it becomes text.", name)
+    _tell_of_text(name)
     return _texts(values)
 
 
 def _texts(values: list[Any]) -> list[str | None]:
-    return [None if value is None else as_text(value) for value in values]
+    return [None if value is None else encodable(as_text(value)) for value in values]
+
+
+def _tell_of_text(name: str) -> None:
+    _log.warning("The column %r has values that no one type holds: it becomes text.", name)

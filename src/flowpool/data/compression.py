@@ -6,15 +6,18 @@ import gzip
 import io
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from flowpool.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flowpool.data.urls import Url
 
 GZIP, ZSTD = ".gz", ".zst"
 PACKED = (GZIP, ZSTD)
 
 
-def unpacked_name(path: Path) -> str:
+def unpacked_name(path: Path | Url) -> str:
     """The file's name in lower case, without .gz or .zst."""
     name = path.name.lower()
     for ending in PACKED:
@@ -22,15 +25,16 @@ def unpacked_name(path: Path) -> str:
     return name
 
 
-def open_to_read(path: Path) -> BinaryIO:
+def open_to_read(path: Path | Url) -> BinaryIO:
     """The file's content. Raises `InvalidInput` if it can't be opened."""
     ending = path.suffix.lower()
     try:
+        source = path if isinstance(path, Path) else path.open()
         if ending == GZIP:
-            return cast(BinaryIO, io.BufferedReader(gzip.open(path)))
+            return cast(BinaryIO, io.BufferedReader(gzip.open(source)))
         if ending == ZSTD:
-            return cast(BinaryIO, io.BufferedReader(zstd().open(path)))
-        return path.open("rb")
+            return cast(BinaryIO, io.BufferedReader(zstd().open(source)))
+        return path.open("rb") if isinstance(path, Path) else cast(BinaryIO, source)
     except OSError as error:
         raise InvalidInput(f"{path}: can't be read: {error.strerror}.") from None
 

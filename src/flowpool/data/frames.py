@@ -11,13 +11,13 @@ from flowpool.errors import InvalidInput
 
 # Rows made into Python objects at once, as of files: see `arrow.BATCH`.
 _BATCH = 256
+_LIBRARIES = ("polars", "pandas", "pyarrow", "datasets", "duckdb", "_duckdb")
 _IN_MEMORY: tuple[type, ...] = (list, tuple, type(iter([])), type(iter(())))
 
 
 def frame_table(source: Any) -> Table | None:
     """The table of a frame of a library that is known; None for anything else."""
-    library = type(source).__module__.partition(".")[0]
-    kind = type(source).__name__
+    library, kind = _library_of(source)
     if library == "polars":
         return {"DataFrame": PolarsFrame, "LazyFrame": PolarsLazyFrame}.get(kind, _no_frame)(source)
     if library == "pandas":
@@ -32,6 +32,12 @@ def frame_table(source: Any) -> Table | None:
     if hasattr(source, "__arrow_c_stream__"):
         return ArrowStream(source)
     return None
+
+
+def _library_of(source: Any) -> tuple[str, str]:
+    """The library and the name of a source's type, or of the type of a known library that it is a kind of."""
+    kinds = [(kind.__module__.partition(".")[0], kind.__name__) for kind in type(source).__mro__]
+    return next((kind for kind in kinds if kind[0] in _LIBRARIES), kinds[0])
 
 
 def _arrow_table(source: Any) -> Table | None:
@@ -211,7 +217,7 @@ def _arrow_schema(schema: Callable[[Any], Any]) -> Any:
         return None
     try:
         fields = [field for field in schema(pa) if not pa.types.is_null(field.type)]
-    except (pa.ArrowException, TypeError, ValueError):
+    except Exception:  # Arrow's own, or that of a type which another library adds
         return None
     return pa.schema(fields)
 

@@ -93,6 +93,14 @@ class Layout:
             if record.error is None and record.output is not None:
                 self._answer(record, taken)
 
+    def columns(self, variables: Iterable[str]) -> tuple[str, ...]:
+        """What is known of a row's columns before there is an answer, for an item that has these variables."""
+        from flowpool.record import Record
+        from flowpool.values import Status
+
+        error = InvalidInput("")
+        return tuple(self.row(Record(0, dict.fromkeys(variables), Status.FAILED, error=error)))
+
     def row(self, record: Record) -> dict[str, Any]:
         """The record's columns, in order; a record without an answer has None in the columns known so far."""
         row = self._input(record)

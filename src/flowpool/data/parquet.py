@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowpool.data.arrow import load_pyarrow
-from flowpool.data.columns import conformed, table_of, unified
+from flowpool.data.columns import NoCommonType, conformed, table_of, unified, with_text
 from flowpool.data.layout import Layout
 from flowpool.data.writer import Writer
 from flowpool.errors import InvalidInput
@@ -50,6 +50,7 @@ class ParquetWriter(Writer):
         self._folder = parts_of(path)
         self._joined = path.with_name(path.name + ".joined")
         self._types = {} if schema is None else {field.name: field.type for field in schema}
+        self._as_text: set[str] = set()
         self._now = now
         self._waiting: list[dict[str, Any]] = []
         self._characters = 0
@@ -60,10 +61,12 @@ class ParquetWriter(Writer):
             self._parts = [path] if path.is_file() and path.stat().st_size else []
             self._parts += sorted(self._folder.glob("*.parquet"))
             self.rows = sum(_rows_in(part) for part in self._parts)
+            self.there = tuple(_schema_of(self._parts[0]).names) if self._parts else ()
         self._append = append
 
     def write(self, record: Record) -> None:
         row = self.layout.row(record)
+        self.check_fits(row)
         self._waiting.append(row)
         self.rows += 1
         for cell in row.values():
@@ -103,23 +106,32 @@ class ParquetWriter(Writer):
         self._folder.mkdir(exist_ok=True)
         part = self._folder / f"{len(self._parts):06}.parquet"
         unfinished = part.with_suffix(".unfinished")
-        write_table(table_of(waiting, self._types, self.layout.kinds), unfinished)
+        table = table_of(waiting, self._types, self.layout.kinds, self._as_text, _can_hold)
+        write_table(table, unfinished)
         os.replace(unfinished, part)
         self._parts.append(part)
         _give_back()
 
     def _join(self) -> None:
         """Writes the parts as one file, in row groups of bounded size."""
-        from pyarrow.parquet import ParquetFile, ParquetWriter, read_schema
+        schema = self._ordered(unified([_schema_of(part) for part in self._parts]))
+        while True:
+            try:
+                self._write_joined(schema)
+                break
+            except NoCommonType as error:
+                schema = with_text(schema, error.column)
+        # From here on the parts don't count: a kill between the next two lines must not add them again.
+        os.rename(self._folder, self._joined)
+        self._move_joined()
 
-        schema = self._ordered(unified([read_schema(part) for part in self._parts]))
+    def _write_joined(self, schema: Any) -> None:
+        from pyarrow.parquet import ParquetFile, ParquetWriter
+
         with ParquetWriter(self._folder / _JOINED, schema) as file:
             for group in _groups(self._tables(ParquetFile, schema)):
                 file.write_table(group)
                 _give_back()
-        # From here on the parts don't count: a kill between the next two lines must not add them again.
-        os.rename(self._folder, self._joined)
-        self._move_joined()
 
     def _move_joined(self) -> None:
         """Moves the file that was joined to where it belongs."""
@@ -160,11 +172,31 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
         yield pa.concat_tables(kept)
 
 
+def _can_hold(array: Any) -> bool:
+    """Whether Parquet has a form for the array: it has none for some of Arrow's, as structs without fields."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    if array.type in (pa.string(), pa.int64(), pa.float64(), pa.bool_()):
+        return True
+    try:
+        write_table(pa.table({"": array}), pa.BufferOutputStream())
+    except pa.ArrowException:
+        return False
+    return True
+
+
 def _give_back() -> None:
     """Has Arrow return memory that it keeps for later, which would grow with the run."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()
+
+
+def _schema_of(path: Path) -> Any:
+    from pyarrow.parquet import read_schema
+
+    return read_schema(path)
 
 
 def _rows_in(path: Path) -> int:

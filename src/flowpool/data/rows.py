@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
-from flowpool.data.databases import DUCKDB_ENDINGS, SQLITE_ENDINGS, DuckQuery, database_table
-from flowpool.data.files import (
-    FORMATS,
-    STDIN,
-    TEXT_ENDINGS,
-    Stdin,
-    TextFile,
-    check_file,
-    format_of,
-)
+from flowpool.data.dialect import checked_delimiter
+from flowpool.data.files import STDIN
 from flowpool.data.reading import RowCursor, Table
 from flowpool.data.selection import ALL, Selection, selection
+from flowpool.data.sources import SourceOptions, table_of_source
+from flowpool.data.urls import Url
 from flowpool.errors import InvalidInput
-from flowpool.folders import Folders, check_beneath
+from flowpool.folders import Folders, check_beneath, is_url
 
 Where = str | Callable[[Mapping[str, Any]], Any]
-PARQUET_ENDINGS = (".parquet", ".pq")
 _GLOB = frozenset("*?[")
 
 
@@ -202,22 +195,29 @@ def read(
     sql: str | None = None,
     table: str | None = None,
     format: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
     skip_bad_rows: bool = False,
 ) -> Rows:
     """Rows of anything, as a pool's items: read lazily, in bounded memory, anew at each iteration.
 
-    source: the path of a .jsonl, .csv or .tsv file (also .gz or .zst), a .parquet file, an SQLite or DuckDB
-        database; a folder or glob of documents, each a row of `path`, `name` and `content`; a glob of row files;
-        `"-"` for JSON lines on standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging
-        Face dataset; any iterable of dicts. Without a source, `sql` is asked of DuckDB alone.
+    source: the path, or with flowpool[urls] the URL, of a .jsonl, .json, .csv or .tsv file (also .gz or .zst), a
+        .parquet file or an Excel workbook (.xlsx, .xls, .xlsb, .ods); an SQLite or DuckDB database; a folder or
+        glob of documents, each a row of `path`, `name` and `content`; a glob of row files; `"-"` for JSON lines on
+        standard input; a pandas, polars or Arrow frame, a DuckDB relation, a Hugging Face dataset; any iterable of
+        dicts. Without a source, `sql` is asked of DuckDB alone.
     columns: the prompt's variable by the data's column, as `{"text": "body"}`; other columns keep their names.
     where: the rows to take: a function of a row, or words such as `"stars >= 4 and lang == 'de'"`. It sees the
         data's own columns.
     sample: some of those: a number of rows, each as likely as any other (all are read, in their order), or a
         share such as `0.01`, row by row. `seed` decides which.
     limit: the first so many of those, or `slice(10, 20)`.
-    sql, table: which rows of a database. A database with one table needs neither.
-    format: "jsonl", "csv", "tsv" or "lines" (each line as the variable `line`), where no ending tells.
+    sql, table: which rows of a database, or which sheet of a workbook. With one table or sheet it needs neither.
+    format: "jsonl", "json" (an array of objects, or objects one after another), "csv", "tsv" or "lines" (each line
+        as the variable `line`), where no ending tells.
+    delimiter: what separates a CSV's cells: one sign. Otherwise what its first records show: comma, semicolon,
+        tab or bar.
+    encoding: a text file's, as "cp1252" or "shift_jis". Otherwise UTF-8, or UTF-16 where the bytes show it.
     skip_bad_rows: pass over rows that can't be read; they are counted in `skipped` and logged at the end.
         Otherwise the first one raises `InvalidInput` with its file and line.
 
@@ -230,11 +230,9 @@ def read(
     wanted = selection(columns, where, sample, seed, limit)
     if isinstance(source, Rows):
         raise InvalidInput("these are rows already: pass all of read's options at once.")
-    if (sql is not None or table is not None) and not isinstance(source, (str, Path, type(None))):
-        raise InvalidInput("sql= and table= are for databases: use where= for other rows.")
-    if format is not None and not isinstance(source, (str, Path)):
-        raise InvalidInput(f"format={format!r} is for files: leave it out.")
-    found = _table(source, sql, table, format)
+    options = SourceOptions(sql, table, format, checked_delimiter(delimiter), encoding)
+    options.check(source)
+    found = table_of_source(source, options)
     if found.length == 0:
         raise InvalidInput(f"{found.name} is empty: there is nothing to run.")
     if found.columns is not None:  # text, whatever they are in a frame
@@ -253,6 +251,8 @@ def read(
             "sql": sql,
             "table": table,
             "format": format,
+            "delimiter": delimiter,
+            "encoding": encoding,
             "skip_bad_rows": skip_bad_rows,
         }
         description = {
@@ -296,6 +296,8 @@ def check_source(allowed: Folders | None, path: str | None, sql: str | None) -> 
 def _description(source: Any, where: Any) -> dict[str, Any] | None:
     if callable(where) or str(source) == STDIN or not isinstance(source, (str, Path, type(None))):
         return None
+    if is_url(source):  # what is secret in it belongs into no store
+        return None if Url(str(source)).is_secret else {"path": source}
     return {} if source is None else {"path": os.path.abspath(source)}
 
 
@@ -314,85 +316,6 @@ def as_rows(
     return items
 
 
-def _table(source: Any, sql: str | None, table: str | None, format: str | None) -> Table:
-    if source is None and sql is not None:
-        return DuckQuery(None, sql, None)
-    if format is not None and format not in FORMATS:
-        raise InvalidInput(f"format={format!r}: use one of {', '.join(map(repr, FORMATS))}.")
-    if isinstance(source, (str, Path)):
-        return _path_table(str(source), sql, table, format)
-    if isinstance(source, AsyncIterable):
-        raise InvalidInput("an async iterable is read by Pool itself: pass it there as it is.")
-    from flowpool.data.frames import Items, frame_table
-
-    found = frame_table(source)
-    if found is not None:
-        return found
-    if isinstance(source, Mapping):
-        raise InvalidInput("items is one dict: pass a list of dicts, one for each item.")
-    if not isinstance(source, Iterable):
-        raise InvalidInput(
-            f"items is {type(source).__name__}: pass dicts in a list or any iterable, a data frame, "
-            "or the path of a file or folder of rows."
-        )
-    return Items(source)
-
-
-def _path_table(name: str, sql: str | None, table: str | None, format: str | None) -> Table:
-    from flowpool.data.folder import Documents, folder_table, globbed
-
-    if name == STDIN:
-        return Stdin(format or "jsonl")
-    path = Path(name)
-    if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
-        if format is not None or sql is not None or table is not None:
-            raise InvalidInput(
-                f"{name} is a folder, whose documents are rows: leave format, sql and table out."
-            )
-        return folder_table(path)
-    if _GLOB & set(name) and not path.exists():
-        paths = globbed(name)
-        if all(_holds_rows(one) for one in paths) or format is not None:
-            return Several(name, [_file_table(one, sql, table, format) for one in paths])
-        return Documents(name, paths)
-    return _file_table(path, sql, table, format)
-
-
-def _file_table(path: Path, sql: str | None, table: str | None, format: str | None) -> Table:
-    ending = path.suffix.lower()
-    if ending in SQLITE_ENDINGS or ending in DUCKDB_ENDINGS:
-        return database_table(path, sql, table)
-    if sql is not None or table is not None:
-        raise InvalidInput(
-            f"{path}: sql= and table= are for databases ({', '.join(SQLITE_ENDINGS)})."
-        )
-    kind = format or format_of(path)
-    if kind is not None:
-        return TextFile(path, kind)
-    if ending in PARQUET_ENDINGS:
-        from flowpool.data.arrow import ParquetFile
-
-        return ParquetFile(path)
-    from flowpool.data.folder import DOCUMENT_ENDINGS, Documents
-
-    if ending in DOCUMENT_ENDINGS:
-        check_file(path)
-        return Documents(str(path), [path])
-    if ending == ".json":
-        raise InvalidInput(
-            f"{path}: JSON isn't read row by row: make it JSON lines, as by: "
-            f"jq -c '.[]' {path.name} > {path.stem}.jsonl"
-        )
-    raise InvalidInput(
-        f"{path}: its rows can't be read: use a file that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst), "
-        f"{', '.join(PARQUET_ENDINGS + SQLITE_ENDINGS + DUCKDB_ENDINGS)}, a document, a folder or a glob."
-    )
-
-
-def _holds_rows(path: Path) -> bool:
-    return format_of(path) is not None or path.suffix.lower() in PARQUET_ENDINGS
-
-
 class SomeOf(Table):
     """A sample of other rows."""
 
@@ -408,19 +331,3 @@ class SomeOf(Table):
         return selection(None, None, self.length, self._seed, None).of(
             iter(self._rows), reading, None
         )
-
-
-class Several(Table):
-    """Row files one after another."""
-
-    def __init__(self, name: str, tables: Sequence[Table]) -> None:
-        self.name = name
-        self._tables = tables
-        lengths = [table.length for table in tables]
-        self.length = (
-            sum(one for one in lengths if one is not None) if None not in lengths else None
-        )
-
-    def rows(self, reading: RowCursor) -> Iterator[Any]:
-        for table in self._tables:
-            yield from table.rows(reading)

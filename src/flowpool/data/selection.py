@@ -95,8 +95,14 @@ class Selection(Struct, frozen=True):
                 fix = wrong_separator([*map(str, row)])
                 reading.bad(f"no column {lacking[0]!r} (there are: {there}){fix and ': ' + fix}.")
                 continue
-            kept = {name: row[name] for name in row if name not in names and name not in taken}
-            yield position, {names[name]: row[name] for name in names} | kept
+            yield (
+                position,
+                {
+                    names.get(name, name): value
+                    for name, value in row.items()
+                    if name in names or name not in taken
+                },
+            )
 
     def _sampled(self, numbered: Iterable[Numbered]) -> Iterator[Numbered]:
         chance = random.Random(self.seed)

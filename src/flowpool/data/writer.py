@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
 
 from flowpool.data.layout import Layout
+from flowpool.errors import InvalidInput
 
 if TYPE_CHECKING:
     from flowpool.record import Record
@@ -20,6 +22,7 @@ class Writer:
     """
 
     rows = 0
+    there: tuple[str, ...] = ()  # the columns of the file that is added to
 
     def __init__(self, path: str, layout: Layout) -> None:
         self.path = path
@@ -30,6 +33,26 @@ class Writer:
 
     def close(self) -> None:
         raise NotImplementedError
+
+    def check_fits(self, columns: Iterable[str]) -> None:
+        """Raises `InvalidInput` for rows with columns that the file that is added to doesn't have.
+
+        Fields of answers that aren't known beforehand are no such ones: they may come up in any row.
+        """
+        if not self.there:
+            return
+        columns, layout = tuple(columns), self.layout
+        free = () if layout.knows_answers else layout.fields.items()
+        may_come = {column for field, column in free if field != layout.output}
+        if any(name not in self.there and name not in may_come for name in columns):
+            self.refuse(self.there, columns)
+
+    def refuse(self, there: Iterable[str], columns: Iterable[str]) -> NoReturn:
+        """Raises `InvalidInput`: the file has other columns than the rows."""
+        raise InvalidInput(
+            f"{self.path} has the columns {', '.join(there)}, and the rows have {', '.join(columns)}: they can't "
+            "be added to it: name another file."
+        )
 
     def __enter__(self) -> Writer:
         return self

@@ -1,24 +1,31 @@
-"""The writer for a file's name: JSON lines, CSV, TSV or Parquet, and what is checked before anything is written."""
+"""The writer for a file's name, in every format, and what is checked before anything is written."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from flowpool.data.files import STDIN, TEXT_ENDINGS, format_of
+from flowpool.data.dialect import DELIMITERS, Dialect, checked_delimiter
+from flowpool.data.encodings import form_of
+from flowpool.data.files import STDIN, format_of
 from flowpool.data.layout import Choice, Layout
 from flowpool.data.text_writers import DelimitedWriter, JsonlWriter, OutputFile
+from flowpool.data.urls import Url, UrlWriter, spooled
 from flowpool.data.writer import Writer as Writer
 from flowpool.errors import InvalidInput, OutputExists
+from flowpool.folders import is_url
 from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
 
 STDOUT = STDIN
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv")
 
 
 class WriteOptions(TypedDict, total=False):
@@ -31,6 +38,8 @@ class WriteOptions(TypedDict, total=False):
     overwrite: bool
     spreadsheet_safe: bool
     format: str | None
+    delimiter: str | None
+    encoding: str | None
 
 
 def open_writer(
@@ -39,20 +48,26 @@ def open_writer(
     answers: AnswerColumns = UNKNOWN_ANSWERS,
     **options: Unpack[WriteOptions],
 ) -> Writer:
-    """A writer for a .jsonl, .csv, .tsv (also .gz, .zst) or .parquet file, or `"-"` for standard output.
+    """A writer for a .jsonl, .csv, .tsv (also .gz, .zst), .parquet or .xlsx file, or `"-"` for standard output.
+
+    A URL (`s3://...`, with flowpool[urls]) is written as a temporary file, and uploaded when the writer is closed.
 
     rows: where the items come from, if it matters: their columns keep the names and types that they have there.
     answers: what is known of the answers' columns; `output` names that of one without fields otherwise.
 
     meta, inputs, output: which columns there are, as in `Results`.
-    append: adds to what the file holds; a row that was cut there is taken off first.
+    append: adds to what the file holds, as that is written. An unfinished row at its end is set aside, in a file
+        beside it; columns that it doesn't have are refused.
     overwrite: lets a file that holds something be replaced.
     spreadsheet_safe: an apostrophe before cells of text that begin with = + - @, in CSV and TSV.
-    format: "jsonl", "csv", "tsv" or "parquet", where no ending tells.
+    format: "jsonl", "csv", "tsv", "parquet" or "xlsx", where no ending tells.
+    delimiter, encoding: of a CSV; a comma and UTF-8, or what the file has that is added to.
 
     Raises `InvalidInput` at once for a path that can't be written, or holds something and neither is said.
     """
     _check_options(options)
+    if is_url(path):
+        return _url_writer(Url(str(path)), rows, answers, options)
     file = None if str(path) == STDOUT else Path(path)
     if file is None and sys.stdout is None:
         raise InvalidInput("standard output is closed: name a file for the output.")
@@ -66,17 +81,59 @@ def open_writer(
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
         answers,
     )
-    if kind == "parquet":
-        _refuse_formulas(options)
-        return _parquet_writer(file, layout, rows, options)
-    target = OutputFile(file, options.get("append", False))
-    if kind == "jsonl":
-        _refuse_formulas(options)
-        return JsonlWriter(str(path), layout, target)
-    if kind in _DELIMITERS:
+    writer = _writer(str(path), file, kind, layout, rows, options)
+    if writer.there and rows is not None and (names := _names(rows)):
+        writer.check_fits(layout.columns(names))
+    return writer
+
+
+def _url_writer(
+    url: Url, rows: Rows | None, answers: AnswerColumns, options: WriteOptions
+) -> Writer:
+    """Rows go into a temporary file, which is uploaded whole: nothing can be added to what is there already."""
+    if not _may_exist(options) and url.exists():
+        raise OutputExists(str(url))
+    path = spooled(url, append=options.get("append", False))
+    try:
+        return UrlWriter(url, path.parent, open_writer(path, rows, answers, **options))
+    except BaseException:
+        shutil.rmtree(path.parent, ignore_errors=True)
+        raise
+
+
+def _writer(
+    path: str,
+    file: Path | None,
+    kind: str,
+    layout: Layout,
+    rows: Rows | None,
+    options: WriteOptions,
+) -> Writer:
+    if kind in DELIMITERS:
+        delimiter = checked_delimiter(options.get("delimiter"))
+        dialect = Dialect(DELIMITERS[kind], delimiter, options.get("encoding"))
+        form_of(dialect.encoding)
+        target = OutputFile(file, options.get("append", False))
         safe = options.get("spreadsheet_safe", False)
-        return DelimitedWriter(str(path), layout, target, _DELIMITERS[kind], safe)
-    raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv" or "parquet".')
+        return DelimitedWriter(path, layout, target, dialect, safe)
+    _refuse_text_options(options)
+    if kind == "parquet":
+        return _parquet_writer(file, layout, rows, options)
+    if kind == "xlsx":
+        return _excel_writer(file, layout, options)
+    if kind == "jsonl":
+        return JsonlWriter(path, layout, OutputFile(file, options.get("append", False)))
+    raise InvalidInput(f'format={kind!r}: use "jsonl", "csv", "tsv", "parquet" or "xlsx".')
+
+
+def _names(rows: Rows) -> tuple[str, ...]:
+    """The names that the rows have, or the first of them has, where it costs nothing to look."""
+    if rows.columns is not None or rows.once or rows.waits:
+        return rows.columns or ()
+    with suppress(InvalidInput):  # said when they are read
+        first = next(iter(rows), None)
+        return tuple(map(str, first)) if isinstance(first, Mapping) else ()
+    return ()
 
 
 def _check_options(options: WriteOptions) -> None:
@@ -86,9 +143,12 @@ def _check_options(options: WriteOptions) -> None:
         raise InvalidInput("append and overwrite: say one of them.")
 
 
-def _refuse_formulas(options: WriteOptions) -> None:
+def _refuse_text_options(options: WriteOptions) -> None:
     if options.get("spreadsheet_safe"):
         raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
+    for name in ("delimiter", "encoding"):
+        if options.get(name) is not None:
+            raise InvalidInput(f"{name}: only CSV and TSV have one of their own: leave it out.")
 
 
 def _parquet_writer(
@@ -98,13 +158,27 @@ def _parquet_writer(
 
     if file is None:
         raise InvalidInput("Parquet can't go to standard output: name a file.")
-    if parts_of(file).is_dir() and not _may_exist(options):
-        raise InvalidInput(
-            f"{parts_of(file)} holds rows of a run that was cut: append=True goes on from them, "
-            "overwrite=True drops them."
-        )
+    _refuse_left(parts_of(file), options)
     schema = None if rows is None else rows.schema
     return ParquetWriter(file, layout, append=options.get("append", False), schema=schema)
+
+
+def _excel_writer(file: Path | None, layout: Layout, options: WriteOptions) -> Writer:
+    from flowpool.data.excel_writer import ExcelWriter, lines_of
+
+    if file is None:
+        raise InvalidInput("Excel can't go to standard output: name a file.")
+    _refuse_left(lines_of(file), options)
+    return ExcelWriter(file, layout, append=options.get("append", False))
+
+
+def _refuse_left(path: Path, options: WriteOptions) -> None:
+    """Raises `InvalidInput` where rows of a run that was cut would be dropped unasked."""
+    if path.exists() and not _may_exist(options):
+        raise InvalidInput(
+            f"{path} holds rows of a run that was cut: append=True goes on from them, "
+            "overwrite=True drops them."
+        )
 
 
 def _may_exist(options: WriteOptions) -> bool:
@@ -114,13 +188,15 @@ def _may_exist(options: WriteOptions) -> bool:
 def _format(path: Path) -> str:
     if path.suffix.lower() in (".parquet", ".pq"):
         return "parquet"
+    if path.suffix.lower() == ".xlsx":
+        return "xlsx"
     kind = format_of(path)
     if kind is None and path.exists() and not path.is_file():
         return "jsonl"  # a pipe or device
-    if kind is None:
+    if kind is None or kind == "json":
         raise InvalidInput(
-            f"{path}: no such format: use a name that ends in {', '.join(TEXT_ENDINGS)} (or with .gz, .zst) "
-            "or .parquet."
+            f"{path}: no such format: use a name that ends in {', '.join(_ENDINGS)} (or with .gz, .zst) "
+            ".parquet or .xlsx."
         )
     return kind
 

@@ -59,7 +59,9 @@ class Input(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sample: int | float | None = None
     seed: int = 0
     limit: int | str | None = None
-    format: Literal["jsonl", "csv", "tsv", "lines"] | None = None
+    format: Literal["jsonl", "json", "csv", "tsv", "lines"] | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
     skip_bad_rows: bool = False
 
     def reading(self) -> dict[str, Any]:
@@ -73,6 +75,8 @@ class Input(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "sql": self.sql,
             "table": self.table,
             "format": self.format,
+            "delimiter": self.delimiter,
+            "encoding": self.encoding,
             "skip_bad_rows": self.skip_bad_rows,
         }
 
@@ -84,7 +88,7 @@ class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     path: str = "-"
-    format: Literal["jsonl", "csv", "tsv", "parquet"] | None = None
+    format: Literal["jsonl", "csv", "tsv", "parquet", "xlsx"] | None = None
     column: str | None = None
     inputs: bool | list[str] = True
     meta: bool | list[str] = False
@@ -92,6 +96,8 @@ class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     append: bool = False
     overwrite: bool = False
     spreadsheet_safe: bool = False
+    delimiter: str | None = None
+    encoding: str | None = None
 
 
 class RunOptions(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
