@@ -300,7 +300,8 @@ Halved = Annotated[float, WrapValidator(lambda value, handler: handler(value) / 
 EVERYTHING = (
     f'{{"day": "{DAY}", "moment": "{MOMENT}", "clock": "10:00:00", "took": "PT90S", "price": 12345678901234567.10,'
     '"id": "12345678-1234-5678-1234-567812345678", "data": "abc", "url": "https://a.test/b?c=d", '
-    '"host": "10.0.0.1", "path": "a/b.txt", "level": 2, "ratio": 0.1, "many": [3, 1, 1], "ordered": {"b": 1, "a": 2}}'
+    '"host": "10.0.0.1", "path": "a/b.txt", "level": 2, "ratio": 0.1, "many": [3, 1, 1], '
+    '"ordered": {"b": 1, "a": 2}}'
 )
 
 # A type, and an answer of a model's that it takes.

@@ -1,8 +1,8 @@
 """A runner's output as the store keeps it, and back the same. Knows no store.
 
-A typed answer is kept in its plain form where that makes an equal one again. Else the value that was accepted stands
-beside it: the plain form may have lost something (a secret, a field that isn't shown), or be read as another (by a
-validator that divides by 100).
+A typed answer is kept in its plain form where that makes an equal one again. Else the value that was accepted
+stands beside it: the plain form may have lost something (a secret, a field that isn't shown), or be read as another
+(by a validator that divides by 100).
 """
 
 from __future__ import annotations

@@ -110,8 +110,8 @@ def without_numerals(value: Any) -> Any:
 def values_in(text: str, *, exact: bool = False) -> list[Any]:
     """The JSON values in a text: the one that it is, else those in its fences and its prose, in their order.
 
-    What the model only thinks, and what it introduces as an example, is left out. exact: fractions come as
-    `Numeral`s. Raises `NoJson`, or `CutJson` for a value that isn't whole.
+    What the model only thinks, what it introduces as an example, and references such as [1] are left out.
+    exact: fractions come as `Numeral`s. Raises `NoJson`, or `CutJson` for a value that isn't whole.
 
     >>> values_in("Sure:\\n```json\\n{'a': [1, 2,], }\\n```")
     [{'a': [1, 2]}]
@@ -129,9 +129,9 @@ def values_in(text: str, *, exact: bool = False) -> list[Any]:
         raise NoJson("no JSON in it")
     if _is_taken_back(text, found):
         raise NoJson("words after its JSON take that back")
-    meant = [value for value, start, _ in found if not _is_example(text, start)]
+    meant = [one[0] for one in found if not _is_example(text, one[1]) and not _is_cited(text, one)]
     if not meant:
-        raise NoJson("no JSON in it but an example")
+        raise NoJson("no JSON in it but an example, or a reference such as [1]")
     return meant
 
 
@@ -204,6 +204,16 @@ def _is_taken_back(text: str, found: list[Found]) -> bool:
     ]
     is_one = all(same(value, found[0][0]) for value, _, _ in found)
     return taken_back[-1] or (any(taken_back) and not is_one)
+
+
+def _is_cited(text: str, found: Found) -> bool:
+    """Whether whole numbers in brackets stand among words, as references do."""
+    value, start, end = found
+    if not isinstance(value, list) or not all(type(one) is int for one in value) or not value:
+        return False
+    before = text[max(0, start - _LOOKED_BEFORE) : start].rpartition("\n")[2]
+    after = text[end : end + _LOOKED_BEFORE].partition("\n")[0]
+    return bool(before.strip() or after.strip())
 
 
 def _is_example(text: str, at: int) -> bool:

@@ -60,8 +60,8 @@ def of_type(kind: Any) -> Reading:
     if any(map(_is_of_pydantic, parts)):
         if any(map(_is_of_msgspec, parts)):
             raise InvalidInput(
-                f"Skill(output={_name(kind)}): it mixes pydantic's types with msgspec's Struct or Meta, which pydantic "
-                "doesn't read: use those of one library."
+                f"Skill(output={_name(kind)}): it mixes pydantic's types with msgspec's Struct or Meta, "
+                "which pydantic doesn't read: use those of one library."
             )
         return _of_pydantic(kind)
     try:
