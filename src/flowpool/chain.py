@@ -58,7 +58,7 @@ class Step:
 Stage = tuple[Step, ...]
 
 
-class Chain(Runner):
+class Chain(Runner[Any]):
     """Steps in order; each sees every variable so far.
 
     steps: each a runner, `(runner, key)`, `(runner, key, {parameter: variable})` or

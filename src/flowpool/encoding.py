@@ -66,7 +66,7 @@ class Answered(Struct, frozen=True):
     """A typed answer as it is kept where its plain form alone wouldn't make the same again.
 
     value: its plain form. made_of: the value that was accepted. by: whose answer it is among the runner's typed
-    ones, where it isn't that of its place; -1 for one that has no type.
+    ones, where another's was expected; -1 for one that has no type.
     """
 
     value: Any

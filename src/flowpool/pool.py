@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
 
 from flowpool.calls.budget import Spend as Spend
 from flowpool.chain import as_runner
@@ -30,17 +37,44 @@ from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
+from flowpool.runner import Runner
 from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
 from flowpool.settings import Settings, restored
 from flowpool.store.damage import refuses_damage
 from flowpool.tracing import Tracing
-from flowpool.values import Limits, Status
+from flowpool.values import Limits, Output, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 
 
-class Pool:
+class PoolOptions(TypedDict, total=False):
+    """What `Pool` takes beside its runner and items, for type checkers."""
+
+    name: str | None
+    description: str | None
+    timeout: float | None
+    retries: int | None
+    limits: Limits | None
+    deadline: float | None
+    store: str | Path | Checkpoint | None
+    key: str | Callable[[Any], Any] | None
+    dedupe: bool
+    constant_prompt: bool
+    on_empty: OnEmpty
+    columns: Mapping[str, str] | None
+    limit: int | slice | None
+    max_cost: float | None
+    max_tokens_total: int | None
+    progress: bool | Callable[[Snapshot], None] | None
+    tracing: bool | Tracing | None
+    environment: Environment | None
+
+
+MaxFlows = int | Literal["auto"] | None
+
+
+class Pool(Generic[Output]):
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -82,11 +116,53 @@ class Pool:
     2
     """
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            runner: Runner[Output],
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            runner: Callable[..., Coroutine[Any, Any, Output]],
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            runner: Callable[..., Output],
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self: Pool[Any],
+            runner: Any,
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
     def __init__(
         self,
         runner: Any,
         items: Any,
-        max_flows: int | Literal["auto"] | None = "auto",
+        max_flows: MaxFlows = "auto",
         on_error: OnError = "collect",
         name: str | None = None,
         description: str | None = None,
@@ -160,7 +236,7 @@ class Pool:
         trusted: bool = False,
         environment: Environment | None = None,
         **changes: Any,
-    ) -> Pool:
+    ) -> Pool[Any]:
         """The pool whose run is in a store, as it stands: `results`, `status`, `resume()`, `retry()`.
 
         path: the store. runner: needed where the run's own isn't all skills and named tools, such as a function
@@ -177,7 +253,8 @@ class Pool:
             runner = restored_runner(path, info, allowed)
         with refuses_damage(path):
             settings = restored(info.settings)
-        return cls(
+        make: Any = cls  # no overload has the settings of a store
+        made: Pool[Any] = make(
             runner,
             restored_items(path, info, allowed),
             name=info.name,
@@ -185,6 +262,7 @@ class Pool:
             environment=environment,
             **{**settings, **changes},
         )
+        return made
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_session" in self.__dict__:
@@ -197,7 +275,7 @@ class Pool:
 
     # Running
 
-    def run(self, variables: Mapping[str, Any] | None = None) -> Results:
+    def run(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:
         """Runs every item and returns one output an item, in order; None where an item failed.
 
         variables: values for every item that doesn't give its own.
@@ -209,7 +287,7 @@ class Pool:
         thread = free_thread()
         return self._session.complete(thread, self._session.begin(variables))
 
-    async def arun(self, variables: Mapping[str, Any] | None = None) -> Results:
+    async def arun(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:
         """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight."""
         return await self._session.acomplete(self._session.begin(variables))
 
@@ -219,7 +297,7 @@ class Pool:
         *,
         ordered: bool = False,
         retry_failed: bool = False,
-    ) -> Iterator[Record]:
+    ) -> Iterator[Record[Output]]:
         """Each item's `Record` as it ends, or in the items' order with `ordered=True`.
 
         Records that are done are handed over and not kept, so that any number of items takes the same memory;
@@ -250,7 +328,7 @@ class Pool:
         *,
         ordered: bool = False,
         retry_failed: bool = False,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncIterator[Record[Output]]:
         """`stream()` for async code."""
         stream = self._session.stream_to(ordered)
         start = self._session.begin(variables, stream, retry_failed=retry_failed)
@@ -329,7 +407,7 @@ class Pool:
             raise InvalidInput("estimate() reads the items before the run: pass a list or a file.")
         return estimate(session.plan, session.rows, session.settings.limits)
 
-    def resume(self) -> Results:
+    def resume(self) -> Results[Output | None]:
         """Goes on with a run that is kept in a `store`; returns the results of all items.
 
         Nothing that has ended is asked for again; failed items stay failed until `retry()`. Raises `InvalidInput`
@@ -347,7 +425,7 @@ class Pool:
         *,
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
-    ) -> Results:
+    ) -> Results[Output | None]:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
         variables: shared values, instead of those of the run before. An iterator of items goes on where it stood.
@@ -362,7 +440,7 @@ class Pool:
         *,
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
-    ) -> Results:
+    ) -> Results[Output | None]:
         """`retry()` for async code."""
         session = self._session
         return await session.acomplete(session.begin_again(variables, max_cost, max_tokens_total))
@@ -383,7 +461,7 @@ class Pool:
         return self._session.status
 
     @property
-    def results(self) -> Results:
+    def results(self) -> Results[Output | None]:
         """The results so far; also after an interrupted or failed run."""
         return self._session.results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from flowpool import prices
 from flowpool.attachments import brief
 from flowpool.structured import plain
 from flowpool.usage import NO_USAGE, Usage
-from flowpool.values import Prices, Status
+from flowpool.values import Output, Prices, Status
 
 
 class CallCost(Struct, frozen=True):
@@ -75,7 +75,7 @@ class ItemSpend(Struct, eq=False, kw_only=True):
         self.model, self.usage = model, self.usage + usage
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, Generic[Output], frozen=True):
     """How one item ended.
 
     `duration` is in seconds, from the item's start to its end; `started` in seconds of the run's loop clock;
@@ -85,7 +85,7 @@ class Record(Struct, frozen=True):
     index: int
     variables: Any
     status: Status
-    output: Any = None
+    output: Output | None = None
     error: Exception | None = None
     started: float = 0.0
     duration: float = 0.0

@@ -15,7 +15,7 @@ from flowpool.values import Attempt
 class Log(Protocol):
     """Where a flow's steps and attempts are written down, and what it has of them from before.
 
-    origins: is told of which values typed answers are made.
+    origins: notes of which values typed answers are made.
     """
 
     origins: Any

@@ -54,7 +54,7 @@ def encoded(runner: Runner, output: Any, origins: Origins) -> bytes:
 
 
 def restored(runner: Runner, output: Any, origins: Origins | None = None) -> Any:
-    """The output again that was encoded, and decoded with `typed`. origins: is told what it is made of."""
+    """The output again that was encoded, and decoded with `typed`. origins: notes what it is made of."""
     if not has_types(runner):
         return output.value if isinstance(output, Answered) else output
     answers = list(_answers(runner))
@@ -97,7 +97,7 @@ def _each_answer(runner: Runner, output: Any, change: Callable[[Answer, Any], An
 
 
 def _kept(answer: Answer, output: Any, origins: Origins, answers: list[Answer]) -> Any:
-    """What to keep of an output that stands in the place of this answer's."""
+    """What to keep of an output that stands where this answer's does."""
     shown = plain(output, str)
     if _gives(answer, shown, output):
         return shown

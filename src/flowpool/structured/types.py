@@ -24,7 +24,7 @@ from flowpool.structured.schemas import Made, choices_schema, inlined, rebuilt
 Convert = Callable[[Any], Any]
 
 
-class Reading(NamedTuple):
+class TypeReading(NamedTuple):
     """How a type is read. schema: what is asked for. convert: an instance of an answer's value, or `Misfit`.
 
     of_plain: an instance of what `plain` makes of one, where that has other names than the answer.
@@ -43,7 +43,7 @@ class Misfit(ValueError):
         super().__init__(*faults)
 
 
-def of_type(kind: Any) -> Reading:
+def of_type(kind: Any) -> TypeReading:
     """How a type is read.
 
     Raises `InvalidInput` for what JSON has no form for.
@@ -54,9 +54,9 @@ def of_type(kind: Any) -> Reading:
             f"Skill(output={_name(kind)}): JSON has no form for a Flag's combinations: ask for a list of an Enum."
         )
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return Reading(choices_schema([member.value for member in kind]), _member_of(kind))
+        return TypeReading(choices_schema([member.value for member in kind]), _member_of(kind))
     if get_origin(kind) is Literal:
-        return Reading(choices_schema(get_args(kind)), _by_msgspec(kind))
+        return TypeReading(choices_schema(get_args(kind)), _by_msgspec(kind))
     if any(map(_is_of_pydantic, parts)):
         if any(map(_is_of_msgspec, parts)):
             raise InvalidInput(
@@ -78,7 +78,7 @@ def of_type(kind: Any) -> Reading:
         ) from None
     whole = inlined(rebuilt(schema, _untitled))
     # Of a decimal msgspec takes NaN, and numbers that have lost digits.
-    return Reading(whole, _by_msgspec(kind, whole if "decimal" in repr(whole) else True))
+    return TypeReading(whole, _by_msgspec(kind, whole if "decimal" in repr(whole) else True))
 
 
 def name_of(kind: Any) -> str:
@@ -133,7 +133,7 @@ def _by_msgspec(kind: Any, schema: Any = True) -> Convert:
     return convert
 
 
-def _of_pydantic(kind: Any) -> Reading:
+def _of_pydantic(kind: Any) -> TypeReading:
     pydantic = importlib.import_module("pydantic")
     asked, held = _generators(pydantic)
     try:
@@ -165,7 +165,7 @@ def _of_pydantic(kind: Any) -> Reading:
         except (pydantic.ValidationError, TypeError) as error:  # TypeError: an older pydantic
             raise Misfit(str(error)) from None
 
-    return Reading(whole, convert, of_plain)
+    return TypeReading(whole, convert, of_plain)
 
 
 # What pydantic calls validators that see a value first.
@@ -178,7 +178,7 @@ def _generators(pydantic: Any) -> tuple[Any, Any]:
     The second leaves open what the type's own code reads first: only that can tell what it takes.
     """
 
-    class Asked(pydantic.json_schema.GenerateJsonSchema):  # type: ignore[misc, name-defined]
+    class Asked(pydantic.json_schema.GenerateJsonSchema):  # type: ignore[misc]
         def decimal_schema(self, schema: Any) -> Made:
             return {"type": "string", "format": "decimal"}  # a number of JSON would lose digits
 
