@@ -94,6 +94,10 @@ class Moved(BaseModel):
         return value.get("event", value) if isinstance(value, dict) else value
 
 
+class Said(BaseModel):
+    when: datetime | date | str
+
+
 OWN_CODE: list[tuple[Any, str, Any]] = [
     (Event, '{"day": " 2026-01-02 "}', Event(day=date(2026, 1, 2))),
     (Event, '{"day": "2026-01-02", "count": ["a", "b"]}', Event(day=date(2026, 1, 2), count=2)),
@@ -101,6 +105,8 @@ OWN_CODE: list[tuple[Any, str, Any]] = [
     (Moved, '{"event": {"day": "2026-01-02"}}', Moved(day=date(2026, 1, 2))),
     (Moved, '{"event": {"day": "2026-01-02", "ok": "true"}}', Moved(day=date(2026, 1, 2))),
     (Loose, '{"answer": "yep"}', Loose.YES),
+    (Said, '{"when": "soon"}', Said(when="soon")),
+    (Said, '{"when": "2026-01-02"}', Said(when=date(2026, 1, 2))),
 ]
 
 
@@ -124,6 +130,8 @@ def test_what_a_types_own_code_takes_is_taken(kind: Any, said: str, meant: Any) 
         (Moved, '{"event": {"day": "2026-01-02", "ok": "on"}}'),
         (Moved, '{"day": 86400}'),
         (Loose, '{"answer": "no"}'),
+        (Said, '{"when": "2020"}'),
+        (Said, '{"when": 2020}'),
         (Level, '{"answer": true}'),
         (dict[str, Level], '{"a": true}'),
     ],

@@ -10,6 +10,7 @@ import importlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from enum import Enum, Flag
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints, is_typeddict
@@ -146,11 +147,16 @@ def _of_pydantic(kind: Any) -> TypeReading:
     whole = inlined(rebuilt(schema, _untitled))
     checkable = rebuilt(whole, _checkable)
 
+    is_exact = not _may_guess(must)
+
     def convert(value: Any) -> Any:
+        body = json.dumps(value)
+        if is_exact:
+            with suppress(pydantic.ValidationError):
+                return adapter.validate_json(body, strict=True)  # as nearly all fit
         found = list(faults(value, must))
         if found:
             raise Misfit(*found)
-        body = json.dumps(value)
         try:
             output = adapter.validate_json(body)
         except pydantic.ValidationError as error:
@@ -166,6 +172,20 @@ def _of_pydantic(kind: Any) -> TypeReading:
             raise Misfit(str(error)) from None
 
     return TypeReading(whole, convert, of_plain)
+
+
+def _may_guess(schema: Made) -> bool:
+    """Whether even pydantic's strict mode may take what isn't meant: "2020" for a time, true for a choice 1."""
+    found: list[Any] = []
+
+    def visit(part: Made) -> Made:
+        choices = [*part.get("enum", ()), part.get("const", "")]
+        found.extend(choice for choice in choices if not isinstance(choice, str))
+        found.extend({part.get("format")} & {*_MOMENT_FORMATS, "decimal"})
+        return part
+
+    rebuilt(schema, visit)
+    return bool(found)
 
 
 # What pydantic calls validators that see a value first.
@@ -201,6 +221,11 @@ def _checkable(schema: Made) -> Made:
     schema.pop("uniqueItems", None)  # a set of what comes twice is a set
     if "oneOf" in schema:  # where one is left open, two may fit
         schema["anyOf"] = schema.pop("oneOf")
+    formats = [
+        one.get("format", "") for one in schema.get("anyOf", ()) if one.get("type") == "string"
+    ]
+    if "" in formats and not _MOMENT_FORMATS.isdisjoint(formats):
+        schema["not"] = {"type": "string", "pattern": r"^\s*[+-]?[\d.]+\s*$"}  # a time to pydantic
     try:
         re.compile(schema.get("pattern", ""))
     except (re.error, TypeError):
@@ -222,6 +247,7 @@ def _refuse_guesses(adapter: Any, body: str) -> None:
             raise Misfit(*map(_fault, guesses)) from None
 
 
+_MOMENT_FORMATS = frozenset({"date", "date-time", "time", "duration"})
 _MOMENTS = frozenset({"date_type", "datetime_type", "time_type", "time_delta_type"})
 _NUMBERS = frozenset({"int_type", "float_type", "decimal_type"})
 _NUMERAL = re.compile(r"\s*[+-]?[\d_.]+(?:[eE][+-]?\d+)?\s*", re.ASCII)
