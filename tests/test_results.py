@@ -129,3 +129,24 @@ def test_records_tell_seconds_attempts_tokens_and_model() -> None:
     assert (told.attempts, told.model, told.status) == (2, GPT, Status.DONE)
     assert told.usage.input_tokens
     assert told.usage.output_tokens
+
+
+def test_a_slice_of_results_is_results_with_its_items_records() -> None:
+    def halved(n: int) -> float:
+        if n == 3:
+            raise ValueError("three")
+        return n / 2
+
+    results = Pool(halved, [{"n": n} for n in range(6)], progress=False).run()
+    part = results[2:5]
+    assert type(part) is type(results)
+    assert [*part] == [1.0, None, 2.0]
+    assert [record.index for record in part.records] == [2, 3, 4]
+    assert [record.index for record in part.failed] == [3]
+    assert [record.index for record in results[::-1].records] == [5, 4, 3, 2, 1, 0]
+    assert list(part.to_pandas()["n"]) == [2, 3, 4]
+    assert results[:3].raise_if_incomplete() == [0.0, 0.5, 1.0]
+    with pytest.raises(NotFinished, match="2 of 3 items are done"):
+        part.raise_if_incomplete()
+    assert results[0] == 0.0
+    assert results[-1] == 2.5

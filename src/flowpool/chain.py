@@ -70,7 +70,7 @@ class Step:
 Stage = tuple[Step, ...]
 
 
-class Chain(Sealed, Runner):
+class Chain(Sealed, Runner[Any]):
     """Steps in order; each sees every variable so far.
 
     steps: each a runner, `(runner, key)`, `(runner, key, {parameter: variable})` or

@@ -2,6 +2,7 @@
 
 JSON's own types stand as they are. Others that steps often pass on (bytes, dates, tuples, decimals, NaN, dicts with
 keys that aren't text) stand as `{"$type": name, "value": ...}`. What can't be given back the same isn't encoded.
+A typed answer that doesn't show all it was made of stands beside that, as `Answered`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct
 
 from flowpool.errors import FlowpoolError
 from flowpool.structured import plain
 from flowpool.structured.plain import base_of
 
 TAG = "$type"
+_ANSWER = "answer"
 _MARK = TAG.encode()
 # No data is meant to be so deep: what is holds itself, and Python's own limit of recursion would end the run.
 MOST_DEEP = 200
@@ -59,6 +62,18 @@ _READ: dict[str, Callable[[Any], Any]] = {
 }
 
 
+class Answered(Struct, frozen=True):
+    """A typed answer as it is kept where its plain form alone wouldn't make the same again.
+
+    value: its plain form. made_of: the value that was accepted. by: whose answer it is among the runner's typed
+    ones, where another's was expected; -1 for one that has no type.
+    """
+
+    value: Any
+    made_of: Any = None
+    by: int | None = None
+
+
 class CantEncode(FlowpoolError, TypeError):
     """A value that can't be kept and given back the same."""
 
@@ -72,8 +87,10 @@ def encode(value: Any) -> bytes:
     return _dump(value, _to_json)
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes, *, typed: bool = False) -> Any:
     """The value that was encoded; raises `ValueError` or msgspec's `DecodeError` for what never was.
+
+    typed: gives an `Answered` as such, not its plain form alone.
 
     >>> decode(encode({"page": (1, 2)}))
     {'page': (1, 2)}
@@ -82,7 +99,7 @@ def decode(data: bytes) -> Any:
     if _MARK not in data:
         return value
     try:
-        return _restored(value)
+        return _restored(value, typed)
     except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"a tagged value that can't be given back ({error})") from None
 
@@ -155,6 +172,9 @@ def _plain(value: Any, depth: int, whole_text: bool = True) -> Any:
         return _CONTAINERS[kind](value, depth + 1, whole_text)
     if kind in _WRITE:
         return _tagged(value, kind)
+    if kind is Answered:
+        parts = {"value": value.value, "made_of": value.made_of, "by": value.by}
+        return {TAG: _ANSWER, **_plain_dict(parts, depth + 1, whole_text)}
     base = base_of(value)
     # An array would come back as a list.
     if base is not value and (type(base) is not list or isinstance(value, list)):
@@ -204,14 +224,18 @@ def _tagged(value: Any, kind: type) -> dict[str, Any]:
     return {TAG: name, "value": write(value)}
 
 
-def _restored(value: Any) -> Any:
+def _restored(value: Any, typed: bool) -> Any:
     if isinstance(value, list):
-        return [_restored(one) for one in value]
+        return [_restored(one, typed) for one in value]
     if not isinstance(value, dict):
         return value
-    if TAG in value:
-        return _READ[value[TAG]](_restored(value["value"]))
-    return {name: _restored(one) for name, one in value.items()}
+    if TAG not in value:
+        return {name: _restored(one, typed) for name, one in value.items()}
+    inner = _restored(value["value"], typed)
+    if value[TAG] != _ANSWER:
+        return _READ[value[TAG]](inner)
+    made_of = _restored(value["made_of"], typed)
+    return Answered(inner, made_of, value["by"]) if typed else inner
 
 
 def _name(kind: type) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing, closing, suppress
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
 
 from flowpool.calls.budget import Spend as Spend
 from flowpool.chain import as_runner
@@ -31,6 +38,7 @@ from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
 from flowpool.run.session import arun_one as arun_one
 from flowpool.run.session import run_one as run_one
+from flowpool.runner import Runner
 from flowpool.sealed import Sealed
 from flowpool.settings import OnEmpty as OnEmpty
 from flowpool.settings import OnError as OnError
@@ -38,12 +46,38 @@ from flowpool.settings import RetryOn as RetryOn
 from flowpool.settings import Settings, restored
 from flowpool.store.damage import refuses_damage
 from flowpool.tracing import Tracing
-from flowpool.values import Limits, Status
+from flowpool.values import Limits, Output, Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 
 
-class Pool(Sealed):
+class PoolOptions(TypedDict, total=False):
+    """What `Pool` takes beside its runner and items, for type checkers."""
+
+    name: str | None
+    description: str | None
+    timeout: float | None
+    retries: int | None
+    limits: Limits | None
+    deadline: float | None
+    store: str | Path | Checkpoint | None
+    key: str | Callable[[Any], Any] | None
+    dedupe: bool
+    constant_prompt: bool
+    on_empty: OnEmpty
+    columns: Mapping[str, str] | None
+    limit: int | slice | None
+    max_cost: float | None
+    max_tokens_total: int | None
+    progress: bool | Callable[[Snapshot], None] | None
+    tracing: bool | Tracing | None
+    environment: Environment | None
+
+
+MaxFlows = int | Literal["auto"] | None
+
+
+class Pool(Sealed, Generic[Output]):
     """Runs one runner over many items at once; every item's outcome is kept.
 
     runner: a `Skill`, a `Chain`, a `Tool`, any plain or async function, or another framework's object with
@@ -88,11 +122,53 @@ class Pool(Sealed):
     2
     """
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self,
+            runner: Runner[Output],
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            runner: Callable[..., Coroutine[Any, Any, Output]],
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            runner: Callable[..., Output],
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self: Pool[Any],
+            runner: Any,
+            items: Any,
+            max_flows: MaxFlows = "auto",
+            on_error: OnError = "collect",
+            **options: Unpack[PoolOptions],
+        ) -> None: ...
+
     def __init__(
         self,
         runner: Any,
         items: Any,
-        max_flows: int | Literal["auto"] | None = "auto",
+        max_flows: MaxFlows = "auto",
         on_error: OnError = "collect",
         name: str | None = None,
         description: str | None = None,
@@ -169,7 +245,7 @@ class Pool(Sealed):
         trusted: bool = False,
         environment: Environment | None = None,
         **changes: Any,
-    ) -> Pool:
+    ) -> Pool[Any]:
         """The pool whose run is in a store, as it stands: `results`, `status`, `resume()`, `retry()`.
 
         path: the store. runner: needed where the run's own isn't all skills and named tools, such as a function
@@ -186,7 +262,8 @@ class Pool(Sealed):
             runner = restored_runner(path, info, allowed)
         with refuses_damage(path):
             settings = restored(info.settings)
-        return cls(
+        make: Any = cls  # no overload has the settings of a store
+        made: Pool[Any] = make(
             runner,
             restored_items(path, info, allowed),
             name=info.name,
@@ -194,6 +271,7 @@ class Pool(Sealed):
             environment=environment,
             **{**settings, **changes},
         )
+        return made
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
@@ -201,7 +279,7 @@ class Pool(Sealed):
 
     # Running
 
-    def run(self, variables: Mapping[str, Any] | None = None) -> Results:
+    def run(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:
         """Runs every item and returns one output an item, in order; None where an item failed.
 
         variables: values for every item that doesn't give its own.
@@ -214,7 +292,7 @@ class Pool(Sealed):
         thread = free_thread()
         return self._session.complete(thread, self._session.begin(variables))
 
-    async def arun(self, variables: Mapping[str, Any] | None = None) -> Results:
+    async def arun(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:
         """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight."""
         return await self._session.acomplete(self._session.begin(variables))
 
@@ -224,7 +302,7 @@ class Pool(Sealed):
         *,
         ordered: bool = False,
         retry_failed: bool = False,
-    ) -> Iterator[Record]:
+    ) -> Iterator[Record[Output]]:
         """Each item's `Record` as it ends, or in the items' order with `ordered=True`.
 
         Records that are done are handed over and not kept, so that any number of items takes the same memory;
@@ -255,7 +333,7 @@ class Pool(Sealed):
         *,
         ordered: bool = False,
         retry_failed: bool = False,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncIterator[Record[Output]]:
         """`stream()` for async code."""
         stream = self._session.stream_to(ordered)
         start = self._session.begin(variables, stream, retry_failed=retry_failed)
@@ -344,7 +422,7 @@ class Pool(Sealed):
             known = checkpoint.known(session.plan, rows, session.last_variables)
         return estimate(session.plan, rows, session.settings.limits, known)
 
-    def resume(self) -> Results:
+    def resume(self) -> Results[Output | None]:
         """Goes on with a run that is kept in a `store`; returns the results of all items.
 
         Nothing that has ended is asked for again; failed items stay failed until `retry()`. Raises `InvalidInput`
@@ -362,7 +440,7 @@ class Pool(Sealed):
         *,
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
-    ) -> Results:
+    ) -> Results[Output | None]:
         """Runs again what failed, was cancelled or never started; returns the results of all items.
 
         variables: shared values, instead of those of the run before. An iterator of items goes on where it stood.
@@ -377,7 +455,7 @@ class Pool(Sealed):
         *,
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
-    ) -> Results:
+    ) -> Results[Output | None]:
         """`retry()` for async code."""
         session = self._session
         return await session.acomplete(session.begin_again(variables, max_cost, max_tokens_total))
@@ -404,7 +482,7 @@ class Pool(Sealed):
         return self._session.status
 
     @property
-    def results(self) -> Results:
+    def results(self) -> Results[Output | None]:
         """The results so far; also after an interrupted or failed run."""
         return self._session.results
 

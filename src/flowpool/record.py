@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from itertools import islice
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -15,7 +15,7 @@ from flowpool.attachments import brief
 from flowpool.errors import message_of
 from flowpool.structured import plain
 from flowpool.usage import NO_USAGE, Usage
-from flowpool.values import Prices, Status
+from flowpool.values import Output, Prices, Status
 
 T = TypeVar("T")
 # Items and characters of each that are shown: what fits a screen.
@@ -91,7 +91,7 @@ class ItemSpend(Struct, eq=False, kw_only=True):
         self.model, self.usage = model, self.usage + usage
 
 
-class Record(Struct, frozen=True):
+class Record(Struct, Generic[Output], frozen=True):
     """How one item ended.
 
     `duration` is in seconds, from the item's start to its end; `started` in seconds of the run's loop clock;
@@ -101,7 +101,7 @@ class Record(Struct, frozen=True):
     index: int
     variables: Any
     status: Status
-    output: Any = None
+    output: Output | None = None
     error: Exception | None = None
     started: float = 0.0
     duration: float = 0.0

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Unpack, cast, overload
 
 from flowpool.data.layout import Choice, Layout
 from flowpool.errors import NotFinished
@@ -15,18 +15,20 @@ from flowpool.record import CallCost as CallCost
 from flowpool.record import Record as Record
 from flowpool.record import TableList, Tabular, known_sum
 from flowpool.usage import NO_USAGE, Usage
-from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns, Status
+from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns, Output, Status
+
+Known = TypeVar("Known")
 
 if TYPE_CHECKING:
     from flowpool.data.rows import Rows
     from flowpool.data.writers import WriteOptions
 
 
-class Results(Tabular, list[Any]):
+class Results(Tabular, list[Output]):
     """One output an item, in the items' order; None where an item has none.
 
     `records` has a `Record` an item; `failed` those that failed or were cancelled; `errors` their exceptions.
-    `earlier` has the calls that items made which failed then and were run again.
+    `earlier` has the calls that items made which failed then and were run again. A slice has its items' records.
 
     As a table (`frame`, `to_pandas`, `to_polars`, `to_arrow`, `write`) it has a row an item: the input's columns,
     beside them the answer's. An answer with fields (a dict, a typed object) is a column a field; any other is the
@@ -41,7 +43,7 @@ class Results(Tabular, list[Any]):
 
     def __init__(
         self,
-        records: Iterable[Record],
+        records: Iterable[Record[Output]],
         rows: Rows | None = None,
         answers: AnswerColumns = UNKNOWN_ANSWERS,
         earlier: Iterable[CallCost] = (),
@@ -55,13 +57,24 @@ class Results(Tabular, list[Any]):
         self._answers = answers
         self._stopped = stopped
         self._interrupted = interrupted
-        super().__init__(record.output for record in self.records)
+        super().__init__(cast("Output", record.output) for record in self.records)
+
+    @overload
+    def __getitem__(self, at: SupportsIndex) -> Output: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Results[Output]: ...
+
+    def __getitem__(self, at: SupportsIndex | slice) -> Output | Results[Output]:
+        if isinstance(at, slice):
+            return Results(self.records[at], self._rows, self._answers)
+        return super().__getitem__(at)
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_rows": None}  # where they came from may not travel
 
     @property
-    def failed(self) -> list[Record]:
+    def failed(self) -> list[Record[Output]]:
         """The records of items that have no output: failed, cancelled or never started."""
         return TableList(record for record in self.records if record.status is not Status.DONE)
 
@@ -75,7 +88,7 @@ class Results(Tabular, list[Any]):
         """What ended the run before its end, and where; empty where nothing did."""
         return self._stopped
 
-    def raise_if_incomplete(self) -> Results:
+    def raise_if_incomplete(self: Results[Known | None]) -> Results[Known]:
         """These results where every item has its output; else raises `NotFinished`, which says what is missing.
 
         >>> from flowpool import Pool
@@ -84,7 +97,7 @@ class Results(Tabular, list[Any]):
         """
         failed = [record for record in self.records if record.status is Status.FAILED]
         if not self._stopped and not self.failed:
-            return self
+            return cast("Results[Known]", self)
         words = [f"{len(failed):,} failed"] if failed else []
         if rest := len(self.failed) - len(failed):
             words.append(f"{rest:,} were cancelled or not started")

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, cast
 
 from flowpool import wiring
 from flowpool.errors import InvalidInput
+from flowpool.values import Output
 
 
-class Runner:
+class Runner(Generic[Output]):
     """Anything a pool runs: gives one output for one set of variables."""
 
     name: str
     description: str
 
-    def run(self, variables: Mapping[str, Any] | None = None) -> Any:
+    def run(self, variables: Mapping[str, Any] | None = None) -> Output:
         """The output for `variables`; raises what went wrong. Also works inside a running event loop."""
-        return wiring.load("pool").run_one(self, checked_variables(variables))
+        return cast("Output", wiring.load("pool").run_one(self, checked_variables(variables)))
 
-    async def arun(self, variables: Mapping[str, Any] | None = None) -> Any:
+    async def arun(self, variables: Mapping[str, Any] | None = None) -> Output:
         """`run()` for async code."""
-        return await wiring.load("pool").arun_one(self, checked_variables(variables))
+        return cast(
+            "Output", await wiring.load("pool").arun_one(self, checked_variables(variables))
+        )
 
 
 def checked_variables(variables: Any) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, get_args, overload
 
 import msgspec
 
@@ -18,7 +18,7 @@ from flowpool.sealed import Sealed
 from flowpool.structured import answer_of
 from flowpool.structured.types import dotted_of
 from flowpool.template import Template
-from flowpool.values import Media, Message, Role, Text
+from flowpool.values import Media, Message, Output, Role, Text
 
 # Each is a whole call, paid again: a model that doesn't mend its answer in two tries needs another prompt.
 DEFAULT_OUTPUT_RETRIES = 2
@@ -43,6 +43,7 @@ _OF_A_FILE = (
 )
 
 
+Models = Model | Spread | str | Sequence[Model | Spread | str]
 PromptPart = Template | Media | Attachment
 
 
@@ -88,7 +89,22 @@ class PromptMessage:
                 yield from map(Template, (part.data, part.url, part.name))
 
 
-class Skill(Sealed, Runner):
+class SkillOptions(TypedDict, total=False):
+    """What `Skill` takes beside its model, input and output, for type checkers."""
+
+    variables: Mapping[str, Any] | None
+    options: Mapping[str, Any] | None
+    name: str | None
+    description: str | None
+    max_retries: int | None
+    retry_delay: float | None
+    prompt: str | Sequence[Any] | None
+    timeout: float | None
+    retries: int | None
+    output_retries: int
+
+
+class Skill(Sealed, Runner[Output]):
     """A prompt and the model that answers it: one call an item.
 
     model: a `Model`, its name, or a list of them: the first answers, the others are fallbacks in order. A
@@ -118,9 +134,49 @@ class Skill(Sealed, Runner):
     'spam'
     """
 
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self: Skill[str],
+            model: Models,
+            input: Mapping[str, Any] | None = None,
+            output: None = None,
+            **options: Unpack[SkillOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self,
+            model: Models,
+            input: Mapping[str, Any] | None = None,
+            *,
+            output: type[Output],
+            **options: Unpack[SkillOptions],
+        ) -> None: ...
+
+        @overload
+        def __init__(
+            self: Skill[Any],
+            model: Models,
+            input: Mapping[str, Any] | None = None,
+            output: Any = None,
+            variables: Mapping[str, Any] | None = None,
+            options: Mapping[str, Any] | None = None,
+            name: str | None = None,
+            description: str | None = None,
+            max_retries: int | None = None,
+            retry_delay: float | None = None,
+            *,
+            prompt: str | Sequence[Any] | None = None,
+            timeout: float | None = None,
+            retries: int | None = None,
+            output_retries: int = DEFAULT_OUTPUT_RETRIES,
+        ) -> None: ...
+
     def __init__(
         self,
-        model: Model | Spread | str | Sequence[Model | Spread | str],
+        model: Models,
         input: Mapping[str, Any] | None = None,
         output: Any = None,
         variables: Mapping[str, Any] | None = None,
@@ -170,25 +226,26 @@ class Skill(Sealed, Runner):
         variables: Mapping[str, Any] | None = None,
         max_retries: int | None = None,
         retry_delay: float | None = None,
-    ) -> Any:
+    ) -> Output:
         """The answer for `variables`; raises what went wrong. Also works inside a running event loop.
 
         max_retries, retry_delay: for this call, instead of the skill's own.
         """
         skill = self._with_retries(max_retries, retry_delay)
-        return wiring.load("pool").run_one(skill, checked_variables(variables))
+        return cast("Output", wiring.load("pool").run_one(skill, checked_variables(variables)))
 
     async def arun(
         self,
         variables: Mapping[str, Any] | None = None,
         max_retries: int | None = None,
         retry_delay: float | None = None,
-    ) -> Any:
+    ) -> Output:
         """`run()` for async code."""
         skill = self._with_retries(max_retries, retry_delay)
-        return await wiring.load("pool").arun_one(skill, checked_variables(variables))
+        answer = await wiring.load("pool").arun_one(skill, checked_variables(variables))
+        return cast("Output", answer)
 
-    def _with_retries(self, retries: int | None, delay: float | None) -> Skill:
+    def _with_retries(self, retries: int | None, delay: float | None) -> Skill[Output]:
         if retries is None and delay is None:
             return self
         check_times(None, retries, delay)

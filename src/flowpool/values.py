@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import IntEnum
 from math import inf
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
 from flowpool.usage import NO_USAGE as NO_USAGE
 from flowpool.usage import Usage as Usage
+
+if TYPE_CHECKING:
+    import typing_extensions
+
+    # What an item's output is; without a default, an unadorned `Results` would be an error to strict type checkers.
+    Output = typing_extensions.TypeVar("Output", default=Any)
+else:
+    Output = TypeVar("Output")
 
 Role = Literal["system", "user", "assistant"]
 Headers = tuple[tuple[str, str], ...]

@@ -97,7 +97,7 @@ def test_an_engine_of_ones_own_a_retriever_and_messages() -> None:
             return query_str.upper()
 
     assert Pool(Echo(), [{"q": "a"}, {"q": "b"}]).run() == ["A", "B"]
-    (found,) = Pool(Shelf(), [{"q": "four"}]).run()
+    (found,) = Pool(Shelf(), [{"q": "four"}]).run().raise_if_incomplete()
     assert [hit.text for hit in found] == ["about 4"]
     assert Pool(MockLLM(), [{"prompt": [ChatMessage("hi")]}]).run() == ["user: hi\nassistant: "]
 

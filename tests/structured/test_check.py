@@ -50,3 +50,34 @@ def test_a_schema_may_refer_to_itself() -> None:
     tree = {"type": "object", "properties": {"child": {"$ref": "#"}}, "required": ["n"]}
     assert list(faults({"n": 1, "child": {"n": 2}}, tree)) == []
     assert list(faults({"n": 1, "child": {"m": 2}}, inlined(tree))) == ["$.child: has no 'n'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "are", "are_not"),
+    [
+        ("date", ["2026-01-02"], ["2026-02-30", "20260102", "2026-1-2", "2026", "soon", ""]),
+        (
+            "date-time",
+            ["2026-01-02T10:00:00Z", "2026-01-02 10:00", "2026-01-02T10:00:00.5+02:00"],
+            ["2026-01-02", "2026-01-02T25:00:00Z", "1767312000"],
+        ),
+        ("time", ["10:00:00", "10:00:00Z"], ["25:00:00", "10", "36000"]),
+        ("duration", ["PT5S", "P1DT2H", "P3W", "-PT0.5S"], ["P", "PT", "5", "1 hour"]),
+        (
+            "uuid",
+            ["12345678-1234-5678-1234-567812345678", "12345678123456781234567812345678"],
+            ["1234", "{12345678-1234-5678-1234-567812345678}"],
+        ),
+        ("ipv4", ["10.0.0.1"], ["10.0.0.256", "10.0.0"]),
+        ("ipv6", ["::1"], ["::1::", "10.0.0.1"]),
+        ("email", ["a@b.c"], ["a@", "a b@c", "none"]),
+        ("uri", ["https://a.test/b"], ["a.test/b", "no address"]),
+        ("decimal", ["1.50", "-3", "1e5"], ["nan", "1,5", "", "Infinity"]),
+        ("colour", ["anything"], []),
+    ],
+)
+def test_a_format_that_is_known_is_held_to(name: str, are: list[str], are_not: list[str]) -> None:
+    schema = {"type": "string", "format": name}
+    assert [text for text in are if list(faults(text, schema))] == []
+    assert [text for text in are_not if not list(faults(text, schema))] == []
+    assert list(faults(5, {"format": name})) == []

@@ -13,7 +13,12 @@ from flowpool.values import Attempt
 
 
 class Log(Protocol):
-    """Where a flow's steps and attempts are written down, and what it has of them from before."""
+    """Where a flow's steps and attempts are written down, and what it has of them from before.
+
+    origins: notes of which values typed answers are made.
+    """
+
+    origins: Any
 
     def recall(self, step: str, call: bytes) -> Any:
         """The output that this call had before, or `MISSING`."""

@@ -157,13 +157,17 @@ class ModelCalls:
             if conversation.answer.format is None:
                 return reply.text
             try:
-                return conversation.answer.read(reply.text)
+                accepted = conversation.answer.accept(reply.text)
             except InvalidOutput as error:
                 if not left:
                     raise
                 left -= 1
                 conversation = conversation.after(reply, error)
                 call.rank = Rank.BEGUN
+            else:
+                if call.flow.log is not None:
+                    call.flow.log.origins.note(conversation.answer, *accepted)
+                return accepted.output
 
     async def _traced(
         self,

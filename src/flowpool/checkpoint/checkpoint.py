@@ -135,7 +135,7 @@ class Checkpoint:
                 structs.replace(record, output=restored(self._runner, record.output))
                 if record.status is Status.DONE
                 else record
-                for record in reader.records(self._run)
+                for record in reader.records(self._run, typed=True)
             ]
 
     def counts(self) -> list[int]:

@@ -65,10 +65,11 @@ class JournalOptions(Struct, frozen=True):
 class ItemLog:
     """One item's part of the journal."""
 
-    __slots__ = ("_journal", "_steps", "row")
+    __slots__ = ("_journal", "_steps", "origins", "row")
 
     def __init__(self, journal: Journal, row: int, steps: dict[str, tuple[bytes, bytes]]) -> None:
         self.row = row
+        self.origins = output_codec.Origins()
         self._journal = journal
         self._steps = steps
 
@@ -78,7 +79,7 @@ class ItemLog:
         step_path = step if step in steps and steps[step][0] == call else None
         if step_path is None:  # the chain may have been changed around it
             step_path = next((name for name, (known, _) in steps.items() if known == call), None)
-        return MISSING if step_path is None else decode(steps.pop(step_path)[1])
+        return MISSING if step_path is None else decode(steps.pop(step_path)[1], typed=True)
 
     def remember(self, step: str, call: bytes, output: bytes) -> None:
         """A step was answered; its output as JSON."""
@@ -90,7 +91,7 @@ class ItemLog:
 
     def ended(self, record: Record) -> None:
         """The item ended: its record is handed on once it is written."""
-        self._journal.ended(self.row, record)
+        self._journal.ended(self.row, record, self.origins)
 
 
 class Journal:
@@ -222,7 +223,7 @@ class Journal:
             if known is not None and known.ended is not None and self._is_over(known.ended[0]):
                 if known.ended[0] != Status.DONE:
                     rows[index] = row  # a retry of this run will meet it again
-                record = known.record(index, item)
+                record = known.record(index, item, typed=self._has_types)
                 self.recalled += 1
                 return self._restored(record) if self._has_types else record
             rows[index] = row
@@ -303,7 +304,7 @@ class Journal:
     def answer(self, call: bytes) -> Any:
         """The output that a call had in any item of the store, or `MISSING`."""
         output = self._reader.answer(call)
-        return MISSING if output is None else decode(output)
+        return MISSING if output is None else decode(output, typed=True)
 
     # What happens
 
@@ -315,14 +316,14 @@ class Journal:
         self._batch.attempts.append(AttemptRow(row, attempt))
         self._wake()
 
-    def ended(self, row: int, record: Record) -> None:
+    def ended(self, row: int, record: Record, origins: output_codec.Origins) -> None:
         self._unsafe += 1
         self.is_full = self._unsafe >= self.BACKLOG
         self._wake()
         output = None
         if record.status is Status.DONE:
             try:
-                output = self._encoded(record.output)
+                output = output_codec.encoded(self._options.runner, record.output, origins)
             except CantEncode as error:
                 self._warn(
                     f"items[{record.index}]: its output holds {error}, which a store can't keep"
@@ -336,11 +337,6 @@ class Journal:
             self._ended.append((row, record))
         if record.status is Status.DONE:
             self._pass.rows.pop(record.index, None)
-
-    def _encoded(self, output: Any) -> bytes:
-        if self._has_types:
-            return output_codec.encoded(self._options.runner, output)
-        return encode(output)
 
     def _warn(self, message: str) -> None:
         if not self._warned:

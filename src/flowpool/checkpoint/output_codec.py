@@ -1,28 +1,64 @@
-"""A runner's output as the store keeps it, and back: typed answers as JSON's own kinds. Knows no store."""
+"""A runner's output as the store keeps it, and back the same. Knows no store.
+
+A typed answer is kept in its plain form where that makes an equal one again. Else the value that was accepted
+stands beside it: the plain form may have lost something (a secret, a field that isn't shown), or be read as another
+(by a validator that divides by 100).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flowpool.chain import Chain
-from flowpool.encoding import CantEncode, encode
+from flowpool.encoding import Answered, CantEncode, encode
 from flowpool.errors import InvalidOutput
 from flowpool.skill import Skill
-from flowpool.structured import plain
+from flowpool.structured import Answer, plain
+from flowpool.structured.equal import are_equal
 from flowpool.tools.base import Tool
 
 Runner = Skill | Chain | Tool
 
 
-def encoded(runner: Runner, output: Any) -> bytes:
+class Origins:
+    """Of which values an item's typed answers were made."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self) -> None:
+        # Each with what its ids are of, so that those aren't given to others.
+        self._of: dict[tuple[int, int], tuple[Answer, Any, Any]] = {}
+
+    def note(self, answer: Answer, output: Any, value: Any) -> None:
+        """An output of `answer` was made of this value."""
+        if answer.kind is not None:
+            self._of[id(answer), id(output)] = (answer, output, value)
+
+    def note_all(self, other: Origins) -> None:
+        """The same of another item's, whose outputs this one shares."""
+        self._of.update(other._of)
+
+    def find(self, answer: Answer, output: Any) -> Answered | None:
+        """The value that the answer's output was made of, if that is known."""
+        found = self._of.get((id(answer), id(output)))
+        return None if found is None else Answered(None, found[2])
+
+
+def encoded(runner: Runner, output: Any, origins: Origins) -> bytes:
     """The output as JSON; raises `CantEncode` for what would not come back the same."""
-    return encode(_each_answer(runner, output, _plain))
+    if not has_types(runner):
+        return encode(output)
+    answers = list(_answers(runner))
+    return encode(_each_answer(runner, output, lambda a, o: _kept(a, o, origins, answers)))
 
 
-def restored(runner: Runner, output: Any) -> Any:
-    """The output again that was encoded and decoded."""
-    return _each_answer(runner, output, _load)
+def restored(runner: Runner, output: Any, origins: Origins | None = None) -> Any:
+    """The output again that was encoded, and decoded with `typed`. origins: notes what it is made of."""
+    if not has_types(runner):
+        return output.value if isinstance(output, Answered) else output
+    answers = list(_answers(runner))
+    return _each_answer(runner, output, lambda a, o: _loaded(a, o, origins or Origins(), answers))
 
 
 def has_types(runner: Runner) -> bool:
@@ -32,10 +68,20 @@ def has_types(runner: Runner) -> bool:
     return isinstance(runner, Chain) and any(has_types(step.runner) for step in runner.stages[-1])
 
 
-def _each_answer(runner: Runner, output: Any, change: Callable[[Skill, Any], Any]) -> Any:
+def _answers(runner: Runner) -> Iterator[Answer]:
+    """Those of all its skills, in order."""
+    if isinstance(runner, Skill):
+        yield runner.answer
+    elif isinstance(runner, Chain):
+        for stage in runner.stages:
+            for step in stage:
+                yield from _answers(step.runner)
+
+
+def _each_answer(runner: Runner, output: Any, change: Callable[[Answer, Any], Any]) -> Any:
     """The output with each skill's typed answer in it changed."""
     if isinstance(runner, Skill):
-        return output if runner.answer.kind is None else change(runner, output)
+        return output if runner.answer.kind is None else change(runner.answer, output)
     if isinstance(runner, Tool):
         return output
     last = runner.stages[-1]
@@ -50,15 +96,40 @@ def _each_answer(runner: Runner, output: Any, change: Callable[[Skill, Any], Any
     }
 
 
-def _plain(skill: Skill, output: Any) -> Any:
-    try:
-        return plain(output)
-    except TypeError as error:
-        raise CantEncode(str(error)) from None
+def _kept(answer: Answer, output: Any, origins: Origins, answers: list[Answer]) -> Any:
+    """What to keep of an output that stands where this answer's does."""
+    shown = plain(output, str)
+    if _gives(answer, shown, output):
+        return shown
+    found = origins.find(answer, output)
+    if found is not None and _gives(answer, found.made_of, output):
+        return Answered(shown, found.made_of)
+    for by, other in enumerate(answers):  # another step's, where a chain ended early
+        found = origins.find(other, output)
+        if found is not None and _gives(other, found.made_of, output):
+            return Answered(shown, found.made_of, by)
+    if are_equal(shown, output):
+        return Answered(shown, by=-1)
+    raise CantEncode(f"a value of type {type(output).__name__} that would come back as another")
 
 
-def _load(skill: Skill, output: Any) -> Any:
+def _loaded(answer: Answer, output: Any, origins: Origins, answers: list[Answer]) -> Any:
+    if isinstance(output, Answered) and output.by is not None:
+        if output.by not in range(len(answers)):
+            return output.value
+        answer = answers[output.by]
+    value = output.made_of if isinstance(output, Answered) else output
     try:
-        return skill.answer.load(output)
-    except InvalidOutput:  # another step's, where a chain ended early
-        return output
+        made = answer.load(value)
+    except InvalidOutput:  # of before another's answers were marked
+        return output.value if isinstance(output, Answered) else output
+    origins.note(answer, made, value)
+    return made
+
+
+def _gives(answer: Answer, value: Any, output: Any) -> bool:
+    """Whether the answer makes an equal output of the value."""
+    try:
+        return are_equal(answer.load(value), output)
+    except InvalidOutput:
+        return False

@@ -17,7 +17,7 @@ from flowpool.calls.model_calls import ModelCalls
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.chain import Chain, Step
 from flowpool.checkpoint import fingerprint
-from flowpool.checkpoint.output_codec import encoded, restored
+from flowpool.checkpoint.output_codec import Origins, encoded, restored
 from flowpool.encoding import CantEncode
 from flowpool.errors import FlowpoolError, NotFinished, StepFailed
 from flowpool.plan import Plan
@@ -199,21 +199,30 @@ class Steps:
         step, log = call.step, call.flow.log
         step_path = self._plan.step_paths[step]
         if log is not None and (known := log.recall(step_path, made_of)) is not MISSING:
-            return restored(step.runner, known)
-        make = partial(self._make, call)
-        if self._dedupe is not None:
-            look_up = partial(self._look_up, step, made_of)
-            output = await self._dedupe.once(made_of, call.flow, look_up, make)
+            return restored(step.runner, known, log.origins)
+        if self._dedupe is None:
+            output = await self._make(call)
         else:
-            output = await make()
+            look_up = partial(self._look_up, step, made_of)
+            make = partial(self._make_to_share, call)
+            output, origins = await self._dedupe.once(made_of, call.flow, look_up, make)
+            if log is not None:
+                log.origins.note_all(origins)
         if log is not None:
             with suppress(CantEncode):  # the step is run again when the item is
-                log.remember(step_path, made_of, encoded(step.runner, output))
+                log.remember(step_path, made_of, encoded(step.runner, output, log.origins))
         return output
+
+    async def _make_to_share(self, call: StepCall) -> tuple[Any, Origins]:
+        output = await self._make(call)
+        return output, Origins() if call.flow.log is None else call.flow.log.origins
 
     def _look_up(self, step: Step, made_of: bytes) -> Any:
         known = MISSING if self._answers is None else self._answers(made_of)
-        return known if known is MISSING else restored(step.runner, known)
+        if known is MISSING:
+            return MISSING
+        origins = Origins()
+        return restored(step.runner, known, origins), origins
 
 
 def _made_aliases(

@@ -49,14 +49,14 @@ class Known(Struct, frozen=True, gc=False):
     hash: bytes
     ended: tuple[Any, ...] | None
 
-    def record(self, index: int, variables: Any) -> Record:
-        """How the item ended, as its pool tells of it."""
+    def record(self, index: int, variables: Any, *, typed: bool = False) -> Record:
+        """How the item ended, as its pool tells of it. typed: as `decode` has it."""
         try:
-            return self._record(index, variables)
+            return self._record(index, variables, typed)
         except ODD as error:
             raise StoreRefused(damaged("the store", error)) from None
 
-    def _record(self, index: int, variables: Any) -> Record:
+    def _record(self, index: int, variables: Any, typed: bool) -> Record:
         assert self.ended is not None
         status, text, frame, error, message, model, started, seconds, attempts, *used = self.ended
         *tokens, cost = used
@@ -66,7 +66,7 @@ class Known(Struct, frozen=True, gc=False):
             index,
             variables,
             Status.DONE if done else Status(status),
-            decode(unpack(text, frame)) if done else None,
+            decode(unpack(text, frame), typed=typed) if done else None,
             None if error is None else restored_error(error, message),
             started,
             seconds,
@@ -317,8 +317,8 @@ class Reader:
         for _, variables in self._inputs(run):
             yield variables
 
-    def records(self, run: int) -> Iterator[Record]:
-        """Each item's record, in order: those still to do are PENDING."""
+    def records(self, run: int, *, typed: bool = False) -> Iterator[Record]:
+        """Each item's record, in order: those still to do are PENDING. typed: as `decode` has it."""
         known: list[Known] = []
         for index, (item, variables) in enumerate(self._inputs(run)):
             if not known:
@@ -328,7 +328,7 @@ class Reader:
                 pending = errors.NotFinished("not finished: resume the run")
                 yield Record(index, variables, Status.PENDING, error=pending)
             else:
-                yield one.record(index, variables)
+                yield one.record(index, variables, typed=typed)
 
     def _inputs(self, run: int) -> Iterator[tuple[int, Any]]:
         last = 0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from flowpool.errors import InvalidInput, InvalidOutput
 from flowpool.structured import types
-from flowpool.structured.check import check_schema, faults
+from flowpool.structured.check import check_schema, faults, same
 from flowpool.structured.fit import chosen, fitted, with_defaults
 from flowpool.structured.schemas import Made, choices_schema, fields_schema, inlined
 from flowpool.structured.text import CutJson, NoJson, values_in, without_numerals, without_thoughts
@@ -27,6 +27,13 @@ _KEYWORDS = frozenset(
 )
 
 
+class Accepted(NamedTuple):
+    """An output, and the value of JSON that it was made of."""
+
+    output: Any
+    value: Any
+
+
 class Answer:
     """The type of a skill's answers. `format` is what the model is asked for; None leaves it text.
 
@@ -36,13 +43,14 @@ class Answer:
     'spam'
     """
 
-    __slots__ = ("_convert", "_wrapper", "format", "kind", "names", "schema", "source")
+    __slots__ = ("_convert", "_of_plain", "_wrapper", "format", "kind", "names", "schema", "source")
 
     def __init__(
         self,
         kind: Any = None,
         schema: Made | None = None,
         convert: Convert | None = None,
+        of_plain: Convert | None = None,
         *,
         name: str = "answer",
     ) -> None:
@@ -51,6 +59,7 @@ class Answer:
         self.source: Any = None  # what `answer_of` made it of
         self.format: OutputFormat | None = None
         self._convert = convert or (lambda value: value)
+        self._of_plain = of_plain
         self._wrapper = ""
         self.names: tuple[str, ...] | None = ()
         if schema is not None:
@@ -78,8 +87,12 @@ class Answer:
 
     def read(self, text: str) -> Any:
         """The output that a model's text holds; raises `InvalidOutput` in words for people and models."""
+        return self.accept(text).output
+
+    def accept(self, text: str) -> Accepted:
+        """`read`, with the value that the output was made of, out of which `load` makes the same again."""
         if self.format is None:
-            return text
+            return Accepted(text, text)
         try:
             found = values_in(text)
         except CutJson as error:
@@ -100,11 +113,16 @@ class Answer:
         raise InvalidOutput(f"the answer doesn't fit: {wrong}", partial=text)
 
     def load(self, value: Any) -> Any:
-        """The output again that `plain` made JSON's own kinds of; raises `InvalidOutput`."""
+        """The output again that was made of a value, or that `plain` made a value of; raises `InvalidOutput`."""
         if self.kind is None:
             return value
         try:
-            return self._convert(value)
+            try:
+                return self._convert(value)
+            except Misfit:
+                if self._of_plain is None:
+                    raise
+                return self._of_plain(value)
         except Misfit as error:
             raise InvalidOutput(f"a kept output doesn't fit: {_in_a_line(error)}") from None
 
@@ -121,24 +139,24 @@ class Answer:
         meant = chosen(text.strip(), choices)
         return [meant] if meant in choices else []
 
-    def _convert_all(self, found: list[Any], fit: Callable[[Any], Any]) -> tuple[list[Any], str]:
-        """The different outputs among the values that were found, and what is wrong with the last one."""
+    def _convert_all(
+        self, found: list[Any], fit: Callable[[Any], Accepted]
+    ) -> tuple[list[Accepted], str]:
+        """The different outputs among the values that were found, and what is wrong with the first that is none."""
         if self._wrapper == "items" and len(found) > 1 and not any(map(self._is_whole, found)):
             found = [found]  # one object a line, where a list is asked for
-        outputs: list[Any] = []
-        seen: list[Any] = []
+        outputs: list[Accepted] = []
         wrong = ""
         for value in found:
             for meant in self._unwrapped(value):
                 try:
-                    output = fit(meant)
-                    is_new = meant not in seen
+                    accepted = fit(meant)
+                    is_new = not any(same(accepted.value, one.value) for one in outputs)
                 except (Misfit, RecursionError) as error:
                     wrong = wrong or _in_a_line(error)
                     continue
                 if is_new:
-                    outputs.append(output)
-                    seen.append(meant)
+                    outputs.append(accepted)
                 break
         return outputs, wrong
 
@@ -156,18 +174,18 @@ class Answer:
             return [value[self._wrapper]]
         return [value, *value.values()] if len(value) == 1 else [value]
 
-    def _fit(self, value: Any) -> Any:
+    def _fit(self, value: Any) -> Accepted:
         if self.schema is None:
-            return value
+            return Accepted(value, value)
         try:
-            return self._convert(value)
+            return Accepted(self._convert(value), value)
         except Misfit:
             return self._fit_meant(value)
 
-    def _fit_meant(self, value: Any) -> Any:
+    def _fit_meant(self, value: Any) -> Accepted:
         meant = without_numerals(fitted(value, self.schema))
         try:
-            return self._convert(meant)
+            return Accepted(self._convert(meant), meant)
         except Misfit as error:
             if self.kind is None:
                 raise
@@ -191,8 +209,7 @@ def answer_of(output: Any) -> Answer:
 def _of_type(output: Any) -> Answer:
     if isinstance(output, (str, bytes, int, float, list, tuple)):
         raise InvalidInput(f"output {output!r}: {_FORMS}.")
-    schema, convert = types.of_type(output)
-    return Answer(output, schema, convert, name=types.name_of(output))
+    return Answer(output, *types.of_type(output), name=types.name_of(output))
 
 
 _FORMS = (

@@ -2,13 +2,16 @@
 
 Written here because the words go to a model, all at once and short; because `jsonschema` would bring five
 packages and 90 ms of import for what is these few rules; and because a schema from a file must not fetch
-anything. A test holds it to `jsonschema`'s verdicts. `format` is an annotation, as the standard has it.
+anything. A test holds it to `jsonschema`'s verdicts. Of `format` it checks those that have one meaning everywhere,
+and leaves the others for annotations, as the standard has it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, time
+from ipaddress import IPv4Address, IPv6Address
 from math import isfinite
 from typing import Any
 
@@ -33,6 +36,27 @@ _KEYWORDS = frozenset(
     | {"$defs", "additionalProperties", "pattern", "patternProperties", "minimum", "maximum"}
     | {"minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "format"}
 )
+_DAY, _CLOCK = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:[Zz]|[+-]\d\d:?\d\d)?"
+# How a text of each format looks, and what raises `ValueError` for one that looks so and isn't.
+_FORMATS: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
+    name: (re.compile(pattern, re.ASCII), read)
+    for name, pattern, read in (
+        ("date", _DAY, date.fromisoformat),
+        ("date-time", f"{_DAY}[Tt ]{_CLOCK}", datetime.fromisoformat),
+        ("time", _CLOCK, time.fromisoformat),
+        (
+            "duration",
+            r"[+-]?P(?=.)(?:\d+W|(?:\d+Y)?(?:\d+M)?(?:\d+D)?(?:T(?=.)(?:\d+H)?(?:\d+M)?(?:\d+(?:[.,]\d+)?S)?)?)",
+            str,
+        ),
+        ("uuid", "[0-9a-fA-F]{8}(-?)(?:[0-9a-fA-F]{4}\\1){3}[0-9a-fA-F]{12}", str),
+        ("ipv4", r"[\d.]+", IPv4Address),
+        ("ipv6", r"[\da-fA-F:.]+", IPv6Address),
+        ("email", r"[^@\s]+@[^@\s]+", str),
+        ("uri", r"[A-Za-z][A-Za-z\d+.-]*:\S+", str),
+        ("decimal", r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", str),
+    )
+}
 _REFUSED = ("$dynamicRef", "$recursiveRef", "unevaluatedProperties", "unevaluatedItems")
 
 
@@ -137,9 +161,9 @@ def fits(value: Any, schema: Any, root: Any) -> bool:
 
 
 def _value_faults(value: Any, schema: Schema, at: str) -> Faults:
-    if "enum" in schema and not any(_same(value, one) for one in schema["enum"]):
+    if "enum" in schema and not any(same(value, one) for one in schema["enum"]):
         yield f"{at}: is {shown(value)}, not one of {', '.join(map(shown, schema['enum']))}"
-    if "const" in schema and not _same(value, schema["const"]):
+    if "const" in schema and not same(value, schema["const"]):
         yield f"{at}: is {shown(value)}, not {shown(schema['const'])}"
     if is_number(value):
         yield from _number_faults(value, schema, at)
@@ -147,6 +171,22 @@ def _value_faults(value: Any, schema: Schema, at: str) -> Faults:
         yield from _bounds(len(value), schema, at, "minLength", "maxLength", " characters")
         if "pattern" in schema and not re.search(schema["pattern"], value):
             yield f"{at}: is {shown(value)}, which doesn't match {schema['pattern']}"
+        if not _has_format(value, schema.get("format")):
+            yield f"{at}: is {shown(value)}, not in the format {schema['format']}"
+
+
+def _has_format(text: str, name: Any) -> bool:
+    """Whether a text is of a format; any is of those that aren't known."""
+    if not isinstance(name, str) or name not in _FORMATS:
+        return True
+    pattern, read = _FORMATS[name]
+    if not pattern.fullmatch(text):
+        return False
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number_faults(value: float, schema: Schema, at: str) -> Faults:
@@ -256,19 +296,19 @@ def _is_multiple(value: float, step: float) -> bool:
     return abs(quotient - round(quotient)) < 1e-9
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Equality as JSON has it: true isn't 1, at any depth."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
+        return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
     return bool(one == other)
 
 
 def _has_twins(values: list[Any]) -> bool:
-    return any(_same(one, other) for at, one in enumerate(values) for other in values[:at])
+    return any(same(one, other) for at, one in enumerate(values) for other in values[:at])
 
 
 def shown(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from flowpool.structured.check import Schema, resolve
+from flowpool.structured.check import Schema, resolve, same
 from flowpool.structured.text import Numeral
 
 # Deeper, a schema that refers to itself would be followed without end; no answer that a model gives is so deep.
@@ -50,13 +50,13 @@ def fitted(value: Any, schema: Any, root: Any = None, depth: int = 0) -> Any:
 def _from_scalar(value: Any, schema: Schema, kinds: set[str]) -> Any:
     """A number, true, false or null where it fits, or as the text that is wanted there."""
     choices = schema.get("enum")
-    if choices is not None and value not in choices:
+    if choices is not None and not any(same(value, one) for one in choices):
         texts = [_text_of(value)]
         if isinstance(value, float) and value.is_integer():
             texts.append(str(int(value)))
         return next((meant for text in texts if (meant := chosen(text, choices)) in choices), value)
     is_exact = isinstance(value, (int, Numeral))
-    if kinds == {"string"} and is_exact and "format" not in schema:
+    if kinds == {"string"} and is_exact and schema.get("format", "decimal") == "decimal":
         return _text_of(value)
     if isinstance(value, float) and kinds == {"integer"} and value.is_integer():
         return int(value)

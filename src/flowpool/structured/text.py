@@ -14,6 +14,8 @@ from typing import Any
 
 import msgspec
 
+from flowpool.structured.check import same
+
 # Deeper than any answer that is meant, and well within Python's own limit of recursion.
 MAX_DEPTH = 100
 # How often, on average, a character is looked at, beside the few of a short text: brackets of prose can each seem
@@ -22,8 +24,13 @@ _MOST_LOOKS, _FEW_LOOKS = 10, 100_000
 # Characters that are read in the time that it takes to find that a bracket begins nothing.
 _A_TRY = 100
 _FENCE = re.compile(r"```[ \t]*+([\w+-]*+)[ \t]*+\r?\n(.*?)```", re.DOTALL)
+# A value, and where in its text it begins and ends.
+Found = tuple[Any, int, int]
 # How models mark what they only think: in tags, or in the special tokens of their templates.
-_TAG = r"(?:[\w.-]{1,20}:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)\s*>"
+_TAG = (
+    r"(?:[\w.-]{1,20}:)?(?:(?:ant|self)?_?(?:think(?:ing)?|reflection)|thoughts?|thought_process|reason(?:ing)?"
+    r"|scratch_?pad|analysis|chain_of_thought|cot|inner_monologue|internal_monologue|planning|brainstorm)\s*>"
+)
 _THOUGHT = re.compile(
     rf"(?P<begin><{_TAG}|\[THINK\]|\u25c1think\u25b7|<\|(?:start|begin)_(?:thinking|of_thought)\|>"
     rf"|<\|channel\|>analysis<\|message\|>)"
@@ -31,6 +38,19 @@ _THOUGHT = re.compile(
     rf"|<\|channel\|>final<\|message\|>",
     re.IGNORECASE,
 )
+# What introduces JSON that is no answer, and what takes back the JSON before it.
+_EXAMPLE = re.compile(
+    r"\b(?:for (?:example|instance)|e\.\s?g\.|(?:an?|this) example|such as|examples?:)"
+    r"[^\n{}\[\]`]{0,60}\s*(?:```[\w+-]*\s*)?\Z",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|correction|actually|scratch that|on second thoughts?|(?:i|my) (?:made a )?mistake"
+    r"|let me (?:correct|fix|redo|rethink|reconsider|try again)"
+    r"|(?:that|this)(?:'s| is| was) (?:wrong|not right|incorrect))\b",
+    re.IGNORECASE,
+)
+_LOOKED_BEFORE = 160  # characters before a value that may introduce it
 _OPENING = re.compile(r"[{\[]")
 # A comment that doesn't end takes all the rest, which then isn't looked at for its end again.
 _SKIPPED = re.compile(r"(?:\s++|//[^\n]*+|/\*.*?(?:\*/|\Z)|#[^\n]*+)++", re.DOTALL)
@@ -88,10 +108,10 @@ def without_numerals(value: Any) -> Any:
 
 
 def values_in(text: str, *, exact: bool = False) -> list[Any]:
-    """The JSON values in a text, from the most likely source alone: all of it, its fences, or its prose.
+    """The JSON values in a text: the one that it is, else those in its fences and its prose, in their order.
 
-    What the model only thinks is left out. exact: fractions come as `Numeral`s. Raises `NoJson`, or `CutJson` for a
-    value that isn't whole.
+    What the model only thinks, what it introduces as an example, and references such as [1] are left out.
+    exact: fractions come as `Numeral`s. Raises `NoJson`, or `CutJson` for a value that isn't whole.
 
     >>> values_in("Sure:\\n```json\\n{'a': [1, 2,], }\\n```")
     [{'a': [1, 2]}]
@@ -104,10 +124,15 @@ def values_in(text: str, *, exact: bool = False) -> list[Any]:
             text = candidate
         except RecursionError:
             raise BrokenJson(f"nested more than {MAX_DEPTH} deep") from None
-    found = _fenced(text, exact) or [value for value, _, _ in Scan(text, exact)]
+    found = _fenced(text, exact) or list(Scan(text, exact))
     if not found:
         raise NoJson("no JSON in it")
-    return found
+    if _is_taken_back(text, found):
+        raise NoJson("words after its JSON take that back")
+    meant = [one[0] for one in found if not _is_example(text, one[1]) and not _is_cited(text, one)]
+    if not meant:
+        raise NoJson("no JSON in it but an example, or a reference such as [1]")
+    return meant
 
 
 _to_value = msgspec.json.Decoder().decode
@@ -147,29 +172,76 @@ def _is_within(spans: list[tuple[int, int]], at: int) -> bool:
     return before >= 0 and at < spans[before][1]
 
 
-def _fenced(text: str, exact: bool) -> list[Any]:
-    """What the text's fences hold; nothing where that can't be read: a fence may end inside of a value."""
-    blocks = [match[2] for match in _FENCE.finditer(text) if match[1].lower() in _LANGUAGES]
+def _fenced(text: str, exact: bool) -> list[Found]:
+    """What the text's fences hold, and its prose beside them; nothing where no fence can be read.
+
+    A fence may end inside of a value. Braces of the prose before the last fence may be mere words; after it,
+    they may be the answer again, put right.
+    """
+    fences = [match for match in _FENCE.finditer(text) if match[1].lower() in _LANGUAGES]
+    found: list[Found] = []
     try:
-        return [value for block in blocks for value, _, _ in Scan(block, exact)]
+        for fence in fences:
+            found += Scan(text, exact, part=fence.span(2))
     except BrokenJson:
         return []
+    if not found:
+        return []
+    at = 0
+    for fence in _FENCE.finditer(text):
+        found += Scan(text, exact, lenient=True, part=(at, fence.start()))
+        at = fence.end()
+    found += Scan(text, exact, part=(at, len(text)))
+    return sorted(found, key=lambda one: one[1])
+
+
+def _is_taken_back(text: str, found: list[Found]) -> bool:
+    """Whether words after a value take it back, and no other says the same again."""
+    ends = [start for _, start, _ in found[1:]] + [len(text)]
+    taken_back = [
+        _TAKEN_BACK.search(text, end, until) is not None
+        for (_, _, end), until in zip(found, ends, strict=True)
+    ]
+    is_one = all(same(value, found[0][0]) for value, _, _ in found)
+    return taken_back[-1] or (any(taken_back) and not is_one)
+
+
+def _is_cited(text: str, found: Found) -> bool:
+    """Whether whole numbers in brackets stand among words, as references do."""
+    value, start, end = found
+    if not isinstance(value, list) or not all(type(one) is int for one in value) or not value:
+        return False
+    before = text[max(0, start - _LOOKED_BEFORE) : start].rpartition("\n")[2]
+    after = text[end : end + _LOOKED_BEFORE].partition("\n")[0]
+    return bool(before.strip() or after.strip())
+
+
+def _is_example(text: str, at: int) -> bool:
+    return _EXAMPLE.search(text[max(0, at - _LOOKED_BEFORE) : at]) is not None
 
 
 class Scan:
     """Every object and array in a text, in order, with where it stands.
 
-    lenient: passes over broken ones. looked: characters that were looked at so far; a scan ends early rather than
-    look at each many times.
+    lenient: passes over broken ones. part: where to look, all of it by default. looked: characters that were looked
+    at so far; a scan ends early rather than look at each many times.
     """
 
-    def __init__(self, text: str, exact: bool = False, *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        text: str,
+        exact: bool = False,
+        *,
+        lenient: bool = False,
+        part: tuple[int, int] | None = None,
+    ) -> None:
         self.looked = 0
-        self._text = text
+        self._offset = part[0] if part else 0
+        self._text = text[slice(*part)] if part else text
         self._exact = exact
         self._lenient = lenient
 
-    def __iter__(self) -> Iterator[tuple[Any, int, int]]:
+    def __iter__(self) -> Iterator[Found]:
         text, at = self._text, 0
         most = _MOST_LOOKS * len(text) + _FEW_LOOKS
         while self.looked < most and (opening := _OPENING.search(text, at)) is not None:
@@ -184,7 +256,7 @@ class Scan:
                 at = max(opening.end(), reader.at) if reader.committed else opening.end()
             else:
                 at = reader.at
-                yield value, start, at
+                yield value, self._offset + start, self._offset + at
             finally:
                 self.looked += max(reader.at, reader.looked) - start
 

@@ -11,7 +11,7 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from flowpool.errors import InvalidInput
 from flowpool.tools.schema import (
@@ -28,6 +28,8 @@ from flowpool.tools.schema import (
 )
 from flowpool.values import Caps
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 Mode = Literal["async", "thread", "process"]
 Prepare = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -202,7 +204,7 @@ class Tool:
         return type(self).drive(result) if inspect.iscoroutine(result) else result
 
 
-class FunctionTool(Tool):
+class FunctionTool(Tool, Generic[Parameters, Result]):
     """A tool made of a function: calling it calls the function and gives what that gives.
 
     That is how it differs from a `Tool` subclass, whose call gives a `ToolResult`. For an async function
@@ -211,7 +213,7 @@ class FunctionTool(Tool):
 
     def __init__(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[Parameters, Result],
         *,
         name: str | None = None,
         description: str | None = None,
@@ -221,7 +223,7 @@ class FunctionTool(Tool):
     ) -> None:
         if max_flows is not None and (not isinstance(max_flows, int) or max_flows < 1):
             raise InvalidInput(f"max_flows={max_flows!r}: use 1 or more")
-        self._fn = fn
+        self._fn: Callable[..., Result] = fn
         self.name = name or name_of(fn)
         self.description = description or docstring_of(fn)[0]
         self.max_flows = max_flows
@@ -251,7 +253,7 @@ class FunctionTool(Tool):
         """The function's result, or whatever it raises; an async function is waited for."""
         return self._finish(self.fn(**{**self._presets, **kwargs}))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
         """What the function gives for these arguments: the coroutine, if it is async."""
         return self._fn(*args, **{**self._presets, **kwargs})
 
@@ -285,16 +287,22 @@ class FunctionTool(Tool):
         return self._fn(*args, **kwargs)
 
 
+class ToolMaker(Protocol):
+    """What `tool(...)` gives without a function: it makes a tool of one."""
+
+    def __call__(self, fn: Callable[Parameters, Result], /) -> FunctionTool[Parameters, Result]: ...
+
+
 @overload
 def tool(
-    fn: Callable[..., Any],
+    fn: Callable[Parameters, Result],
     *,
     name: str | None = ...,
     description: str | None = ...,
     cpu_bound: bool = ...,
     max_flows: int | None = ...,
     options_only: Iterable[str] = ...,
-) -> FunctionTool: ...
+) -> FunctionTool[Parameters, Result]: ...
 
 
 @overload
@@ -306,7 +314,7 @@ def tool(
     cpu_bound: bool = ...,
     max_flows: int | None = ...,
     options_only: Iterable[str] = ...,
-) -> Callable[[Callable[..., Any]], FunctionTool]: ...
+) -> ToolMaker: ...
 
 
 def tool(
@@ -317,7 +325,7 @@ def tool(
     cpu_bound: bool = False,
     max_flows: int | None = None,
     options_only: Iterable[str] = (),
-) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
+) -> FunctionTool[..., Any] | ToolMaker:
     """Makes a function a tool, with or without brackets: `@tool`, `@tool(cpu_bound=True)`.
 
     Args:
@@ -348,7 +356,7 @@ def tool(
         "options_only": options_only,
     }
     if fn is None:
-        return functools.partial(FunctionTool, **settings)
+        return cast("ToolMaker", functools.partial(FunctionTool, **settings))
     return FunctionTool(fn, **settings)
 
 
