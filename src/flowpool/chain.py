@@ -17,17 +17,26 @@ from flowpool.tools.conversion import as_tool
 
 OnStepError = Literal["raise", "stop", "skip"]
 DEFAULT_KEY = "result"
-_OWN_OPTIONS = ("max_flows", "timeout", "retries")
+_OWN_OPTIONS = ("max_flows", "timeout", "retries", "version")
 
 
 class Step:
     """One step: its runner, the variable its output is stored under, and where its inputs come from.
 
-    `inputs` maps a parameter to the variable (or dotted path) that fills it. `max_flows`, `timeout` (seconds)
-    and `retries` are the step's own; `defaults` are further arguments of a tool.
+    `inputs` maps a parameter to the variable (or dotted path) that fills it. `max_flows`, `timeout` (seconds),
+    `retries` and `version` are the step's own; `defaults` are further arguments of a tool.
     """
 
-    __slots__ = ("defaults", "inputs", "key", "max_flows", "retries", "runner", "timeout")
+    __slots__ = (
+        "defaults",
+        "inputs",
+        "key",
+        "max_flows",
+        "retries",
+        "runner",
+        "timeout",
+        "version",
+    )
 
     def __init__(
         self,
@@ -43,6 +52,9 @@ class Step:
         self.max_flows: int | None = options.pop("max_flows", None)
         self.timeout: float | None = options.pop("timeout", None)
         self.retries: int | None = options.pop("retries", None)
+        self.version: str | int | None = None
+        if not (isinstance(runner, Tool) and "version" in runner._names):  # else it is an argument
+            self.version = options.pop("version", None)
         self.defaults = options
 
     def __repr__(self) -> str:
@@ -65,7 +77,8 @@ class Chain(Runner):
         `(runner, key, {...}, {options})`. A runner is a `Skill`, a `Tool`, another `Chain` or any function. The key
         names the step's output (default `"result"`); a dict output is also spread into the variables.
         A list of steps instead of a step runs them side by side. Options: `max_flows` (calls of this
-        step at once), `timeout` (seconds an attempt) and `retries`; others are arguments of the tool.
+        step at once), `timeout` (seconds an attempt), `retries` and `version` (another one is another step to a
+        store); others are arguments of the tool.
     variables: values that steps see when no item gives them.
     on_step_error: `"raise"` fails the item, `"stop"` ends it with the last good output, `"skip"` warns and goes on.
 
@@ -238,6 +251,9 @@ def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
     width = checked.get("max_flows", 1)
     if not isinstance(width, int) or isinstance(width, bool) or width < 1:
         raise InvalidInput(f"{where}: max_flows={width!r}: use 1 or more.")
+    version = checked.get("version", 1)
+    if not isinstance(version, (str, int)):
+        raise InvalidInput(f"{where}: version={version!r}: use a text or a number.")
     try:
         check_times(checked.get("timeout"), checked.get("retries"))
     except InvalidInput as error:

@@ -62,6 +62,7 @@ class Pool:
     store: the path of an SQLite file that keeps the run: every answer is in it before anybody gets it.
         The same pool run again goes on where it stopped, also after a crash; `Pool.load` and `flowpool resume`
         do without the script. [memory alone]
+    version: a text or number of your own: with another one everything is asked anew, whatever the store has. [None]
     key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
     dedupe: True sends identical calls once, also those that are on their way at the same moment. [False]
     constant_prompt: True lets a prompt be the same for every item, which is refused otherwise. [False]
@@ -100,6 +101,7 @@ class Pool:
         dedupe: bool = False,
         constant_prompt: bool = False,
         on_empty: OnEmpty = "ask",
+        version: str | int | None = None,
         columns: Mapping[str, str] | None = None,
         limit: int | slice | None = None,
         max_cost: float | None = None,
@@ -120,6 +122,7 @@ class Pool:
             dedupe=dedupe,
             constant_prompt=constant_prompt,
             on_empty=on_empty,
+            version=version,
             tracing=tracing,
         )
         _check_words(name, description, key, store, progress)
@@ -138,7 +141,7 @@ class Pool:
         if isinstance(store, Checkpoint):
             checkpoint = store
         elif store is not None:
-            checkpoint = Checkpoint(store, self.runner, self.name, key)
+            checkpoint = Checkpoint(store, self.runner, self.name, key, is_named=bool(name))
         self._session = Session(
             self.name,
             self.runner,

@@ -33,6 +33,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     dedupe: bool = False
     constant_prompt: bool = False
     on_empty: OnEmpty = "ask"
+    version: str | int | None = None
     tracing: Any = None  # what `tracing.open_tracer` takes
 
     @classmethod
@@ -114,5 +115,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value in get_args(OnEmpty),
         f"one of {', '.join(map(repr, get_args(OnEmpty)))}",
     ),
+    "version": (lambda value: isinstance(value, (str, int)), "a text or a number"),
     "tracing": (_anything, ""),
 }

@@ -24,6 +24,7 @@ from flowpool import wiring
 from flowpool.calls.budget import Budget, Spend
 from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
+from flowpool.checkpoint.identity import Identity, identify
 from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput, NotFinished
@@ -317,17 +318,14 @@ class Session:
         self._clock = self._loop.time
         self._started = self._loop.time()
         try:
-            if self.checkpoint is None:
-                await self._new_run(start, start.spent, None).execute()
-                return
-            with self.checkpoint.open(
-                self.plan,
-                self._stored_items(),
-                self._variables,
-                self.settings,
-                retry_failed=start.retry_failed,
-            ) as journal:
-                await self._new_run(start, journal.spent(), journal).execute()
+            identity = None
+            if self.checkpoint is not None or self.settings.dedupe:
+                identity = await identify(self.plan, self._variables, self.settings.version)
+            try:
+                await self._execute(start, identity)
+            finally:
+                if identity is not None:
+                    identity.close()
         finally:
             start.sink.end()
             if self._run is not None and self._run.reason:
@@ -341,7 +339,23 @@ class Session:
             if self._reason:
                 log.info("%s: %s", self.plan.name, self._stopped)
 
-    def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
+    async def _execute(self, start: Start, identity: Identity | None) -> None:
+        if self.checkpoint is None or identity is None:
+            await self._new_run(start, start.spent, identity, None).execute()
+            return
+        with self.checkpoint.open(
+            self.plan,
+            self._stored_items(),
+            self._variables,
+            self.settings,
+            identity,
+            retry_failed=start.retry_failed,
+        ) as journal:
+            await self._new_run(start, journal.spent(), identity, journal).execute()
+
+    def _new_run(
+        self, start: Start, spent: Spend, identity: Identity | None, journal: Journal | None
+    ) -> Run:
         settings = self.settings
         budget = None
         if settings.max_cost is not None or settings.max_tokens_total is not None:
@@ -355,6 +369,7 @@ class Session:
             self._counts,
             self._environment or real_environment(),
             budget=budget,
+            identity=identity,
             journal=journal,
             source_pass=self._pass,
             caller=start.caller,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from flowpool.errors import InvalidInput, UnreadableDocument
@@ -117,6 +117,15 @@ def _preparing(parameter: str, allowed: Folders | None = None) -> Prepare:
     return prepare
 
 
+def _files_in(arguments: Mapping[str, Any], parameter: str = "source") -> list[PurePath]:
+    """The file that is converted, where it is one."""
+    source, root = arguments.get(parameter), arguments.get("root")
+    path = Path(source) if isinstance(source, os.PathLike) else None
+    if isinstance(source, str) and not _is_url(source):
+        path = _path_in(source)
+    return [] if path is None else [path if root is None else Path(root) / path]
+
+
 to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private", "root"))
 to_markdown.mode = "process"
 to_markdown.caps = _CAPS
@@ -124,6 +133,8 @@ to_markdown.max_flows = _WIDTH
 to_markdown.dotted = "flowpool.tools:to_markdown"
 to_markdown.prepare = _preparing("source")
 to_markdown.from_steps = {"source": as_content}
+to_markdown.reads = frozenset({"source"})
+to_markdown.files = _files_in  # type: ignore[method-assign]
 
 
 _FROM_STEPS: Mapping[str, Callable[[Any], Any]] = {"input": as_content}
@@ -147,10 +158,15 @@ class ConvertToMD(Tool):
     dotted = "flowpool.tools:convertToMD"
     options_only = frozenset(("allow_private", "root"))
     from_steps = _FROM_STEPS
+    reads = frozenset({"input"})
     outputs = ()
 
     def __init__(self) -> None:
         self.prepare = _preparing("input")
+
+    def files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
+        """The file that is converted, where it is one."""
+        return _files_in(arguments, "input")
 
     def run(  # type: ignore[override]
         self,
