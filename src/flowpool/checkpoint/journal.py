@@ -170,6 +170,8 @@ class Journal:
         self._reader = reader
         self._priors = priors
         self._options = options
+        # Whether an item's files are part of what it is.
+        self.names_files = options.identity.names_files and options.key is None
         self._pass = SourcePass()
         self._tell: Callable[[Record], None] = _nobody
         self._fail: Callable[[StoreFailed], None] = _nobody
@@ -254,11 +256,6 @@ class Journal:
         except InvalidItem as error:
             raise InvalidInput(f"items[{index}]: {error}") from None
 
-    @property
-    def names_files(self) -> bool:
-        """Whether an item's files are part of what it is."""
-        return self._options.identity.names_files and self._options.key is None
-
     async def files_of(self, item: Any) -> Contents:
         """The contents of the files that an item names."""
         return await self._options.identity.files_of(item)
@@ -308,7 +305,7 @@ class Journal:
         """The row of an item's content, files' content included; or of what flowpool 0.1.0 took for that."""
         hash = self._hash(item, files)
         known = claims.claim(hash, self._reader)
-        if known is not None or self._options.key is not None:
+        if known is not None or claims.is_spent or self._options.key is not None:
             return known
         before = earlier.of_item(item)
         if before != hash and (known := claims.claim(before, self._reader)) is not None:

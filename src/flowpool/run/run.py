@@ -82,8 +82,7 @@ class Run:
         self._settings = settings
         self._sink = sink
         self._counts = counts
-        self._identity = identity
-        self._journal = journal
+        self._identity, self._journal = identity, journal
         self._pass = source_pass or SourcePass()
         self._keep_history = keep_history
         self._loop = asyncio.get_running_loop()
