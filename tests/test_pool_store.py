@@ -137,13 +137,19 @@ def test_what_a_run_that_was_cut_never_came_to_is_found_in_the_one_before(simula
 def test_a_retry_asks_no_step_again_that_an_earlier_run_had_answered(simulate, store) -> None:
     sim = simulate()
     sim.run(sim.pool(three_steps(sim), rows("x"), store=store))
+    tries = iter((1, 0))
+
+    def flaky(c: str) -> float:
+        return 1 / (1 - next(tries))
+
     sim = simulate()
-    pool = sim.pool(three_steps(sim, third="[[sim: 400]] {b}"), rows("x"), store=store)
+    chain = Chain([*(step for (step,) in three_steps(sim).stages), flaky])
+    pool = sim.pool(chain, rows("x"), store=store)
     sim.run(pool)
     assert pool.status[FAILED] == 1
     sim.run(pool.aretry())
     assert pool.status[DONE] == 1
-    assert sum(sim.ledger.answered.values()) == 1
+    assert not sim.ledger.answered
 
 
 def test_an_earlier_answer_comes_back_when_its_prompt_does(simulate, store) -> None:

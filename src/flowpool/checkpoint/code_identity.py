@@ -192,15 +192,20 @@ class CodeIdentity:
             return ["installed", _name_of(function), *self._functions_in(function, depth)]
         tree = self._sources.tree_of(code)
         does = _of_code(code) if tree is None else _hashed(shape_of(tree))
-        cells = self._sources.file_of(code.co_filename).cells
+        file = self._sources.file_of(code.co_filename)
         outer, self._folder = self._folder, PurePath(code.co_filename).parent
         closure = zip(code.co_freevars, function.__closure__ or (), strict=False)
         held = [
             [name, self._value(cell.cell_contents, depth)]
             for name, cell in closure
-            if name not in cells and _is_filled(cell)
+            if name not in file.cells and _is_filled(cell)
         ]
-        defaults = self._value([function.__defaults__, function.__kwdefaults__], depth)
+        written = file.parameters.get(tree, _NOTHING) if tree is not None else _NOTHING
+        defaults = [
+            [name, self._value(value, depth)]
+            for name, value in _defaults_of(function)
+            if name not in written
+        ]
         named = [
             [".".join(path), self._named(function, path, depth)] for path in sorted(_paths_in(code))
         ]
@@ -404,6 +409,13 @@ def _constant(value: Any) -> str:
 def _hashed(parts: Any) -> str:
     data = parts if isinstance(parts, bytes) else repr(parts).encode("utf-8", "surrogatepass")
     return blake2b(data, digest_size=16).hexdigest()
+
+
+def _defaults_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    code, values = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    yield from zip(names[len(names) - len(values) :], values, strict=True)
+    yield from sorted((function.__kwdefaults__ or {}).items())
 
 
 def _is_filled(cell: Any) -> bool:

@@ -33,14 +33,16 @@ _NO_PART = frozenset(
 class SourceFile(Struct):
     """What stands in a file.
 
-    codes: the tree of each code object that compiling it gives. names, cells, attributes: what its functions write
-    to while they run: names of the module, names of functions around them, and, by class, its objects' attributes.
+    codes: the tree of each code object that compiling it gives. names, cells, attributes, parameters: what its
+    functions write to while they run: names of the module, names of functions around them, by class its objects'
+    attributes, and by function what a parameter's default may be.
     """
 
     codes: dict[CodeType, Function] = field(default_factory=dict)
     names: dict[str, set[str]] = field(default_factory=dict)
     cells: set[str] = field(default_factory=set)
     attributes: dict[str, set[str]] = field(default_factory=dict)
+    parameters: dict[ast.AST, set[str]] = field(default_factory=dict)
 
 
 class Sources:
@@ -120,7 +122,7 @@ def _read(name: str) -> SourceFile:
     for one in _codes_in(code):
         if found := _narrowest(one, trees.get(one.co_firstlineno, [])):
             file.codes[one] = found
-    _Writes(file).visit(tree)
+    _Writes(file).look_through(tree)
     return file
 
 
@@ -155,8 +157,8 @@ def _end(node: Function) -> tuple[int, int]:
     return node.end_lineno or node.lineno, node.end_col_offset or 0
 
 
-class _Writes(ast.NodeVisitor):
-    """Notes what the functions of a file write to that isn't their own."""
+class _Writes:
+    """Notes what the functions of a file write to that isn't made anew in each call."""
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
@@ -164,20 +166,28 @@ class _Writes(ast.NodeVisitor):
         self._scopes: list[tuple[Any, set[str], set[str]]] = []
         self._objects: list[tuple[str, str]] = []  # methods' first parameters, and their classes
 
-    def visit(self, node: ast.AST) -> None:
-        if isinstance(node, _SCOPES):
-            self._enter(node)
-            return
-        if any(isinstance(scope, _FUNCTIONS) for scope, _, _ in self._scopes):
-            for path in _written(node):
-                self._note(path)
-        self.generic_visit(node)
+    def look_through(self, node: ast.AST) -> None:
+        """Notes what is written below a node: a whole file, or a function or class of it."""
+        in_function = any(isinstance(scope, _FUNCTIONS) for scope, _, _ in self._scopes)
+        pending = list(ast.iter_child_nodes(node))
+        while pending:
+            one = pending.pop()
+            if isinstance(one, _SCOPES):
+                self._enter(one)
+                continue
+            for target in _written(one) if in_function else ():
+                is_new = isinstance(target, ast.Name) and not isinstance(
+                    one, ast.AugAssign | ast.Call
+                )
+                if path := _path(target):
+                    self._note(path, is_new=is_new)
+            pending.extend(ast.iter_child_nodes(one))
 
     def _enter(self, node: Any) -> None:
         first = self._object_of(node)
         self._objects += first
         self._scopes.append((node, *_bound(node)))
-        self.generic_visit(node)
+        self.look_through(node)
         self._scopes.pop()
         del self._objects[len(self._objects) - len(first) :]
 
@@ -195,18 +205,22 @@ class _Writes(ast.NodeVisitor):
                 names.append("<locals>")
         return [(node.args.args[0].arg, ".".join(names))]
 
-    def _note(self, path: list[str]) -> None:
+    def _note(self, path: list[str], *, is_new: bool) -> None:
+        """is_new: a bare name gets another value; what it stood for stays what it was."""
         head, attribute = path[0], path[1] if len(path) > 1 else ""
         for name, owner in self._objects:
             if name == head and attribute:
                 self._file.attributes.setdefault(owner, set()).add(attribute)
-        for depth, (_, own, declared) in enumerate(reversed(self._scopes)):
+        for depth, (node, own, declared) in enumerate(reversed(self._scopes)):
             if head in declared:
                 break
-            if head in own:
-                if depth and not attribute:
-                    self._file.cells.add(head)
-                return
+            if head not in own:
+                continue
+            if not depth and not is_new:
+                self._file.parameters.setdefault(node, set()).add(head)
+            elif depth and not attribute:
+                self._file.cells.add(head)
+            return
         self._file.names.setdefault(head, set()).add(attribute)
 
 
@@ -234,8 +248,8 @@ def _bound(node: Any) -> tuple[set[str], set[str]]:
     return args - declared - outer, declared
 
 
-def _written(node: ast.AST) -> Iterator[list[str]]:
-    """The paths that a node writes to: `cache` of `cache[key] = 1`, `self.seen` of `self.seen.add(1)`."""
+def _written(node: ast.AST) -> Iterator[ast.AST]:
+    """What a node writes to: `cache[key]` of `cache[key] = 1`, `self.seen` of `self.seen.add(1)`."""
     targets: list[ast.AST] = []
     if isinstance(node, (ast.Assign, ast.Delete)):
         targets = list(node.targets)
@@ -244,20 +258,21 @@ def _written(node: ast.AST) -> Iterator[list[str]]:
     elif isinstance(node, ast.Call):
         called = node.func
         if isinstance(called, ast.Attribute) and called.attr in _WRITING:
-            yield from _path(called.value)
-        elif isinstance(called, ast.Name) and called.id == "next" and node.args:
-            yield from _path(node.args[0])
+            targets = [called.value]
+        elif isinstance(called, ast.Name) and called.id == "next":
+            targets = node.args[:1]
     while targets:
         target = targets.pop()
         if isinstance(target, (ast.Tuple, ast.List)):
             targets.extend(target.elts)
         elif isinstance(target, ast.Starred):
             targets.append(target.value)
-        elif isinstance(target, ast.Attribute | ast.Subscript | ast.Name):
-            yield from _path(target)
+        else:
+            yield target
 
 
-def _path(node: ast.AST) -> Iterator[list[str]]:
+def _path(node: ast.AST) -> list[str]:
+    """The name that it begins with, and the attributes up to what is written to; nothing for what has no name."""
     names: list[str] = []
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         if isinstance(node, ast.Attribute):
@@ -265,5 +280,4 @@ def _path(node: ast.AST) -> Iterator[list[str]]:
         else:
             names.clear()
         node = node.value
-    if isinstance(node, ast.Name):
-        yield [node.id, *reversed(names)]
+    return [node.id, *reversed(names)] if isinstance(node, ast.Name) else []

@@ -100,7 +100,7 @@ class ItemLog:
     steps: the answers that its steps have. priors: the same in other runs, looked for as they are asked for.
     """
 
-    __slots__ = ("_journal", "_priors", "_steps", "row")
+    __slots__ = ("_earlier", "_journal", "_priors", "_steps", "row")
 
     def __init__(
         self,
@@ -112,19 +112,22 @@ class ItemLog:
         self.row = row
         self._journal = journal
         self._steps = steps
+        self._earlier: list[StepAnswer] = []  # those of other runs that were looked into
         self._priors = priors
 
     def recall(self, step: str, calls: Sequence[bytes]) -> Any:
         """The output that this call of the item's had before, or `MISSING`. calls: all that may stand for it."""
         known = _taken(self._steps, step, calls)
-        while known is None:
-            found = next(self._priors, None)
-            if found is None:
-                return MISSING
-            if (known := _taken(found, step, calls)) is not None:
-                # A third run looks here, and a run that is cut never comes to all items.
-                self.remember(step, calls[0], known.output)
-            self._steps += found
+        if known is None:
+            known = _taken(self._earlier, step, calls)
+            while known is None:
+                more = next(self._priors, None)
+                if more is None:
+                    return MISSING
+                known = _taken(more, step, calls)
+                self._earlier += more
+            # A retry looks here alone, and the next run here first.
+            self.remember(step, calls[0], known.output)
         return decode(known.output)
 
     def remember(self, step: str, call: bytes, output: bytes) -> None:
