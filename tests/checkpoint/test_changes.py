@@ -276,6 +276,17 @@ CHANGES: dict[str, list[Change]] = {
             "'b'",
         ),
     ],
+    "a function of yours in another framework's object": [
+        Change(
+            "import other\ndef clean(text):\n    return text + 'a'\n"
+            "runner = other.Framework([clean])\n### site-packages/other.py\n"
+            "class Framework:\n    def __init__(self, functions):\n        self.functions = functions\n"
+            "    def __repr__(self):\n        return 'a framework'\n"
+            "    def invoke(self, variables):\n        return self.functions[0](variables['text'])",
+            "'a'",
+            "'b'",
+        ),
+    ],
     "an option of a step, or in `tool.with_options(...)`": [
         Change(
             "from flowpool import Chain\ndef add(text, end):\n    return text + end\n"

@@ -14,6 +14,7 @@ import linecache
 import re
 import sys
 import types
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import suppress
 from hashlib import blake2b
@@ -43,7 +44,7 @@ _NAME_LOADS = frozenset({"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"
 _ATTRIBUTE_LOADS = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 # What a tool's class says of it to people and models.
 _WORDS_OF_A_TOOL = frozenset({"name", "description", "parameters", "max_flows", "mode", "caps"})
-# Kinds of classes whose methods are generated, and which: they follow from the fields.
+# Marks of classes whose methods are generated, and which: they follow from the fields.
 _WITH_MADE_METHODS = ("__dataclass_fields__", "__attrs_attrs__", "_fields")
 _MADE_METHODS = frozenset(
     {"__init__", "__new__", "__repr__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
@@ -176,13 +177,19 @@ class CodeIdentity:
         if tool.dotted and tool.dotted.startswith(_OWN_TOOLS):
             return tool.dotted
         if isinstance(tool, ForeignTool):
-            target = tool._target
-            is_users = _is_users(type(target))
-            return self._value(target, depth) if is_users else stripped(repr(tool.shown()))
+            return self._foreign(tool, depth)
         function = getattr(tool, "__wrapped__", None)
         if function is None:
             return self._instance(tool, depth, _WORDS_OF_A_TOOL)
         return self._value(function, depth)
+
+    def _foreign(self, tool: ForeignTool, depth: int) -> Any:
+        """Another framework's object: what it shows of itself, and the user's functions and classes in it."""
+        target = tool._target
+        if _is_users(type(target)) and type(tool) is ForeignTool:
+            return self._value(target, depth)
+        of_users = [self._value(one, depth) for one in _users_code_in(target)]
+        return [stripped(repr(tool.shown())), of_users]
 
     # Functions
 
@@ -300,6 +307,31 @@ class CodeIdentity:
         return _NOTHING
 
 
+def _users_code_in(target: Any) -> list[Any]:
+    """The user's functions and classes that an object holds, however deep, the nearest first."""
+    found: dict[int, Any] = {}
+    seen: dict[int, Any] = {}
+    coming = deque([target])
+    while coming and len(seen) < MOST_OBJECTS:
+        one = coming.popleft()
+        one = getattr(one, "__func__", one)
+        if id(one) in seen or isinstance(one, (str, bytes, int, float, types.ModuleType)):
+            continue
+        seen[id(one)] = one
+        if isinstance(one, dict):
+            coming.extend(one.values())
+        elif isinstance(one, (list, tuple, set, frozenset)):
+            coming.extend(one)
+        elif isinstance(one, (types.FunctionType, type)):
+            if _is_users(one):
+                found[id(one)] = one
+        else:
+            if _is_users(type(one)):
+                found[id(type(one))] = type(one)
+            coming.extend(getattr(one, "__dict__", {}).values())
+    return list(found.values())
+
+
 def _is_users(thing: Any) -> bool:
     """Whether a function, class or module is neither Python's, nor an installed package's, nor flowpool's."""
     name: Any
@@ -311,7 +343,12 @@ def _is_users(thing: Any) -> bool:
     else:
         name = getattr(thing, "__module__", None)
         file = getattr(sys.modules.get(str(name)), "__file__", None)
-    package = str(name).partition(".")[0]
+    return _is_users_module(str(name), file)
+
+
+@functools.cache
+def _is_users_module(name: str, file: str | None) -> bool:
+    package = name.partition(".")[0]
     if package == _OWN_PACKAGE:
         return False
     if not file:
@@ -329,12 +366,21 @@ def _is_part(kind: type, name: str, value: Any) -> bool:
     """Whether a class's attribute says what it does; not what Python or a package made of the class."""
     function = getattr(value, "__func__", value)
     if isinstance(function, types.FunctionType):
-        is_made = any(hasattr(kind, mark) for mark in _WITH_MADE_METHODS)
-        written = function.__code__.co_filename
-        return not (is_made and name in _MADE_METHODS and written.startswith("<"))
-    if isinstance(value, _DESCRIPTORS) or name.startswith("_abc_") or _is_dunder(name):
+        if not _makes_methods(kind):
+            return True
+        if not _is_users(function):
+            return not name.startswith("_")
+        return name not in _MADE_METHODS or not function.__code__.co_filename.startswith("<")
+    if isinstance(value, _DESCRIPTORS) or type(value).__name__ == "_tuplegetter":
+        return False
+    if name.startswith("_abc_") or _is_dunder(name):
         return False
     return not (issubclass(kind, enum.Enum) and (name in kind.__members__ or name[-1] == "_"))
+
+
+def _makes_methods(kind: type) -> bool:
+    """Whether it is of a kind whose own methods follow from its fields or members."""
+    return issubclass(kind, enum.Enum) or any(hasattr(kind, mark) for mark in _WITH_MADE_METHODS)
 
 
 def _name_of(thing: Any) -> str:

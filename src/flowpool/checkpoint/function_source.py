@@ -76,7 +76,7 @@ def shape_of(tree: Function) -> bytes:
             written.append(type(part).__name__)
             for name, value in ast.iter_fields(part):
                 if name not in _NO_PART and value not in (None, []):
-                    pending += [")", _statements(value) if name == "body" else value, f"{name}("]
+                    pending += [")", _counting(part, name, value), f"{name}("]
         elif isinstance(part, list):
             pending += ["]", *reversed(part), "["]
         else:
@@ -90,6 +90,15 @@ def _arguments(args: ast.arguments) -> Iterator[tuple[str, list[ast.arg]]]:
     yield "*", [args.vararg] if args.vararg else []
     yield "kw", args.kwonlyargs
     yield "**", [args.kwarg] if args.kwarg else []
+
+
+def _counting(node: ast.AST, name: str, value: Any) -> Any:
+    """What counts of a node's field: of an f-string not the empty texts, which some versions of Python add."""
+    if name == "body":
+        return _statements(value)
+    if isinstance(node, ast.JoinedStr):
+        return [one for one in value if not (isinstance(one, ast.Constant) and one.value == "")]
+    return value
 
 
 def _statements(body: Any) -> Any:
