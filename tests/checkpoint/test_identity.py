@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from flowpool import Chain, Image, Pool, Skill
+from flowpool import Chain, File, Image, Pool, Skill
 from flowpool.checkpoint.code_identity import CodeIdentity
 from flowpool.checkpoint.file_contents import FileContents
 from flowpool.checkpoint.identity import Identity
+from flowpool.folders import folders
 from flowpool.plan import Plan
+from flowpool.tools import to_markdown
+from flowpool.tools.markdown import kept_to
 
 PICTURE = b"\x89PNG\r\n\x1a\n"
 
@@ -108,3 +111,29 @@ def test_a_chain_names_the_files_of_what_its_items_have_alone(tmp_path: Path) ->
     assert contents(
         Chain([(Chain([(looks, "said")]), "inner", {"photo": "file"})]), {"file": str(path)}
     )
+
+
+def test_what_a_file_may_not_name_is_not_looked_into(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out.txt"
+    inside.mkdir()
+    outside.write_text("one")
+    (inside / "a.txt").write_text("one")
+    allowed = folders(inside)
+    attached = Plan(Skill("gpt-5-mini", prompt=["Say", File("{source}", root=allowed)]))
+    converted = Plan(kept_to(to_markdown, allowed))
+    rooted = Plan(to_markdown.with_options(root=str(inside)))
+    for plan, path in (
+        (attached, inside / "a.txt"),
+        (converted, inside / "a.txt"),
+        (rooted, "a.txt"),
+    ):
+        identity = Identity(plan, {})
+        assert len(identity._read_item({"source": str(path)})) == 1
+        assert identity._read_item({"source": str(outside)}) == ()
+
+
+def test_dedupe_alone_takes_shared_variables_of_any_kind(simulate: Any) -> None:
+    sim = simulate()
+    pool = sim.pool(items=[{"text": "a"}, {"text": "a"}], dedupe=True)
+    assert list(sim.run(pool.arun({"other": object()}))) == ["a", "a"]
+    assert sum(sim.ledger.answered.values()) == 1

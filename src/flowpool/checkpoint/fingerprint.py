@@ -16,6 +16,7 @@ from flowpool.chain import Chain, Step
 from flowpool.checkpoint.code_identity import CodeIdentity, stripped
 from flowpool.encoding import MOST_DEEP, CantEncode, digest, encode
 from flowpool.errors import FlowpoolError
+from flowpool.folders import folders, is_beneath
 from flowpool.plan import Plan
 from flowpool.skill import Skill
 from flowpool.template import look_up
@@ -170,7 +171,12 @@ def _file_of(
     with suppress(FlowpoolError):
         rendered = attachment.render(variables, made)
         if isinstance(rendered, Attachment) and isinstance(rendered.source, PurePath):
-            return [rendered.source]
+            root = rendered.root
+            allowed = root if root is None or isinstance(root, tuple) else folders(root)
+            # What a file may not name isn't looked into either.
+            return (
+                [rendered.source] if allowed is None or is_beneath(rendered.source, allowed) else []
+            )
     return []
 
 

@@ -269,7 +269,7 @@ def _written(node: ast.AST) -> Iterator[ast.AST]:
         if isinstance(called, ast.Attribute) and called.attr in _WRITING:
             targets = [called.value]
         elif isinstance(called, ast.Name) and called.id == "next":
-            targets = node.args[:1]
+            targets = [*node.args[:1]]
     while targets:
         target = targets.pop()
         if isinstance(target, (ast.Tuple, ast.List)):

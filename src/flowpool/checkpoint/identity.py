@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Set
+from functools import cached_property
 from typing import Any, TypeVar
 
 from flowpool.chain import Step
@@ -28,8 +29,7 @@ class Identity:
 
     shared: the variables of all items. version: what was said by hand, or None.
 
-    plan: tells the run's definition from others; `plans` has it as flowpool 0.1.0 wrote it, too. steps: tell each
-    step's; `earlier_steps` as 0.1.0 did. Raises `InvalidInput` for shared variables that nothing can tell apart.
+    steps: tell each step's definition from others; `earlier_steps` as flowpool 0.1.0 wrote it.
     """
 
     def __init__(
@@ -44,15 +44,24 @@ class Identity:
         self.earlier_steps = {step: earlier.of_step(plan, step) for step in self.steps}
         # What is said by hand is another thing than whatever an earlier version wrote down.
         self.is_versioned = bool(versions) or fingerprint.has_versions(plan)
-        try:
-            ordered = fingerprint.in_order(shared)
-            self.plan = digest(fingerprint.of_plan(plan, self.steps), ordered)
-            before = () if self.is_versioned else (digest(earlier.of_plan(plan), dict(shared)),)
-        except CantEncode as error:
-            raise InvalidInput(f"run(variables=...): {error} can't be kept in a store.") from None
-        self.plans = frozenset((self.plan, *before))
         self._readers = {step for step in self.steps if fingerprint.names_files(step)}
         self._same: dict[Step, list[bytes]] = {}  # a step's earlier definitions, of the same work
+
+    @cached_property
+    def plan(self) -> bytes:
+        """Tells the run's definition from others. Raises `InvalidInput` for shared variables that can't be encoded."""
+        try:
+            ordered = fingerprint.in_order(self._shared)
+            return digest(fingerprint.of_plan(self._plan, self.steps), ordered)
+        except CantEncode as error:
+            raise InvalidInput(f"run(variables=...): {error} can't be kept in a store.") from None
+
+    @cached_property
+    def plans(self) -> frozenset[bytes]:
+        """The same, and as flowpool 0.1.0 wrote it."""
+        if self.is_versioned:
+            return frozenset((self.plan,))
+        return frozenset((self.plan, digest(earlier.of_plan(self._plan), dict(self._shared))))
 
     def close(self) -> None:
         if self._threads is not None:
