@@ -49,7 +49,7 @@ class Identity:
 
     @cached_property
     def plan(self) -> bytes:
-        """Tells the run's definition from others. Raises `InvalidInput` for shared variables that can't be encoded."""
+        """Tells the run's definition from others. Raises `InvalidInput` for shared variables that can't be kept."""
         try:
             ordered = fingerprint.in_order(self._shared)
             return digest(fingerprint.of_plan(self._plan, self.steps), ordered)
