@@ -115,6 +115,82 @@ def test_a_step_put_at_the_end_finds_all_others_done(simulate, store) -> None:
     assert asked(again, "three two one x")
 
 
+def test_a_step_that_was_changed_twice_leaves_the_others_answered(simulate, store) -> None:
+    for third, asks in (("three {b}", 6), ("3 {b}", 2), ("III {b}", 2)):
+        sim = simulate()
+        sim.run(sim.pool(three_steps(sim, third=third), rows("x", "y"), store=store))
+        assert sum(sim.ledger.answered.values()) == asks
+
+
+def test_what_a_run_that_was_cut_never_came_to_is_found_in_the_one_before(simulate, store) -> None:
+    sim = simulate()
+    sim.run(sim.pool(three_steps(sim), rows("x", "y"), store=store))
+    sim = simulate()
+    second = sim.pool(three_steps(sim, third="3 {b}"), rows("x", "y"), store=store, max_flows=1)
+    sim.run(cut(second, 1.5))
+    assert asked(sim, "3 two one x")
+    sim = simulate()
+    sim.run(sim.pool(three_steps(sim, third="III {b}"), rows("x", "y"), store=store))
+    assert asked(sim, "III two one x", "III two one y")
+
+
+def test_a_retry_asks_no_step_again_that_an_earlier_run_had_answered(simulate, store) -> None:
+    sim = simulate()
+    sim.run(sim.pool(three_steps(sim), rows("x"), store=store))
+    tries = iter((1, 0))
+
+    def flaky(c: str) -> float:
+        return 1 / (1 - next(tries))
+
+    sim = simulate()
+    chain = Chain([*(step for (step,) in three_steps(sim).stages), flaky])
+    pool = sim.pool(chain, rows("x"), store=store)
+    sim.run(pool)
+    assert pool.status[FAILED] == 1
+    sim.run(pool.aretry())
+    assert pool.status[DONE] == 1
+    assert not sim.ledger.answered
+
+
+def test_an_earlier_answer_comes_back_when_its_prompt_does(simulate, store) -> None:
+    for third, asks in (("three {b}", 3), ("3 {b}", 1), ("three {b}", 0)):
+        sim = simulate()
+        sim.run(sim.pool(three_steps(sim, third=third), rows("x"), store=store))
+        assert sum(sim.ledger.answered.values()) == asks
+
+
+def test_pools_of_different_names_are_different_runs_of_the_same_skill(simulate, store) -> None:
+    for name, asks in (("a", 1), ("b", 1), ("a", 0)):
+        sim = simulate()
+        sim.run(sim.pool(items=rows("x"), store=store, name=name))
+        assert sum(sim.ledger.answered.values()) == asks
+    with Reader(store) as reader:
+        assert sorted(run.name for run in reader.runs()) == ["a", "b"]
+
+
+def test_a_new_name_of_a_skill_takes_no_run_that_somebody_named(simulate, store) -> None:
+    sim = simulate()
+    sim.run(sim.pool(items=rows("x"), store=store, name="mine"))
+    sim.run(sim.pool(sim.skill(name="new"), rows("x"), store=store))
+    with Reader(store) as reader:
+        assert sorted(run.name for run in reader.runs()) == ["mine", "new"]
+
+
+def test_dedupe_never_takes_a_column_for_a_field_of_another(simulate) -> None:
+    sim = simulate()
+    items = [{"c": {"d": "x"}, "c.d": "one"}, {"c": {"d": "x"}, "c.d": "two"}]
+    assert list(sim.run(sim.pool(sim.skill("{c.d}"), items, dedupe=True))) == ["one", "two"]
+    fields = [{"c": {"d": "x", "e": 1}}, {"c": {"d": "y", "e": 1}}, {"c.d": "z"}]
+    assert list(sim.run(sim.pool(sim.skill("{c.d}"), fields, dedupe=True))) == ["x", "y", "z"]
+
+
+def test_dedupe_asks_for_nested_keys_in_each_order_that_the_prompt_has(simulate) -> None:
+    sim = simulate()
+    items = [{"row": {"a": 1, "b": 2}}, {"row": {"b": 2, "a": 1}}, {"row": {"a": 1, "b": 2}}]
+    sim.run(sim.pool(sim.skill("{row}"), items, dedupe=True))
+    assert sum(sim.ledger.answered.values()) == 2
+
+
 def test_items_that_were_added_are_all_that_is_asked(simulate, store) -> None:
     sim = simulate()
     sim.run(sim.pool(items=rows("a", "b"), store=store))

@@ -19,14 +19,14 @@ from flowpool.tools.conversion import as_tool
 
 OnStepError = Literal["raise", "stop", "skip"]
 DEFAULT_KEY = "result"
-_OWN_OPTIONS = ("max_flows", "timeout", "retries", "retry_on")
+_OWN_OPTIONS = ("max_flows", "timeout", "retries", "retry_on", "version")
 
 
 class Step:
     """One step: its runner, the variable its output is stored under, and where its inputs come from.
 
     `inputs` maps a parameter to the variable (or dotted path) that fills it. `max_flows`, `timeout` (seconds),
-    `retries` and `retry_on` are the step's own; `defaults` are further arguments of a tool.
+    `retries`, `retry_on` and `version` are the step's own; `defaults` are further arguments of a tool.
     """
 
     __slots__ = (
@@ -38,6 +38,7 @@ class Step:
         "retry_on",
         "runner",
         "timeout",
+        "version",
     )
 
     def __init__(
@@ -55,6 +56,9 @@ class Step:
         self.timeout: float | None = options.pop("timeout", None)
         self.retries: int | None = options.pop("retries", None)
         self.retry_on: RetryOn | None = options.pop("retry_on", None)
+        self.version: str | int | None = None
+        if not (isinstance(runner, Tool) and "version" in runner._names):  # else it is an argument
+            self.version = options.pop("version", None)
         self.defaults = options
 
     def __repr__(self) -> str:
@@ -77,7 +81,8 @@ class Chain(Sealed, Runner[Any]):
         `(runner, key, {...}, {options})`. A runner is a `Skill`, a `Tool`, another `Chain` or any function. The key
         names the step's output (default `"result"`); a dict output is also spread into the variables.
         A list of steps instead of a step runs them side by side. Options: `max_flows` (calls of this
-        step at once), `timeout` (seconds an attempt), `retries` and `retry_on`; others are arguments of the tool.
+        step at once), `timeout` (seconds an attempt), `retries`, `retry_on` and `version` (another one is another
+        step to a store); others are arguments of the tool.
     variables: values that steps see when no item gives them.
     on_step_error: `"raise"` fails the item, `"stop"` ends it with the last good output, `"skip"` warns and goes on.
 
@@ -256,6 +261,9 @@ def _options(options: Mapping[str, Any] | None, where: str) -> dict[str, Any]:
         raise InvalidInput(f"{where}: max_flows={width!r}: use 1 or more.")
     if "retry_on" in checked and not is_retry_on(checked["retry_on"]):
         raise InvalidInput(f"{where}: retry_on={checked['retry_on']!r}: use {RETRY_ON_FIX}.")
+    version = checked.get("version", 1)
+    if not isinstance(version, (str, int)):
+        raise InvalidInput(f"{where}: version={version!r}: use a text or a number.")
     try:
         check_times(checked.get("timeout"), checked.get("retries"))
     except InvalidInput as error:

@@ -102,6 +102,7 @@ class Pool(Sealed, Generic[Output]):
     store: the path of an SQLite file that keeps the run: every answer is in it before anybody gets it.
         The same pool run again goes on where it stopped, also after a crash; `Pool.load` and `flowpool resume`
         do without the script. [memory alone]
+    version: a text or number of your own: with another one everything is asked anew, whatever the store has. [None]
     key: what tells items apart in the store: a variable's name, or a function of the item. [their content]
     dedupe: True sends identical calls once, also those that are on their way at the same moment. [False]
     constant_prompt: True lets a prompt be the same for every item, which is refused otherwise. [False]
@@ -183,6 +184,7 @@ class Pool(Sealed, Generic[Output]):
         dedupe: bool = False,
         constant_prompt: bool = False,
         on_empty: OnEmpty = "ask",
+        version: str | int | None = None,
         columns: Mapping[str, str] | None = None,
         limit: int | slice | None = None,
         max_cost: float | None = None,
@@ -204,6 +206,7 @@ class Pool(Sealed, Generic[Output]):
             dedupe=dedupe,
             constant_prompt=constant_prompt,
             on_empty=on_empty,
+            version=version,
             tracing=tracing,
         )
         _check_words(name, description, key, store, progress)
@@ -222,7 +225,7 @@ class Pool(Sealed, Generic[Output]):
         if isinstance(store, Checkpoint):
             checkpoint = store
         elif store is not None:
-            checkpoint = Checkpoint(store, self.runner, self.name, key)
+            checkpoint = Checkpoint(store, self.runner, self.name, key, is_named=bool(name))
         self._session = Session(
             self.name,
             self.runner,
@@ -419,7 +422,7 @@ class Pool(Sealed, Generic[Output]):
         rows = session.counted_rows()
         checkpoint, known = session.checkpoint, 0
         if checkpoint is not None:
-            known = checkpoint.known(session.plan, rows, session.last_variables)
+            known = checkpoint.known(session.identity(), rows)
         return estimate(session.plan, rows, session.settings.limits, known)
 
     def resume(self) -> Results[Output | None]:

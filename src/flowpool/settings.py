@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     constant_prompt: bool = False
     on_empty: OnEmpty = "ask"
     retry_on: Any = None  # what `RetryOn` is
+    version: str | int | None = None
     tracing: Any = None  # what `tracing.open_tracer` takes
 
     @classmethod
@@ -143,5 +144,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         f"one of {', '.join(map(repr, get_args(OnEmpty)))}",
     ),
     "retry_on": (is_retry_on, RETRY_ON_FIX),
+    "version": (lambda value: isinstance(value, (str, int)), "a text or a number"),
     "tracing": (_anything, ""),
 }

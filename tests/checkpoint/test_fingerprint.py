@@ -28,8 +28,8 @@ def plan_of(runner: Any) -> bytes:
 
 
 def call_of(runner: Any, variables: dict[str, Any]) -> bytes | None:
-    (step,) = Plan(Chain([runner])).steps()
-    return fingerprint.of_call(step, fingerprint.of_step(Plan(Chain([step])), step), variables)
+    ((step, definition),) = fingerprint.of_steps(Plan(Chain([runner]))).items()
+    return fingerprint.of_call(step, definition, variables)
 
 
 def test_a_definition_is_the_same_in_every_process() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -20,8 +20,8 @@ class Log(Protocol):
 
     origins: Any
 
-    def recall(self, step: str, call: bytes) -> Any:
-        """The output that this call had before, or `MISSING`."""
+    def recall(self, step: str, calls: Sequence[bytes]) -> Any:
+        """The output that this call had before, or `MISSING`. calls: all that may stand for it."""
 
     def remember(self, step: str, call: bytes, output: bytes) -> None:
         """The step was answered; its output as JSON."""

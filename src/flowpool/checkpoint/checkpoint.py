@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 from msgspec import structs
 
 from flowpool.calls.budget import Spend
-from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.journal import Journal, JournalOptions, spent_in
 from flowpool.checkpoint.keys import Key, identity_of
 from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
-from flowpool.encoding import CantEncode, decode, digest, encode
+from flowpool.encoding import decode, encode
 from flowpool.errors import InvalidInput, StoreRefused
 from flowpool.folders import Folders
 from flowpool.logs import log
@@ -27,7 +27,7 @@ from flowpool.results import CallCost, Record
 from flowpool.settings import Settings
 from flowpool.store.claims import ItemMatcher
 from flowpool.store.damage import refuses_damage
-from flowpool.store.file import open_store
+from flowpool.store.file import Store, open_store
 from flowpool.store.reading import Reader
 from flowpool.store.rows import RunInfo
 from flowpool.values import Status
@@ -49,6 +49,7 @@ class Checkpoint:
     """Where a pool's run is kept.
 
     loaded: the store's run, where the pool was loaded from there; else its name and definition tell which it is.
+    is_named: the pool was given its name. Else it has its runner's, and a runner's new name is the same run.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Checkpoint:
         name: str,
         key: Key | None = None,
         loaded: RunInfo | None = None,
+        *,
+        is_named: bool = True,
     ) -> None:
         if not isinstance(path, (str, Path)) or not str(path):
             raise InvalidInput(f"store={path!r}: name a file, such as 'run.db'.")
@@ -72,6 +75,7 @@ class Checkpoint:
         self._runner = runner
         self._name = name
         self._key = key
+        self._is_named = is_named
         self._is_loaded = loaded is not None
         self._run = None if loaded is None else loaded.id
         self._output = ""  # the file that the run is written to, as the store names it
@@ -90,6 +94,7 @@ class Checkpoint:
         items: Any,
         shared: Mapping[str, Any],
         settings: Settings,
+        identity: Identity,
         *,
         retry_failed: bool,
     ) -> Iterator[Journal]:
@@ -97,6 +102,7 @@ class Checkpoint:
         in_memory = isinstance(items, Sequence) and not isinstance(items, str)
         options = JournalOptions(
             self._runner,
+            identity,
             items=items if in_memory else None,
             key=self._key,
             in_order=isinstance(items, StoredItems),
@@ -104,27 +110,40 @@ class Checkpoint:
             is_whole=not (isinstance(items, Rows) and items.is_sample),
             keeps_steps=settings.remembers_steps(is_single=plan.is_single),
         )
-        steps = [each.hex() for _, each in fingerprint.of_steps(plan)]
         with open_store(self.path) as store, Reader(self.path) as reader:
+            _bring_up_to_date(store, reader.runs(), identity)
             if not self._is_loaded:
-                whole = fingerprint_of(plan, shared)
-                known = reader.run_of(self._name, whole)
-                outputs = set() if known is None else set(map(str, known.outputs))
-                kept = {
-                    "variables": dict(shared),
-                    "outputs": sorted(outputs | ({self._output} - {""})),
-                    **settings.stored(),
-                }
-                columns = self._columns(items, kept, steps)
-                log.info("%s: kept in the store %s", self._name, self.path)
-                info = store.begin_run(self._name, whole, columns, time.time())
-                self._run = info.id
+                self._begin(store, reader.runs(), items, shared, settings, identity)
             assert self._run is not None
             with store.at_work(self._run):
                 runs = reader.runs()
                 info = next(run for run in runs if run.id == self._run)
-                prior = _prior(info, runs) if options.keeps_steps else None
-                yield Journal(store, reader, info, prior, options)
+                identity.knows(pair for run in runs for pair in run.same_definitions)
+                yield Journal(store, reader, info, _priors(info, runs), options)
+
+    def _begin(
+        self,
+        store: Store,
+        runs: Sequence[RunInfo],
+        items: Any,
+        shared: Mapping[str, Any],
+        settings: Settings,
+        identity: Identity,
+    ) -> None:
+        """The run, known or new, is the pool's from here on."""
+        known = find_run(runs, self._name, identity, is_named=self._is_named)
+        if known is not None and known.name != self._name:
+            store.change_run(known.id, self._name, known.fingerprint, known.steps)
+        outputs = set() if known is None else set(map(str, known.outputs))
+        kept = {
+            "variables": dict(shared),
+            "outputs": sorted(outputs | ({self._output} - {""})),
+            "named": self._is_named,
+            **settings.stored(),
+        }
+        columns = self._columns(items, kept, _definitions(identity, known))
+        log.info("%s: kept in the store %s", self._name, self.path)
+        self._run = store.begin_run(self._name, identity.plan, columns, time.time()).id
 
     def records(self) -> list[Record]:
         """What the store has of the run; nothing before its first."""
@@ -152,15 +171,15 @@ class Checkpoint:
         with Reader(self.path) as reader:
             return spent_in(reader, self._run), reader.unfinished(self._run, retry_failed=False)
 
-    def known(
-        self, plan: Plan, rows: Rows, shared: Mapping[str, Any] = {}, *, retry_failed: bool = False
-    ) -> int:
+    def known(self, identity: Identity, rows: Rows, *, retry_failed: bool = False) -> int:
         """How many of the rows have ended in the store, and wouldn't be asked again."""
         if not self.path.exists() or not self.path.stat().st_size:
             return 0
         with Reader(self.path) as reader:
             run = self._run
-            if run is None and (found := reader.run_of(self._name, fingerprint_of(plan, shared))):
+            if run is None and (
+                found := find_run(reader.runs(), self._name, identity, is_named=self._is_named)
+            ):
                 run = found.id
             if run is None:
                 return 0
@@ -168,7 +187,8 @@ class Checkpoint:
             matcher, count = ItemMatcher(run, reader.last_item(run)), 0
             for item in rows:
                 if isinstance(item, Mapping):
-                    known = matcher.claim(identity_of(item, self._key), reader)
+                    files = identity.read_files_of(item) if self._key is None else ()
+                    known = matcher.claim(identity_of(item, self._key, files), reader)
                     count += (
                         known is not None and known.ended is not None and known.ended[0] in over
                     )
@@ -246,16 +266,41 @@ def restored_items(path: str | Path, run: RunInfo, allowed: Folders | None) -> A
     return StoredItems(Path(path), run.id)
 
 
-def fingerprint_of(plan: Plan, shared: Mapping[str, Any]) -> bytes:
-    """What tells a pool's run from others of its name; raises `InvalidInput`."""
-    try:
-        return digest(fingerprint.of_plan(plan), dict(shared))
-    except CantEncode as error:
-        raise InvalidInput(f"run(variables=...): {error} can't be kept in a store.") from None
+def find_run(
+    runs: Iterable[RunInfo], name: str, identity: Identity, *, is_named: bool
+) -> RunInfo | None:
+    """The run of this name and definition; where nobody named it, also one of another name that nobody gave."""
+    same = [run for run in runs if run.fingerprint in identity.plans]
+    found = next((run for run in same if run.name == name), None)
+    if found is None and not is_named:
+        found = next((run for run in same if not run.is_named), None)
+    return found
 
 
-def _prior(run: RunInfo, runs: list[RunInfo]) -> RunInfo | None:
-    """The run whose steps may be of use: one with steps in common, its namesakes and the latest first."""
-    steps = set(run.steps)
-    others = [one for one in runs if one.id != run.id and steps.intersection(one.steps)]
-    return min(others, key=lambda one: one.name != run.name, default=None)
+def _bring_up_to_date(store: Store, runs: Sequence[RunInfo], identity: Identity) -> None:
+    """Has runs that an earlier version wrote know this plan and its steps as they are now: from here on, changes
+    that it didn't see are seen."""
+    if identity.is_versioned:
+        return
+    now = {identity.earlier_steps[step].hex(): own.hex() for step, own in identity.steps.items()}
+    taken = {run.name for run in runs if run.fingerprint == identity.plan}
+    for run in runs:
+        is_whole = run.fingerprint in identity.plans and run.name not in taken
+        steps = [f"{now[one]}:{one}" if now.get(one, one) != one else one for one in run.steps]
+        plan = identity.plan if is_whole else run.fingerprint
+        if (plan, tuple(steps)) != (run.fingerprint, run.steps):
+            store.change_run(run.id, run.name, plan, steps)
+
+
+def _definitions(identity: Identity, known: RunInfo | None) -> list[str]:
+    """The steps' definitions, with what an earlier version wrote of them where the run is one of its own."""
+    before = {} if known is None else known.definitions
+    steps = (own.hex() for own in identity.steps.values())
+    return [f"{step}:{before[step]}" if before.get(step) else step for step in steps]
+
+
+def _priors(run: RunInfo, runs: list[RunInfo]) -> list[RunInfo]:
+    """The runs whose steps may be of use: those with steps in common, the run's namesakes and the latest first."""
+    steps = run.definitions.keys()
+    others = [one for one in runs if one.id != run.id and steps & one.definitions.keys()]
+    return sorted(others, key=lambda one: one.name != run.name)

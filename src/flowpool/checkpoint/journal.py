@@ -11,16 +11,17 @@ import time
 import warnings
 from array import array
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import Struct, field, structs
 
 from flowpool.calls.budget import Spend
 from flowpool.calls.flow import MISSING
-from flowpool.checkpoint import output_codec
+from flowpool.checkpoint import earlier, output_codec
+from flowpool.checkpoint.identity import Contents, Identity
 from flowpool.checkpoint.keys import Key, Keys, identity_of
 from flowpool.encoding import CantEncode, decode, encode
 from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
@@ -28,7 +29,15 @@ from flowpool.results import CallCost, Record
 from flowpool.store.claims import ItemMatcher
 from flowpool.store.file import Store
 from flowpool.store.reading import Known, Reader
-from flowpool.store.rows import AttemptRow, Batch, ItemRow, ResultRow, RunInfo, StepRow
+from flowpool.store.rows import (
+    AttemptRow,
+    Batch,
+    HashRow,
+    ItemRow,
+    ResultRow,
+    RunInfo,
+    StepRow,
+)
 from flowpool.threads import DaemonThreads
 from flowpool.values import Attempt, Status
 
@@ -40,7 +49,9 @@ class SourcePass(Struct):
     listed: array[int] | None = (
         None  # each item's row by its index, where all were written down at first
     )
-    prior: ItemMatcher | None = None  # over the rows of a run whose steps may be of use
+    priors: dict[int, ItemMatcher] = field(
+        default_factory=dict
+    )  # over the rows of runs whose steps may be of use
     rows: dict[int, int] = field(default_factory=dict)  # of items that aren't done, by index
     keys: Keys | None = None  # of the items so far
 
@@ -48,12 +59,14 @@ class SourcePass(Struct):
 class JournalOptions(Struct, frozen=True):
     """How a journal takes its items.
 
-    runner: whose outputs they get. items: all of them, where they are in memory. key: what tells them apart.
+    runner: whose outputs they get. identity: what it is, and what items are. items: all of them, where they are
+    in memory. key: what tells them apart.
     in_order: they are the store's own rows. retry_failed: failed ones are to be tried again.
     is_whole: they are all items of the run. keeps_steps: the runner has steps worth remembering.
     """
 
     runner: output_codec.Runner
+    identity: Identity
     items: Sequence[Any] | None = None
     key: Key | None = None
     in_order: bool = False
@@ -62,24 +75,61 @@ class JournalOptions(Struct, frozen=True):
     keeps_steps: bool = False
 
 
+class StepAnswer(NamedTuple):
+    """What a step of an item was answered: its path in its chain, its call, and its output as JSON."""
+
+    step: str
+    call: bytes
+    output: bytes
+
+
+def _taken(answers: list[StepAnswer], step: str, calls: Sequence[bytes]) -> StepAnswer | None:
+    """The answer of this call, taken out of them: the same call of another step is another sample."""
+    same = [one for one in answers if one.call in calls]
+    found = next((one for one in same if one.step == step), None)
+    if found is None and same:  # the chain may have been changed around it
+        found = same[0]
+    if found is not None:
+        answers.remove(found)
+    return found
+
+
 class ItemLog:
-    """One item's part of the journal."""
+    """One item's part of the journal.
 
-    __slots__ = ("_journal", "_steps", "origins", "row")
+    steps: the answers that its steps have. priors: the same in other runs, looked for as they are asked for.
+    """
 
-    def __init__(self, journal: Journal, row: int, steps: dict[str, tuple[bytes, bytes]]) -> None:
+    __slots__ = ("_earlier", "_journal", "_priors", "_steps", "origins", "row")
+
+    def __init__(
+        self,
+        journal: Journal,
+        row: int,
+        steps: list[StepAnswer],
+        priors: Iterator[list[StepAnswer]],
+    ) -> None:
         self.row = row
         self.origins = output_codec.Origins()
         self._journal = journal
         self._steps = steps
+        self._earlier: list[StepAnswer] = []  # those of other runs that were looked into
+        self._priors = priors
 
-    def recall(self, step: str, call: bytes) -> Any:
-        """The output that this call of the item's had before, or `MISSING`."""
-        steps = self._steps
-        step_path = step if step in steps and steps[step][0] == call else None
-        if step_path is None:  # the chain may have been changed around it
-            step_path = next((name for name, (known, _) in steps.items() if known == call), None)
-        return MISSING if step_path is None else decode(steps.pop(step_path)[1], typed=True)
+    def recall(self, step: str, calls: Sequence[bytes]) -> Any:
+        """The output that this call of the item's had before, or `MISSING`. calls: all that may stand for it."""
+        known = _taken(self._steps, step, calls)
+        if known is None:
+            known = _taken(self._earlier, step, calls)
+            while known is None:
+                more = next(self._priors, None)
+                if more is None:
+                    return MISSING
+                known = _taken(more, step, calls)
+                self._earlier += more
+            # A retry looks here alone, and the next run here first.
+            self.remember(step, calls[0], known.output)
+        return decode(known.output, typed=True)
 
     def remember(self, step: str, call: bytes, output: bytes) -> None:
         """A step was answered; its output as JSON."""
@@ -116,14 +166,16 @@ class Journal:
         store: Store,
         reader: Reader,
         run: RunInfo,
-        prior: RunInfo | None,
+        priors: Sequence[RunInfo],
         options: JournalOptions,
     ) -> None:
         self.run = run
         self._store = store
         self._reader = reader
-        self._prior = prior
+        self._priors = priors
         self._options = options
+        # Whether an item's files are part of what it is.
+        self.names_files = options.identity.names_files and options.key is None
         self._pass = SourcePass()
         self._tell: Callable[[Record], None] = _nobody
         self._fail: Callable[[StoreFailed], None] = _nobody
@@ -193,33 +245,48 @@ class Journal:
             return  # only reading them tells; or they were written down when this reading of them began
         claims = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
         listed = self._pass.listed = array("q")
-        for index, item in enumerate(items):
-            row = 0
-            if isinstance(item, Mapping):
-                try:
-                    hash = self._hash(item)
-                    self._check_key(hash, index, item)
-                    known = claims.claim(hash, self._reader)
-                    row = -self._add(hash, item) if known is None else known.id
-                except InvalidItem as error:
-                    raise InvalidInput(f"items[{index}]: {error}") from None
-            listed.append(row)
-            if len(self._batch.items) >= self.CHUNK:
-                await self.flush()
+        for start in range(0, len(items), self.CHUNK):
+            chunk = items[start : start + self.CHUNK]
+            contents = (
+                await asyncio.gather(*map(self.files_of, chunk))
+                if self.names_files
+                else [()] * len(chunk)
+            )
+            for index, (item, files) in enumerate(zip(chunk, contents, strict=True), start):
+                listed.append(self._listed(index, item, files, claims))
+            await self.flush()
         await self.flush()
         if self._failure is not None:
             raise self._failure
         await self._loop.run_in_executor(self._threads, self._store.complete_run, self.run.id)
 
-    def find_or_begin(self, index: int, item: Any) -> ItemLog | Record | None:
-        """The item's log; its record, where it ended before or can't be kept; None for what is no item."""
+    def _listed(self, index: int, item: Any, files: Contents, claims: ItemMatcher) -> int:
+        """An item's row; below 0 for one that is new, 0 for what is no item."""
+        if not isinstance(item, Mapping):
+            return 0
+        try:
+            self._check_key(index, item)
+            known = self._claim(claims, item, files)
+            return known.id if known is not None else -self._add(self._hash(item, files), item)
+        except InvalidItem as error:
+            raise InvalidInput(f"items[{index}]: {error}") from None
+
+    async def files_of(self, item: Any) -> Contents:
+        """The contents of the files that an item names."""
+        return await self._options.identity.files_of(item)
+
+    def find_or_begin(self, index: int, item: Any, files: Contents) -> ItemLog | Record | None:
+        """The item's log; its record, where it ended before or can't be kept; None for what is no item.
+
+        files: what `files_of` gave for it.
+        """
         if not isinstance(item, Mapping):
             return None  # it fails as it would without a journal
         rows = self._pass.rows
         if index in rows:  # met before, in this reading
-            return ItemLog(self, rows[index], self._reader.steps(rows[index]))
+            return ItemLog(self, rows[index], self._answers(rows[index]), iter(()))
         try:
-            row, known, hash = self._find(index, item)
+            row, known = self._find(index, item, files)
             if known is not None and known.ended is not None and self._is_over(known.ended[0]):
                 if known.ended[0] != Status.DONE:
                     rows[index] = row  # a retry of this run will meet it again
@@ -227,26 +294,38 @@ class Journal:
                 self.recalled += 1
                 return self._restored(record) if self._has_types else record
             rows[index] = row
-            return ItemLog(self, row, self._steps(row if known else None, item, hash))
+            steps = self._answers(row) if known is not None else []
+            return ItemLog(self, row, steps, self._prior_answers(item, files))
         except InvalidItem as error:
             return Record(index, item, Status.FAILED, error=error)
 
-    def _find(self, index: int, item: Any) -> tuple[int, Known | None, bytes | None]:
-        """The item's row, what it holds where it isn't new, and the item's hash where that was needed."""
+    def _find(self, index: int, item: Any, files: Contents) -> tuple[int, Known | None]:
+        """The item's row, and what it holds where it isn't new."""
         listed = self._pass.listed
         if listed is not None:
             row = listed[index]
-            return abs(row), self._row(row) if row > 0 else None, None
+            return abs(row), self._row(row) if row > 0 else None
         if self._pass.own is None:
             self._pass.own = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
-        hash = None if self._options.in_order else self._hash(item)
-        if hash is not None:
-            self._check_key(hash, index, item)
-        known = self._pass.own.claim(hash, self._reader)
+        if self._options.in_order:
+            known = self._pass.own.claim(None, self._reader)
+        else:
+            self._check_key(index, item)
+            known = self._claim(self._pass.own, item, files)
         if known is not None:
-            return known.id, known, hash
-        assert hash is not None
-        return self._add(hash, item), None, hash
+            return known.id, known
+        return self._add(self._hash(item, files), item), None
+
+    def _claim(self, claims: ItemMatcher, item: Mapping[str, Any], files: Contents) -> Known | None:
+        """The row of an item's content, files' content included; or of what flowpool 0.1.0 took for that."""
+        hash = self._hash(item, files)
+        known = claims.claim(hash, self._reader)
+        if known is not None or claims.is_spent or self._options.key is not None:
+            return known
+        before = earlier.of_item(item)
+        if before != hash and (known := claims.claim(before, self._reader)) is not None:
+            self._batch.hashes.append(HashRow(known.id, hash))
+        return known
 
     def _row(self, row: int) -> Known:
         """A row of the store; those that are asked for in their order are read many at once."""
@@ -266,16 +345,15 @@ class Journal:
     def _is_over(self, status: int) -> bool:
         return status == Status.DONE or not self._options.retry_failed
 
-    def _hash(self, item: Mapping[str, Any]) -> bytes:
+    def _hash(self, item: Mapping[str, Any], files: Contents = ()) -> bytes:
         """What tells the item from others."""
-        return identity_of(item, self._options.key)
+        return identity_of(item, self._options.key, files)
 
-    def _check_key(self, hash: bytes, index: int, item: Mapping[str, Any]) -> None:
+    def _check_key(self, index: int, item: Mapping[str, Any]) -> None:
         """Raises `InvalidItem` for an item that has another one's key."""
-        key = self._options.key
-        if key is not None:
-            self._pass.keys = self._pass.keys or Keys(key)
-            self._pass.keys.add(hash, item, index)
+        if self._options.key is not None:
+            self._pass.keys = self._pass.keys or Keys(self._options.key)
+            self._pass.keys.add(self._hash(item), item, index)
 
     def _add(self, hash: bytes, item: Mapping[str, Any]) -> int:
         json = None
@@ -287,23 +365,29 @@ class Journal:
         self._batch.items.append(ItemRow(row, hash, json))
         return row
 
-    def _steps(
-        self, row: int | None, item: Any, hash: bytes | None
-    ) -> dict[str, tuple[bytes, bytes]]:
-        """The answers that an item's steps have, in this run or in one that had the same steps."""
+    def _answers(self, row: int) -> list[StepAnswer]:
+        """The answers that an item's steps have."""
         if not self._options.keeps_steps:
-            return {}
-        steps = self._reader.steps(row) if row is not None else {}
-        if steps or self._prior is None:
-            return steps
-        if self._pass.prior is None:
-            self._pass.prior = ItemMatcher(self._prior.id, self._reader.last_item(self._prior.id))
-        known = self._pass.prior.claim(hash or self._hash(item), self._reader)
-        return self._reader.steps(known.id) if known is not None else {}
+            return []
+        return [StepAnswer(step, *rest) for step, rest in self._reader.steps(row).items()]
 
-    def answer(self, call: bytes) -> Any:
-        """The output that a call had in any item of the store, or `MISSING`."""
-        output = self._reader.answer(call)
+    def _prior_answers(
+        self, item: Mapping[str, Any], files: Contents
+    ) -> Iterator[list[StepAnswer]]:
+        """The same in each run that had some of the steps."""
+        for run in self._priors:
+            claims = self._pass.priors.get(run.id)
+            if claims is None:
+                claims = ItemMatcher(run.id, self._reader.last_item(run.id))
+                self._pass.priors[run.id] = claims
+            known = self._claim(claims, item, files)
+            if known is not None:
+                yield self._answers(known.id)
+
+    def answer(self, calls: Sequence[bytes]) -> Any:
+        """The output that a call had in any item of the store, or `MISSING`. calls: all that may stand for it."""
+        found = (self._reader.answer(call) for call in calls)
+        output = next((one for one in found if one is not None), None)
         return MISSING if output is None else decode(output, typed=True)
 
     # What happens

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.identity import Contents
 from flowpool.encoding import CantEncode
 from flowpool.errors import InvalidInput, InvalidItem
 
@@ -21,10 +22,13 @@ def hash_of(key: Key, item: Mapping[str, Any]) -> bytes:
     return fingerprint.of_key(_value(key, item))
 
 
-def identity_of(item: Mapping[str, Any], key: Key | None) -> bytes:
-    """What tells an item from others, by its key or, without one, by all of it. Raises `InvalidItem`."""
+def identity_of(item: Mapping[str, Any], key: Key | None, files: Contents = ()) -> bytes:
+    """What tells an item from others: its key or, without one, all of it. Raises `InvalidItem`.
+
+    files: the contents of the files that it names.
+    """
     try:
-        return fingerprint.of_item(item) if key is None else hash_of(key, item)
+        return fingerprint.of_item(item, files) if key is None else hash_of(key, item)
     except CantEncode as error:
         raise InvalidItem(
             f"{error} can't be kept in a store: pass text, numbers, bytes, or a key= that tells items apart"

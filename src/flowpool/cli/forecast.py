@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flowpool.checkpoint.checkpoint import Checkpoint
+from flowpool.checkpoint.identity import Identity
 from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
@@ -33,7 +34,10 @@ def show_plan(plan: Plan, rows: Rows, run: RunOptions, checkpoint: Checkpoint | 
         raise InvalidInput(
             "--dry-run reads the rows, and stdin can be read once only: name a file."
         )
-    known = 0 if checkpoint is None else checkpoint.known(plan, rows, retry_failed=run.retry_failed)
+    known = 0
+    if checkpoint is not None:
+        identity = Identity(plan, {}, run.version)
+        known = checkpoint.known(identity, rows, retry_failed=run.retry_failed)
     expected = estimate(plan, rows, run.limits, known)
     for number, prompt in enumerate(expected.prompts, 1):
         more = len(prompt) - _LONGEST_PROMPT

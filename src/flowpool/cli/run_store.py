@@ -11,7 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.checkpoint.checkpoint import fingerprint_of, output_name
+from flowpool.checkpoint.checkpoint import find_run, output_name
+from flowpool.checkpoint.identity import Identity
 from flowpool.errors import InvalidInput
 from flowpool.folders import is_url
 from flowpool.pipeline.spec import Pipeline
@@ -80,7 +81,8 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
     had_output = path.exists()
     if anew or (is_beside and _is_unused(path)):
         _begin_anew(path, is_beside)
-    known, outputs = _known(path, plan, name)
+    identity = Identity(plan, {}, pipeline.run.version)
+    known, outputs = _known(path, identity, name)
     if known is None and path.exists() and is_beside:
         _drop_unanswered(path)
     if known is None and resume:
@@ -167,10 +169,10 @@ def _is_plain(path: Path) -> bool:
         return os.access(path.parent, os.W_OK)
 
 
-def _known(path: Path, plan: Plan, name: str) -> tuple[dict[Status, int] | None, list[Any]]:
+def _known(path: Path, identity: Identity, name: str) -> tuple[dict[Status, int] | None, list[Any]]:
     """What the store has of this very run, by status, and the files that it was written to."""
     if not path.exists() or not path.stat().st_size:
         return None, []
     with Reader(path) as reader:
-        run = reader.run_of(name, fingerprint_of(plan, {}))
+        run = find_run(reader.runs(), name, identity, is_named=False)
         return (None, []) if run is None else (reader.counts(run.id), run.outputs)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from flowpool.integrations.base import ForeignAnswer, ForeignTool, count, priced
 from flowpool.usage import NO_USAGE, Usage
+
+# In a model's repr: which packages made it, and a table of what the model can.
+_PACKAGES = re.compile(r"'lc_versions': \{[^{}]*\}|\bprofile=\{[^{}]*\}")
 
 
 def adapt(runnable: Any) -> ForeignTool | None:
@@ -31,6 +35,10 @@ class LangChain(ForeignTool):
             takes=takes,
             needs=() if takes else _needs(runnable),
         )
+
+    def shown(self) -> list[Any]:
+        """What the runnable shows of itself, without the versions of packages and what they know of a model."""
+        return [_PACKAGES.sub("", text) for text in super().shown()]
 
     async def _invoke(self, /, **variables: Any) -> ForeignAnswer:
         from langchain_core.callbacks import UsageMetadataCallbackHandler

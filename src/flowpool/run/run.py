@@ -20,6 +20,7 @@ from flowpool.calls.flow import Flow
 from flowpool.calls.model_calls import ModelCalls
 from flowpool.calls.retry import RetryWaiter
 from flowpool.calls.tool_calls import ToolCalls
+from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
 from flowpool.errors import FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
@@ -48,9 +49,9 @@ YIELD_EVERY = 500
 class Run:
     """The execution of a plan over a source, once. Made on the loop that it runs on.
 
-    counts: items by status, which it keeps. budget: what may be spent. journal: where what becomes of the items
-    is written down. source_pass: the reading of the source's items that this run goes on with. caller: the
-    context whose span is the run's parent.
+    counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of,
+    where that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
+    source's items that this run goes on with. caller: the context whose span is the run's parent.
 
     Raises `InvalidInput` for what is missing: nothing was paid.
     """
@@ -66,6 +67,7 @@ class Run:
         environment: Environment,
         *,
         budget: Budget | None = None,
+        identity: Identity | None = None,
         journal: Journal | None = None,
         source_pass: SourcePass | None = None,
         caller: Context | None = None,
@@ -80,7 +82,7 @@ class Run:
         self._settings = settings
         self._sink = sink
         self._counts = counts
-        self._journal = journal
+        self._identity, self._journal = identity, journal
         self._pass = source_pass or SourcePass()
         self._keep_history = keep_history
         self._loop = asyncio.get_running_loop()
@@ -170,7 +172,8 @@ class Run:
     async def _open_journal(self) -> None:
         """Lets the steps look up what they were answered before, and writes down the items that are known."""
         journal = self._journal
-        self._steps.tell_apart(journal.answer if journal else None)
+        if self._identity is not None:
+            self._steps.tell_apart(self._identity, journal.answer if journal else None)
         if journal is not None:
             journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
             await journal.register()
@@ -305,7 +308,8 @@ class Run:
         while (entry := await self._next_entry()) is not None:
             log = None
             if self._journal is not None:
-                known = self._journal.find_or_begin(*entry)
+                files = await self._journal.files_of(entry[1]) if self._journal.names_files else ()
+                known = self._journal.find_or_begin(*entry, files)
                 if isinstance(known, Record):
                     self._counts[Status.RUNNING] += 1
                     self._tell(known)

@@ -24,6 +24,7 @@ from flowpool import wiring
 from flowpool.calls.budget import Budget, Spend
 from flowpool.chain import Chain, OnStepError, as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
+from flowpool.checkpoint.identity import Identity, identify
 from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput, NotFinished
@@ -274,6 +275,10 @@ class Session:
             self._source.put_back((record.index, record.variables) for record in failed)
             return self._start(None, self.spent, True)
 
+    def identity(self) -> Identity:
+        """What the run is made of, as it stands."""
+        return Identity(self.plan, self._variables, self.settings.version)
+
     @property
     def last_variables(self) -> Variables:
         """The shared values of the last run."""
@@ -402,18 +407,14 @@ class Session:
         try:
             await self._look_through()
             self._started = self._loop.time()
-            if self.checkpoint is None:
-                await self._new_run(start, start.spent, None).execute()
-                return
-            with self.checkpoint.open(
-                self.plan,
-                self._stored_items(),
-                self._variables,
-                self.settings,
-                retry_failed=start.retry_failed,
-            ) as journal:
-                self._take_up(journal)
-                await self._new_run(start, self._before, journal).execute()
+            identity = None
+            if self.checkpoint is not None or self.settings.dedupe:
+                identity = await identify(self.plan, self._variables, self.settings.version)
+            try:
+                await self._execute(start, identity)
+            finally:
+                if identity is not None:
+                    identity.close()
         finally:
             start.sink.end()
             if self._run is not None and self._run.reason:
@@ -429,6 +430,21 @@ class Session:
             if self._reason:
                 log.info("%s: %s", self.plan.name, self._stopped)
 
+    async def _execute(self, start: Start, identity: Identity | None) -> None:
+        if self.checkpoint is None or identity is None:
+            await self._new_run(start, start.spent, identity, None).execute()
+            return
+        with self.checkpoint.open(
+            self.plan,
+            self._stored_items(),
+            self._variables,
+            self.settings,
+            identity,
+            retry_failed=start.retry_failed,
+        ) as journal:
+            self._take_up(journal)
+            await self._new_run(start, self._before, identity, journal).execute()
+
     def _take_up(self, journal: Journal) -> None:
         """What the store has of the run: what it spent, and what it needn't do again."""
         self._before, self._earlier = journal.spent(), journal.unfinished()
@@ -437,7 +453,9 @@ class Session:
         if self._total is not None and self._total >= items:
             self._known = max(self._known, ended)
 
-    def _new_run(self, start: Start, spent: Spend, journal: Journal | None) -> Run:
+    def _new_run(
+        self, start: Start, spent: Spend, identity: Identity | None, journal: Journal | None
+    ) -> Run:
         settings = self.settings
         budget = None
         if settings.max_cost is not None or settings.max_tokens_total is not None:
@@ -451,6 +469,7 @@ class Session:
             self._counts,
             self._environment or real_environment(),
             budget=budget,
+            identity=identity,
             journal=journal,
             source_pass=self._pass,
             caller=start.caller,

@@ -6,7 +6,7 @@ Knows no items and no ends: gives the last output, or raises what went wrong.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from flowpool.calls.flow import MISSING, Flow, Rank, StepCall
 from flowpool.calls.model_calls import ModelCalls
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.chain import Chain, Step
-from flowpool.checkpoint import fingerprint
+from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.output_codec import Origins, encoded, restored
 from flowpool.encoding import CantEncode
 from flowpool.errors import FlowpoolError, NotFinished, StepFailed
@@ -51,9 +51,9 @@ class Steps:
         self._slots = slots
         self._empties = empties
         self._loop = asyncio.get_running_loop()
-        self._identities: dict[Step, bytes] = {}
+        self._identity: Identity | None = None
         self._dedupe: Dedupe | None = None
-        self._answers: Callable[[bytes], Any] | None = None
+        self._answers: Callable[[Sequence[bytes]], Any] | None = None
         self.accumulated: dict[str, Any] = {}
         for step in plan.steps():
             if isinstance(step.runner, Skill):
@@ -61,7 +61,9 @@ class Steps:
             elif isinstance(step.runner, Tool):
                 tool_calls.prepare(step, step.runner, plan.step_paths[step])
 
-    def tell_apart(self, answers: Callable[[bytes], Any] | None) -> None:
+    def tell_apart(
+        self, identity: Identity, answers: Callable[[Sequence[bytes]], Any] | None
+    ) -> None:
         """From now on each call is looked for in its flow's log, where there is one; with `dedupe`, identical calls
         are sent once.
 
@@ -71,7 +73,7 @@ class Steps:
         has_use = self._settings.remembers_steps(is_single=self._plan.is_single)
         if not has_use or (answers is None and not dedupe):
             return
-        self._identities = dict(fingerprint.of_steps(self._plan))
+        self._identity = identity
         self._answers = answers
         if dedupe:
             self._dedupe = Dedupe(self._slots)
@@ -172,11 +174,10 @@ class Steps:
         try:
             if self._skips(call.step.runner, call.variables):
                 return None
-            definition = self._identities.get(call.step)
-            if definition is not None:
-                made_of = fingerprint.of_call(call.step, definition, call.variables)
-                if made_of is not None:
-                    return await self._recall_or_make(call, made_of)
+            if self._identity is not None:
+                calls = await self._identity.calls(call.step, call.variables, call.made)
+                if calls:
+                    return await self._recall_or_make(call, calls)
             return await self._make(call)
         except FlowpoolError:
             raise
@@ -194,16 +195,17 @@ class Steps:
             return await self._model_calls.ask(call)
         return await self._tool_calls.use(call)
 
-    async def _recall_or_make(self, call: StepCall, made_of: bytes) -> Any:
+    async def _recall_or_make(self, call: StepCall, calls: tuple[bytes, ...]) -> Any:
         """The output that this call had before, for this item or, with `dedupe`, for any; else a new one."""
+        made_of = calls[0]
         step, log = call.step, call.flow.log
         step_path = self._plan.step_paths[step]
-        if log is not None and (known := log.recall(step_path, made_of)) is not MISSING:
+        if log is not None and (known := log.recall(step_path, calls)) is not MISSING:
             return restored(step.runner, known, log.origins)
         if self._dedupe is None:
             output = await self._make(call)
         else:
-            look_up = partial(self._look_up, step, made_of)
+            look_up = partial(self._look_up, step, calls)
             make = partial(self._make_to_share, call)
             output, origins = await self._dedupe.once(made_of, call.flow, look_up, make)
             if log is not None:
@@ -217,8 +219,8 @@ class Steps:
         output = await self._make(call)
         return output, Origins() if call.flow.log is None else call.flow.log.origins
 
-    def _look_up(self, step: Step, made_of: bytes) -> Any:
-        known = MISSING if self._answers is None else self._answers(made_of)
+    def _look_up(self, step: Step, calls: tuple[bytes, ...]) -> Any:
+        known = MISSING if self._answers is None else self._answers(calls)
         if known is MISSING:
             return MISSING
         origins = Origins()

@@ -36,9 +36,14 @@ class ItemMatcher:
         self._ahead: set[int] = set()
         self._coming: deque[Known] = deque()
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether every row is claimed."""
+        return self._at >= self._last and not self._behind
+
     def claim(self, hash: bytes | None, rows: ItemRows) -> Known | None:
         """The first row of this hash that no item has claimed, or simply the next one; None for a new item."""
-        if self._at >= self._last and not self._behind:
+        if self.is_spent:
             return None
         coming = self._next(rows)
         if coming is not None and hash in (None, coming.hash):

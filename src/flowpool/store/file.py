@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,14 @@ class Store:
             ).fetchone()
         return run_info(row)
 
+    def change_run(self, run: int, name: str, fingerprint: bytes, steps: Iterable[str]) -> None:
+        """Has a run known by another name or definition from now on."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE runs SET name = ?, fingerprint = ?, steps = ? WHERE id = ?",
+                (storable_text(name), fingerprint, " ".join(steps), run),
+            )
+
     def end_run(self, run: int, reason: str, now: float) -> None:
         """Writes down why the run ended before its end; nothing when it didn't."""
         with self._transaction() as db:
@@ -155,6 +163,11 @@ class Store:
                 "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
                 batch.items,
                 lambda row: (row.id, run, row.hash, *pack(row.input)),
+            ),
+            (
+                "UPDATE items SET hash = ? WHERE id = ?",
+                batch.hashes,
+                lambda row: (row.hash, row.item),
             ),
             (
                 "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?)",
@@ -331,6 +344,7 @@ def run_info(row: Sequence[Any]) -> RunInfo:
     msgspec.convert(msgspec.structs.asdict(info), RunInfo)
     if definition is not None and not isinstance(decode(definition.encode()), dict):
         raise ValueError("a definition that is none")
+    _ = info.same_definitions  # hexadecimal, or no definitions
     return info
 
 

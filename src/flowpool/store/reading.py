@@ -158,11 +158,6 @@ class Reader:
         with refuses_damage(self.path):
             return [run_info(row) for row in rows]
 
-    def run_of(self, name: str, fingerprint: bytes) -> RunInfo | None:
-        """The run of this name and definition, if the store has it."""
-        wanted = (name, fingerprint)
-        return next((run for run in self.runs() if (run.name, run.fingerprint) == wanted), None)
-
     def answers(self) -> int:
         """How many items have an answer, of all runs."""
         return int(self._one("SELECT count(*) FROM results WHERE status = ?", _DONE)[0])

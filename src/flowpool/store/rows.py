@@ -18,6 +18,13 @@ class ItemRow(Struct, frozen=True, gc=False):
     input: bytes | None  # None for what can only come from the script again
 
 
+class HashRow(Struct, frozen=True, gc=False):
+    """What tells an item from others, where that is written in another way than before."""
+
+    item: int
+    hash: bytes
+
+
 class StepRow(Struct, frozen=True, gc=False):
     """A step's answer for an item; `call`: 16 bytes of the step's definition and inputs."""
 
@@ -47,13 +54,15 @@ class Batch(Struct):
 
     epoch: float = 0.0
     items: list[ItemRow] = field(default_factory=list)
+    hashes: list[HashRow] = field(default_factory=list)
     steps: list[StepRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     results: list[ResultRow] = field(default_factory=list)
 
     @property
     def size(self) -> int:
-        return len(self.items) + len(self.steps) + len(self.attempts) + len(self.results)
+        of_items = len(self.items) + len(self.hashes) + len(self.results)
+        return of_items + len(self.steps) + len(self.attempts)
 
 
 class RunInfo(Struct, frozen=True):
@@ -77,3 +86,20 @@ class RunInfo(Struct, frozen=True):
         """The files that it was written to, as the store names them."""
         outputs = self.settings.get("outputs")
         return outputs if isinstance(outputs, list) else []
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the pool was given its name; else it has its runner's, which may change."""
+        return self.settings.get("named") is not False
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """Its steps' definitions, each with what an earlier version wrote of it, where it was that one's."""
+        return {new: before for new, _, before in (step.partition(":") for step in self.steps)}
+
+    @property
+    def same_definitions(self) -> list[tuple[bytes, bytes]]:
+        """Those that an earlier version wrote in another way, as bytes: now, and then."""
+        return [
+            (bytes.fromhex(new), bytes.fromhex(old)) for new, old in self.definitions.items() if old
+        ]

@@ -11,6 +11,7 @@ import importlib
 import inspect
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from flowpool.errors import InvalidInput
@@ -59,6 +60,9 @@ class Tool:
         caps: the most that a call in a worker process may take.
         prepare: an async function from arguments to arguments, awaited on the loop before the call.
         from_steps: by parameter, what becomes of an argument that came out of a step of a chain.
+        reads: parameters that name a file: a store tells its content from another.
+        version: a text or number of your own: another one is another tool to a store, which sees code that
+            changed, and not, say, a service that did.
 
     Example:
         class Shout(Tool):
@@ -82,6 +86,8 @@ class Tool:
     prepare: Prepare | None = None
     caps: Caps = Caps()
     from_steps: Mapping[str, Callable[[Any], Any]] = {}
+    reads: frozenset[str] = frozenset()
+    version: str | int | None = None
 
     drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
     _presets: Mapping[str, Any] = {}
@@ -158,6 +164,11 @@ class Tool:
             odd += [name for name in aliases if name not in known - self.options_only]
         return odd
 
+    def files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
+        """The files that a call with these arguments reads, as far as its parameters tell."""
+        named = (arguments.get(name) for name in sorted(self.reads))
+        return [PurePath(one) for one in named if isinstance(one, (str, PurePath)) and one]
+
     def with_options(self, **options: Any) -> Tool:
         """A copy with these arguments preset: `fetch.with_options(allow_private=True)`."""
         unknown = [name for name in options if name not in self._names and not self._takes_all]
@@ -220,6 +231,8 @@ class FunctionTool(Tool, Generic[Parameters, Result]):
         cpu_bound: bool = False,
         max_flows: int | None = None,
         options_only: Iterable[str] = (),
+        reads: Iterable[str] = (),
+        version: str | int | None = None,
     ) -> None:
         if max_flows is not None and (not isinstance(max_flows, int) or max_flows < 1):
             raise InvalidInput(f"max_flows={max_flows!r}: use 1 or more")
@@ -228,13 +241,16 @@ class FunctionTool(Tool, Generic[Parameters, Result]):
         self.description = description or docstring_of(fn)[0]
         self.max_flows = max_flows
         self.options_only = frozenset(options_only)
+        self.reads = frozenset(reads)
+        self.version = version
         self.dotted = _dotted(fn)
         self.outputs = output_names(annotations_of(fn).get("return", Any))
         self._read(fn)
-        for unknown in self.options_only - set(self._names):
-            raise InvalidInput(
-                f"{self.name}: options_only names {unknown!r}, which is no parameter"
-            )
+        for what in ("options_only", "reads"):
+            for unknown in getattr(self, what) - set(self._names):
+                raise InvalidInput(f"{self.name}: {what} names {unknown!r}, which is no parameter")
+        if version is not None and not isinstance(version, (str, int)):
+            raise InvalidInput(f"{self.name}: version={version!r}: use a text or a number")
         self.mode = "thread"
         if is_async(fn):
             self.mode = "async"
@@ -302,6 +318,8 @@ def tool(
     cpu_bound: bool = ...,
     max_flows: int | None = ...,
     options_only: Iterable[str] = ...,
+    reads: Iterable[str] = ...,
+    version: str | int | None = ...,
 ) -> FunctionTool[Parameters, Result]: ...
 
 
@@ -314,6 +332,8 @@ def tool(
     cpu_bound: bool = ...,
     max_flows: int | None = ...,
     options_only: Iterable[str] = ...,
+    reads: Iterable[str] = ...,
+    version: str | int | None = ...,
 ) -> ToolMaker: ...
 
 
@@ -325,6 +345,8 @@ def tool(
     cpu_bound: bool = False,
     max_flows: int | None = None,
     options_only: Iterable[str] = (),
+    reads: Iterable[str] = (),
+    version: str | int | None = None,
 ) -> FunctionTool[..., Any] | ToolMaker:
     """Makes a function a tool, with or without brackets: `@tool`, `@tool(cpu_bound=True)`.
 
@@ -336,6 +358,8 @@ def tool(
             one of a script or notebook runs in a thread.
         max_flows: most calls of it at once. None leaves that to the engine.
         options_only: parameters that only a step's options may set, never an item's variables.
+        reads: parameters that name a file, such as `["path"]`: to a store, another content is another call.
+        version: a text or number of your own: with another one a store asks anew.
 
     Returns the `FunctionTool`, which is called like the function. Raises `InvalidInput` for a
     `max_flows` below 1.
@@ -345,8 +369,6 @@ def tool(
         def words(text: str) -> int:
             "Counts the words of a text."
             return len(text.split())
-
-        words("to be or not")  # 4
     """
     settings: dict[str, Any] = {
         "name": name,
@@ -354,6 +376,8 @@ def tool(
         "cpu_bound": cpu_bound,
         "max_flows": max_flows,
         "options_only": options_only,
+        "reads": reads,
+        "version": version,
     }
     if fn is None:
         return cast("ToolMaker", functools.partial(FunctionTool, **settings))

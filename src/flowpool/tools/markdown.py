@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 from typing import Any
 
 from flowpool.errors import InvalidInput, UnreadableDocument
-from flowpool.folders import Folders, check_beneath, folders
+from flowpool.folders import Folders, check_beneath, folders, is_beneath
 from flowpool.tools.base import FunctionTool, Prepare, Tool
 from flowpool.values import Caps
 
@@ -97,6 +98,7 @@ def kept_to(tool: Tool, allowed: Folders | None) -> Tool:
     (parameter,) = tool.from_steps
     kept = tool.with_options()
     kept.prepare = _preparing(parameter, allowed)
+    kept.files = partial(_files_in, parameter=parameter, allowed=allowed)  # type: ignore[method-assign]
     return kept
 
 
@@ -117,6 +119,20 @@ def _preparing(parameter: str, allowed: Folders | None = None) -> Prepare:
     return prepare
 
 
+def _files_in(
+    arguments: Mapping[str, Any], parameter: str = "source", allowed: Folders | None = None
+) -> list[PurePath]:
+    """The file that is converted, where it is one, and one that may be read."""
+    source, root = arguments.get(parameter), arguments.get("root")
+    path = Path(source) if isinstance(source, os.PathLike) else None
+    if isinstance(source, str) and not _is_url(source):
+        path = _path_in(source)
+    if path is not None and root is not None:
+        path = Path(root) / path
+        allowed = folders(os.fspath(root)) if allowed is None else allowed
+    return [] if path is None or not (allowed is None or is_beneath(path, allowed)) else [path]
+
+
 to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private", "root"))
 to_markdown.mode = "process"
 to_markdown.caps = _CAPS
@@ -124,6 +140,8 @@ to_markdown.max_flows = _WIDTH
 to_markdown.dotted = "flowpool.tools:to_markdown"
 to_markdown.prepare = _preparing("source")
 to_markdown.from_steps = {"source": as_content}
+to_markdown.reads = frozenset({"source"})
+to_markdown.files = _files_in  # type: ignore[method-assign]
 
 
 _FROM_STEPS: Mapping[str, Callable[[Any], Any]] = {"input": as_content}
@@ -147,10 +165,15 @@ class ConvertToMD(Tool):
     dotted = "flowpool.tools:convertToMD"
     options_only = frozenset(("allow_private", "root"))
     from_steps = _FROM_STEPS
+    reads = frozenset({"input"})
     outputs = ()
 
     def __init__(self) -> None:
         self.prepare = _preparing("input")
+
+    def files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
+        """The file that is converted, where it is one."""
+        return _files_in(arguments, "input")
 
     def run(  # type: ignore[override]
         self,
