@@ -109,7 +109,7 @@ def _content(path: Path, converter: _Converter) -> Future[str]:
             body = head + file.read(LONGEST - len(head) + 1)
         if len(body) > LONGEST:
             raise InvalidInput(f"longer than {LONGEST >> 20} MB.")
-        done.set_result(decode(body))
+        done.set_result(decode(body, name=str(path)))
     except InvalidInput as error:
         done.set_exception(error)
     except OSError as error:
