@@ -6,9 +6,9 @@ FOLDER (or the variable PAGES) holds clones of the sets, of which nothing is in 
     git clone https://github.com/adbar/trafilatura                         # 990 with words in and out of the text
     git clone https://github.com/mozilla/readability                       # 130 with what Firefox's reader shows
 
-Each set is scored as its makers do: by runs of four words, averaged over pages, or by the words that should be there
-and those that shouldn't. A page is lost if next to none of its article is found. The title that we put above a text
-isn't counted, as the sets leave it out.
+Each set is scored as its makers do: by runs of four words, averaged over pages, or by the words that should be in
+the text and those that shouldn't. A page is lost if next to none of its article is found. The title that we put
+above a text isn't counted, as the sets leave it out.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Recipe:
 
 RECIPES = {
     "uv": Recipe(("uv",), project=False),
-    "demo": Recipe(("build",), extras=("documents",)),
+    "demo": Recipe(("build",), extras=("pages",)),
     "dev": Recipe(("build", "dev"), extras=("documents",), keeps_to="demo"),
     "frameworks": Recipe(("build", "frameworks")),
     "bench": Recipe(("bench",), project=False, keeps_to="dev"),

@@ -196,7 +196,7 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch) -> None:
     main_content._bare_extraction.cache_clear()
     monkeypatch.setitem(sys.modules, "trafilatura", None)
     page = f"<body><article>{PROSE * 4}</article></body>"
-    with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[documents\]', or pass main_"):
+    with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[pages\]', or pass main_"):
         html_to_text(page)
     assert html_to_text(page, main_content=False).count("A sentence") == 16
     main_content._bare_extraction.cache_clear()

@@ -135,7 +135,7 @@ def test_what_a_worker_logs_is_in_this_process_s_log(caplog) -> None:
     page = {"content": content, "content_type": "text/html", "url": "https://a.test/b?key=1"}
     assert as_the_engine_does(to_markdown, {"source": page}) == "Café"
     (line,) = caplog.messages
-    assert line.startswith("https://a.test/b: no character set that fits is told")
+    assert line.startswith("https://a.test/b: no character set that fits is named")
 
 
 def test_files_are_read_by_their_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ def test_a_character_set_that_the_bytes_contradict_is_not_believed(site, caplog)
     headers = {"content-type": "text/html; charset=utf-8"}
     site.answers["/"] = (200, headers, "<title>é</title>".encode("latin-1") * 9000)
     assert get(site.url("/"))["title"] == "é"
-    assert "that fits is told and it isn't UTF-8: read as Windows-1252" in caplog.text
+    assert "that fits is named and it isn't UTF-8: read as Windows-1252" in caplog.text
     caplog.clear()
     broken = "日本語" * 20
     headers = {"content-type": "text/html; charset=shift_jis"}

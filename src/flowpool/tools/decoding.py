@@ -155,14 +155,14 @@ def decode(body: bytes, content_type: str = "", name: str = "") -> str:
     character set, the page's own declaration, its language's.
 
     A declaration that the bytes contradict is passed over. Never fails: in text of UTF-8 a stray byte is read as a
-    Western one, as browsers' users mean it; in other sets it becomes U+FFFD. The log says under this `name` where that
-    is so, and where nothing told the character set.
+    Western one, as browsers' users mean it; in other sets it becomes U+FFFD. The log says under this `name` where
+    that is so, and where nothing named the character set.
     """
     text, is_guess = _decoded(body, content_type)
     name = name or "some text"
     if is_guess:
         log.warning(
-            "%s: no character set that fits is told and it isn't UTF-8: read as Windows-1252", name
+            "%s: no character set that fits is named and it isn't UTF-8: read as Windows-1252", name
         )
     elif "\ufffd" in text and "\ufffd".encode() not in body:
         log.warning("%s: some bytes fit no character set; they stand as U+FFFD", name)

@@ -1,7 +1,7 @@
 """Finds what a web page is about, by trafilatura, and keeps it in the page's own tree.
 
-trafilatura gives text that has lost its links, tables, lists' numbers and code's languages. So each run of the page's
-text goes to it with a mark of one character before it, and the runs whose marks come back are kept where they stand.
+trafilatura gives text that has lost its links, lists' numbers and code's languages. So each run of the page's text
+goes to it with a mark of one character before it, and the runs whose marks come back are kept where they stand.
 Knows lxml's trees, not markdown or HTTP.
 """
 
@@ -21,7 +21,7 @@ HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 # Characters: what is shorter may be an extraction gone wrong.
 LEAST = 300
 _INSTALL = (
-    "to find a page's main content: pip install 'flowpool[documents]', or pass main_content=False"
+    "to find a page's main content: pip install 'flowpool[pages]', or pass main_content=False"
 )
 # fmt: off
 _INLINE = frozenset((
@@ -49,7 +49,7 @@ _MARK = re.compile("[\U000f0000-\U0010ffff]")
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """A text of the tree: an element's own, or the one after it."""
 
     element: Element
@@ -64,11 +64,11 @@ class Part(NamedTuple):
 
 
 @dataclass(slots=True)
-class Run:
+class Stretch:
     """Text that stands directly in one block, up to the next one. size, links: characters, and those in links."""
 
     block: Element
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Piece] = field(default_factory=list)
     size: int = 0
     links: int = 0
 
@@ -78,7 +78,7 @@ class Main:
     """What trafilatura found: its text, and the runs of the page that are in it, by their numbers."""
 
     text: str
-    runs: list[Run]
+    runs: list[Stretch]
     kept: set[int]
 
     @property
@@ -181,9 +181,9 @@ def _bare_extraction() -> Any:
     return bare_extraction
 
 
-def _runs(body: Element) -> list[Run]:
+def _runs(body: Element) -> list[Stretch]:
     """The runs of text in `body`, from front to back."""
-    runs = [Run(body)]
+    runs = [Stretch(body)]
 
     def walk(element: Element, block: Element, in_link: bool) -> None:
         if element.tag in _NO_TEXT:
@@ -191,15 +191,15 @@ def _runs(body: Element) -> list[Run]:
         in_link = in_link or (element.tag == "a" and element.get("href") is not None)
         if element.tag not in _INLINE:
             block = element
-            runs.append(Run(block))
-        add(Part(element, "text"), in_link)
+            runs.append(Stretch(block))
+        add(Piece(element, "text"), in_link)
         for child in element:
             walk(child, block, in_link)
             if child.tag not in _INLINE:
-                runs.append(Run(block))
-            add(Part(child, "tail"), in_link)
+                runs.append(Stretch(block))
+            add(Piece(child, "tail"), in_link)
 
-    def add(part: Part, in_link: bool) -> None:
+    def add(part: Piece, in_link: bool) -> None:
         if size := len(part.text.strip()):
             runs[-1].parts.append(part)
             runs[-1].size += size

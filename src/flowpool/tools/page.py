@@ -72,8 +72,8 @@ def why_without_text(page: str) -> str:
 def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> str:
     """The page as markdown; relative links are resolved against `base_url`.
 
-    `main_content` leaves menus, footers and the like out; else everything that a browser shows is kept. So it is, and
-    the log says so, where there would be next to no text otherwise.
+    `main_content` leaves menus, footers and the like out; else everything that a browser shows is kept. Where there
+    would be next to no text, the whole page is taken too, and the log says so.
     """
     root = _parse(page)
     if root is None:
@@ -162,7 +162,7 @@ def _is_unwanted(element: Element) -> bool:
 
 
 def _headline(body: Element) -> Element | None:
-    """The page's only top heading, which often stands outside the content; none that leads to the site's first page."""
+    """The page's only top heading, which often stands outside the content; none that is the site's name."""
     found = [e for e in body.iter("h1") if e.text_content().strip()]
     if len(found) != 1:
         return None
