@@ -9,7 +9,7 @@ ON_TWO_CORES := --numprocesses 2 --dist worksteal
 # Tests start hundreds of processes: each would compile all anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-frameworks newest coverage check lock house mutate bench docs soak clean
+.PHONY: demo test test-frameworks newest coverage check lock house mutate bench bench-pages docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
@@ -55,6 +55,10 @@ docs: .venv/installed-dev  # into build/site
 
 bench: .venv/installed-bench
 	$(BIN)/python -m bench
+
+# Main content beside trafilatura's, on clones of three public sets in a folder: PAGES=folder (bench/pages.py says which).
+bench-pages: .venv/installed-dev
+	$(BIN)/python -m bench pages $(PAGES)
 
 # The crash tests at length: KILLS=1000 SEEDS=10000 SEED=1.
 soak: .venv/installed-dev

@@ -2,7 +2,8 @@
 
 `python -m bench rates [--seeds 200] [--half tune|held] [--only WORDS] [--figure FILE.svg]` plays every kind of
 world in virtual time first, and `python -m bench rates exact` buckets and headers; see `--help` of both.
-`python -m bench servers [NAME ...]` measures against real servers, those that are installed.
+`python -m bench servers [NAME ...]` measures against real servers, those that are installed, and
+`python -m bench pages FOLDER` how well main content is found on sets of pages.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.hostile import hostile
+from bench.pages import main as pages_table
 from bench.rates.command import main as rates_table
 from bench.rates.sockets import sockets
 from bench.servers.command import main as servers_table
@@ -221,6 +223,9 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
 def main(*names: str) -> None:
     if names[:1] == ("servers",):
         servers_table(*names[1:])
+        return
+    if names[:1] == ("pages",):
+        pages_table(*names[1:])
         return
     if names[:1] == ("rates",):
         if not rates_table(*names[1:]):

@@ -40,7 +40,7 @@ class Recipe:
 
 RECIPES = {
     "uv": Recipe(("uv",), project=False),
-    "demo": Recipe(("build",)),
+    "demo": Recipe(("build",), extras=("pages",)),
     "dev": Recipe(("build", "dev"), extras=("documents", "excel", "urls"), keeps_to="demo"),
     "frameworks": Recipe(("build", "frameworks")),
     "bench": Recipe(("bench",), project=False, keeps_to="dev"),

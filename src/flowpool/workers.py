@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pickle
 import signal
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from flowpool.errors import InvalidInput, StepTimeout, WorkerDied, WorkTooLarge
+from flowpool.logs import log
 from flowpool.per_loop import PerLoop
 from flowpool.values import Caps
 
@@ -26,6 +28,8 @@ NO_CAPS = Caps()
 _LENGTH = struct.Struct("!Q")
 # Bytes of a worker's answer that are read ahead of whoever waits for it.
 _BUFFER = 1 << 20
+# Lines of the log that one call may have.
+_MOST_LINES = 20
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows ends a process at once by either
 # The parent's import path goes along: a child finds every module that its parent finds.
 _PROGRAM = (
@@ -65,7 +69,7 @@ class Workers:
             try:
                 async with limit:
                     reply = await worker.call(request)
-                succeeded, result = pickle.loads(reply)
+                succeeded, result, said = pickle.loads(reply)
             except (EOFError, OSError, asyncio.IncompleteReadError) as error:
                 code = await self._end(worker)
                 if limit.expired():
@@ -77,6 +81,8 @@ class Workers:
             except BaseException:
                 await self._end(worker)
                 raise
+            for level, line in said:
+                log.log(level, line)
             if isinstance(result, WorkTooLarge):  # what it took, it may keep
                 await self._end(worker)
             else:
@@ -211,8 +217,21 @@ def _read(requests: BinaryIO) -> bytes:
     return body if len(body) == length else b""
 
 
+class _Said(logging.Handler):
+    """What the call says in the log, which its parent has."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[tuple[int, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.lines) < _MOST_LINES:
+            self.lines.append((record.levelno, record.getMessage()))
+
+
 def _serve(request: bytes) -> bytes:
-    name = "worker"
+    name, said = "worker", _Said()
+    log.addHandler(said)
     try:
         name, kwargs, caps = pickle.loads(request)
         with _memory_capped(caps.memory):
@@ -222,9 +241,11 @@ def _serve(request: bytes) -> bytes:
             return _failure(error)
         return _failure(_too_large(name, f"needs more than {_megabytes(caps.memory)} of memory"))
     except BaseException as error:
-        return _failure(error)
+        return _failure(error, said.lines)
+    finally:
+        log.removeHandler(said)
     try:
-        reply = pickle.dumps((True, result), pickle.HIGHEST_PROTOCOL)
+        reply = pickle.dumps((True, result, said.lines), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         return _failure(TypeError(f"{name}: its result can't leave the worker process ({error})"))
     if caps.output is not None and len(reply) > caps.output:
@@ -278,17 +299,17 @@ def _resolve(dotted: str) -> Any:
     return getattr(found, "run", found)
 
 
-def _failure(error: BaseException) -> bytes:
+def _failure(error: BaseException, said: Sequence[tuple[int, str]] = ()) -> bytes:
     """The exception with its traceback as a note; its text alone if it can't make the journey."""
     from traceback import format_exception
 
     note = "In the worker process:\n" + "".join(format_exception(error)).rstrip()
     try:
         error.add_note(note)
-        reply = pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+        reply = pickle.dumps((False, error, said), pickle.HIGHEST_PROTOCOL)
         pickle.loads(reply)
     except Exception:
         plain = RuntimeError(f"{type(error).__name__}: {error}")
         plain.add_note(note)
-        return pickle.dumps((False, plain), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((False, plain, said), pickle.HIGHEST_PROTOCOL)
     return reply

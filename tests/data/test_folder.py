@@ -122,4 +122,4 @@ def test_without_the_extra_the_command_that_installs_it_is_told(
     (notes / "paper.pdf").write_bytes(pdf("Words on paper"))
     with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[documents\]'"):
         read(notes)
-    assert read(notes / "*.html").length == 1
+    assert read(notes / "*.md").length == 1

@@ -47,9 +47,10 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
     from flowpool.tools import documents
 
     documents._converter.cache_clear()
-    monkeypatch.setitem(sys.modules, "markitdown", None)
-    with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[documents\]'"):
-        to_markdown(pdf("x"))
+    for module, document in (("markitdown", docx()), ("pypdfium2", pdf("x"))):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[documents\]'"):
+            to_markdown(document)
 
 
 def bomb(size: int) -> bytes:

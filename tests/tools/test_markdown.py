@@ -124,9 +124,18 @@ def test_a_url_is_fetched_with_the_guard(site) -> None:
 
 
 def test_the_whole_page_is_an_option() -> None:
-    page = "<body><nav><a href='/'>Home</a></nav><p>Words of the page.</p></body>"
-    assert to_markdown(page) == "Words of the page."
+    words = "<p>Words of the page, in sentences that go on for a while.</p>" * 10
+    page = f"<body><nav><ul><li><a href='/'>Home</a></ul></nav><main>{words}</main></body>"
+    assert "Home" not in to_markdown(page)
     assert "Home" in as_the_engine_does(to_markdown, {"source": page}, {"main_content": False})
+
+
+def test_what_a_worker_logs_is_in_this_process_s_log(caplog) -> None:
+    content = "<meta name=x><p>Caf\xe9</p>".encode("latin-1")
+    page = {"content": content, "content_type": "text/html", "url": "https://a.test/b?key=1"}
+    assert as_the_engine_does(to_markdown, {"source": page}) == "Café"
+    (line,) = caplog.messages
+    assert line.startswith("https://a.test/b: no character set that fits is named")
 
 
 def test_files_are_read_by_their_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,6 +205,17 @@ def test_heavy_libraries_are_loaded_only_when_they_are_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_pages_that_scripts_write_fail_their_own_rows_and_say_why() -> None:
+    words = "Words of the page, in sentences that go on for a while. " * 10
+    written = "<html><body><div id='root'></div><script>draw()</script></body></html>"
+    pages = [written if i % 8 == 0 else f"<article><p>{words}{i}</p></article>" for i in range(40)]
+    results = Pool(to_markdown, [{"source": page} for page in pages]).run()
+    assert [i for i, output in enumerate(results) if output is None] == [0, 8, 16, 24, 32]
+    failed = [record.error for record in results.records if record.error is not None]
+    assert all("its scripts write it in a browser" in str(error) for error in failed)
+    assert str(results[39]).endswith("39")
 
 
 @pytest.mark.parametrize(

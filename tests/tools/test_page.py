@@ -29,7 +29,7 @@ def test_the_page_begins_with_its_heading(docs: str, article: str) -> None:
 
 def test_headings_keep_their_level_and_lose_their_anchors(docs: str) -> None:
     headings = [line for line in docs.splitlines() if line.startswith("#")]
-    assert headings == ["# Quick start", "## Steps", "## Code", "### Limits", "### See also"]
+    assert headings == ["# Quick start", "## Steps", "## Code", "### Limits"]
 
 
 def test_ordered_and_nested_lists_keep_numbers_and_depth(docs: str) -> None:
@@ -62,7 +62,15 @@ def test_tables_keep_rows_and_columns(docs: str) -> None:
 def test_links_are_absolute_and_without_their_tooltips(docs: str) -> None:
     guide = "[the installation guide](https://kettle.test/docs/install.html?os=linux#deps)"
     assert guide in docs
-    assert "- [Pouring](https://kettle.test/docs/v2/pour.html)" in docs
+
+
+def test_links_that_lead_nowhere_are_their_words_and_those_without_words_go() -> None:
+    page = "<p><a href='javascript:void(0)'>a</a> <a href=''>b</a> <a href='/x'> </a> <a href=' /y\n'>c</a>"
+    assert html_to_text(page) == "a b [c](/y)"
+
+
+def test_hyphens_that_are_only_for_line_breaks_go() -> None:
+    assert html_to_text("<p>Wein&shy;wirt\u00adschaft") == "Weinwirtschaft"
 
 
 def test_images_with_words_stay_and_pixels_go(docs: str) -> None:

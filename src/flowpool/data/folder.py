@@ -25,8 +25,13 @@ from flowpool.tools.decoding import decode, is_text
 from flowpool.tools.documents import kind_of
 from flowpool.tools.markdown import to_markdown
 
-_EXTRA = (".pdf", ".docx")
-_CONVERTED = (".html", ".htm", ".xhtml", *_EXTRA)
+_INSTALL = "pip install 'flowpool[documents]'"
+_CONVERTERS = {
+    ".pdf": "pypdfium2",
+    ".docx": "markitdown",
+    **dict.fromkeys((".html", ".htm", ".xhtml"), "trafilatura"),
+}
+_CONVERTED = tuple(_CONVERTERS)
 _TEXT = (".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex", ".log")
 DOCUMENT_ENDINGS = (*_TEXT, *_CONVERTED)
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")  # prompts read them, by `path`
@@ -45,9 +50,10 @@ class Documents(Table):
         self.name = name
         self._paths = paths
         self.length = len(paths)
-        extra = next((path for path in paths if path.suffix.lower() in _EXTRA), None)
-        if extra is not None and find_spec("markitdown") is None:
-            raise InvalidInput(f"{extra}: to read PDF and DOCX: pip install 'flowpool[documents]'")
+        for path in paths:
+            package = _CONVERTERS.get(path.suffix.lower())
+            if package is not None and find_spec(package) is None:
+                raise InvalidInput(f"{path}: to read HTML, PDF and DOCX: {_INSTALL}")
 
     def rows(self, reading: RowCursor) -> Iterator[Any]:
         coming: deque[tuple[Path, Future[str]]] = deque()
@@ -109,7 +115,7 @@ def _content(path: Path, converter: _Converter) -> Future[str]:
             body = head + file.read(LONGEST - len(head) + 1)
         if len(body) > LONGEST:
             raise InvalidInput(f"longer than {LONGEST >> 20} MB.")
-        done.set_result(decode(body))
+        done.set_result(decode(body, name=str(path)))
     except InvalidInput as error:
         done.set_exception(error)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From an answer's bytes to text: whether it is text, in which character set, and what its title is. Pure.
+"""From an answer's bytes to text: whether it is text, in which character set, and what its title is.
 
 Bytes, headers and declarations are a stranger's: each is scanned once, from front to back, and names of character
 sets are looked up in a table of our own.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import html
 import re
+
+from flowpool.logs import log
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -148,32 +150,46 @@ def begins_as_html(text: str) -> bool:
     return head.startswith("<") and bool(_HTML_BEGINS.match(head, 1))
 
 
-def decode(body: bytes, content_type: str = "") -> str:
+def decode(body: bytes, content_type: str = "", name: str = "") -> str:
     """The text of `body`, by its byte order mark, else by whichever of these fits the bytes: UTF-8, the header's
     character set, the page's own declaration, its language's.
 
     A declaration that the bytes contradict is passed over. Never fails: in text of UTF-8 a stray byte is read as a
-    Western one, as browsers' users mean it; in other sets it becomes U+FFFD.
+    Western one, as browsers' users mean it; in other sets it becomes U+FFFD. The log says under this `name` where
+    that is so, and where nothing named the character set.
     """
+    text, is_guess = _decoded(body, content_type)
+    name = name or "some text"
+    if is_guess:
+        log.warning(
+            "%s: no character set that fits is named and it isn't UTF-8: read as Windows-1252", name
+        )
+    elif "\ufffd" in text and "\ufffd".encode() not in body:
+        log.warning("%s: some bytes fit no character set; they stand as U+FFFD", name)
+    return text
+
+
+def _decoded(body: bytes, content_type: str) -> tuple[str, bool]:
+    """The text, and whether its character set is the last resort."""
     for bom, name in _BOMS[1:]:
         if body.startswith(bom):
-            return body[len(bom) :].decode(name, "replace")
+            return body[len(bom) :].decode(name, "replace"), False
     body = body.removeprefix(codecs.BOM_UTF8)
     head = body[:_HEAD].lower()
     declared = [name for name in (charset_of(content_type), _from_page(head)) if name]
     for name in declared:
         if name in _NOT_OVER_ASCII and (text := _strictly(body, name)) is not None:
-            return text
+            return text, False
     for name in ("utf-8", *declared):
         text = _strictly(body, name)
         if text is None and name not in _NOT_OVER_ASCII:
             text = _nearly(body, name)
         if text is not None:
-            return text
+            return text, False
     for name in _by_language(head):
         if (text := _strictly(body, name)) is not None:
-            return text
-    return _western(body)
+            return text, False
+    return _western(body), True
 
 
 def charset_of(content_type: str) -> str | None:

@@ -1,9 +1,9 @@
-"""PDF and DOCX to markdown, by markitdown, which is an extra. Runs in worker processes."""
+"""PDF to text by pypdfium2, DOCX to markdown by markitdown, which are an extra. Runs in worker processes."""
 
 from __future__ import annotations
 
-import logging
 import struct
+from contextlib import closing
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -28,27 +28,45 @@ def kind_of(content: bytes) -> str:
 
 def document_to_text(content: bytes, suffix: str, name: str) -> str:
     """The document's markdown. Raises `InvalidInput` if the extra is missing, or the document has no text."""
-    converter, stream_info = _converter()
+    read = _docx_to_text if suffix == ".docx" else _pdf_to_text
     if suffix == ".docx":
         _check_unpacked(content, name)
     try:
-        result = converter.convert_stream(
-            BytesIO(content),
-            stream_info=stream_info(extension=suffix, filename=f"document{suffix}"),
-        )
+        text = read(content).strip()
+    except InvalidInput:
+        raise
     except Exception as error:
-        if type(error).__name__ == "MissingDependencyException":
-            raise InvalidInput(_INSTALL) from None
         if any(isinstance(cause, MemoryError) for cause in _causes(error)):
             raise MemoryError from None
         problem = f"this {suffix[1:].upper()} can't be read ({_reason(error)}): is it whole?"
         raise UnreadableDocument(name, problem) from error
-    text = str(result.markdown).strip()
     if not text:
         raise UnreadableDocument(
             name, "no text in it: it is empty, cut short, or a scan without OCR."
         )
     return text
+
+
+def _pdf_to_text(content: bytes) -> str:
+    """The pages' text, with an empty line between two."""
+    try:
+        from pypdfium2 import PdfDocument
+    except ImportError:
+        raise InvalidInput(_INSTALL) from None
+    with closing(PdfDocument(content)) as document:
+        pages = (page.get_textpage().get_text_bounded() for page in document)
+        return "\n\n".join("\n".join(page.split("\r\n")).strip() for page in pages)
+
+
+def _docx_to_text(content: bytes) -> str:
+    converter, stream_info = _converter()
+    information = stream_info(extension=".docx", filename="document.docx")
+    try:
+        return str(converter.convert_stream(BytesIO(content), stream_info=information).markdown)
+    except Exception as error:
+        if type(error).__name__ == "MissingDependencyException":
+            raise InvalidInput(_INSTALL) from None
+        raise
 
 
 def _check_unpacked(content: bytes, name: str) -> None:
@@ -83,11 +101,8 @@ def _converter() -> tuple[Any, Any]:
         from markitdown import converters as known
     except ImportError:
         raise InvalidInput(_INSTALL) from None
-    # Its PDF parser logs every oddity of a font as a warning.
-    logging.getLogger("pdfminer").setLevel(logging.ERROR)
     reader = MarkItDown(enable_builtins=False, enable_plugins=False)
     # No others: the one for plain text takes a damaged file's bytes for words.
     kinds: Any = known
-    reader.register_converter(kinds.PdfConverter())
     reader.register_converter(kinds.DocxConverter())
     return reader, StreamInfo

@@ -1,114 +1,156 @@
-"""Finds what a web page is about: the subtree with its text, without menus, footers and teasers.
+"""Finds what a web page is about, by trafilatura, and keeps it in the page's own tree.
 
-A block of text is worth its length if it reads like prose, and costs something if it is mostly links. The
-content is the smallest subtree that holds nearly all the worth. Knows lxml's trees, not markdown or HTTP.
+trafilatura gives text that has lost its links, lists' numbers and code's languages. So each run of the page's text
+goes to it with a mark of one character before it, and the runs whose marks come back are kept where they stand.
+Knows lxml's trees, not markdown or HTTP.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
+from flowpool.errors import InvalidInput
+
 Element = Any  # lxml's elements have no types
-Kind = Literal["", "weak", "strong"]
 
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-_FURNITURE = frozenset(("nav", "footer", "aside", "menu", "dialog"))
+# Characters: what is shorter may be an extraction gone wrong.
+LEAST = 300
+_INSTALL = (
+    "to find a page's main content: pip install 'flowpool[pages]', or pass main_content=False"
+)
 # fmt: off
-_FURNITURE_ROLES = frozenset((
-    "navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alertdialog",
-    "menu", "menubar", "toolbar", "tablist", "tooltip", "alert",
-))
 _INLINE = frozenset((
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "br", "center", "cite", "code", "data", "del",
-    "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark", "nobr", "q", "s", "samp", "small",
-    "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+    "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark", "math", "nobr", "q", "s", "samp",
+    "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
+))
+_NO_TEXT = frozenset((
+    "head", "script", "style", "template", "noscript", "textarea", "title", "select", "option", "button",
+    "iframe", "object", "svg",
 ))
 # fmt: on
-_ITEMS = frozenset(("li", "td", "th", "dt", "dd", "figcaption"))
-# Never furniture by their names, and never worth going into for less than their whole.
-_SOLID = frozenset(("p", "pre", "ul", "ol", "table", "blockquote", "li")) | HEADINGS
-_NEVER_JUNK = (
-    frozenset(("html", "body", "main", "article", "p", "tr", "tbody", "td", "th")) | HEADINGS
-)
-_PRUNED = frozenset(("div", "section", "table", "form"))
-_LISTS = frozenset(("ul", "ol", "div", "section", "table"))
-
-# Words of a class or id that name furniture. Layouts are named after what they have or lack
-# ("has-sidebar"), which says nothing of what is in them.
-_NAME = r"(?:^|(?<!has)(?<!with)(?<!no)[\s_-])(?:%s)(?:[\s_-]|s?$)"
-_STRONG = re.compile(
-    _NAME
-    % (
-        "navbar|navigation|menu|submenu|breadcrumbs?|crumbs?|pagination|pager|side-?bar|rail|aside|footer|"
-        "foot|masthead|topbar|toolbar|related|recommend(?:ed|ations?)?|"
-        "more-?(?:stories|news|articles|on|from|like)|trending|most-?(?:read|popular|viewed)|teasers?|"
-        "outbrain|taboola|comments?|commentlist|disqus|respond|replies|cookies?|consent|gdpr|newsletter|"
-        "sign-?up|login|ads?|adv|advert|advertisement|advertorial|sponsor(?:ed|s)?|dfp|popup|modal|overlay|"
-        "lightbox|tooltip|visually-hidden|sr-only|screen-reader-text|editsection|headerlink|copyright"
-    ),
-    re.IGNORECASE,
-)
-_WEAK = re.compile(
-    _NAME
-    % (
-        "nav|skip|toc|tools|share|sharing|sharethis|addtoany|social|follow|like|popular|latest|also|next|prev|"
-        "previous|read-?more|discussion|subscribe|subscription|promos?|promotion|banner|hidden|"
-        "author-?(?:bio|box|info)|bio|tags?|taglist|keywords|ratings?|vote|print|meta|metadata|post-?meta|"
-        "byline|widgets?|legal"
-    ),
-    re.IGNORECASE,
-)
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_DENSE_SCRIPT = re.compile("[\u2e80-\u9fff\uac00-\ud7af]")
-
-# Characters of a class or id: what stands behind names nothing more.
-_LONGEST_NAME = 1000
-# Characters: shorter blocks are labels, captions and buttons.
-_PROSE = 40
-# A child worth this share of its parent is where the content is.
-_NEARLY_ALL = 0.8
-# What a subtree of links can cost: it is pruned, so it mustn't repel its neighbours.
-_WORST = -150.0
-# Furniture worth this many times the content is the content.
-_RESCUE = 4.0
-# The share of a block's text that is links, above which it leads elsewhere rather than says something.
-_MOSTLY_LINKS = 0.6
-# Characters of content that may be an extraction gone wrong.
-_TOO_LITTLE = 200
+# What trafilatura may drop from the middle of a text. Code is never furniture, whatever is beside it.
+_DROPPED = frozenset(("pre", "table", "ul", "ol", "dl"))
+# Characters of a line that tell whether a page has it.
+_OF_A_LINE = 60
+# The share of a list's or table's text that is links, above which it leads elsewhere.
+_MOSTLY_LINKS = 0.3
+_WITHOUT_TEXT = frozenset(("br", "hr", "math"))
+# The marks: what Unicode leaves to private use in its last two planes.
+_PLANES = (range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+_MARKS = [code for plane in _PLANES for code in plane]
+_MARK = re.compile("[\U000f0000-\U0010ffff]")
+# What lxml refuses in a text, though its parser takes it.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-class Worth(NamedTuple):
-    """What a subtree holds: characters of text, those in links, and how much it reads like content."""
+class Piece(NamedTuple):
+    """A text of the tree: an element's own, or the one after it."""
 
-    text: int
-    links: int
-    score: float
+    element: Element
+    where: Literal["text", "tail"]
+
+    @property
+    def text(self) -> str:
+        return getattr(self.element, self.where) or ""
+
+    def set(self, text: str) -> None:
+        setattr(self.element, self.where, text)
 
 
-_NOTHING = Worth(0, 0, 0.0)
+@dataclass(slots=True)
+class Stretch:
+    """Text that stands directly in one block, up to the next one. size, links: characters, and those in links."""
+
+    block: Element
+    parts: list[Piece] = field(default_factory=list)
+    size: int = 0
+    links: int = 0
 
 
-def extract_main(body: Element) -> Element:
-    """The subtree of `body` with the page's content; takes out of it what isn't content.
+@dataclass
+class Main:
+    """What trafilatura found: its text, and the runs of the page that are in it, by their numbers."""
 
-    Where that would leave next to nothing of a page, only what is surely furniture goes.
+    text: str
+    runs: list[Stretch]
+    kept: set[int]
+
+    @property
+    def stands_in_page(self) -> bool:
+        """Whether most of the text was found where the page has it."""
+        return sum(self.runs[i].size for i in self.kept) > 0.5 * len(self.text)
+
+    @property
+    def is_of_page(self) -> bool:
+        """Whether the page shows the text; else it stands in the data that a script would show."""
+        line = max(self.text.splitlines(), key=len, default="")[:_OF_A_LINE]
+        shown = (part.text for run in self.runs for part in run.parts)
+        return "".join(line.split()) in "".join("".join(shown).split())
+
+    def holds(self, element: Element) -> bool:
+        return any(_is_within(self.runs[i].block, element) for i in self.kept)
+
+    def leave_in(self, body: Element) -> None:
+        """Takes everything else out of `body`."""
+        kept = self.kept | self._dropped_within()
+        alive = _with_ancestors(part.element for i in kept for part in self.runs[i].parts)
+        boxes = _with_ancestors(self.runs[i].block for i in kept)
+        alive |= boxes
+        for element in boxes:  # of a text that a script would uncover
+            for name in ("style", "hidden", "aria-hidden"):
+                element.attrib.pop(name, None)
+        for number, run in enumerate(self.runs):
+            if number not in kept:
+                for part in run.parts:
+                    part.set("")
+        blocks = {self.runs[i].block for i in kept}
+        for element in [e for e in body.iterdescendants("*") if e not in alive]:
+            if not _is_of_the_text(element, alive, blocks):
+                drop(element)
+
+    def _dropped_within(self) -> set[int]:
+        """The runs of code, lists and tables between what was kept that trafilatura dropped."""
+        boxes: dict[Element, list[int]] = {}
+        for number in range(min(self.kept), max(self.kept)):
+            box = None if number in self.kept else _outermost(self.runs[number].block)
+            if box is not None:
+                boxes.setdefault(box, []).append(number)
+        alive = _with_ancestors(self.runs[i].block for i in self.kept)
+        found: set[int] = set()
+        for box, numbers in boxes.items():
+            links = sum(self.runs[i].links for i in numbers)
+            says = links < _MOSTLY_LINKS * sum(self.runs[i].size for i in numbers)
+            amid = box.getprevious() in alive and box.getnext() in alive
+            if box.tag == "pre" or (says and amid):
+                found.update(numbers)
+        return found
+
+
+def find_main(root: Element, body: Element) -> Main | None:
+    """The main content of the page `root`, which stays as it is; None where trafilatura finds none.
+
+    Raises `InvalidInput` without the extra that brings trafilatura.
     """
-    survey = _Survey(body)
-    node = survey.content()
-    doomed = list(survey.furniture_in(node))
-    worth = survey.kept[node]
-    left = worth.text - sum(survey.kept.get(e, _NOTHING).text for e in doomed)
-    if left < min(_TOO_LITTLE, 0.5 * survey.all_text) and worth.score < _TOO_LITTLE:
-        node, doomed = body, [e for e in survey.junk if survey.is_surely_junk(e)]
-        if sum(survey.junk[e].text for e in doomed) >= survey.all_text:
-            doomed = []
-    for element in doomed:
-        drop(element)
-    return node
+    runs = _runs(body)
+    marked = runs if len(runs) <= len(_MARKS) else []
+    texts = [run.parts[0].text for run in marked]
+    for run, text, mark in zip(marked, texts, _MARKS, strict=False):
+        blanks = text[: len(text) - len(text.lstrip())]
+        run.parts[0].set(_UNFIT.sub("", f"{blanks}{chr(mark)}{text.lstrip()}"))
+    found = _extracted(root)
+    for run, text in zip(marked, texts, strict=True):
+        run.parts[0].set(_UNFIT.sub("", text))
+    if found is None:
+        return None
+    numbers = {chr(mark): number for number, mark in enumerate(_MARKS[: len(marked)])}
+    marks = _MARK.findall("".join(found.body.itertext()))
+    return Main(found.text, runs, {numbers[mark] for mark in marks if mark in numbers})
 
 
 def drop(element: Element) -> None:
@@ -117,142 +159,81 @@ def drop(element: Element) -> None:
         element.drop_tree()
 
 
-class _Survey:
-    """The worth of every block of a page; furniture is set apart and counts for nothing."""
+def _extracted(root: Element) -> Any:
+    """trafilatura's document: the tree of its body has the marks in it, its text hasn't."""
+    try:
+        return _bare_extraction()(root, include_comments=False)
+    except (MemoryError, InvalidInput):
+        raise
+    except Exception:  # of a page that a library of heuristics didn't foresee, the whole is taken
+        return None
 
-    def __init__(self, body: Element) -> None:
-        self.kept: dict[Element, Worth] = {}
-        self.junk: dict[Element, Worth] = {}
-        self.all_text = 0
-        self._body = body
-        self._walk(body, in_link=False)
 
-    def content(self) -> Element:
-        """The smallest subtree with nearly all the worth."""
-        node = self._descend(self._body)
-        if self.junk:
-            rival = max(self.junk, key=lambda e: self.junk[e].score)
-            if self.junk[rival].score > _RESCUE * max(self.kept[node].score, 1.0):
-                self.kept[rival] = self.junk.pop(rival)
-                return self._descend(rival)
-        return node
+@cache
+def _bare_extraction() -> Any:
+    try:
+        from trafilatura import bare_extraction
+    except ImportError:
+        raise InvalidInput(_INSTALL) from None
+    import logging
 
-    def furniture_in(self, node: Element) -> Iterator[Element]:
-        """What isn't content in `node`: furniture, blocks of links, and any links before the text begins."""
-        begun = False
-        gone: set[Element] = set()
-        for element in node.iterdescendants("*"):
-            if element.getparent() in gone:
-                gone.add(element)
-                continue
-            worth = self.kept.get(element)
-            if element in self.junk or (worth and _is_links(element, worth, begun)):
-                gone.add(element)
-                yield element
-            elif worth and worth.text and not begun:
-                begun = element.tag in HEADINGS or (element.tag == "p" and worth.score > _PROSE)
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+    return bare_extraction
 
-    def is_surely_junk(self, element: Element) -> bool:
-        """Whether more than a name says that this is furniture."""
-        worth = self.junk[element]
-        links = worth.links > _MOSTLY_LINKS * worth.text
-        return links or _is_furniture(element) or is_hidden(element)
 
-    def _descend(self, node: Element) -> Element:
-        while True:
-            worth = self.kept[node].score
-            inside = [(self.kept[e].score, e) for e in node if e in self.kept]
-            best, child = max(inside, key=lambda pair: pair[0], default=(0.0, node))
-            if best <= 0 or best < _NEARLY_ALL * worth or child.tag in _SOLID:
-                return node
-            node = child
+def _runs(body: Element) -> list[Stretch]:
+    """The runs of text in `body`, from front to back."""
+    runs = [Stretch(body)]
 
-    def _walk(self, element: Element, in_link: bool) -> tuple[int, int, Worth]:
-        """The element's inline text and links that belong to the block around it, and its blocks' worth."""
-        tag = element.tag
-        in_link = in_link or (tag == "a" and element.get("href") is not None)
-        inline = _size(element.text)
-        links = inline if in_link else 0
-        text = linked = 0
-        score = 0.0
+    def walk(element: Element, block: Element, in_link: bool) -> None:
+        if element.tag in _NO_TEXT:
+            return
+        in_link = in_link or (element.tag == "a" and element.get("href") is not None)
+        if element.tag not in _INLINE:
+            block = element
+            runs.append(Stretch(block))
+        add(Piece(element, "text"), in_link)
         for child in element:
-            more, more_links, worth = self._walk(child, in_link)
-            tail = _size(child.tail)
-            inline += more + tail
-            links += more_links + (tail if in_link else 0)
-            text += worth.text
-            linked += worth.links
-            score += max(worth.score, _WORST)
-        if tag in _INLINE:
-            return inline, links, Worth(text, linked, score)
-        if inline:
-            self.all_text += inline
-            text, linked = text + inline, linked + links
-            score += _block_score(tag, inline, links)
-        worth = Worth(text, linked, score)
-        if tag not in _NEVER_JUNK and _is_junk(element, worth):
-            self.junk[element] = worth
-            return 0, 0, _NOTHING
-        self.kept[element] = worth
-        return 0, 0, worth
+            walk(child, block, in_link)
+            if child.tag not in _INLINE:
+                runs.append(Stretch(block))
+            add(Piece(child, "tail"), in_link)
+
+    def add(part: Piece, in_link: bool) -> None:
+        if size := len(part.text.strip()):
+            runs[-1].parts.append(part)
+            runs[-1].size += size
+            runs[-1].links += size if in_link else 0
+
+    walk(body, body, in_link=False)
+    return [run for run in runs if run.parts]
 
 
-def _size(text: str | None) -> int:
-    """The text's length; characters that stand for a syllable or word count for three."""
-    if not text:
-        return 0
-    text = text.strip()
-    return len(text) if text.isascii() else len(text) + 2 * len(_DENSE_SCRIPT.findall(text))
+def _outermost(block: Element) -> Element | None:
+    """The outermost list, table or block of code around `block`, itself included."""
+    boxes = [e for e in (block, *block.iterancestors()) if e.tag in _DROPPED]
+    return boxes[-1] if boxes else None
 
 
-def _block_score(tag: str, size: int, links: int) -> float:
-    if tag == "pre":
-        return float(size)
-    mostly_links = links > size / 2
-    if tag in HEADINGS:
-        return -10.0 if mostly_links else 15.0
-    if mostly_links:
-        return -10.0 - 0.3 * links
-    if size < _PROSE:
-        return 0.0 if tag in _ITEMS else -3.0
-    return (size - 2.0 * links) * (0.7 if tag in _ITEMS else 1.0)
+def _is_within(element: Element, node: Element) -> bool:
+    return element is node or any(parent is node for parent in element.iterancestors())
 
 
-def _is_junk(element: Element, worth: Worth) -> bool:
-    if _is_furniture(element) or is_hidden(element):
-        return True
-    names = [(element.get(name) or "")[:_LONGEST_NAME] for name in ("class", "id")]
-    kind = _named(*names)
-    reads_like_prose = worth.score > 500 and worth.links < 0.2 * worth.text
-    if kind == "strong" or (kind == "weak" and not reads_like_prose):
-        return True
-    return element.tag == "header" and element.getparent().tag in ("body", "div")
+def _with_ancestors(elements: Iterable[Element]) -> set[Element]:
+    found: set[Element] = set()
+    for element in elements:
+        while element is not None and element not in found:
+            found.add(element)
+            element = element.getparent()
+    return found
 
 
-def _is_links(element: Element, worth: Worth, begun: bool) -> bool:
-    """Whether a block is there for its links; a list of them only before the text has begun."""
-    if worth.score >= 0 or worth.links <= _MOSTLY_LINKS * worth.text:
+def _is_of_the_text(element: Element, alive: set[Element], blocks: set[Element]) -> bool:
+    """Whether an element without text belongs to the text around it: a break, or the one picture of its box."""
+    box = element
+    while box.getparent() is not None and box.getparent() not in alive:
+        box = box.getparent()
+    amid = box.getprevious() in alive and box.getnext() in alive
+    if box.getparent() not in blocks and not amid:
         return False
-    return element.tag in _PRUNED or (element.tag in _LISTS and not begun)
-
-
-def _is_furniture(element: Element) -> bool:
-    return element.tag in _FURNITURE or element.get("role") in _FURNITURE_ROLES
-
-
-def is_hidden(element: Element) -> bool:
-    """Whether a browser doesn't show the element, as far as its own attributes tell."""
-    get = element.get
-    if get("hidden") is not None or get("aria-hidden") == "true":
-        return True
-    style = get("style")
-    return bool(style and _UNSEEN.search(style))
-
-
-@lru_cache(maxsize=4096)
-def _named(classes: str, identity: str) -> Kind:
-    """Whether an element's names are those of furniture."""
-    if not classes and not identity:
-        return ""
-    names = _CAMEL.sub("-", f"{classes} {identity}")
-    return "strong" if _STRONG.search(names) else "weak" if _WEAK.search(names) else ""
+    return element.tag in _WITHOUT_TEXT or sum(1 for _ in box.iter("img")) == 1

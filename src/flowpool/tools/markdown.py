@@ -43,7 +43,8 @@ def _to_markdown(
         source: HTML or text; a page that `fetch` gave; a path of an .html, .txt, .md, .pdf or .docx file;
             the bytes of one; or an http(s) URL, which is fetched first. Text that came out of a step of a
             chain is content, never a path.
-        main_content: leave menus, footers and the like of a web page out. False keeps the whole page.
+        main_content: leave menus, footers and the like of a web page out. False keeps the whole page, and so does a
+            page with under 300 characters of main content, which is logged.
         allow_private: fetch from private addresses too. Only code or a step's options set it.
         root: the folder in which paths begin and that none leads out of. Only code or a step's options set it.
 
@@ -51,7 +52,8 @@ def _to_markdown(
     and gives 10 MB at most; `to_markdown.caps = Caps(...)` sets other caps.
 
     Returns the markdown. Raises `InvalidInput` for a file that isn't there or can't be read, and what
-    `fetch` raises for a URL. PDF and DOCX need the extra `flowpool[documents]`.
+    `fetch` raises for a URL. Main content needs the extra `flowpool[pages]`, PDF and
+    DOCX `flowpool[documents]`.
 
     Example:
         to_markdown("<h1>Hello</h1><ol><li>one<li>two</ol>")  # '# Hello\\n\\n1. one\\n2. two'
@@ -232,6 +234,7 @@ def _convert_bytes(
 ) -> str:
     from flowpool.tools.decoding import decode, is_text, media_type
     from flowpool.tools.documents import document_to_text, kind_of
+    from flowpool.tools.redirects import shown
 
     if suffix := kind_of(content):
         return document_to_text(content, suffix, name)
@@ -239,7 +242,8 @@ def _convert_bytes(
         kind = media_type(content_type)[:40] or "this binary format"
         problem = f"can't make markdown of {kind}: HTML, text, PDF and DOCX work."
         raise UnreadableDocument(name, problem)
-    return _convert_text(decode(content, content_type), url, main_content, content_type)
+    text = decode(content, content_type, shown(url) or name)
+    return _convert_text(text, url, main_content, content_type)
 
 
 def _convert_text(text: str, url: str, main_content: bool, content_type: str = "") -> str:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
-from flowpool.tools.main_content import HEADINGS, Element, drop, extract_main, is_hidden
+from flowpool.logs import log
+from flowpool.tools.main_content import HEADINGS, LEAST, Element, drop, find_main
+from flowpool.tools.redirects import shown
 
 if TYPE_CHECKING:
     from html_to_markdown import ConversionOptions
@@ -46,6 +49,8 @@ _HEAD = 100_000
 _REFRESH = re.compile(
     r"""<meta\s[^<>]{0,200}http-equiv\s{0,9}=\s{0,9}["']?refresh""", re.IGNORECASE
 )
+_UNSEEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_WHOLE = f"no main content of {LEAST} characters or more: the whole page is taken, menus included"
 _SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
 
 
@@ -67,7 +72,8 @@ def why_without_text(page: str) -> str:
 def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> str:
     """The page as markdown; relative links are resolved against `base_url`.
 
-    `main_content` leaves menus, footers and the like out; else everything that a browser shows is kept.
+    `main_content` leaves menus, footers and the like out; else everything that a browser shows is kept. Where there
+    would be next to no text, the whole page is taken too, and the log says so.
     """
     root = _parse(page)
     if root is None:
@@ -75,15 +81,35 @@ def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> st
     body = root.find("body")
     body = root if body is None else body
     base = _base_of(root, base_url)
-    _clean(body)
-    headline = _headline(body) if main_content else None
-    node = extract_main(body) if main_content else body
-    if headline is not None and not (_is_inside(headline, node) or _is_inside(node, headline)):
+    _straighten_spans(body)  # whoever reads the tables next may make as many cells as they say
+    found = find_main(root, body) if main_content and _has_text(root) else None
+    if found and not found.stands_in_page and not found.is_of_page and len(found.text) >= LEAST:
+        return _readable(found.text)
+    if found is None or not found.stands_in_page or len(found.text) < LEAST:
+        whole = _body_to_text(body, base) or _to_markdown(page, base)
+        if main_content and len(whole) >= LEAST:
+            log.warning("%s: %s", shown(base_url) or "a page", _WHOLE)
+        return whole
+    headline = _headline(body)
+    if headline is not None and not found.holds(headline):
+        headline = deepcopy(headline)
         headline.tail = None
-        node.insert(0, headline)
-    _straighten(node)
-    # The parser gives up on elements nested hundreds deep; the renderer has a parser of its own.
-    return _render(node, base) or (_to_markdown(page, base) if main_content else "")
+        found.leave_in(body)
+        body.insert(0, headline)
+    else:
+        found.leave_in(body)
+    return _body_to_text(body, base) or _readable(found.text)
+
+
+def _has_text(root: Element) -> bool:
+    """Whether there is enough text, in scripts' data too, for some of it to be the main content."""
+    return len(root.text_content()) >= LEAST
+
+
+def _body_to_text(body: Element, base: str) -> str:
+    _clean(body)
+    _straighten(body)
+    return _render(body, base)
 
 
 def _parse(page: str) -> Element:
@@ -119,23 +145,39 @@ def _clean(body: Element) -> None:
         drop(element)
 
 
+def _is_hidden(element: Element) -> bool:
+    """Whether a browser doesn't show the element, as far as its own attributes tell."""
+    if element.get("hidden") is not None or element.get("aria-hidden") == "true":
+        return True
+    return bool(_UNSEEN.search(element.get("style") or ""))
+
+
 def _is_unwanted(element: Element) -> bool:
     if element.tag == "a":
         in_heading = any(parent.tag in HEADINGS for parent in element.iterancestors())
         return in_heading and element.text_content().strip().lower() in _ANCHOR_MARKS
     return element.tag == "dialog" or (
-        is_hidden(element) and element.tag in ("span", "i", "p", "li")
+        _is_hidden(element) and element.tag in ("span", "i", "p", "li")
     )
 
 
 def _headline(body: Element) -> Element | None:
-    """The page's only top heading: it often stands outside the content."""
+    """The page's only top heading, which often stands outside the content; none that is the site's name."""
     found = [e for e in body.iter("h1") if e.text_content().strip()]
-    return found[0] if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    links = (urlsplit(_href(link)) for link in found[0].iter("a"))
+    return (
+        None
+        if any(not parts.path.strip("/") and not parts.fragment for parts in links)
+        else found[0]
+    )
 
 
-def _is_inside(element: Element, node: Element) -> bool:
-    return element is node or any(parent is node for parent in element.iterancestors())
+def _href(link: Element) -> str:
+    """Where a link leads; empty where it leads nowhere or runs a script."""
+    href = "".join((link.get("href") or "").split("\n")).strip()
+    return "" if href[:20].lower().startswith(("javascript:", "data:")) else href
 
 
 def _straighten(node: Element) -> None:
@@ -147,10 +189,7 @@ def _straighten(node: Element) -> None:
     for image in list(node.iter("img")):
         _straighten_image(image)
     for link in list(node.iter("a")):
-        link.attrib.pop("title", None)
-        if link.get("href", "").startswith("#") and link.getparent().tag in HEADINGS:
-            link.drop_tag()  # a heading that links to itself
-    _straighten_spans(node)
+        _straighten_link(link)
     for table in list(node.iter("table")):
         if _is_layout(table):
             _unwrap_table(table)
@@ -244,6 +283,18 @@ def _straighten_image(image: Element) -> None:
         image.set("src", source)
 
 
+def _straighten_link(link: Element) -> None:
+    """Links without words go; words that lead nowhere, or a heading that links to itself, are no links."""
+    href = _href(link)
+    if not link.text_content().strip() and link.find(".//img") is None:
+        drop(link)
+    elif not href or (href.startswith("#") and link.getparent().tag in HEADINGS):
+        link.drop_tag()
+    else:
+        link.attrib.pop("title", None)
+        link.set("href", href)
+
+
 def _straighten_spans(node: Element) -> None:
     """Takes the spans off the cells of a page that would become many times as many cells."""
     cells = list(node.iter("td", "th"))
@@ -301,4 +352,9 @@ def _render(node: Element, base_url: str) -> str:
 def _to_markdown(markup: str, base_url: str) -> str:
     from html_to_markdown import convert
 
-    return (convert(markup, _options(base_url)).content or "").strip()
+    return _readable(convert(markup, _options(base_url)).content or "")
+
+
+def _readable(text: str) -> str:
+    """The text without the hyphens that a browser shows only where it breaks a line."""
+    return text.replace("\u00ad", "").strip()

@@ -23,6 +23,13 @@ def clean_url(text: str) -> str:
     return text.strip(_STRIPPED).replace(" ", "%20")
 
 
+def shown(url: str) -> str:
+    """The URL as messages show it: without credentials and query, which may hold secrets."""
+    parts = urlsplit(url.strip())
+    text = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if url else ""
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
 def next_url(url: str, location: str) -> str:
     """Where a Location header leads from `url`, without the credentials of another origin.
 

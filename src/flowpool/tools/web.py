@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from flowpool.errors import (
     AddressRefused,
@@ -27,12 +26,18 @@ from flowpool.errors import (
     Verdict,
 )
 from flowpool.http.transport import HttpTransport
-from flowpool.logs import log
 from flowpool.per_loop import PerLoop
 from flowpool.tools.addresses import is_public
 from flowpool.tools.base import tool
 from flowpool.tools.decoding import decode, is_text, title_of
-from flowpool.tools.redirects import LONGEST_URL, Cookies, Unfollowable, clean_url, next_url
+from flowpool.tools.redirects import (
+    LONGEST_URL,
+    Cookies,
+    Unfollowable,
+    clean_url,
+    next_url,
+    shown,
+)
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -144,7 +149,7 @@ async def _follow(
             headers = (*_HEADERS, ("cookie", value)) if value else _HEADERS
     raise _quiet(
         BadRequest(
-            f"{_shown(url)}: more than {max_redirects} redirects",
+            f"{shown(url)}: more than {max_redirects} redirects",
             fix="raise max_redirects, or use the final URL",
         )
     )
@@ -154,7 +159,7 @@ def _next_url(url: str, location: str) -> str:
     try:
         return next_url(url, location)
     except Unfollowable as error:
-        raise _quiet(BadRequest(f"{_shown(url)}: redirects to {error}")) from None
+        raise _quiet(BadRequest(f"{shown(url)}: redirects to {error}")) from None
 
 
 def _check(url: Any, seconds: float, max_bytes: int) -> None:
@@ -180,10 +185,8 @@ def _page(url: str, response: HttpResponse) -> dict[str, Any]:
     page: dict[str, Any] = {"status": response.status, "url": url, "title": "", "html": ""}
     page["content_type"] = content_type
     if is_text(response.body, content_type):
-        page["html"] = decode(response.body, content_type)
+        page["html"] = decode(response.body, content_type, shown(url))
         page["title"] = title_of(page["html"])
-        if "\ufffd" in page["html"] and "\ufffd".encode() not in response.body:
-            log.warning("%s: some bytes fit no character set; they stand as U+FFFD", _shown(url))
     else:
         page["content"] = response.body
     return page
@@ -200,7 +203,7 @@ def _status_error(url: str, response: HttpResponse) -> CallError:
         kind = ServerError
     fix = {401: "the page needs a login", 403: "the site refuses this client"}.get(status, "")
     after = _retry_after(response.headers) if kind is not BadRequest else None
-    return _quiet(kind(f"{_shown(url)}: HTTP {status}", fix=fix, status=status, retry_after=after))
+    return _quiet(kind(f"{shown(url)}: HTTP {status}", fix=fix, status=status, retry_after=after))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -218,10 +221,10 @@ def _raise_plain(error: TransportError, url: str, max_bytes: int) -> NoReturn:
     if isinstance(error, AddressRefused):
         error.fix = "pass allow_private=True if you trust this URL"
     elif isinstance(error, BodyTooLarge):
-        error.message = f"{_shown(url)}: the page is longer than max_bytes={max_bytes}"
+        error.message = f"{shown(url)}: the page is longer than max_bytes={max_bytes}"
         error.fix = "raise max_bytes"
-    elif _shown(url) not in error.message:
-        error.message = f"{_shown(url)}: {error.message}"
+    elif shown(url) not in error.message:
+        error.message = f"{shown(url)}: {error.message}"
     raise _quiet(error)
 
 
@@ -229,10 +232,3 @@ def _quiet(error: CallError) -> CallError:
     """The error as one host's own: it says nothing of the other hosts that share the lane."""
     error.verdict = Verdict.NONE
     return error
-
-
-def _shown(url: str) -> str:
-    """The URL as messages show it: without credentials and query, which may hold secrets."""
-    parts = urlsplit(url.strip())
-    text = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return text if len(text) <= 120 else text[:117] + "..."
