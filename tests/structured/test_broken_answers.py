@@ -13,7 +13,7 @@ from tests.conftest import Simulation
 
 from flowpool import Model
 from flowpool.errors import Blocked, InvalidOutput, Refused, Truncated
-from flowpool.simulator.provider import ReplyPlan, SimRequest
+from flowpool.simulator.plan import ReplyPlan, SimRequest
 from flowpool.simulator.spoiled import SPOILS
 from flowpool.values import Status
 

@@ -1,18 +1,24 @@
 """The embedded model, flowpool-sim: answers with real extracts of what it is given. Pure and fast.
 
-It is no language model: it picks the sentences whose words the text uses most, and fills a schema with
-what it finds. Equal questions get equal answers.
+It is no language model: it picks the sentences whose words the text uses most, fills a schema with
+what it finds (`filler`), and makes a text's vector of its words. Equal questions get equal answers.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
+from contextlib import suppress
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
+from flowpool.errors import InvalidInput
+from flowpool.simulator.directives import without_directives
+from flowpool.simulator.filler import Filler
 from flowpool.wire.json_in_words import PLAIN_JSON
 
 NAME = "flowpool-sim"
@@ -21,9 +27,6 @@ _WHO = re.compile(r"\b(who|what) are you\b|\byour name\b|\bwhich model\b", re.IG
 _JSON_PLEASE = re.compile(r"\b(?:as|in|only|valid|with)\s+(?:\w+\s+)?JSON\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-_DATE = re.compile(r"\b\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)\b")
-_TIMES = {"date": "{}", "date-time": "{}T00:00:00Z", "time": "00:00:00Z"}
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _COUNT = re.compile(
     r"\b(one|two|three|four|five|\d)\s+(?:\w+\s+)?(sentence|bullet|point|keyword|word)",
     re.IGNORECASE,
@@ -40,8 +43,10 @@ _STOP_WORDS = frozenset(
 )
 # Characters of a document that its answers are made of: more would only take time.
 _LONGEST_READ = 6_000
-# Schemas may refer to themselves: deeper parts are left empty.
-_DEEPEST_SCHEMA = 12
+# What a schema that is written into a prompt is found by, and the words of which it has one at least.
+_NAMES_SCHEMA = re.compile(r"json[ _-]?schema|\bschema:", re.IGNORECASE)
+_SCHEMA_WORDS = frozenset({"type", "properties", "$ref", "$defs", "anyOf", "enum", "items"})
+_JSON = json.JSONDecoder()
 
 
 def answer(
@@ -55,14 +60,42 @@ def answer(
     user, form = _without_form(user)
     user, system = _plain(user), f"{system}\n{form}"
     instruction, document = _split(user)
-    if schema is None:
-        schema = _schema_in_words(system)
-        wants_json = wants_json or _asks_for_json(system, instruction)
     if schema is not None:
-        return json.dumps(_Filler(document, schema).fill(schema), ensure_ascii=False)
+        return _filled(document, schema)
+    in_words, _ = _schema_in_words(system)
+    if in_words is None:
+        in_words, rest = _schema_in_words(user)
+        document = rest if in_words is not None else document
+    if in_words is not None:
+        with suppress(InvalidInput):
+            return _filled(document, in_words)
+    wants_json = wants_json or _asks_for_json(system, instruction)
     about = len(user) < 200 and _WHO.search(user)
     text = _ABOUT if about else _extract(f"{system}\n{instruction}", document)
     return json.dumps({"answer": text}, ensure_ascii=False) if wants_json else text
+
+
+def arguments(user: str, results: str, schema: dict[str, Any]) -> str:
+    """A tool's arguments as JSON, of what the user said and what tools gave before."""
+    document = _split(_plain(user))[1] or user
+    return _filled(f"{document}\n{_plain(results)}" if results else document, schema)
+
+
+def _filled(document: str, schema: dict[str, Any]) -> str:
+    value = Filler(document, schema, _best_sentences(document, 6)).fill(schema)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def vector(text: str, size: int) -> list[float]:
+    """A text's vector of length 1: texts that share words point the same way."""
+    numbers = [0.0] * size
+    for word, count in (Counter(re.findall(r"\w+", text.lower())) + Counter([text])).items():
+        drawn = int.from_bytes(blake2b(word.encode("utf-8", "replace"), digest_size=8).digest())
+        # Each word has two places, so that two words seldom look the same.
+        numbers[drawn % size] += count if drawn & 1 << 62 else -count
+        numbers[(drawn >> 20) % size] += count if drawn & 1 << 63 else -count
+    length = math.hypot(*numbers)
+    return [number / length for number in numbers] if length else [1.0] + [0.0] * (size - 1)
 
 
 @lru_cache(maxsize=8)
@@ -72,8 +105,6 @@ def fixed(characters: int) -> str:
 
 
 def _plain(text: str) -> str:
-    from flowpool.simulator.directives import without_directives
-
     return without_directives(text)[:_LONGEST_READ]
 
 
@@ -97,17 +128,22 @@ def _without_form(user: str) -> tuple[str, str]:
     return before + document, PLAIN_JSON + form
 
 
-def _schema_in_words(system: str) -> dict[str, Any] | None:
-    """The JSON schema that a system prompt spells out, or None."""
-    _, found, after = system.partition("JSON Schema")
-    brace = after.find("{")
-    if not found or brace < 0:
-        return None
-    try:
-        schema = json.JSONDecoder().raw_decode(after, brace)[0]
-    except ValueError:
-        return None
-    return schema if isinstance(schema, dict) else None
+def _schema_in_words(text: str) -> tuple[dict[str, Any] | None, str]:
+    """The last JSON schema that a prompt spells out, or None, and the text after it."""
+    named = _NAMES_SCHEMA.search(text)
+    if named is None:
+        return None, text
+    found, rest, brace = None, text, text.find("{", named.end())
+    while brace >= 0:
+        try:
+            value, end = _JSON.raw_decode(text, brace)
+        except ValueError:
+            end = brace + 1
+        else:
+            if _SCHEMA_WORDS & value.keys():
+                found, rest = value, text[end:].strip() or text[: named.start()]
+        brace = text.find("{", end)
+    return found, rest
 
 
 def _asks_for_json(system: str, instruction: str) -> bool:
@@ -148,95 +184,3 @@ def _best_sentences(document: str, count: int) -> list[str]:
     scores = [sum(map(weights.__getitem__, words)) / (len(words) + 6) for words in found]
     best = sorted(range(len(sentences)), key=scores.__getitem__, reverse=True)[:count]
     return [sentences[position] for position in sorted(best)]
-
-
-class _Filler:
-    """Fills a JSON schema with what a document holds, each value taken once while there are enough."""
-
-    def __init__(self, document: str, root: dict[str, Any]) -> None:
-        self.document = document
-        self.lower = document.lower()
-        self.root = root
-        self.numbers = [float(number) for number in _NUMBER.findall(document)[:200]]
-        self.extracts = _best_sentences(document, 6)
-        self.next_number = self.next_extract = 0
-
-    def fill(self, schema: Any, name: str = "", depth: int = 0) -> Any:
-        schema = self._resolve(schema)
-        if "const" in schema:
-            return schema["const"]
-        if schema.get("enum"):
-            return self._choose(schema["enum"])
-        kind = _kind(schema)
-        if depth > _DEEPEST_SCHEMA:
-            return None
-        if kind == "object":
-            properties = schema.get("properties") or {}
-            return {key: self.fill(value, key, depth + 1) for key, value in properties.items()}
-        if kind == "array":
-            return self._array(schema, name, depth)
-        if kind in ("number", "integer"):
-            return self._number(schema, kind)
-        if kind == "boolean":
-            return name.replace("_", " ").lower() in self.lower
-        return None if kind == "null" else self._string(schema)
-
-    def _resolve(self, schema: Any) -> dict[str, Any]:
-        """The schema behind a `$ref`, or the first choice of an `anyOf` that isn't null."""
-        for _ in range(_DEEPEST_SCHEMA):
-            if not isinstance(schema, dict):
-                return {}
-            if isinstance(schema.get("$ref"), str):
-                schema = self._referred(schema["$ref"])
-                continue
-            choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-            if not choices:
-                return schema
-            schema = next((c for c in choices if _kind(c) != "null"), choices[0])
-        return {}
-
-    def _referred(self, reference: str) -> Any:
-        found: Any = self.root
-        for name in reference.removeprefix("#").strip("/").split("/"):
-            if name:
-                found = found.get(name, {}) if isinstance(found, dict) else {}
-        return found
-
-    def _choose(self, choices: list[Any]) -> Any:
-        """The choice that the text names most often; the first of equals."""
-        return max(choices, key=lambda choice: self.lower.count(str(choice).lower() or "\0"))
-
-    def _array(self, schema: dict[str, Any], name: str, depth: int) -> list[Any]:
-        length = min(max(schema.get("minItems", 0), 2), schema.get("maxItems", 2))
-        return [self.fill(schema.get("items", {}), name, depth + 1) for _ in range(length)]
-
-    def _number(self, schema: dict[str, Any], kind: str) -> float | int:
-        number = 0.0
-        if self.numbers:
-            number = self.numbers[self.next_number % len(self.numbers)]
-            self.next_number += 1
-        number = max(number, schema.get("minimum", number))
-        number = min(number, schema.get("maximum", number))
-        return int(number) if kind == "integer" or number.is_integer() else number
-
-    def _string(self, schema: dict[str, Any]) -> str:
-        if schema.get("format") in _TIMES:
-            return self._time(schema["format"])
-        extract = self.extracts[self.next_extract % len(self.extracts)]
-        self.next_extract += 1
-        return extract[: schema.get("maxLength", len(extract))]
-
-    def _time(self, format: str) -> str:
-        """The first day that the text names, or one of ours, in a schema's format."""
-        found = _DATE.search(self.document)
-        return _TIMES[format].format(found[0] if found else "2026-01-01")
-
-
-def _kind(schema: Any) -> str:
-    """A schema's type in lower case (Gemini writes STRING), the first that isn't null."""
-    kind = schema.get("type", "") if isinstance(schema, dict) else ""
-    if isinstance(kind, list):
-        kind = next((k for k in kind if k != "null"), "null")
-    if not kind and isinstance(schema, dict) and "properties" in schema:
-        return "object"
-    return str(kind).lower() or "string"
