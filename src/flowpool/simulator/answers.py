@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from flowpool.errors import InvalidInput
 from flowpool.simulator import model
 from flowpool.simulator.error_bodies import error_body
 from flowpool.simulator.limits import LimitState
 from flowpool.simulator.plan import Failure, ReplyPlan, Wire
 from flowpool.simulator.profile import Flavour
 from flowpool.simulator.wires import WIRES, family_of
+from flowpool.simulator.wires.reading import NotDone
 from flowpool.values import Headers
 
 _encode = msgspec.json.encode
@@ -61,8 +63,13 @@ def render(plan: ReplyPlan, flavour: Flavour, now: float, epoch: float) -> Rende
     return _json(200, headers, body)
 
 
-def render_error(wire: Wire, failure: Failure) -> Rendered:
-    """The answer to a request that never became a plan: one that can't be read."""
+def render_unread(wire: Wire, error: InvalidInput) -> Rendered:
+    """The answer to a request that never became a plan: it can't be read, or asks for what isn't done."""
+    what = error.what if isinstance(error, NotDone) else ()
+    return _failed(wire, Failure(400, str(error), not_done=what))
+
+
+def _failed(wire: Wire, failure: Failure) -> Rendered:
     status, body = error_body(wire, failure, "req_0")
     return _json(status, [], body)
 
@@ -76,7 +83,7 @@ def render_elsewhere(method: str, path: str) -> Rendered:
         listed = entry if name.strip("/") else _listed(path, entry)
         return _json(200, [], listed)
     missing = Failure(404, f"There is nothing to {method} at {path}", kind="path")
-    return render_error(family_of(path), missing)
+    return _failed(family_of(path), missing)
 
 
 def _listed(path: str, entry: dict[str, Any]) -> dict[str, Any]:

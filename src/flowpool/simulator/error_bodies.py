@@ -46,14 +46,22 @@ def _openai_error(failure: Failure) -> tuple[int, dict[str, Any]]:
         kind = code = "insufficient_quota"
     elif failure.kind == "rate":
         kind, code = failure.dimension or "rate_limit_error", "rate_limit_exceeded"
-    error = {"message": failure.message, "type": kind, "param": None, "code": code}
+    param = next(iter(failure.not_done), None)
+    error = {"message": failure.message, "type": kind, "param": param, "code": code}
     return status, {"error": error}
 
 
 def _anthropic_error(failure: Failure, request_id: str) -> tuple[int, dict[str, Any]]:
     status = 402 if failure.kind == "quota" else failure.status
     fallback = "invalid_request_error" if status < 500 else "api_error"
-    error = {"type": _ANTHROPIC_ERRORS.get(status, fallback), "message": failure.message}
+    error: dict[str, Any] = {
+        "type": _ANTHROPIC_ERRORS.get(status, fallback),
+        "message": failure.message,
+    }
+    if "thread" in failure.not_done:
+        # Told so, Anthropic's client goes on with the whole conversation in each request.
+        unsupported = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+        error["details"] = unsupported
     return status, {"type": "error", "error": error, "request_id": request_id}
 
 

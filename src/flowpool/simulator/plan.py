@@ -99,7 +99,8 @@ class ServedAnswer(Struct, frozen=True):
 
 class Failure(Struct, frozen=True):
     """An HTTP error. `kind` tells "rate", "quota" and "path" (there is nothing there) from the rest, which `status`
-    describes. `page`: the body, of a proxy that answers instead of the API."""
+    describes. `page`: the body, of a proxy that answers instead of the API. `not_done`: what of the request the
+    simulator doesn't do."""
 
     status: int
     message: str
@@ -107,6 +108,7 @@ class Failure(Struct, frozen=True):
     dimension: str = "requests"
     retry_after: float | None = None
     page: str = ""
+    not_done: tuple[str, ...] = ()
 
 
 class ReplyPlan(Struct, eq=False):

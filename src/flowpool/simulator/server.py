@@ -23,7 +23,7 @@ import msgspec
 from flowpool.errors import InvalidInput
 from flowpool.simulator import answers, pages, wires
 from flowpool.simulator.answers import Rendered
-from flowpool.simulator.plan import Failure, ReplyPlan
+from flowpool.simulator.plan import ReplyPlan
 from flowpool.simulator.profile import Profile
 from flowpool.simulator.provider import SimulatedProvider
 
@@ -218,7 +218,7 @@ class _Connection(asyncio.Protocol):
         try:
             request = wires.parse(route, incoming.body, incoming.key)
         except InvalidInput as error:
-            self._send(answers.render_error(route.wire, Failure(400, str(error))))
+            self._send(answers.render_unread(route.wire, error))
             return
         now = site.now()
         self.plan = plan = site.provider.receive(now, request)

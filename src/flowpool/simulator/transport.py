@@ -16,7 +16,7 @@ from flowpool.errors import (
     TransportError,
 )
 from flowpool.simulator import answers, pages, wires
-from flowpool.simulator.plan import Failure, ReplyPlan
+from flowpool.simulator.plan import ReplyPlan
 from flowpool.simulator.provider import SimulatedProvider
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
@@ -63,7 +63,7 @@ class SimTransport:
         try:
             asked = wires.parse(route, request.body, self._key(request.headers))
         except InvalidInput as error:
-            return _response(answers.render_error(route.wire, Failure(400, str(error))))
+            return _response(answers.render_unread(route.wire, error))
         loop = asyncio.get_running_loop()
         plan = self.provider.receive(loop.time(), asked)
         try:

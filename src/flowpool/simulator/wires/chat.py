@@ -18,6 +18,7 @@ from flowpool.simulator.plan import (
 from flowpool.simulator.wires.reading import (
     MOST_CHOICES,
     MOST_LOGPROBS,
+    NotDone,
     Taken,
     Turn,
     as_texts,
@@ -26,7 +27,6 @@ from flowpool.simulator.wires.reading import (
     counted,
     encoded,
     need_messages,
-    not_done,
     openai_logprobs,
     read_body,
 )
@@ -130,12 +130,12 @@ def parse(route: Any, body: bytes) -> SimRequest:
     asked = read_body(_decoder, body)
     need_messages(asked.messages)
     if asked.modalities not in (None, ["text"]):
-        raise not_done("modalities")
+        raise NotDone("modalities")
     shape = asked.response_format or {}
     if shape.get("type", "text") not in ("text", "json_object", "json_schema"):
-        raise not_done(f"response_format {shape['type']}")
+        raise NotDone(f"response_format {shape['type']}")
     if asked.top_logprobs and not asked.logprobs:
-        raise not_done("top_logprobs without logprobs")
+        raise NotDone("top_logprobs without logprobs")
     near = counted("top_logprobs", asked.top_logprobs, MOST_LOGPROBS, 0)
     return SimRequest(
         wire="chat",
@@ -166,19 +166,19 @@ def _tools(asked: _Body) -> dict[str, Any]:
     tools = []
     for tool in asked.tools or ():
         if tool.function is None:
-            raise not_done(f"a tool of type {tool.type}")
+            raise NotDone(f"a tool of type {tool.type}")
         about = tool.function.description or ""
         tools.append(SimTool(tool.function.name, about, tool.function.parameters or {}))
     choice = asked.tool_choice
     if choice is None or isinstance(choice, str):
         if choice not in (None, "auto", "required", "any", "none"):
-            raise not_done(f"tool_choice {choice}")
+            raise NotDone(f"tool_choice {choice}")
         use = "required" if choice == "any" else choice or "auto"
         return chosen_tools(tuple(tools), use)  # type: ignore[arg-type]
     if choice.function is not None:
         return chosen_tools(tuple(tools), "required", [choice.function.name])
     if choice.allowed_tools is None:
-        raise not_done(f"tool_choice {choice.type}")
+        raise NotDone(f"tool_choice {choice.type}")
     names = [tool.function.name for tool in choice.allowed_tools.tools if tool.function]
     must = choice.allowed_tools.mode == "required"
     return chosen_tools(tuple(tools), "required" if must else "auto", names)

@@ -13,7 +13,7 @@ from flowpool.errors import InvalidInput
 from flowpool.simulator import model
 from flowpool.simulator.plan import ReplyPlan, ServedAnswer, SimRequest, Vectors
 from flowpool.simulator.wires.gemini import in_camel_case
-from flowpool.simulator.wires.reading import Taken, counted, not_done, read_body
+from flowpool.simulator.wires.reading import NotDone, Taken, counted, read_body
 
 _SIZE, _GEMINI_SIZE, _LARGEST = 1536, 3072, 4096
 _MOST_TEXTS = 2048
@@ -58,7 +58,7 @@ def parse(route: Any, body: bytes) -> SimRequest:
     """What a body of OpenAI's asks for; raises `InvalidInput` for what the simulator doesn't do."""
     asked = read_body(_decoder, body)
     if asked.encoding_format not in (None, "float", "base64"):
-        raise not_done(f"encoding_format {asked.encoding_format}")
+        raise NotDone(f"encoding_format {asked.encoding_format}")
     given = asked.input
     if isinstance(given, list) and given and isinstance(given[0], int):
         texts = [_text(given)]
@@ -78,7 +78,7 @@ def parse_gemini(route: Any, body: bytes) -> SimRequest:
     texts = ["\n".join(part.text for part in one.content.parts) for one in many]
     sizes = {counted("outputDimensionality", one.output_dimensionality, _LARGEST) for one in many}
     if len(sizes) > 1:
-        raise not_done("requests of different outputDimensionality")
+        raise NotDone("requests of different outputDimensionality")
     vectors = Vectors(
         _checked(texts), sizes.pop() or _GEMINI_SIZE if sizes else 0, False, not route.many
     )

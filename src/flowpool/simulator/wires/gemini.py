@@ -18,6 +18,7 @@ from flowpool.simulator.plan import (
 )
 from flowpool.simulator.wires.reading import (
     MOST_LOGPROBS,
+    NotDone,
     Taken,
     Turn,
     as_object,
@@ -28,7 +29,6 @@ from flowpool.simulator.wires.reading import (
     encoded,
     likely_tokens,
     need_messages,
-    not_done,
     read_body,
 )
 
@@ -134,11 +134,11 @@ def parse(route: Any, body: bytes) -> SimRequest:
     need_messages(asked.contents)
     config = asked.generation_config
     if config.response_mime_type not in (None, "text/plain", "application/json"):
-        raise not_done(f"responseMimeType {config.response_mime_type}")
+        raise NotDone(f"responseMimeType {config.response_mime_type}")
     if config.response_modalities not in (None, ["TEXT"]):
-        raise not_done("responseModalities")
+        raise NotDone("responseModalities")
     if config.logprobs and not config.response_logprobs:
-        raise not_done("logprobs without responseLogprobs")
+        raise NotDone("logprobs without responseLogprobs")
     turns = [turn for content in asked.contents for turn in _turns(content)]
     if asked.system_instruction:
         rules = "\n".join(part.text for part in asked.system_instruction.parts if part.text)
@@ -209,7 +209,7 @@ def _tools(asked: _Body) -> dict[str, Any]:
     )
     config = asked.tool_config.function_calling_config
     if config.mode not in _TOOL_USES:
-        raise not_done(f"functionCallingConfig.mode {config.mode}")
+        raise NotDone(f"functionCallingConfig.mode {config.mode}")
     return chosen_tools(tools, _TOOL_USES[config.mode], config.allowed_function_names)
 
 

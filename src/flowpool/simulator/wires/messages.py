@@ -10,6 +10,7 @@ from msgspec import Struct
 from flowpool.errors import InvalidInput
 from flowpool.simulator.plan import ReplyPlan, ServedAnswer, SimRequest, SimTool, Thinking, ToolUse
 from flowpool.simulator.wires.reading import (
+    NotDone,
     Taken,
     Turn,
     as_object,
@@ -18,7 +19,6 @@ from flowpool.simulator.wires.reading import (
     conversation,
     named_event,
     need_messages,
-    not_done,
     read_body,
 )
 
@@ -140,11 +140,11 @@ def _tools(asked: _Body) -> dict[str, Any]:
     tools = []
     for tool in asked.tools or ():
         if tool.type not in (None, "custom") or tool.input_schema is None:
-            raise not_done(f"the tool {tool.type or tool.name}")
+            raise NotDone(f"the tool {tool.type or tool.name}")
         tools.append(SimTool(tool.name, tool.description or "", tool.input_schema))
     choice = asked.tool_choice or _Choice("auto")
     if choice.type not in _TOOL_USES:
-        raise not_done(f"tool_choice {choice.type}")
+        raise NotDone(f"tool_choice {choice.type}")
     names = [choice.name] if choice.type == "tool" else []
     return chosen_tools(tuple(tools), _TOOL_USES[choice.type], names)
 
@@ -160,7 +160,7 @@ def _thinking(asked: _Body, use: ToolUse) -> Thinking | None:
                 f"thinking.budget_tokens is {budget}: use {_LEAST_THINKING} or more, and less than max_tokens."
             )
     elif thinking.type != "adaptive":
-        raise not_done(f"thinking {thinking.type}")
+        raise NotDone(f"thinking {thinking.type}")
     if use == "required":
         raise InvalidInput("Thinking may not be enabled when tool_choice forces tool use.")
     return Thinking(shown=thinking.display != "omitted")

@@ -46,15 +46,19 @@ def read_body(decoder: msgspec.json.Decoder[B], body: bytes) -> B:
         asked = {name: value for name, value in given.items() if value is not None}
         unknown = asked.keys() - {f.encode_name for f in msgspec.structs.fields(decoder.type)}
         if unknown:
-            raise not_done(*sorted(unknown)) from None
+            raise NotDone(*sorted(unknown)) from None
         return msgspec.convert(asked, decoder.type)
 
 
-def not_done(*what: str) -> InvalidInput:
-    names = ", ".join(f"`{one}`" for one in what)
-    return InvalidInput(
-        f"The simulator doesn't do {names}: leave it out, or ask the provider itself."
-    )
+class NotDone(InvalidInput):
+    """A request asks for what the simulator doesn't do. `what`: in the request's own names."""
+
+    def __init__(self, *what: str) -> None:
+        names = ", ".join(f"`{one}`" for one in what)
+        super().__init__(
+            f"The simulator doesn't do {names}: leave it out, or ask the provider itself."
+        )
+        self.what = what
 
 
 def conversation(turns: Iterable[Turn]) -> dict[str, Any]:

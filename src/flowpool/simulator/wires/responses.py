@@ -18,6 +18,7 @@ from flowpool.simulator.plan import (
 )
 from flowpool.simulator.wires.reading import (
     MOST_LOGPROBS,
+    NotDone,
     Taken,
     Turn,
     chosen_tools,
@@ -25,7 +26,6 @@ from flowpool.simulator.wires.reading import (
     counted,
     named_event,
     need_messages,
-    not_done,
     openai_logprobs,
     read_body,
 )
@@ -107,13 +107,13 @@ def parse(route: Any, body: bytes) -> SimRequest:
     asked = read_body(_decoder, body)
     need_messages(asked.input)
     if asked.background:
-        raise not_done("background")
+        raise NotDone("background")
     for name in asked.include or ():
         if name not in _INCLUDED:
-            raise not_done(f"include {name}")
+            raise NotDone(f"include {name}")
     shape = (asked.text or {}).get("format") or {}
     if shape.get("type", "text") not in ("text", "json_object", "json_schema"):
-        raise not_done(f"text.format {shape['type']}")
+        raise NotDone(f"text.format {shape['type']}")
     near = counted("top_logprobs", asked.top_logprobs, MOST_LOGPROBS, 0)
     wants_logprobs = near or _LOGPROBS in (asked.include or ())
     return SimRequest(
@@ -142,7 +142,7 @@ def _turns(asked: _Body) -> list[Turn]:
         elif item.type == "function_call_output":
             turns.append(Turn("tool", _words(item.output)))
         elif item.type != "reasoning":
-            raise not_done(f"input of type {item.type}")
+            raise NotDone(f"input of type {item.type}")
     return turns
 
 
@@ -155,7 +155,7 @@ def _words(content: str | list[_Part] | None) -> str:
 def _tools(asked: _Body) -> dict[str, Any]:
     for tool in asked.tools or ():
         if tool.type != "function":
-            raise not_done(f"the tool {tool.type}")
+            raise NotDone(f"the tool {tool.type}")
     tools = tuple(
         SimTool(tool.name, tool.description or "", tool.parameters or {})
         for tool in asked.tools or ()
@@ -163,7 +163,7 @@ def _tools(asked: _Body) -> dict[str, Any]:
     choice = asked.tool_choice
     if choice is None or isinstance(choice, str):
         if choice not in (None, "auto", "required", "none"):
-            raise not_done(f"tool_choice {choice}")
+            raise NotDone(f"tool_choice {choice}")
         return chosen_tools(tools, choice or "auto")  # type: ignore[arg-type]
     if choice.type == "allowed_tools":
         must = choice.mode == "required"
