@@ -116,3 +116,9 @@ def test_a_thought_is_paid_for_and_is_part_of_the_most_tokens() -> None:
 
 def test_each_choice_is_paid_for() -> None:
     assert ask(DOCUMENT, choices=3).output_tokens == 3 * ask(DOCUMENT).output_tokens
+
+
+def test_directives_are_no_part_of_what_is_answered() -> None:
+    assert ask("[[sim: latency=1]]Just this.").text == "Just this."
+    answer = ask("[[sim: latency=1]]Oslo", tools=(RESULT,), tool_use="required")
+    assert json.loads(answer.text) == {"city": "Oslo"}

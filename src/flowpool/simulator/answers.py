@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator import model
+from flowpool.sim_model import model
 from flowpool.simulator.error_bodies import error_body
 from flowpool.simulator.limits import LimitState
 from flowpool.simulator.plan import Failure, ReplyPlan, Wire

@@ -14,8 +14,8 @@ import re
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
+from flowpool.sim_model.spoiled import SPOILS
 from flowpool.simulator.profile import FAULTS
-from flowpool.simulator.spoiled import SPOILS
 
 # A list within a list may end in ]] too, but then goes on.
 _DIRECTIVE = re.compile(r"\[\[sim:\s*(.*?)\s*\]\](?![\]},])", re.DOTALL)

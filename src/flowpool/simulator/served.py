@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator import model
-from flowpool.simulator.directives import Directive, without_directives
+from flowpool.sim_model import model
+from flowpool.sim_model.spoiled import spoiled
+from flowpool.simulator.directives import Directive
+from flowpool.simulator.directives import without_directives as _plain
 from flowpool.simulator.plan import Finish, ServedAnswer, SimRequest, SimTool, tokens_of
-from flowpool.simulator.spoiled import spoiled
 
 _FINISHES: dict[str, Finish] = {"truncate": "length", "refuse": "refusal", "filter": "filter"}
 # Words of tools' names that say nothing of what they are for.
@@ -50,30 +51,28 @@ def _say(
 ) -> tuple[str, str]:
     """The tool that is called, if one is, and the text or the tool's arguments."""
     plays = directive.plays(request.model, request.answers)
+    said = directive.say if plays else None
     if finish in ("refusal", "filter"):
-        return (
-            "",
-            directive.say if plays and directive.say is not None else "I can't help with that.",
-        )
-    says = directive.say is not None and plays
-    spoken = says and request.tool_use == "auto" and directive.call is None
+        return "", "I can't help with that." if said is None else said
+    spoken = said is not None and request.tool_use == "auto" and directive.call is None
     tool = None if spoken else choose_tool(request, directive)
     name = tool.name if tool is not None else ""
-    if directive.say is not None and plays:
-        return name, directive.say
-    if tool is not None:
-        text = model.arguments(_question(request), request.results, tool.schema)
-    elif fixed is not None:
+    if said is not None:
+        return name, said
+    if tool is None and fixed is not None:
         return "", model.fixed(fixed)
-    else:
-        text = _words(request)
+    text = _words(request) if tool is None else _arguments(request, tool)
     return name, spoiled(text, directive.bad) if directive.bad and plays else text
+
+
+def _arguments(request: SimRequest, tool: SimTool) -> str:
+    return model.arguments(_question(request), _plain(request.results), tool.schema)
 
 
 def _words(request: SimRequest) -> str:
     user = _question(request)
     if request.results:
-        user = f"{user}\n\n{request.results}"
+        user = f"{user}\n\n{_plain(request.results)}"
     return model.answer(user, request.system, request.schema, wants_json=request.wants_json)
 
 
@@ -81,7 +80,7 @@ def _question(request: SimRequest) -> str:
     """The message that is answered: told what was wrong in its words, the model answers the first again."""
     in_words = "JSON Schema" in f"{request.system}\n{request.first}"
     wants_form = request.wants_json or request.tool_use == "required" or in_words
-    return request.first if request.worded and wants_form else request.user
+    return _plain(request.first if request.worded and wants_form else request.user)
 
 
 def choose_tool(request: SimRequest, directive: Directive) -> SimTool | None:
@@ -100,7 +99,7 @@ def choose_tool(request: SimRequest, directive: Directive) -> SimTool | None:
             raise InvalidInput(f"[[sim: call={directive.call}]]: the request's tools are {known}.")
         if named[0] in fresh:
             return named[0]
-    said = set(_parts(without_directives(request.user)))
+    said = set(_parts(_plain(request.user)))
     shared = [len(said & set(_parts(tool.name)) - _ANY_TOOLS) for tool in fresh]
     if any(shared):
         return fresh[shared.index(max(shared))]
@@ -119,7 +118,7 @@ def _parts(text: str) -> list[str]:
 def _thought(request: SimRequest) -> str:
     if request.thinking is None:
         return ""
-    asked = without_directives(request.user).partition("\n")[0][:80]
+    asked = _plain(request.user).partition("\n")[0][:80]
     return f"I am asked: {asked!r}. I look for what the text says of it."
 
 

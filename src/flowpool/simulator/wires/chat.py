@@ -26,6 +26,7 @@ from flowpool.simulator.wires.reading import (
     conversation,
     counted,
     encoded,
+    named_use,
     need_messages,
     openai_logprobs,
     read_body,
@@ -171,10 +172,7 @@ def _tools(asked: _Body) -> dict[str, Any]:
         tools.append(SimTool(tool.function.name, about, tool.function.parameters or {}))
     choice = asked.tool_choice
     if choice is None or isinstance(choice, str):
-        if choice not in (None, "auto", "required", "any", "none"):
-            raise NotDone(f"tool_choice {choice}")
-        use = "required" if choice == "any" else choice or "auto"
-        return chosen_tools(tuple(tools), use)  # type: ignore[arg-type]
+        return chosen_tools(tuple(tools), named_use(choice))
     if choice.function is not None:
         return chosen_tools(tuple(tools), "required", [choice.function.name])
     if choice.allowed_tools is None:
@@ -246,7 +244,7 @@ def _logprobs(plan: ReplyPlan, text: str) -> dict[str, Any] | None:
 
 
 def events(request: SimRequest, body: dict[str, Any]) -> bytes:
-    """The answer `body` as the shortest valid stream."""
+    """The answer `body` as a short stream."""
     base = {key: body[key] for key in ("id", "created", "model")}
     base["object"] = "chat.completion.chunk"
     chunks = []
@@ -255,11 +253,14 @@ def events(request: SimRequest, body: dict[str, Any]) -> bytes:
         if "tool_calls" in message:
             calls = enumerate(message["tool_calls"])
             message["tool_calls"] = [{"index": index, **call} for index, call in calls]
-        begun = {"index": choice["index"], "delta": message, "finish_reason": None}
+        # The role comes alone, as OpenAI sends it: its client takes what the first chunk holds twice.
+        role = {"role": message.pop("role")}
+        first = {"index": choice["index"], "delta": role, "finish_reason": None}
+        said = first | {"delta": message}
         if choice["logprobs"] is not None:
-            begun["logprobs"] = choice["logprobs"]
-        ended = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
-        chunks += [base | {"choices": [begun]}, base | {"choices": [ended]}]
+            said["logprobs"] = choice["logprobs"]
+        ended = first | {"delta": {}, "finish_reason": choice["finish_reason"]}
+        chunks += [base | {"choices": [one]} for one in (first, said, ended)]
     if request.stream_usage:
         chunks.append(base | {"choices": [], "usage": body["usage"]})
     return b"".join(map(encoded, chunks)) + b"data: [DONE]\n\n"

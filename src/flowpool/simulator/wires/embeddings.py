@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator import model
+from flowpool.sim_model import model
 from flowpool.simulator.plan import ReplyPlan, ServedAnswer, SimRequest, Vectors
 from flowpool.simulator.wires.gemini import in_camel_case
 from flowpool.simulator.wires.reading import NotDone, Taken, counted, read_body

@@ -187,12 +187,12 @@ def _turns(content: _Turn) -> list[Turn]:
     if content.role == "model":
         return [Turn("assistant", words, calls)]
     given = [part.function_response.response for part in content.parts if part.function_response]
-    told = "\n".join(_told(response) for response in given)
-    turns = [Turn("tool", told)] if given else []
+    texts = "\n".join(_given_as_text(response) for response in given)
+    turns = [Turn("tool", texts)] if given else []
     return [*turns, Turn("user", words)] if words or not given else turns
 
 
-def _told(response: Any) -> str:
+def _given_as_text(response: Any) -> str:
     """What a tool gave: the one text of its object, or all of it."""
     if isinstance(response, dict) and len(response) == 1:
         (only,) = response.values()

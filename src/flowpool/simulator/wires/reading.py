@@ -22,6 +22,13 @@ B = TypeVar("B", bound=Struct)
 Taken = Any
 MOST_CHOICES = 128
 MOST_LOGPROBS = 20
+_USES: dict[str | None, ToolUse] = {
+    None: "auto",
+    "auto": "auto",
+    "required": "required",
+    "any": "required",
+    "none": "none",
+}
 # What else a token might have been.
 _OTHERS = (" the", " a", " of", " and", " to", " in", " is", " it", " for", " on", " as", " by", " at",
            " or", " an", " be", " we", " no", " so", " up")  # fmt: skip
@@ -93,6 +100,13 @@ def conversation(turns: Iterable[Turn]) -> dict[str, Any]:
 def need_messages(messages: Sequence[Any]) -> None:
     if not messages:
         raise InvalidInput("The request has no messages.")
+
+
+def named_use(choice: str | None) -> ToolUse:
+    """What OpenAI's `tool_choice` says as a word; Mistral's `any` is `required`."""
+    if choice not in _USES:
+        raise NotDone(f"tool_choice {choice}")
+    return _USES[choice]
 
 
 def chosen_tools(

@@ -25,6 +25,7 @@ from flowpool.simulator.wires.reading import (
     conversation,
     counted,
     named_event,
+    named_use,
     need_messages,
     openai_logprobs,
     read_body,
@@ -162,9 +163,7 @@ def _tools(asked: _Body) -> dict[str, Any]:
     )
     choice = asked.tool_choice
     if choice is None or isinstance(choice, str):
-        if choice not in (None, "auto", "required", "none"):
-            raise NotDone(f"tool_choice {choice}")
-        return chosen_tools(tools, choice or "auto")  # type: ignore[arg-type]
+        return chosen_tools(tools, named_use(choice))
     if choice.type == "allowed_tools":
         must = choice.mode == "required"
         names = [tool.name for tool in choice.tools]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator import patterns
+from flowpool.sim_model import patterns
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 # Schemas may refer to themselves: deeper parts are left out, or empty.
@@ -84,10 +84,7 @@ class Filler:
                 found = self._referred(reference)
                 schema = {**found, **rest} if isinstance(found, dict) else rest
             elif choices:
-                null = [c for c in choices if _kind(c) == "null"]
-                some = [c for c in choices if _kind(c) != "null"]
-                chosen = (null or some) if depth > _DEEP else (some or null)
-                schema = {**rest, **chosen[0]} if isinstance(chosen[0], dict) else rest
+                schema = {**rest, **_preferred(choices, null=depth > _DEEP)}
             elif every:
                 schema = _merged([rest, *(self._resolve(one, depth) for one in every)])
             else:
@@ -222,6 +219,13 @@ class Filler:
         return made.format(
             n=self.variant + 1, more=self.variant, day=day[0] if day else "2026-01-01"
         )
+
+
+def _preferred(choices: list[Any], *, null: bool) -> dict[str, Any]:
+    """The first of the choices that is null, or that isn't, as far as there is one."""
+    wanted = [choice for choice in choices if (_kind(choice) == "null") == null]
+    chosen = (wanted or choices)[0]
+    return chosen if isinstance(chosen, dict) else {}
 
 
 def _bounds(schema: dict[str, Any], step: float) -> tuple[float, float]:

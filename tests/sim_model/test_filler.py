@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator.filler import Filler
+from flowpool.sim_model.filler import Filler
 
 DOCUMENT = "The dam AB-1234 leaks by 7 metres since 2026-03-01. Write to eng@dam.example of it."
 

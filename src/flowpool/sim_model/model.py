@@ -17,8 +17,7 @@ from itertools import chain
 from typing import Any
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator.directives import without_directives
-from flowpool.simulator.filler import Filler
+from flowpool.sim_model.filler import Filler
 from flowpool.wire.json_in_words import PLAIN_JSON
 
 NAME = "flowpool-sim"
@@ -58,7 +57,7 @@ def answer(
     True
     """
     user, form = _without_form(user)
-    user, system = _plain(user), f"{system}\n{form}"
+    user, system = user[:_LONGEST_READ], f"{system}\n{form}"
     instruction, document = _split(user)
     if schema is not None:
         return _filled(document, schema)
@@ -77,8 +76,8 @@ def answer(
 
 def arguments(user: str, results: str, schema: dict[str, Any]) -> str:
     """A tool's arguments as JSON, of what the user said and what tools gave before."""
-    document = _split(_plain(user))[1] or user
-    return _filled(f"{document}\n{_plain(results)}" if results else document, schema)
+    document = _split(user[:_LONGEST_READ])[1] or user
+    return _filled(f"{document}\n{results[:_LONGEST_READ]}" if results else document, schema)
 
 
 def _filled(document: str, schema: dict[str, Any]) -> str:
@@ -102,10 +101,6 @@ def vector(text: str, size: int) -> list[float]:
 def fixed(characters: int) -> str:
     """An answer of so many characters that costs no work: for benches."""
     return ("This is an answer of the simulator. " * (characters // 36 + 1))[:characters]
-
-
-def _plain(text: str) -> str:
-    return without_directives(text)[:_LONGEST_READ]
 
 
 def _split(user: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowpool.simulator.patterns import compiled, find_match, make_match
+from flowpool.sim_model.patterns import compiled, find_match, make_match
 
 
 def any_length(text: str) -> bool:
