@@ -19,21 +19,43 @@ def send(limiter: Limiter, now: float, cost: Demand = CALL) -> Admission:
     return limiter.sent(cost, now)
 
 
-def test_sixteen_calls_go_within_a_tenth_of_a_second_and_more_with_the_answers() -> None:
-    limiter, now = Limiter(), 0.0
+def send_until(limiter: Limiter, now: float, in_flight: int, end: float) -> list[Admission]:
+    """What goes from now to the end, while nothing is answered."""
     sent: list[Admission] = []
-    while limiter.wait(CALL, now, len(sent)) < 1.0:
-        wait = limiter.wait(CALL, now, len(sent))
+    while now < end:
+        wait = limiter.wait(CALL, now, in_flight + len(sent))
         if wait:
             now += wait
-            continue
-        sent.append(limiter.sent(CALL, now, len(sent)))
+        else:
+            sent.append(limiter.sent(CALL, now, in_flight + len(sent)))
+    return sent
+
+
+def test_sixteen_calls_go_within_a_tenth_of_a_second() -> None:
+    limiter = Limiter()
+    sent = send_until(limiter, 0.0, 0, 0.15)
     assert len(sent) == 16
-    assert now <= 0.1
-    assert limiter.wait(CALL, 60.0, 16) == inf  # the clock makes it no wider
+    assert sent[-1].at <= 0.1
+
+
+def test_calls_that_are_not_refused_make_it_wider_up_to_64_and_answers_beyond() -> None:
+    limiter = Limiter()
+    sent = send_until(limiter, 0.0, 0, 1.0)
+    assert len(sent) == 64
+    assert limiter.wait(CALL, 60.0, 64) == inf  # the clock makes it no wider
+    in_flight = 64
     for n, call in enumerate(sent):
-        limiter.answered(call, 0.3, (), Demand(100.0, 20.0))
-        assert limiter.wait(CALL, 0.4, 16) == (inf if n < 3 else 0.0)
+        now = 60.0 + 0.1 * n
+        limiter.answered(call, now, (), Demand(100.0, 20.0))
+        in_flight += len(send_until(limiter, now, in_flight - 1, now + 0.1)) - 1
+    assert in_flight > 100
+
+
+def test_a_refusal_ends_what_the_clock_makes_wider() -> None:
+    limiter = Limiter()
+    sent = send_until(limiter, 0.0, 0, 0.15)
+    limiter.throttled(sent[-1], 0.15, None, ())
+    assert len(send_until(limiter, 0.15, 15, 10.0)) == 1
 
 
 def test_fifty_calls_go_at_once_where_somebody_says_how_many_flows() -> None:

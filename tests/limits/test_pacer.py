@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from random import Random
 
 import pytest
@@ -74,6 +75,23 @@ class Window(Bucket):
         return self.taken <= self.most
 
 
+class Sliding(Bucket):
+    """At most so many calls in any so many seconds. `before`: when others were, which somebody else sent."""
+
+    def __init__(self, most: int, seconds: float, before: tuple[float, ...]) -> None:
+        super().__init__(0.0, 0.0)
+        self.most, self.seconds = most, seconds
+        self.times = deque(before)
+
+    def takes(self, now: float) -> bool:
+        while self.times and self.times[0] <= now - self.seconds:
+            self.times.popleft()
+        if len(self.times) >= self.most:
+            return False
+        self.times.append(now)
+        return True
+
+
 class Chance(Bucket):
     """Refuses a share of all calls, whatever the rate."""
 
@@ -103,6 +121,15 @@ def test_a_window_of_the_clock_is_measured_as_well_as_a_bucket() -> None:
     window.run(now, 60.0)
     assert window.pacer is not None
     assert window.pacer.rate == pytest.approx(10.0, rel=0.1)
+
+
+def test_a_call_let_in_by_luck_does_not_cut_the_rate_to_what_comes_after_it() -> None:
+    """28 of 30 go at once; of two earlier ones the places are free again soon, the others' after 6 s."""
+    window = Sliding(30, 6.0, (-5.2, -5.1))
+    now = window.start(280.0)
+    window.run(now, 12.0)
+    assert window.pacer is not None
+    assert window.pacer.rate == pytest.approx(5.0, rel=0.25)
 
 
 @pytest.mark.parametrize("depth", [1.0, 10.0])

@@ -23,7 +23,7 @@ class Pacer:
     # fmt: off
     __slots__ = (
         "_after", "_before_dry", "_calls", "_calm", "_cap", "_climb_seconds", "_cut", "_cut_calls", "_cut_refused",
-        "_cuts", "_dry_at", "_first_cut", "_hold", "_last", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
+        "_cuts", "_dry_at", "_first_cut", "_hold", "_last", "_last_tooth", "_mean", "_pause", "_phase_at", "_phase_rate", "_probe",
         "_probes", "_promise", "_refused", "_refused_calls", "_seeks", "_so_far", "_step", "_trial", "_units",
         "_wet", "_wet_total", "asked", "is_chance", "noise", "phase", "rate", "tested", "trust",
     )
@@ -119,6 +119,7 @@ class Pacer:
             total - cost - opening[0],
             cost,
         )
+        self._last_tooth = (0.0, inf)  # units let in, seconds
         self._units = total  # sent in all
         self._so_far = rate
         self._dry_at, self._pause, self._probes = now, 0.0, 0
@@ -402,6 +403,7 @@ class Pacer:
             early = at < self._promise - max(0.02, 0.1 * (self._promise - self._dry_at))
             self.trust = max(-3, self.trust - 1) if early else min(3, self.trust + 1)
         measured = self._measured(was, units, seconds)
+        self._last_tooth = (units, seconds)
         before, self.rate = self.rate, min(measured, pace)
         self._wet, self._wet_total, self._refused = at, total, 0.0
         self._last = max(self._last, at)
@@ -426,7 +428,11 @@ class Pacer:
         measured = max(0.5 * self._mean, units - 0.5 * self._mean) / seconds
         is_few = units < self.FEW * self._mean
         proven = 2 if self.noise < 0.05 else 3
-        if self._probes >= proven and is_few:
+        if is_few and self._last_tooth[1] < seconds:
+            # A call that was let in by luck ended the last spell, not the limit's refill: both are one tooth.
+            both, took = units + self._last_tooth[0], seconds + self._last_tooth[1]
+            measured = max(0.5 * self._mean, both - 0.5 * self._mean) / took
+        elif self._probes >= proven and is_few:
             measured = (units + self._mean) / (seconds + self._mean / pace)
         elif was in ("hold", "question"):
             measured = (units + self.FEW * self._mean) / (seconds + self.FEW * self._mean / pace)

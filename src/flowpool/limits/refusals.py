@@ -49,6 +49,9 @@ class Refusals:
     # Calls in flight to begin with, and ever. A round trip of each width is what it costs to be polite: 32
     # would save one on a quick server, and draw twice the refusals of a limit of a few calls.
     START, MOST = 16, 1000
+    # Seconds after which a call that isn't refused counts as let in, while none is; and the calls in flight up to
+    # which it widens by that alone. Answers may take ten seconds, and three round trips to 64 calls half a minute.
+    SETTLED, UNANSWERED = 0.1, 64
     # A share of refusals that may be chance while it grows, and how improbable a greater one must be. A real
     # limit refuses a third or more of the next doubling; busy backends were seen to refuse up to a tenth.
     IGNORED, SURE = 0.12, 0.003
@@ -132,10 +135,16 @@ class Refusals:
         if mode == "probing":
             self._go_on_probing(now)
             mode = self.mode
-        if in_flight >= self.width and not (
-            mode == "open" and in_flight < 2.0 * self.headers_rate * self._latency
-        ):
-            return inf
+        if in_flight >= self.width:
+            if mode != "open":
+                return inf
+            if in_flight >= 2.0 * self.headers_rate * self._latency:
+                if self._refused or self.width >= self.UNANSWERED:
+                    return inf
+                settled = self._last_sent + self.SETTLED - now
+                if settled > 1e-9:
+                    return settled
+                self._widen(now)  # none of them was refused
         wait = self._until - now
         if mode == "open":
             if self._next - now > max(wait, self.QUANTUM):
@@ -274,8 +283,13 @@ class Refusals:
             and now - self._round_at >= 0.6 * self._latency
         ):
             if self._peak >= 0.75 * self.width:
-                self.width = min(float(self.most), 2.0 * self.width)
-            self._begin_round(now)
+                self._widen(now)
+            else:
+                self._begin_round(now)
+
+    def _widen(self, now: float) -> None:
+        self.width = min(float(self.most), 2.0 * self.width)
+        self._begin_round(now)
 
     def _refused_open(self, trace: Trace, now: float) -> bool:
         if trace.round == self._round:
