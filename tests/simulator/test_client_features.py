@@ -219,7 +219,7 @@ def test_openai_responses_refuse_what_is_not_done(openai_client, asked) -> None:
 def test_anthropics_tool_runner_gets_its_answer(anthropic_client) -> None:
     asked = []
 
-    @anthropic.beta_tool
+    @anthropic.beta_tool  # type: ignore[untyped-decorator]
     def get_weather(city: str) -> str:
         """The weather of a city."""
         asked.append(city)

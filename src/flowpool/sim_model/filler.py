@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowpool.errors import InvalidInput
@@ -178,7 +178,7 @@ class Filler:
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
 
         def fits(text: str) -> bool:
-            return least <= len(text) <= most
+            return bool(least <= len(text) <= most)
 
         if schema.get("pattern"):
             return self._matching(schema["pattern"], fits)
@@ -192,7 +192,7 @@ class Filler:
             extract += f" {extract}" if extract else "sim"
         return extract if fits(extract) else extract[: int(most)]
 
-    def _matching(self, written: str, fits: Any) -> str:
+    def _matching(self, written: str, fits: Callable[[str], bool]) -> str:
         pattern = patterns.compiled(written)
         if not self.variant:
             candidates = (*self.extracts, *self.document.split())

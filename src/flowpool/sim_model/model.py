@@ -90,7 +90,7 @@ def vector(text: str, size: int) -> list[float]:
     numbers = [0.0] * size
     for word, count in (Counter(re.findall(r"\w+", text.lower())) + Counter([text])).items():
         drawn = int.from_bytes(blake2b(word.encode("utf-8", "replace"), digest_size=8).digest())
-        # Each word has two places, so that two words seldom look the same.
+        # Each word counts at two positions, so that two words seldom look the same.
         numbers[drawn % size] += count if drawn & 1 << 62 else -count
         numbers[(drawn >> 20) % size] += count if drawn & 1 << 63 else -count
     length = math.hypot(*numbers)

@@ -77,7 +77,7 @@ def _words(request: SimRequest) -> str:
 
 
 def _question(request: SimRequest) -> str:
-    """The message that is answered: told what was wrong in its words, the model answers the first again."""
+    """The message that is answered: when its words were wrong, the model answers the first again."""
     in_words = "JSON Schema" in f"{request.system}\n{request.first}"
     wants_form = request.wants_json or request.tool_use == "required" or in_words
     return _plain(request.first if request.worded and wants_form else request.user)

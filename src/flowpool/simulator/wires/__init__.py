@@ -78,7 +78,7 @@ def find_route(path: str) -> ServedPath | None:
 
 
 def family_of(path: str) -> Wire:
-    """Whose words an error at a path is in, where no wire is: that of its API, as far as it can be told."""
+    """The wire in whose form an error at a path is written where no wire is: that of its API, as far as the path says."""
     if "/v1beta" in path or ":" in path:
         return "gemini"
     return "messages" if "/messages" in path else "chat"

@@ -70,7 +70,11 @@ class NotDone(InvalidInput):
 
 def conversation(turns: Iterable[Turn]) -> dict[str, Any]:
     """What a request says: the system's words, the user's first and last message, what tools gave, all in order."""
-    texts, rules, users, called, results = [], [], [], [], []
+    texts: list[str] = []
+    rules: list[str] = []
+    users: list[str] = []
+    called: list[str] = []
+    results: list[str] = []
     answers, worded = 0, False
     for turn in turns:
         texts.append(turn.text)
