@@ -78,7 +78,7 @@ def find_route(path: str) -> ServedPath | None:
 
 
 def family_of(path: str) -> Wire:
-    """The wire in whose form an error at a path is written where no wire is: that of its API, as far as the path says."""
+    """The wire in whose form an error is written at a path that no wire has: its API's, if the path says so."""
     if "/v1beta" in path or ":" in path:
         return "gemini"
     return "messages" if "/messages" in path else "chat"
