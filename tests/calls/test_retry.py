@@ -136,6 +136,18 @@ def test_an_answered_call_puts_retries_back() -> None:
     assert waits.pauses == []
 
 
+def test_the_budget_is_short_from_a_retry_until_the_answers_that_fill_it_up_again() -> None:
+    waits = Waits()
+    assert waits.waiter.is_short is False
+    assert waits.wait() is True
+    assert waits.waiter.is_short is True
+    short = []
+    for _ in range(5):
+        waits.waiter.answered()
+        short.append(waits.waiter.is_short)
+    assert short == [True, True, True, True, False]
+
+
 def test_a_retry_that_nobody_rations_takes_none_from_the_budget() -> None:
     waits = Waits()
     waits.spend()

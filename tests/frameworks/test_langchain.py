@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Literal
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -10,13 +12,20 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from pydantic import BaseModel
 from tests.frameworks.conftest import on_the_loop, saying
 
 from flowpool import Chain, Limits, Pool
 from flowpool.errors import AuthFailed, BadRequest, InvalidInput, RateLimited, StepFailed
 from flowpool.pool import DONE
 from flowpool.tools import as_tool
+
+
+class Report(BaseModel):
+    about: Literal["bridge", "dam"]
+    metres: int
+
 
 PROMPT = ChatPromptTemplate.from_template("{text}")
 
@@ -161,3 +170,30 @@ def test_what_nobody_recognises_fails_as_the_functions_own() -> None:
 def test_nothing_tells_which_of_two_variables_a_model_gets(model) -> None:
     with pytest.raises(InvalidInput, match="'input'"):
         Pool(model, [{"a": "x", "b": "y"}]).run()
+
+
+@pytest.mark.parametrize("how", [{}, {"method": "function_calling"}, {"method": "json_mode"}])
+def test_typed_output_comes_from_the_simulator_however_it_is_asked_for(model, how) -> None:
+    schema = f"Answer with JSON of this JSON schema: {json.dumps(Report.model_json_schema())}"
+    typed = model.with_structured_output(Report, **how)
+    results = Pool(typed, [{"text": f"{schema}\n\nThe dam leaks by 7 metres."}]).run()
+    assert results == [Report(about="dam", metres=7)]
+
+
+def test_a_model_calls_the_tool_that_is_bound_to_it(model) -> None:
+    @tool
+    def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return city
+
+    (answer,) = Pool(model.bind_tools([get_weather]), [{"text": "The weather in Oslo?"}]).run()
+    assert "get_weather" in str(answer)
+
+
+def test_vectors_come_from_the_simulator(address) -> None:
+    embeddings = OpenAIEmbeddings(
+        model="m", base_url=address, api_key="key-canary", check_embedding_ctx_length=False
+    )
+    one, other = embeddings.embed_documents(["The dam leaks.", "Lunch was late."])
+    assert len(one) == len(other) == 1536
+    assert one != other

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flowpool.simulator import Profile, SimRequest, SimulatedProvider
-from flowpool.simulator.answers import go_duration, limit_headers, models_body, render
+from flowpool.simulator.answers import go_duration, limit_headers, render, render_elsewhere
 from flowpool.simulator.limits import LimitState
 
 EPOCH = 1_767_225_600.0  # 2026-01-01
@@ -145,5 +145,29 @@ def test_a_stream_is_made_of_events_that_are_json(wire) -> None:
 
 
 def test_models_are_listed_for_each_client() -> None:
-    assert json.loads(models_body("/v1/models"))["data"][0]["id"] == "flowpool-sim"
-    assert json.loads(models_body("/v1beta/models"))["models"][0]["name"] == "models/flowpool-sim"
+    def listed(path: str) -> Any:
+        return json.loads(render_elsewhere("GET", path).body)
+
+    assert listed("/v1/models?limit=20")["data"][0]["id"] == "flowpool-sim"
+    assert listed("/v1beta/models")["models"][0]["name"] == "models/flowpool-sim"
+    assert listed("/v1/models/gpt-sim")["id"] == "gpt-sim"
+    assert listed("/v1beta/models/gemini-sim")["name"] == "models/gemini-sim"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/files"),
+        ("POST", "/v1/models"),
+        ("GET", "/v1/chat/completions"),
+        ("POST", "/v1/messages/count_tokens"),
+        ("POST", "/v1beta/models/gemini-sim:countTokens"),
+        ("GET", "/favicon.ico"),
+    ],
+)
+def test_where_nothing_is_the_404_speaks_of_the_path_and_no_model(method, path) -> None:
+    rendered = render_elsewhere(method, path)
+    assert rendered.status == 404
+    error = json.loads(rendered.body)["error"]
+    assert error["message"] == f"There is nothing to {method} at {path}"
+    assert "model_not_found" not in json.dumps(error)

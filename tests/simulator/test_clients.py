@@ -13,7 +13,7 @@ from google import genai
 from google.genai import errors as google_errors
 from google.genai import types
 
-from flowpool.simulator import PROFILES, SimServer
+from flowpool.simulator import PROFILES
 
 PROMPT = "Summarise in one sentence:\n\nThe dam leaks. Engineers say the dam will hold this winter."
 ANSWER = "Engineers say the dam will hold this winter."
@@ -25,37 +25,12 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module")
-def sim() -> Any:
-    with SimServer("free") as server:
-        yield server
-
-
-@pytest.fixture
-def openai_client(sim: Any) -> Any:
-    with openai.OpenAI(base_url=f"{sim.url}/v1", api_key="key-canary", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-def anthropic_client(sim: Any) -> Any:
-    with anthropic.Anthropic(base_url=sim.url, api_key="key-canary", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-def google_client(sim: Any) -> Any:
-    client = genai.Client(api_key="key-canary", http_options=types.HttpOptions(base_url=sim.url))
-    yield client
-    client.close()
-
-
 def user(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
-def test_openai_chat_answers_with_usage_and_limits_in_headers(sim, openai_client) -> None:
-    sim.reset(PROFILES["openai"].replace(time_scale=100))
+def test_openai_chat_answers_with_usage_and_limits_in_headers(client_sim, openai_client) -> None:
+    client_sim.reset(PROFILES["openai"].replace(time_scale=100))
     raw = openai_client.chat.completions.with_raw_response.create(
         model="gpt-sim", messages=user(PROMPT)
     )
@@ -65,7 +40,7 @@ def test_openai_chat_answers_with_usage_and_limits_in_headers(sim, openai_client
     assert answer.usage.prompt_tokens == -(-len(PROMPT) // 4)
     assert raw.headers["x-ratelimit-remaining-requests"] == "4999"
     assert raw.request_id
-    sim.reset(PROFILES["free"])
+    client_sim.reset(PROFILES["free"])
 
 
 def test_openai_chat_fills_a_schema(openai_client) -> None:
@@ -137,16 +112,20 @@ def test_openai_classifies_the_simulators_errors(openai_client) -> None:
         ask("[[sim: stall]]")
 
 
-def test_openais_client_retries_a_planted_failure_to_its_answer(sim) -> None:
+def test_openais_client_retries_a_planted_failure_to_its_answer(client_sim) -> None:
     prompt = f"[[sim: 429 retry-after=0.01 times=2]]{PROMPT}"
-    with openai.OpenAI(base_url=f"{sim.url}/v1", api_key="key-canary", max_retries=3) as client:
+    with openai.OpenAI(
+        base_url=f"{client_sim.url}/v1", api_key="key-canary", max_retries=3
+    ) as client:
         answer = client.chat.completions.create(model="gpt-sim", messages=user(prompt))
     assert answer.choices[0].message.content == ANSWER
 
 
-def test_openai_async(sim) -> None:
+def test_openai_async(client_sim) -> None:
     async def ask() -> Any:
-        async with openai.AsyncOpenAI(base_url=f"{sim.url}/v1", api_key="key-canary") as client:
+        async with openai.AsyncOpenAI(
+            base_url=f"{client_sim.url}/v1", api_key="key-canary"
+        ) as client:
             chat = await client.chat.completions.create(model="gpt-sim", messages=user(PROMPT))
             response = await client.responses.create(model="gpt-sim", input=PROMPT)
             return chat.choices[0].message.content, response.output_text
@@ -158,8 +137,8 @@ def test_openai_lists_the_simulators_model(openai_client) -> None:
     assert [model.id for model in openai_client.models.list()] == ["flowpool-sim"]
 
 
-def test_anthropic_answers_with_usage_and_limits_in_headers(sim, anthropic_client) -> None:
-    sim.reset(PROFILES["anthropic"].replace(time_scale=100))
+def test_anthropic_answers_with_usage_and_limits_in_headers(client_sim, anthropic_client) -> None:
+    client_sim.reset(PROFILES["anthropic"].replace(time_scale=100))
     raw = anthropic_client.messages.with_raw_response.create(
         model="claude-sim", max_tokens=100, system="Be brief.", messages=user(PROMPT)
     )
@@ -169,7 +148,7 @@ def test_anthropic_answers_with_usage_and_limits_in_headers(sim, anthropic_clien
     assert message.usage.output_tokens == -(-len(ANSWER) // 4)
     assert raw.headers["anthropic-ratelimit-input-tokens-limit"].isdecimal()
     assert raw.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
-    sim.reset(PROFILES["free"])
+    client_sim.reset(PROFILES["free"])
 
 
 def test_anthropic_calls_a_forced_tool_with_its_schema_filled(anthropic_client) -> None:
@@ -217,9 +196,11 @@ def test_anthropic_classifies_the_simulators_errors(anthropic_client) -> None:
     assert ask("[[sim: refuse]]").stop_reason == "refusal"
 
 
-def test_anthropic_async(sim) -> None:
+def test_anthropic_async(client_sim) -> None:
     async def ask() -> Any:
-        async with anthropic.AsyncAnthropic(base_url=sim.url, api_key="key-canary") as client:
+        async with anthropic.AsyncAnthropic(
+            base_url=client_sim.url, api_key="key-canary"
+        ) as client:
             message: Any = await client.messages.create(
                 model="claude-sim", max_tokens=100, messages=user(PROMPT)
             )
@@ -272,10 +253,10 @@ def test_google_classifies_the_simulators_errors(google_client) -> None:
 
 # The client's own subclassing of aiohttp's session is what warns.
 @pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
-def test_google_async(sim) -> None:
+def test_google_async(client_sim) -> None:
     async def ask() -> Any:
         client = genai.Client(
-            api_key="key-canary", http_options=types.HttpOptions(base_url=sim.url)
+            api_key="key-canary", http_options=types.HttpOptions(base_url=client_sim.url)
         )
         async with client.aio as aio:
             answer = await aio.models.generate_content(model="gemini-sim", contents=PROMPT)
@@ -284,8 +265,8 @@ def test_google_async(sim) -> None:
     assert asyncio.run(ask()) == ANSWER
 
 
-def test_keys_never_stand_in_the_ledger(sim, openai_client) -> None:
+def test_keys_never_stand_in_the_ledger(client_sim, openai_client) -> None:
     openai_client.chat.completions.create(model="gpt-sim", messages=user(PROMPT))
-    books = sim.ledger()
+    books = client_sim.ledger()
     assert "key-canary" not in json.dumps(books)
     assert sum(books["keys"].values()) == books["requests"]

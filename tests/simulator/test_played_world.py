@@ -21,8 +21,10 @@ PATHS = {
 
 
 def request(text: str = "Hello", wire: str = "chat") -> HttpRequest:
-    body = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": text}],
-            "contents": [{"parts": [{"text": text}]}]}  # fmt: skip
+    body: dict[str, Any] = {"contents": [{"parts": [{"text": text}]}]}
+    if wire != "gemini":
+        messages = [{"role": "user", "content": text}]
+        body = {"model": "m", "max_tokens": 50, "messages": messages}
     return HttpRequest("POST", "http://sim" + PATHS[wire], KEY, json.dumps(body).encode())
 
 

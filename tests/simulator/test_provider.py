@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from flowpool.simulator import Fixed, PerToken, Profile, SimRequest, SimulatedProvider
-from flowpool.simulator.provider import Failure, ServedAnswer
+from flowpool.simulator.plan import Failure, ServedAnswer
 
 
 def ask(text: str = "Hello there", **fields: Any) -> Any:

@@ -24,6 +24,9 @@ def read(wire: Any, body: Any, **route: Any) -> Any:
         ("/v1beta/models/gemini-sim%3AgenerateContent", ServedPath("gemini", "gemini-sim")),
         ("/v1/models/m:streamGenerateContent?alt=sse", ServedPath("gemini", "m", stream=True)),
         ("/v1/models", None),
+        ("/v1/embeddings", ServedPath("embeddings")),
+        ("/v1beta/models/m:embedContent", ServedPath("gemini-embeddings", "m")),
+        ("/v1beta/models/m:batchEmbedContents", ServedPath("gemini-embeddings", "m", many=True)),
         ("/v1beta/models/m:countTokens", None),
         ("/", None),
     ],
@@ -119,6 +122,47 @@ def test_a_body_that_cannot_be_read_says_where() -> None:
         parse(ServedPath("messages"), b"not json")
     with pytest.raises(InvalidInput, match="no messages"):
         parse(ServedPath("chat"), b'{"model": "m", "messages": []}')
+
+
+@pytest.mark.parametrize(
+    ("wire", "body"),
+    [
+        ("chat", {"model": "m", "messages": [{"content": "Hi"}]}),
+        ("responses", {"model": "m", "input": "Hi"}),
+        ("messages", {"model": "m", "max_tokens": 9, "messages": [{"content": "Hi"}]}),
+        ("gemini", {"contents": [{"parts": [{"text": "Hi"}]}]}),
+        ("embeddings", {"model": "m", "input": "Hi"}),
+        ("gemini-embeddings", {"content": {"parts": [{"text": "Hi"}]}}),
+    ],
+)
+def test_a_field_that_nothing_reads_is_refused_by_name_and_null_is_none(wire, body) -> None:
+    assert read(wire, body | {"teleport": None}).text == "Hi"
+    with pytest.raises(InvalidInput, match="The simulator doesn't do `teleport`"):
+        read(wire, body | {"teleport": True})
+
+
+def test_googles_names_are_read_in_both_ways_and_those_of_schemas_left() -> None:
+    schema = {"type": "object", "properties": {"first_name": {"type": "string"}}}
+    config = {"max_output_tokens": 7, "response_json_schema": schema}
+    body = {"contents": [{"parts": [{"text": "Hi"}]}], "generation_config": config}
+    request = read("gemini", body, model="m")
+    assert (request.max_tokens, request.schema) == (7, schema)
+
+
+def test_a_conversation_knows_which_tools_were_called_since_the_user_spoke() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "One"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "It rains."},
+    ]
+    request = read("chat", {"model": "m", "messages": messages})
+    assert (request.user, request.called, request.results) == ("One", ("look",), "It rains.")
+    assert (request.answers, request.worded) == (1, False)
+    messages += [{"role": "assistant", "content": "Rain."}, {"role": "user", "content": "Two"}]
+    request = read("chat", {"model": "m", "messages": messages})
+    assert (request.user, request.called, request.results) == ("Two", (), "")
+    assert (request.answers, request.worded) == (2, True)
 
 
 def test_a_keys_fingerprint_is_the_same_in_every_header_and_hides_it() -> None:

@@ -13,8 +13,8 @@ from tests.conftest import Simulation
 
 from flowpool import Model
 from flowpool.errors import Blocked, InvalidOutput, Refused, Truncated
-from flowpool.simulator.provider import ReplyPlan, SimRequest
-from flowpool.simulator.spoiled import SPOILS
+from flowpool.sim_model.spoiled import SPOILS
+from flowpool.simulator.plan import ReplyPlan, SimRequest
 from flowpool.values import Status
 
 DOCUMENT = "Extract:\n\nAda wrote 12 letters about spam. She was 36. Few people read the letters."

@@ -87,8 +87,8 @@ def sim(
     """Serve a simulated provider until Ctrl-C, to develop and test against without a key.
 
     It speaks the APIs of OpenAI, Anthropic and Google on 127.0.0.1 and answers with extracts of what it is
-    given. [[sim: 500 times=2]] in a prompt makes that call fail twice,
-    [[sim: bad=fence asks=1]] spoils the JSON of its first answer.
+    given, tools and vectors included. [[sim: 500 times=2]] in a prompt makes that call fail twice,
+    [[sim: bad=fence asks=1]] spoils the JSON of its first answer, [[sim: call=NAME]] calls that tool first.
     """
     from flowpool.simulator.process import run_server
 

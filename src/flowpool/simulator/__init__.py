@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flowpool.simulator.ledger import Ledger
+    from flowpool.simulator.plan import ReplyPlan, SimRequest
     from flowpool.simulator.process import SimServer, run_server
     from flowpool.simulator.profile import (
         PROFILES,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         parse_faults,
         parse_latency,
     )
-    from flowpool.simulator.provider import ReplyPlan, SimRequest, SimulatedProvider
+    from flowpool.simulator.provider import SimulatedProvider
     from flowpool.simulator.server import Server, serve
     from flowpool.simulator.transport import SimTransport
     from flowpool.simulator.virtual import Deadlock, LeakedTasks, run_virtual
@@ -64,7 +65,8 @@ _HOMES = {
         "parse_faults",
         "parse_latency",
     ),
-    "provider": ("ReplyPlan", "SimulatedProvider", "SimRequest"),
+    "plan": ("ReplyPlan", "SimRequest"),
+    "provider": ("SimulatedProvider",),
     "server": ("Server", "serve"),
     "transport": ("SimTransport",),
     "virtual": ("Deadlock", "LeakedTasks", "run_virtual"),

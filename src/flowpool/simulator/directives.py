@@ -3,7 +3,8 @@
 A directive names a fault, and takes `times=N` (only the first N requests for this very prompt), and
 `retry-after=SECONDS` and `model=NAME` (only when that model is asked). `latency=SECONDS`,
 `slow=SECONDS` and `say=TEXT` may stand without a fault. `bad=NAME` spoils the JSON that is asked for in a way
-that models have; `asks=N` holds it and `say=` to the first N answers of a conversation.
+that models have; `asks=N` holds it and `say=` to the first N answers of a conversation. `call=NAME` calls that
+tool first.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import re
 from msgspec import Struct
 
 from flowpool.errors import InvalidInput
+from flowpool.sim_model.spoiled import SPOILS
 from flowpool.simulator.profile import FAULTS
-from flowpool.simulator.spoiled import SPOILS
 
 # A list within a list may end in ]] too, but then goes on.
 _DIRECTIVE = re.compile(r"\[\[sim:\s*(.*?)\s*\]\](?![\]},])", re.DOTALL)
@@ -32,6 +33,7 @@ class Directive(Struct, frozen=True):
     say: str | None = None
     bad: str = ""
     asks: int | None = None
+    call: str | None = None
 
     def plays(self, model: str, answers: int) -> bool:
         """Whether `say` and `bad` hold for this model, after so many answers in a conversation."""
@@ -70,15 +72,15 @@ def _read(word: str, fields: dict[str, str | int | float]) -> None:
             if value not in SPOILS:
                 raise ValueError
             fields["bad"] = value
-        elif name == "model":
-            fields["model"] = value
+        elif name in ("model", "call"):
+            fields[name] = value
         elif name in ("retry-after", "latency", "slow"):
             fields[name.replace("-", "_")] = float(value)
         else:
             raise ValueError
     except ValueError:
         raise InvalidInput(
-            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times=, asks=, model=, "
+            f"[[sim: {word}]]: use say=, latency=, slow=, retry-after=, times=, asks=, model=, call=, "
             f"bad={'|'.join(SPOILS)} or one of {', '.join(FAULTS)}"
         ) from None
 

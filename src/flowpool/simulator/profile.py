@@ -83,7 +83,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     slow_seconds: how long the body of a "slow" answer trickles.
     answer_chars: None lets the embedded model answer; a number gives that many fixed characters, at no
         cost, for benches.
-    schemas: whether a JSON Schema may be sent; else such a request gets a 400.
+    schemas: whether a JSON Schema may be sent, or a tool forced; else such a request gets a 400.
     time_scale: how many times faster than real all this runs.
     world: what admits and refuses calls instead of the limits, slots and latency above, as in "cap most=20 +
         chance share=0.01"; `world_seed` draws what it leaves open. Its headers are its own.

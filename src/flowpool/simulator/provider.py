@@ -8,105 +8,28 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from random import Random
-from typing import Any, Literal
-
-from msgspec import Struct
+from typing import Literal
 
 from flowpool.errors import InvalidInput
-from flowpool.simulator import model
 from flowpool.simulator.directives import NOTHING, Directive, find_directive
 from flowpool.simulator.ledger import Ledger, digest_of
-from flowpool.simulator.limits import LimitState, ProviderLimits, Refusal
+from flowpool.simulator.limits import ProviderLimits, Refusal
+from flowpool.simulator.plan import (
+    Connection,
+    Failure,
+    ReplyPlan,
+    ServedAnswer,
+    Shape,
+    SimRequest,
+    tokens_of,
+)
 from flowpool.simulator.played_world import PlayedWorld, message_of, page_of
 from flowpool.simulator.profile import PROFILES, Profile
-from flowpool.simulator.spoiled import spoiled
-from flowpool.worlds import Arrival, TurnedAway
-
-Wire = Literal["chat", "responses", "messages", "gemini"]
-Finish = Literal["stop", "length", "filter", "refusal"]
-Shape = Literal["whole", "empty", "not-json", "error-in-200"]
-Connection = Literal["open", "reset", "cut", "stall", "slow"]
+from flowpool.simulator.served import serve
+from flowpool.worlds import TurnedAway
 
 _SHAPES: dict[str, Shape] = {s: s for s in ("empty", "not-json", "error-in-200")}
 _CONNECTIONS: dict[str, Connection] = {c: c for c in ("cut", "stall", "slow")}
-_FINISHES: dict[str, Finish] = {"truncate": "length", "refuse": "refusal", "filter": "filter"}
-
-
-class SimRequest(Struct, frozen=True):
-    """A call as the provider understands it, whatever wire it came by.
-
-    `text` is every message in order, a line break between them; `user` is the last message of the
-    user and `first` the first one; `answers` how often the model has spoken; `key` a fingerprint of the key.
-    `schema` is None unless the answer must fit one; `tool` names the tool that must be called with it.
-    """
-
-    wire: Wire
-    model: str
-    text: str
-    user: str
-    system: str = ""
-    first: str = ""
-    answers: int = 0
-    max_tokens: int | None = None
-    wants_json: bool = False
-    schema: dict[str, Any] | None = None
-    tool: str = ""
-    stream: bool = False
-    stream_usage: bool = False
-    key: str = "none"
-
-
-class ServedAnswer(Struct, frozen=True):
-    """The model's answer and the tokens it is billed for."""
-
-    text: str
-    finish: Finish
-    input_tokens: int
-    output_tokens: int
-
-
-class Failure(Struct, frozen=True):
-    """An HTTP error. `kind` tells "rate" and "quota" from the rest, which `status` describes. `page`: the body, of
-    a proxy that answers instead of the API."""
-
-    status: int
-    message: str
-    kind: Literal["rate", "quota", "status"] = "status"
-    dimension: str = "requests"
-    retry_after: float | None = None
-    page: str = ""
-
-
-class ReplyPlan(Struct, eq=False):
-    """What becomes of one request. `due` is when its first byte leaves, inf while that isn't known:
-    it waits for a slot, or will never be answered. The body takes `spread` seconds more. `call`: what a
-    world admitted and hears of when it is over.
-    """
-
-    ticket: int
-    request: SimRequest
-    digest: str
-    received: float
-    outcome: ServedAnswer | Failure
-    connection: Connection = "open"
-    shape: Shape = "whole"
-    service: float = 0.0
-    spread: float = 0.0
-    limits: tuple[LimitState, ...] = ()
-    holds_slot: bool = False
-    call: Arrival | None = None
-    started: float = math.inf
-    due: float = math.inf
-
-    @property
-    def waiting(self) -> bool:
-        """In the queue for a slot: `finished` or `abandoned` of others returns it when it starts."""
-        return self.started == math.inf
-
-
-def tokens_of(text: str) -> int:
-    """The simulator's tokenizer: four characters a token."""
-    return -(-len(text) // 4)
 
 
 class SimulatedProvider:
@@ -215,13 +138,22 @@ class SimulatedProvider:
         if refusal is not None:
             self.ledger.throttled += 1
             return self._failed(now, request, digest, self._over_limit(refusal))
-        if request.schema is not None and not profile.schemas:
-            what = "response_format is not supported by this server."
+        forced = "response_format" if request.schema is not None else ""
+        if request.tool_use == "required":
+            forced = "tool_choice"
+        if forced and not profile.schemas:
+            what = f"{forced} is not supported by this server."
             return self._failed(now, request, digest, Failure(400, what))
         try:
-            directive = find_directive(request.text)
+            return self._admitted(now, request, digest, find_directive(request.text))
         except InvalidInput as error:
             return self._failed(now, request, digest, Failure(400, str(error)))
+
+    def _admitted(
+        self, now: float, request: SimRequest, digest: str, directive: Directive
+    ) -> ReplyPlan:
+        """The plan for a request within the limits. Raises `InvalidInput` for one that can't be answered."""
+        profile = self.profile
         fault = self._planted(request, digest, directive) or self._drawn()
         if self.played is not None and not fault:
             return self._in_world(now, request, digest, directive, self.played)
@@ -270,7 +202,7 @@ class SimulatedProvider:
             self.ledger.faults[fault] += 1
         if fault == "quota" or fault.isdecimal():
             return self._failed(now, request, digest, self._error(fault, directive))
-        answer = self._answer(request, directive, fault)
+        answer = serve(request, directive, fault, self.profile.answer_chars)
         plan = ReplyPlan(self._tickets, request, digest, now, answer)
         plan.service = self.profile.latency.sample(self._random, answer.output_tokens)
         if directive.latency is not None:
@@ -293,7 +225,7 @@ class SimulatedProvider:
         played: PlayedWorld,
     ) -> ReplyPlan:
         """The plan for a request whose fate a world decides."""
-        answer = self._answer(request, directive, "")
+        answer = serve(request, directive, "", self.profile.answer_chars)
         offered, call = played.offer(
             now, answer.input_tokens, answer.output_tokens, request.max_tokens
         )
@@ -339,29 +271,6 @@ class SimulatedProvider:
         elif self.profile.headers == "anthropic":
             wait = float(math.ceil(refusal.wait))
         return Failure(429, message, "rate", refusal.dimension, wait)
-
-    def _answer(self, request: SimRequest, directive: Directive, fault: str) -> ServedAnswer:
-        finish: Finish = _FINISHES.get(fault, "stop")
-        plays = directive.plays(request.model, request.answers)
-        if directive.say is not None and plays:
-            text = directive.say
-        elif self.profile.answer_chars is not None:
-            text = model.fixed(self.profile.answer_chars)
-        elif finish in ("refusal", "filter"):
-            text = "I can't help with that."
-        else:
-            # Told what was wrong in its answer, the model answers the question again.
-            in_words = "JSON Schema" in f"{request.system}\n{request.first}"
-            again = request.answers and (request.wants_json or in_words)
-            user = request.first if again else request.user
-            text = model.answer(user, request.system, request.schema, wants_json=request.wants_json)
-            if directive.bad and plays:
-                text = spoiled(text, directive.bad)
-        if fault == "truncate":
-            text = text[: max(1, len(text) // 2)]
-        elif request.max_tokens is not None and tokens_of(text) > request.max_tokens:
-            text, finish = text[: request.max_tokens * 4], "length"
-        return ServedAnswer(text, finish, tokens_of(request.text), tokens_of(text))
 
     def _start(self, now: float, plan: ReplyPlan) -> None:
         self._busy += 1

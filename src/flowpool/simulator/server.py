@@ -23,8 +23,9 @@ import msgspec
 from flowpool.errors import InvalidInput
 from flowpool.simulator import answers, pages, wires
 from flowpool.simulator.answers import Rendered
+from flowpool.simulator.plan import ReplyPlan
 from flowpool.simulator.profile import Profile
-from flowpool.simulator.provider import Failure, ReplyPlan, SimulatedProvider
+from flowpool.simulator.provider import SimulatedProvider
 
 # Connections that wait to be accepted: a client may open as many at once as its window is wide.
 BACKLOG = 4096
@@ -209,18 +210,15 @@ class _Connection(asyncio.Protocol):
             site.page_requests += 1
             page = pages.find_page(site.pages, path)
             self.timer = site.loop.call_later(site.page_latency, self._send, page)
-        elif path.partition("?")[0].endswith("/models"):
-            self._send(Rendered(200, _JSON, answers.models_body(path)))
         else:
-            missing = Failure(404, f"There is nothing at {path.partition('?')[0]}")
-            self._send(answers.render_error("chat", missing))
+            self._send(answers.render_elsewhere(incoming.method, path))
 
     def _call(self, route: wires.ServedPath, incoming: _Incoming) -> None:
         site = self.site
         try:
             request = wires.parse(route, incoming.body, incoming.key)
         except InvalidInput as error:
-            self._send(answers.render_error(route.wire, Failure(400, str(error))))
+            self._send(answers.render_unread(route.wire, error))
             return
         now = site.now()
         self.plan = plan = site.provider.receive(now, request)

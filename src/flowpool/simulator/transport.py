@@ -16,7 +16,8 @@ from flowpool.errors import (
     TransportError,
 )
 from flowpool.simulator import answers, pages, wires
-from flowpool.simulator.provider import Failure, ReplyPlan, SimulatedProvider
+from flowpool.simulator.plan import ReplyPlan
+from flowpool.simulator.provider import SimulatedProvider
 from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 
 # The wall time at which a loop's clock shows 0, so that dates in headers are the same in each run.
@@ -58,11 +59,11 @@ class SimTransport:
             raise RuntimeError("this transport is closed")
         path, route = self._route(request.url)
         if route is None or request.method != "POST":
-            return await self._static(path, timeouts)
+            return await self._elsewhere(request.method, path, timeouts)
         try:
             asked = wires.parse(route, request.body, self._key(request.headers))
         except InvalidInput as error:
-            return _response(answers.render_error(route.wire, Failure(400, str(error))))
+            return _response(answers.render_unread(route.wire, error))
         loop = asyncio.get_running_loop()
         plan = self.provider.receive(loop.time(), asked)
         try:
@@ -122,16 +123,13 @@ class SimTransport:
             raise BodyCut("the connection closed in the middle of the answer")
         return _response(answers.render(plan, self.provider.profile.headers, now, self.epoch))
 
-    async def _static(self, path: str, timeouts: Timeouts) -> HttpResponse:
+    async def _elsewhere(self, method: str, path: str, timeouts: Timeouts) -> HttpResponse:
         if path.startswith(pages.PREFIX):
             await asyncio.sleep(min(self.page_latency, timeouts.total))
             if self.page_latency > timeouts.total:
                 raise _timeout(timeouts, False)
             return _response(pages.find_page(self.pages, path))
-        if path.endswith("/models"):
-            headers = (("content-type", "application/json"),)
-            return _response(answers.Rendered(200, headers, answers.models_body(path)))
-        return _response(answers.render_error("chat", Failure(404, f"There is nothing at {path}")))
+        return _response(answers.render_elsewhere(method, path))
 
     def _route(self, url: str) -> tuple[str, wires.ServedPath | None]:
         known = self._routes.get(url)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from flowpool.simulator import model
+from flowpool.sim_model import model
 
 DOCUMENT = (
     "# The dam\n\nThe council met on Monday. It agreed to raise the river dam by 2 metres. "
@@ -29,10 +29,6 @@ def test_keywords_are_the_words_used_most() -> None:
 
 def test_it_says_what_it_is() -> None:
     assert model.NAME in model.answer("Who are you?")
-
-
-def test_directives_are_no_part_of_the_document() -> None:
-    assert model.answer("[[sim: latency=1]]Just this.") == "Just this."
 
 
 def test_a_schema_is_filled_with_what_the_text_holds() -> None:
