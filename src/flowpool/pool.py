@@ -58,6 +58,7 @@ class PoolOptions(TypedDict, total=False):
     description: str | None
     timeout: float | None
     retries: int | None
+    retry_on: RetryOn | None
     limits: Limits | None
     deadline: float | None
     store: str | Path | Checkpoint | None
@@ -65,6 +66,7 @@ class PoolOptions(TypedDict, total=False):
     dedupe: bool
     constant_prompt: bool
     on_empty: OnEmpty
+    version: str | int | None
     columns: Mapping[str, str] | None
     limit: int | slice | None
     max_cost: float | None

@@ -99,6 +99,7 @@ class SkillOptions(TypedDict, total=False):
     max_retries: int | None
     retry_delay: float | None
     prompt: str | Sequence[Any] | None
+    system: str | None
     timeout: float | None
     retries: int | None
     output_retries: int
@@ -169,6 +170,7 @@ class Skill(Sealed, Runner[Output]):
             retry_delay: float | None = None,
             *,
             prompt: str | Sequence[Any] | None = None,
+            system: str | None = None,
             timeout: float | None = None,
             retries: int | None = None,
             output_retries: int = DEFAULT_OUTPUT_RETRIES,

@@ -103,7 +103,7 @@ def test_a_chain_names_the_files_of_what_its_items_have_alone(tmp_path: Path) ->
     looks = Skill("gpt-5-mini", prompt=["Say", Image("{photo}")])
 
     def contents(chain: Chain, item: dict[str, Any]) -> tuple[bytes | None, ...]:
-        return Identity(Plan(chain), {})._read_item(item)
+        return Identity(Plan(chain), {}).read_files_of(item)
 
     item = {"photo": str(path)}
     assert len(contents(Chain([(looks, "said")]), item)) == 1
@@ -128,8 +128,8 @@ def test_what_a_file_may_not_name_is_not_looked_into(tmp_path: Path) -> None:
         (rooted, "a.txt"),
     ):
         identity = Identity(plan, {})
-        assert len(identity._read_item({"source": str(path)})) == 1
-        assert identity._read_item({"source": str(outside)}) == ()
+        assert len(identity.read_files_of({"source": str(path)})) == 1
+        assert identity.read_files_of({"source": str(outside)}) == ()
 
 
 def test_dedupe_alone_takes_shared_variables_of_any_kind(simulate: Any) -> None:

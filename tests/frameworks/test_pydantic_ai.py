@@ -90,7 +90,7 @@ def test_an_agents_tool_is_called_before_its_output_is_given(provider) -> None:
 def test_an_answer_that_does_not_fit_is_asked_for_again(provider, sim) -> None:
     agent = Agent(OpenAIChatModel("gpt-5-mini", provider=provider), output_type=Report)
     prompt = "[[sim: bad=less asks=1]] Read this:\n\nThe dam leaks by 7 metres."
-    (report,) = Pool(agent, [{"prompt": prompt}]).run()
+    (report,) = Pool(agent, [{"prompt": prompt}]).run().raise_if_incomplete()
     assert report.about == "dam"
     assert sim.ledger()["answers"] == 2
 

@@ -13,7 +13,7 @@ from tests.structured.broken_table import AGAIN, BROKEN, RIGHT
 from flowpool import Model
 from flowpool.errors import InvalidOutput
 from flowpool.record import Record
-from flowpool.simulator.provider import ReplyPlan, ServedAnswer, SimRequest
+from flowpool.simulator.plan import ReplyPlan, ServedAnswer, SimRequest
 from flowpool.structured.equal import are_equal
 
 WIRES = {
