@@ -304,15 +304,20 @@ def _step(step: Any, items: Sequence[Mapping[str, Any]], shared: Mapping[str, An
     wire = providers.PROVIDERS[model.provider].wire
     most = most_output({**model.options, **skill.options}, wire)
     rates = prices.rates_of(f"{model.provider}/{model.model}", model.prices)
+
+    def cost(output: int | None) -> float | None:
+        """Of a call of each turn with so many output tokens, in dollars."""
+        if rates is None or output is None:
+            return None
+        return math.fsum(rates.cost(Usage(round(one), output)) for one in per_call)
+
     return StepEstimate(
         skill.name,
         f"{model.provider}/{model.model}",
         math.fsum(per_call),
         None if most is None else most * len(calls),
         all(whole for _, whole in prompts) and not turns,
-        None if rates is None else math.fsum(rates.cost(Usage(round(one), 0)) for one in per_call),
-        None
-        if rates is None or most is None
-        else math.fsum(rates.cost(Usage(round(one), most)) for one in per_call),
+        cost(0),
+        cost(most),
         len(calls),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def twice(runner: Any, items: Any, path: Path, simulate: type[Simulation], **set
     return seen
 
 
-@pytest.mark.parametrize(("kind", "said"), KEPT, ids=str)
+@pytest.mark.parametrize(("kind", "said"), KEPT, ids=lambda part: re.sub(" at 0x.*", "", str(part)))
 def test_an_accepted_answer_is_equal_before_and_after_the_store(
     kind: Any, said: str, tmp_path: Path, simulate: type[Simulation]
 ) -> None:

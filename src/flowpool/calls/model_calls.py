@@ -367,7 +367,7 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
     if type(result) is not Reply and 200 <= response.status < 300:  # no answer after all
         result = route.wire.parse(route.mask.failure(response))
     if isinstance(result, CallError) and result.status in _NOT_THERE:
-        result.message += f" (called: {request.url})"
+        result.message += f" (called: {route.mask.text(request.url)})"
     return Outcome(result, read_limits(response.headers), response.status)
 
 

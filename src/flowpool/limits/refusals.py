@@ -137,16 +137,8 @@ class Refusals:
         if mode == "probing":
             self._go_on_probing(now)
             mode = self.mode
-        if in_flight >= self.width:
-            if mode != "open":
-                return inf
-            if in_flight >= 2.0 * self.headers_rate * self._latency:
-                if self._refused or self.width >= self.UNANSWERED:
-                    return inf
-                settled = self._last_sent + self.SETTLED - now
-                if settled > 1e-9:
-                    return settled
-                self._widen(now)  # none of them was refused
+        if in_flight >= self.width and (room_in := self._room_in(now, in_flight)) > 0.0:
+            return room_in
         wait = self._until - now
         if mode == "open":
             if self._next - now > max(wait, self.QUANTUM):
@@ -157,6 +149,20 @@ class Refusals:
         elif mode == "probing" and self._stage_sent >= self._stage:
             wait = max(wait, self._assent - now)
         return wait if wait > 1e-9 else 0.0
+
+    def _room_in(self, now: float, in_flight: int) -> float:
+        """Seconds until more calls than `width` may be in flight; inf for when one of them ends."""
+        if self.mode != "open":
+            return inf
+        if in_flight < 2.0 * self.headers_rate * self._latency:
+            return 0.0
+        if self._refused or self.width >= self.UNANSWERED:
+            return inf
+        settled = self._last_sent + self.SETTLED - now
+        if settled > 1e-9:
+            return settled
+        self._widen(now)  # none of them was refused
+        return 0.0
 
     def sent(self, now: float, in_flight: int) -> Trace:
         trace = Trace(now, in_flight + 1, self._round)

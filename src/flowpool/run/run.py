@@ -101,9 +101,8 @@ class Run:
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
-        queue = None
-        if budget is not None:
-            queue = BudgetQueue(budget, self.stop, gives_up=source.length is None)
+        gives_up = source.length is None
+        queue = None if budget is None else BudgetQueue(budget, self.stop, gives_up=gives_up)
         self._model_calls = ModelCalls(
             settings,
             self._lanes,
