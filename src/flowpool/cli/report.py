@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from flowpool.cli.streams import is_terminal, say
+from flowpool.cli.streams import say
 from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
+from flowpool.printable import is_terminal
 from flowpool.results import Record
 from flowpool.values import Status
 from flowpool.views.words import cost_words, duration, ended_words, progress_text

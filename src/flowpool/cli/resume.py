@@ -71,6 +71,7 @@ def _go_on(
     from flowpool.cli.running import Nowhere, carry_out
     from flowpool.cli.streams import say
     from flowpool.errors import InvalidInput
+    from flowpool.folders import local_path
     from flowpool.pool import Pool
 
     info = pick_run(store, run)
@@ -90,7 +91,7 @@ def _go_on(
             f"{store} has only the items that were handed over before the run ended: its script has the rest. "
             "These are gone on with; run the script again for the others."
         )
-    report = RunReport(None, Path(store))
+    report = RunReport(None, local_path(store))
     code = carry_out(pool, Nowhere(), report, ordered=False, retry_failed=retry_failed)
     if not quiet:
         which = "" if run is None else f" --run {info.id}"

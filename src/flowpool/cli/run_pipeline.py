@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,15 +17,16 @@ from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
-from flowpool.cli.streams import is_terminal, say
+from flowpool.cli.streams import say
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
-from flowpool.folders import Folders, check_beneath, folders, named_folder
+from flowpool.folders import Folders, check_beneath, folders, local_path, named_folder
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
+from flowpool.printable import is_terminal
 from flowpool.values import Status
 
 STDIN = STDOUT = "-"
@@ -36,12 +36,12 @@ def run_file(path: str, options: Mapping[str, Any]) -> int:
     """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
     allowed = None
     if options["trusted"]:
-        sys.path.insert(0, str(Path(path).absolute().parent))
+        sys.path.insert(0, str(local_path(path).absolute().parent))
     else:
         named = options["path"]
         more = [] if named in (None, STDIN) else [named_folder(named)]
-        allowed = folders(Path(path).parent, *more)
-    pipeline = with_options(build.read_pipeline(Path(path), allowed), options)
+        allowed = folders(local_path(path).parent, *more)
+    pipeline = with_options(build.read_pipeline(local_path(path), allowed), options)
     _check_named(pipeline, options, allowed)
     return _run(pipeline, options)
 

@@ -18,7 +18,7 @@ from flowpool.data.selection import ALL, Selection, selection
 from flowpool.data.sources import SourceOptions, table_of_source
 from flowpool.data.urls import Url
 from flowpool.errors import InvalidInput
-from flowpool.folders import Folders, check_beneath, is_url
+from flowpool.folders import Folders, check_beneath, is_url, local_path
 
 Where = str | Callable[[Mapping[str, Any]], Any]
 _GLOB = frozenset("*?[")
@@ -284,11 +284,11 @@ def check_source(allowed: Folders | None, path: str | None, sql: str | None) -> 
     from flowpool.data.folder import documents_in, globbed
 
     check_beneath(path, allowed)
-    found = Path(path)
+    found = local_path(path)
     if found.is_dir():
         files = documents_in(found)
     else:
-        files = globbed(path) if _GLOB & set(path) and not found.exists() else []
+        files = globbed(str(found)) if _GLOB & set(path) and not found.exists() else []
     for file in files:  # each may be a link
         check_beneath(file, allowed)
 
@@ -298,7 +298,7 @@ def _description(source: Any, where: Any) -> dict[str, Any] | None:
         return None
     if is_url(source):  # what is secret in it belongs into no store
         return None if Url(str(source)).is_secret else {"path": source}
-    return {} if source is None else {"path": os.path.abspath(source)}
+    return {} if source is None else {"path": os.path.abspath(local_path(source))}
 
 
 def _listed(limit: Any) -> Any:
