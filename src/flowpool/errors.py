@@ -61,30 +61,25 @@ def wrong_separator(columns: Collection[str]) -> str:
 
 
 class MissingColumn(InvalidInput):
-    """Rows have no column for a variable that a runner needs.
+    """Rows, or an item, have nothing for a variable that a runner needs.
 
-    source: the rows' name. column: the variable. runner: whose it is. columns: what there is. problem: what is
-    wrong, without what to do about it. fix: what to do where the whole file is meant otherwise, else empty.
+    problem: what is wrong, without what to do about it. column: the variable. columns: what there is. meant: the
+    column that is nearly called so, else empty. fix: what to do where the file is read wrongly, else empty.
     """
 
-    source = column = runner = problem = fix = ""
+    problem = column = meant = fix = ""
     columns: tuple[str, ...] = ()
 
-    def __init__(self, source: str, column: str, runner: str, columns: tuple[str, ...]) -> None:
-        self.source = source
+    def __init__(
+        self, problem: str, column: str, columns: tuple[str, ...], meant: str, otherwise: str
+    ) -> None:
+        self.problem = problem
         self.column = column
-        self.runner = runner
         self.columns = columns
-        there = ", ".join(columns)
-        self.problem = (
-            f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
-        )
+        self.meant = meant
         self.fix = wrong_separator(columns)
-        fix = self.fix or (
-            f"name the one that it is with columns={{{column!r}: ...}}, "
-            f"pass it in run(variables=...), or write \\{{{column}}} for the braces themselves"
-        )
-        super().__init__(f"{self.problem}: {fix}.")
+        near = meant and f"if {meant!r} is it, say columns={{{column!r}: {meant!r}}}"
+        super().__init__(f"{problem}: {self.fix or near or otherwise}.")
 
 
 class ConstantPrompt(InvalidInput):

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.helpers import until
 
 from flowpool.demo.corpus import pages
@@ -68,11 +69,34 @@ def test_lines_piped_in_are_rows_where_the_prompt_asks_for_line(flowpool: Any) -
 
 
 def test_a_missing_column_is_named_with_the_option_that_mends_it(flowpool: Any) -> None:
-    flowpool.write("rows.csv", "id,text\n1,one\n")
-    code, _, err = flowpool("map", "Hi {body}", "-m", "gpt-5-mini", "-i", "rows.csv")
+    flowpool.write("rows.csv", "id,Reviews Text\n1,one\n")
+    flowpool.write("rows.jsonl", '{"id": 1, "Reviews Text": "one"}\n')
+    for rows, words in (("rows.csv", "no column"), ("rows.jsonl", "items[0] has no")):
+        for prompt, fix in (
+            ("Hi {body}", "with --columns 'body=COLUMN'"),
+            ("Hi {limit}", "with --columns 'limit=COLUMN'"),
+            ("Hi {Review Text}", "say --columns 'Review Text=Reviews Text'."),
+        ):
+            code, _, err = flowpool("map", prompt, "-m", "gpt-5-mini", "-i", rows)
+            assert code == 2
+            assert words in err
+            assert "id, Reviews Text" in err
+            assert fix in err
+
+
+@pytest.mark.parametrize("rows", ["rows.csv", "rows.jsonl"])
+def test_a_column_that_the_options_name_and_that_isnt_there_is_the_one_that_is_blamed(
+    flowpool: Any, rows: str
+) -> None:
+    flowpool.write("rows.csv", "id,Reviews Text\n1,one\n")
+    flowpool.write("rows.jsonl", '{"id": 1, "Reviews Text": "one"}\n')
+    words = ("map", "Hi {t}", "-m", "gpt-5-mini", "-i", rows, "--columns", "t=Review Text")
+    code, _, err = flowpool(*words)
     assert code == 2
-    assert "no column 'body'" in err
-    assert "with --columns body=COLUMN" in err
+    assert (
+        "no column 'Review Text' (there are: id, Reviews Text): did you mean 'Reviews Text'." in err
+    )
+    assert "'t'" not in err
 
 
 def test_a_file_that_is_separated_otherwise_is_told_as_such(flowpool: Any, sim: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -160,15 +161,25 @@ def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:
         if not rows.once and not rows.waits:
             rows.look_through(_looking(check, run.key))
     except MissingColumn as error:
-        fix = error.fix or (
-            f"name the one that it is with --columns {error.column}=COLUMN, "
-            f"or write \\{{{error.column}}} for the braces themselves"
-        )
-        raise InvalidInput(f"{error.problem}: {fix}.") from None
+        raise InvalidInput(f"{error.problem}: {_which_column(error)}.") from None
     except ConstantPrompt as error:
         fix = "or say --constant-prompt to ask all rows the same."
         raise InvalidInput(f"{error.problem}, {fix}") from None
     return rows
+
+
+def _which_column(error: MissingColumn) -> str:
+    """What to say for a variable that no column is called like."""
+    if error.fix:
+        return error.fix
+    pair = f"{error.column}={error.meant or 'COLUMN'}"
+    option = f"--columns {shlex.quote(pair)}"
+    if option.endswith(pair):  # in quotes it is nobody's option, whatever the column is called
+        option = f"--columns '{pair}'"
+    if error.meant:
+        return f"if {error.meant!r} is it, say {option}"
+    braces = f"\\{{{error.column}}}"
+    return f"name the one that it is with {option}, or write {braces} for the braces themselves"
 
 
 def _looking(check: ItemCheck, key: str | None) -> Callable[[Any, int], None]:

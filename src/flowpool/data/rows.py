@@ -238,6 +238,8 @@ def read(
     if found.columns is not None:  # text, whatever they are in a frame
         names = {str(column): variable for column, variable in wanted.names.items()}
         wanted = replace(wanted, names=names)
+        if problem := wanted.lacks(found.columns):
+            raise InvalidInput(f"{found.name}: {problem}")
     description = _description(source, where)
     if description is not None:
         description |= {
