@@ -354,7 +354,18 @@ class NotFinished(FlowpoolError):
 
 
 class BudgetSpent(NotFinished):
-    """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for."""
+    """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for.
+
+    setting: which of them. least: dollars or tokens, with which it would have had room.
+    """
+
+    setting = ""
+    least = 0.0
+
+    def __init__(self, message: str, setting: str = "", least: float = 0.0) -> None:
+        self.setting = setting
+        self.least = least
+        super().__init__(message)
 
 
 # What is wrong with data. Each has its parts, so that whoever shows it may word the fix; none has them where it

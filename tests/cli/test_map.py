@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import signal
 from functools import partial
 from pathlib import Path
@@ -119,6 +120,27 @@ def test_a_ceiling_that_was_reached_is_said(flowpool: Any, sim: Any) -> None:
     assert err.startswith("0 done, 1 cancelled")
     assert "; cancelled: the run's ceiling of $1e-05 leaves no room" in err
     assert sim.ledger()["requests"] == 0
+
+
+def test_after_a_ceiling_the_command_that_goes_on_is_named(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows([f"Row {n}." for n in range(6)])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl", "-O", "max_tokens=20", "--max-flows=1")
+    ceilings = ("--max-cost=0.00006",), ("--max-tokens-total", "100")
+    for ceiling in ceilings:
+        seen = ""
+        for _ in range(20):
+            code, _, err = flowpool(*(shlex.split(seen)[1:] if seen else (*words, *ceiling)))
+            if code == 0:
+                break
+            _, _, said = err.partition("out.jsonl.flowpool.db keeps the run. To go on: ")
+            assert said.count("--max-") == 2
+            assert said != seen
+            seen = said
+        assert code == 0, err
+        assert [row["output"] for row in flowpool.read()] == [f"Row {n}." for n in range(6)]
+        assert not flowpool.has("out.jsonl.flowpool.db")
+        (flowpool.folder / "out.jsonl").unlink()
+    assert sim.ledger()["requests"] == 12
 
 
 def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+import click
 from msgspec.structs import replace
 
 from flowpool.chain import as_runner
@@ -19,6 +20,7 @@ from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
 from flowpool.cli.streams import say
+from flowpool.cli.words import with_more
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
@@ -102,8 +104,9 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
         say(f"Going on with {store.path}: {store.words}.")
     try:
         return _run_in(store, runner, rows, pipeline, options)
-    finally:
+    except BaseException:
         store.drop_unused()
+        raise
 
 
 def _run_in(
@@ -116,6 +119,7 @@ def _run_in(
 
         code = run_pilot(options["pilot"], options["yes"], runner, rows, pipeline, store)
         if code is not None:
+            store.drop_unused()
             return code
     report = RunReport(rows.length, store.path)
     ordered = pipeline.output.ordered
@@ -127,6 +131,8 @@ def _run_in(
         with suppress(OSError):  # what can't be flushed was already said to have failed
             writer.close()
     if code != 0:
+        if not writer.rows:  # else the output is known by it as this run's
+            store.drop_unused()
         _say_how_to_go_on(store, report)
     elif others := store.drop(report.counts[Status.DONE]):
         say(
@@ -230,8 +236,12 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
 
 
 def _say_how_to_go_on(store: RunStore, report: RunReport) -> None:
-    store.drop_unused()
     if store.path is None or not store.path.exists():
+        return
+    if report.ceiling is not None:
+        say(
+            f"{store.path} keeps the run. To go on: {with_more(click.get_current_context().obj, report.ceiling)}"
+        )
         return
     more = " with --retry-errors to try the failed rows again" if report.only_failed else ""
     say(f"{store.path} keeps the run: say the same words{more or ' to go on'}.")
