@@ -415,6 +415,25 @@ def resolve(
     return Endpoint(row.name, row.wire, url, key, headers, tls)
 
 
+def without_key(endpoint: Endpoint) -> str:
+    """How to give an endpoint a key, where its calls bring none; empty where they do, or nobody can say.
+
+    >>> without_key(resolve("openai", "http://gateway/v1", None, {}))
+    'no key was sent: set OPENAI_API_KEY, or pass api_key='
+    """
+    row = PROVIDERS[endpoint.provider]
+    if endpoint.key or not row.needs_address or any(map(_is_of_a_key, dict(endpoint.headers))):
+        return ""
+    if row.key_names:
+        return f"no key was sent: set {' or '.join(row.key_names)}, or pass api_key="
+    openai = 'provider="openai" (--provider openai), which sends OPENAI_API_KEY there'
+    return f"no key was sent: pass api_key=, or {openai}"
+
+
+def _is_of_a_key(header: str) -> bool:
+    return any(part in header for part in ("auth", "key", "token", "cookie"))
+
+
 def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) -> str:
     found = base_url or _first(row.url_names, environ) or row.base_url
     if not found and row.needs_address:
