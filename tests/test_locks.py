@@ -38,7 +38,14 @@ def wanted_by(recipe: Any) -> Iterator[str]:
     if recipe.project:
         yield from map(plain, PYPROJECT["project"]["dependencies"])
     for extra in recipe.extras:
-        yield from map(plain, PYPROJECT["project"]["optional-dependencies"][extra])
+        yield from of_extra(extra)
+
+
+def of_extra(name: str) -> Iterator[str]:
+    """An extra may ask for another: `flowpool[pages]`."""
+    for wanted in PYPROJECT["project"]["optional-dependencies"][name]:
+        other = re.fullmatch(r"flowpool\[(\w+)\]", wanted)
+        yield from [plain(wanted)] if other is None else of_extra(other[1])
 
 
 def of_group(name: str) -> Iterator[str]:

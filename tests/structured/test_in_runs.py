@@ -199,7 +199,7 @@ def test_a_type_is_saved_as_its_schema_and_loaded_where_the_file_is_trusted(
             "no_such_module:X can't be imported",
         ),
         ("{python: os, schema: {type: string}}", "skill.output: python is 'module:name', not 'os'"),
-        ("{fields: {a: text}}", "skill: output.fields.a: 'text': use one of string"),
+        ("{fields: {a: text}}", "skill.output: output.fields.a: 'text': use one of string"),
         ("{choices: spam}", "choices is a list"),
         ("json", "pass a type, a JSON Schema"),
     ],

@@ -203,9 +203,9 @@ class CodeIdentity:
         outer, self._folder = self._folder, PurePath(code.co_filename).parent
         closure = zip(code.co_freevars, function.__closure__ or (), strict=False)
         held = [
-            [name, self._value(cell.cell_contents, depth)]
+            [name, self._value(cell.cell_contents, depth, file.cells.get(name, _NOTHING))]
             for name, cell in closure
-            if name not in file.cells and _is_filled(cell)
+            if "" not in file.cells.get(name, _NOTHING) and _is_filled(cell)
         ]
         written = file.parameters.get(tree, _NOTHING) if tree is not None else _NOTHING
         defaults = [

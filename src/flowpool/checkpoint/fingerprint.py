@@ -130,7 +130,7 @@ def files_of_call(
             return []
         arguments = runner.bind(variables, step.defaults)
         content = runner.from_steps.keys() & made
-        return runner.files({k: v for k, v in arguments.items() if k not in content})
+        return runner._files({k: v for k, v in arguments.items() if k not in content})
     assert isinstance(runner, Skill)
     found = []
     for attachment in runner.attachments:

@@ -40,7 +40,7 @@ class SourceFile(Struct):
 
     codes: dict[CodeType, Function] = field(default_factory=dict)
     names: dict[str, set[str]] = field(default_factory=dict)
-    cells: set[str] = field(default_factory=set)
+    cells: dict[str, set[str]] = field(default_factory=dict)
     attributes: dict[str, set[str]] = field(default_factory=dict)
     parameters: dict[ast.AST, set[str]] = field(default_factory=dict)
 
@@ -227,8 +227,8 @@ class _Writes:
                 continue
             if not depth and not is_new:
                 self._file.parameters.setdefault(node, set()).add(head)
-            elif depth and not attribute:
-                self._file.cells.add(head)
+            elif depth:
+                self._file.cells.setdefault(head, set()).add(attribute)
             return
         self._file.names.setdefault(head, set()).add(attribute)
 

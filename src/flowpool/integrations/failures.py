@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from flowpool.errors import AttemptTimeout, CallError, ConnectFailed, TransportError
+from flowpool.errors import AttemptTimeout, CallError, ConnectFailed, TransportError, message_of
 from flowpool.values import HttpResponse
 from flowpool.wire.classify import failure
 from flowpool.wire.error_body import one_line
@@ -99,17 +99,17 @@ def _body(error: BaseException, response: Any) -> bytes:
     body = getattr(error, "body", None) or getattr(error, "details", None)
     if not isinstance(body, Mapping):
         code = getattr(error, "provider_code", None) or getattr(error, "code", None)
-        body = {"message": str(error), "code": code if isinstance(code, str) else None}
+        body = {"message": message_of(error), "code": code if isinstance(code, str) else None}
     try:
         return msgspec.json.encode(body if "error" in body else {"error": body})
     except (TypeError, ValueError):
-        return msgspec.json.encode({"error": {"message": str(error)}})
+        return msgspec.json.encode({"error": {"message": message_of(error)}})
 
 
 def lost(error: BaseException) -> TransportError | None:
     """The failure of a call that got no answer; None where the exception doesn't tell."""
     names = [kind.__name__.lower() for kind in type(error).__mro__]
-    what = one_line(f"{type(error).__name__}: {error}")
+    what = one_line(f"{type(error).__name__}: {message_of(error)}")
     if any("timeout" in name for name in names):
         return AttemptTimeout(what)
     words = ("connect", "transporterror", "networkerror", "remoteprotocolerror")

@@ -490,9 +490,14 @@ class Pacer:
     def _end_question(self, now: float) -> None:
         share = self._refused_calls / self._calls
         if share < 0.4 * self.asked:
-            self.rate *= self._lower  # it was the limit
+            # It was the limit, which is between this pace and the rate that was refused.
+            too_high = min(1.0 - self._lower, 1.5 * self.asked)
+            self.rate *= 1.0 - too_high
             self.noise = min(self.noise, share)
-            self._begin_hold(self.SHORTEST, now)
+            self._trial = max(self.TRIAL, self.TRIAL_OF_OPEN * too_high)
+            self._begin_hold(
+                max(self.SHORTEST, min(self.SURE / too_high, self._longest_hold())), now
+            )
         else:
             self.noise = 0.5 * (share + self.asked)
             self.phase, self._step = "climb", self._trial

@@ -67,7 +67,7 @@ class Refusals:
     # A cap that was found refuses hardly more than what is tried beyond it. Of the calls since, so many refused
     # beside that share mean that it is none, or moves too much to be followed: a bucket of a second looks like
     # one, and refused a fifth of all calls for the whole run. Fewer leave caps that are still being found.
-    CAP_REFUSES, CAP_SHARE, CAP_CALLS = 60, 0.08, 300
+    CAP_REFUSES, CAP_SHARE, CAP_CALLS = 40, 0.08, 300
     # Answers without a refusal before one more than the cap is tried: so many, or so many times the cap. Each
     # trial costs about a refusal; a cap that rose is found within so many round trips.
     CALM, CALM_ROUNDS = 20, 4

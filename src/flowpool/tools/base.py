@@ -165,7 +165,7 @@ class Tool:
             odd += [name for name in aliases if name not in known - self.options_only]
         return odd
 
-    def files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
+    def _files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
         """The files that a call with these arguments reads, as far as its parameters tell."""
         named = (arguments.get(name) for name in sorted(self.reads))
         return [local_path(one) for one in named if isinstance(one, (str, PurePath)) and one]

@@ -100,7 +100,7 @@ def kept_to(tool: Tool, allowed: Folders | None) -> Tool:
     (parameter,) = tool.from_steps
     kept = tool.with_options()
     kept.prepare = _preparing(parameter, allowed)
-    kept.files = partial(_files_in, parameter=parameter, allowed=allowed)  # type: ignore[method-assign]
+    kept._files = partial(_files_in, parameter=parameter, allowed=allowed)  # type: ignore[method-assign]
     return kept
 
 
@@ -143,7 +143,7 @@ to_markdown.dotted = "flowpool.tools:to_markdown"
 to_markdown.prepare = _preparing("source")
 to_markdown.from_steps = {"source": as_content}
 to_markdown.reads = frozenset({"source"})
-to_markdown.files = _files_in  # type: ignore[method-assign]
+to_markdown._files = _files_in  # type: ignore[method-assign]
 
 
 _FROM_STEPS: Mapping[str, Callable[[Any], Any]] = {"input": as_content}
