@@ -15,7 +15,7 @@ from flowpool.folders import check_beneath, folders, local_path, named_folder
 from flowpool.pipeline import build
 from flowpool.pool import Environment
 from flowpool.simulator import SimTransport, SimulatedProvider, run_virtual
-from flowpool.tools import to_markdown
+from flowpool.tools import convertToMD, to_markdown
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
 
@@ -112,7 +112,10 @@ def test_a_document_may_be_in_the_home(home: Path) -> None:
     (home / "page.html").write_text("<h1>Hello</h1>", encoding="utf-8")
     assert "# Hello" in to_markdown("~/page.html", main_content=False)
     assert "# Hello" in to_markdown("page.html", main_content=False, root="~")
-    assert to_markdown.files({"source": "~/page.html"}) == [home / "page.html"]
+    for tool, parameter in ((to_markdown, "source"), (convertToMD, "input")):
+        found: Any = tool
+        assert found._files({parameter: "~/page.html"}) == [home / "page.html"]
+        assert found._files({parameter: "no page"}) == []
 
 
 def test_paths_of_a_pipelines_file_may_be_in_the_home(home: Path) -> None:

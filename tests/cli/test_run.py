@@ -158,3 +158,14 @@ def test_paths_of_every_command_may_begin_with_the_home(flowpool: Any) -> None:
     found = {path.name for path in home.iterdir()} - {"run.db-lock", ".cache"}
     assert {"out.csv", "run.db", "taken.csv", "pipeline.yaml"} <= found
     assert [path.name for path in flowpool.folder.iterdir()] == ["home"]
+
+
+def test_a_version_in_a_pipelines_file_asks_everything_anew(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows(TEXTS)
+    for version, asked_so_far in ((1, 3), (1, 3), (2, 6)):
+        skill = "{model: gpt-5-mini, prompt: 'Repeat: {text}'}"
+        flowpool.write("pipeline.yaml", f"skill: {skill}\nrun: {{version: {version}}}\n")
+        words = ("-i", "rows.jsonl", "-o", "out.jsonl", "--store", "run.db", "--force")
+        code, _, err = flowpool("run", "pipeline.yaml", *words)
+        assert code == 0, err
+        assert asked(sim) == asked_so_far

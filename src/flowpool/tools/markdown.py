@@ -74,7 +74,7 @@ def _located(
     Raises `InvalidInput` for a path out of its root, or out of the folders that a file is kept to.
     """
     if isinstance(source, os.PathLike):
-        path: Path | None = local_path(source)
+        path: Path | None = local_path(Path(source))
     elif isinstance(source, str):
         path = _path_in(source)
     else:
@@ -82,7 +82,7 @@ def _located(
     if path is None:
         return as_content(source)
     if root is not None:
-        path = local_path(root) / path
+        path = local_path(Path(root)) / path
         check_beneath(path, folders(os.fspath(root)), is_trusted=True)
     check_beneath(path, allowed)
     return path.absolute()  # a worker may have been started in another directory
@@ -126,11 +126,11 @@ def _files_in(
 ) -> list[PurePath]:
     """The file that is converted, where it is one, and one that may be read."""
     source, root = arguments.get(parameter), arguments.get("root")
-    path = local_path(source) if isinstance(source, os.PathLike) else None
+    path = local_path(Path(source)) if isinstance(source, os.PathLike) else None
     if isinstance(source, str) and not _is_url(source):
         path = _path_in(source)
     if path is not None and root is not None:
-        path = local_path(root) / path
+        path = local_path(Path(root)) / path
         allowed = folders(os.fspath(root)) if allowed is None else allowed
     return [] if path is None or not (allowed is None or is_beneath(path, allowed)) else [path]
 
@@ -173,7 +173,7 @@ class ConvertToMD(Tool):
     def __init__(self) -> None:
         self.prepare = _preparing("input")
 
-    def files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
+    def _files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
         """The file that is converted, where it is one."""
         return _files_in(arguments, "input")
 
