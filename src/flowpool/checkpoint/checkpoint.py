@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,7 +17,7 @@ from flowpool.calls.budget import Spend
 from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.journal import Journal, JournalOptions, spent_in
 from flowpool.checkpoint.keys import Key, identity_of
-from flowpool.checkpoint.output_codec import restored
+from flowpool.checkpoint.output_codec import restored_or_plain
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import decode, encode
 from flowpool.errors import InvalidInput, StoreRefused
@@ -146,16 +148,28 @@ class Checkpoint:
         self._run = store.begin_run(self._name, identity.plan, columns, time.time()).id
 
     def records(self) -> list[Record]:
-        """What the store has of the run; nothing before its first."""
+        """What the store has of the run; nothing before its first. Warns of answers that their types refuse now."""
         if self._run is None or not self.path.exists():
             return []
+        refused: Counter[str] = Counter()
         with Reader(self.path) as reader:
-            return [
-                structs.replace(record, output=restored(self._runner, record.output))
+            records = [
+                structs.replace(
+                    record, output=restored_or_plain(self._runner, record.output, refused)
+                )
                 if record.status is Status.DONE
                 else record
                 for record in reader.records(self._run, typed=True)
             ]
+        for kind, count in refused.items():
+            words = "answer of type {} does" if count == 1 else "answers of type {} do"
+            warnings.warn(
+                f"{self.path}: {count} kept {words.format(kind)} not fit it any more: plain data stands for them; "
+                "run the pool to ask again.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return records
 
     def counts(self) -> list[int]:
         """How many of the run's items the store has by status."""
