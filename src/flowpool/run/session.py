@@ -44,7 +44,6 @@ from flowpool.runner import Runner
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.threads import DaemonThreads
-from flowpool.tools.base import Tool
 from flowpool.values import Status
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
@@ -81,7 +80,7 @@ class Session:
         self.plan = Plan(runner)
         self.settings = settings
         self._check_ceilings()
-        self._check_installed()
+        self.plan.check_installed()
         self.checkpoint = checkpoint
         self.interrupted = False  # whether Ctrl-C ended the last run
         self._items = items
@@ -326,12 +325,6 @@ class Session:
                     f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
                 )
         self._check_limits()
-
-    def _check_installed(self) -> None:
-        """Refuses a step whose packages aren't there, before the steps ahead of it are paid."""
-        for step in self.plan.steps():
-            if isinstance(step.runner, Tool):
-                step.runner.check_installed({**dict.fromkeys(step.inputs), **step.defaults})
 
     def _check_limits(self) -> None:
         """Refuses those that nobody would keep to where no step asks a model."""

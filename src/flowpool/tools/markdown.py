@@ -52,8 +52,8 @@ def _to_markdown(
     and gives 10 MB at most; `to_markdown.caps = Caps(...)` sets other caps.
 
     Returns the markdown. Raises `InvalidInput` for a file that isn't there or can't be read, for a page without
-    text or with a notice instead of it, which its scripts would replace, and what `fetch` raises for a URL. Main content needs the extra `flowpool[pages]`, PDF and
-    DOCX `flowpool[documents]`.
+    text or with a notice instead of it, which its scripts would replace, and what `fetch` raises for a URL. Main
+    content needs the extra `flowpool[pages]`, PDF and DOCX `flowpool[documents]`.
 
     Example:
         to_markdown("<h1>Hello</h1><ol><li>one<li>two</ol>")  # '# Hello\\n\\n1. one\\n2. two'
