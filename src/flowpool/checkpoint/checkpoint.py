@@ -19,7 +19,7 @@ from flowpool.checkpoint.output_codec import restored
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import decode, encode
 from flowpool.errors import InvalidInput, StoreRefused
-from flowpool.folders import Folders
+from flowpool.folders import Folders, local_path
 from flowpool.logs import log
 from flowpool.pipeline import build
 from flowpool.plan import Plan
@@ -71,7 +71,7 @@ class Checkpoint:
             )
         if key is not None and not isinstance(key, str) and not callable(key):
             raise InvalidInput(f"key={key!r}: use a variable's name, or a function of the item.")
-        self.path = Path(path)
+        self.path = local_path(path)
         self._runner = runner
         self._name = name
         self._key = key
@@ -215,7 +215,7 @@ class Checkpoint:
 
 def output_name(output: str | Path, store: Path) -> str:
     """An output's path from its store's folder, so that both may be moved together."""
-    whole = Path(output).resolve()
+    whole = local_path(output).resolve()
     try:
         return os.path.relpath(whole, store.parent.resolve())
     except ValueError:  # on another drive
@@ -263,7 +263,7 @@ def restored_items(path: str | Path, run: RunInfo, allowed: Folders | None) -> A
             raise
         except InvalidInput as error:
             raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
-    return StoredItems(Path(path), run.id)
+    return StoredItems(local_path(path), run.id)
 
 
 def find_run(
