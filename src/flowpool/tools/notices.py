@@ -26,6 +26,8 @@ _REASONS = {
     "cookies": f"no text in it but a cookie notice: {WRITTEN_BY_SCRIPTS}",
     "mount": f"no text in it but its title: {WRITTEN_BY_SCRIPTS}",
 }
+# Notices that a page with something to say doesn't show by themselves.
+_PLAIN = ("check", "loading", "script")
 _OR_AS_IT_IS = ", or take the page as it is with main_content=False."
 _IGNORE = re.IGNORECASE
 _SENTENCES = re.compile(r"(?<=[…。！])\s*|(?<=[.!?])\s+|\n+")
@@ -124,14 +126,12 @@ def _kind(title: str, runs: list[Stretch], root: Element) -> str:
     kinds = {_kind_of(sentence) for run in said for sentence in _sentences(run)}
     if "" in kinds:
         return ""
-    for kind in ("check", "loading", "script"):
-        if kind in kinds:
-            return kind
-    has_notice = bool(boxes or kinds)
+    if plain := [kind for kind in _PLAIN if kind in kinds]:
+        return plain[0]
     if _is_unmounted(root):
-        return "cookies" if has_notice else "mount"
-    is_shell = bool(boxes) or _asks_for_scripts(root)
-    return "cookies" if has_notice and is_shell and said == rest else ""
+        return "cookies" if boxes or kinds else "mount"
+    is_shell = bool(boxes) or (bool(kinds) and _asks_for_scripts(root))
+    return "cookies" if is_shell and said == rest else ""
 
 
 def _kind_of(sentence: str) -> str:
