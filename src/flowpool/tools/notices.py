@@ -113,7 +113,7 @@ def _is_check(title: str, runs: list[Stretch], scripts: list[Element]) -> bool:
     """Whether the page is one that is known to stand before a site."""
     if not _CHECK_TITLE.fullmatch(title):
         return False
-    if any(_kind_of(sentence) == "check" for run in runs for sentence in _sentences(run)):
+    if "check" in _kinds(runs):
         return True
     return any(_CHALLENGE.search(f"{s.get('src') or ''} {(s.text or '')[:_HEAD]}") for s in scripts)
 
@@ -123,7 +123,7 @@ def _kind(title: str, runs: list[Stretch], root: Element) -> str:
     boxes = _cookie_boxes(runs)
     rest = [run for run in runs if run.block not in boxes]
     said = [run for run in rest if not _is_title(run, title)]
-    kinds = {_kind_of(sentence) for run in said for sentence in _sentences(run)}
+    kinds = _kinds(said)
     if "" in kinds:
         return ""
     if plain := [kind for kind in _PLAIN if kind in kinds]:
@@ -132,6 +132,10 @@ def _kind(title: str, runs: list[Stretch], root: Element) -> str:
         return "cookies" if boxes or kinds else "mount"
     is_shell = bool(boxes) or (bool(kinds) and _asks_for_scripts(root))
     return "cookies" if is_shell and said == rest else ""
+
+
+def _kinds(runs: list[Stretch]) -> set[str]:
+    return {_kind_of(sentence) for run in runs for sentence in _sentences(run)}
 
 
 def _kind_of(sentence: str) -> str:
@@ -175,10 +179,7 @@ def _is_in_cookie_box(block: Element) -> bool:
 def _is_unmounted(root: Element) -> bool:
     """Whether the page has a place for what its scripts write, with no text in it but notices."""
     mounts = [e for e in root.iter("div", "main", "app-root") if _names_mount(e)]
-    return any(
-        all(_kind_of(sentence) for run in text_runs(mount) for sentence in _sentences(run))
-        for mount in mounts
-    )
+    return any("" not in _kinds(text_runs(mount)) for mount in mounts)
 
 
 def _names_mount(element: Element) -> bool:
