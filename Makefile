@@ -56,7 +56,8 @@ docs: .venv/installed-dev  # into build/site
 bench: .venv/installed-bench
 	$(BIN)/python -m bench
 
-# Main content beside trafilatura's, on clones of three public sets in a folder: PAGES=folder (bench/pages.py says which).
+# Main content beside trafilatura's, on three public sets of GitHub: clone them into a folder and say PAGES=folder.
+# Without one it says what to clone.
 bench-pages: .venv/installed-dev
 	$(BIN)/python -m bench pages $(PAGES)
 

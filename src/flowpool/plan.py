@@ -52,6 +52,12 @@ class Plan:
             else:
                 yield step
 
+    def check_installed(self) -> None:
+        """Raises `InvalidInput` for a step whose packages aren't there, before the steps ahead of it are paid."""
+        for step in self.steps():
+            if isinstance(step.runner, Tool):  # what a variable sets, only a row can tell
+                step.runner.check_installed({**dict.fromkeys(step.inputs), **step.defaults})
+
     @property
     def answers(self) -> AnswerColumns:
         """Its outputs as columns: one without fields is called as a chain's last key is."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flowpool import Chain, Pool
 from flowpool.errors import InvalidInput
-from flowpool.tools import main_content
+from flowpool.tools import convertToMD, main_content, to_markdown
 from flowpool.tools.page import html_to_text
 
 PAGES = Path(__file__).parent / "pages"
@@ -200,6 +202,20 @@ def test_a_missing_extra_says_how_to_install_it(monkeypatch) -> None:
         html_to_text(page)
     assert html_to_text(page, main_content=False).count("A sentence") == 16
     main_content._bare_extraction.cache_clear()
+
+
+@pytest.mark.parametrize("step", [to_markdown, convertToMD])
+def test_a_pool_whose_step_lacks_the_extra_is_refused_when_it_is_made(step, monkeypatch) -> None:
+    monkeypatch.setattr(main_content, "find_spec", lambda name: None)
+    (source,) = step.reads
+
+    def chain(**options: Any) -> Chain:
+        within = Chain([(step, "text", {source: "page"}, options)])
+        return Chain([(str.upper, "page", {"self": "text"}), within])
+
+    with pytest.raises(InvalidInput, match=r"pip install 'flowpool\[pages\]', or pass main_"):
+        Pool(chain(), [{"text": "a"}])
+    Pool(chain(main_content=False), [{"text": "a"}])
 
 
 def test_content_in_a_box_with_an_unlucky_name_is_found() -> None:

@@ -89,6 +89,7 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
     _check_together(options)
     runner = as_runner(pipeline.runner)
     plan = Plan(runner)
+    plan.check_installed()
     rows = _rows(pipeline.input, plan, pipeline.run)
     if options["dry_run"]:
         from flowpool.cli.forecast import show_plan

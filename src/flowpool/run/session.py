@@ -80,6 +80,7 @@ class Session:
         self.plan = Plan(runner)
         self.settings = settings
         self._check_ceilings()
+        self.plan.check_installed()
         self.checkpoint = checkpoint
         self.interrupted = False  # whether Ctrl-C ended the last run
         self._items = items

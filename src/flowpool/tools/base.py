@@ -62,6 +62,7 @@ class Tool:
         prepare: an async function from arguments to arguments, awaited on the loop before the call.
         from_steps: by parameter, what becomes of an argument that came out of a step of a chain.
         reads: parameters that name a file: a store tells its content from another.
+        needs: refuses arguments for which a package isn't installed; called before anything runs.
         version: a text or number of your own: another one is another tool to a store, which sees code that
             changed, and not, say, a service that did.
 
@@ -88,6 +89,7 @@ class Tool:
     caps: Caps = Caps()
     from_steps: Mapping[str, Callable[[Any], Any]] = {}
     reads: frozenset[str] = frozenset()
+    needs: Callable[[Mapping[str, Any]], None] | None = None
     version: str | int | None = None
 
     drive: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
@@ -164,6 +166,11 @@ class Tool:
         if not takes_whole:
             odd += [name for name in aliases if name not in known - self.options_only]
         return odd
+
+    def check_installed(self, options: Mapping[str, Any]) -> None:
+        """Raises `InvalidInput` with the command that installs what a step with these options lacks."""
+        if self.needs is not None:
+            self.needs({**self._presets, **options})
 
     def _files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
         """The files that a call with these arguments reads, as far as its parameters tell."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
 from flowpool.errors import InvalidInput
@@ -71,6 +72,10 @@ class Stretch:
     parts: list[Piece] = field(default_factory=list)
     size: int = 0
     links: int = 0
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts)
 
 
 @dataclass
@@ -137,7 +142,7 @@ def find_main(root: Element, body: Element) -> Main | None:
 
     Raises `InvalidInput` without the extra that brings trafilatura.
     """
-    runs = _runs(body)
+    runs = text_runs(body)
     marked = runs if len(runs) <= len(_MARKS) else []
     texts = [run.parts[0].text for run in marked]
     for run, text, mark in zip(marked, texts, _MARKS, strict=False):
@@ -151,6 +156,12 @@ def find_main(root: Element, body: Element) -> Main | None:
     numbers = {chr(mark): number for number, mark in enumerate(_MARKS[: len(marked)])}
     marks = _MARK.findall("".join(found.body.itertext()))
     return Main(found.text, runs, {numbers[mark] for mark in marks if mark in numbers})
+
+
+def check_installed() -> None:
+    """Raises `InvalidInput` without the extra that brings trafilatura."""
+    if find_spec("trafilatura") is None:
+        raise InvalidInput(_INSTALL)
 
 
 def drop(element: Element) -> None:
@@ -181,7 +192,7 @@ def _bare_extraction() -> Any:
     return bare_extraction
 
 
-def _runs(body: Element) -> list[Stretch]:
+def text_runs(body: Element) -> list[Stretch]:
     """The runs of text in `body`, from front to back."""
     runs = [Stretch(body)]
 

@@ -44,16 +44,16 @@ def _to_markdown(
             the bytes of one; or an http(s) URL, which is fetched first. Text that came out of a step of a
             chain is content, never a path.
         main_content: leave menus, footers and the like of a web page out. False keeps the whole page, and so does a
-            page with under 300 characters of main content, which is logged.
+            page with under 300 characters of main content, which is logged where the whole has more.
         allow_private: fetch from private addresses too. Only code or a step's options set it.
         root: the folder in which paths begin and that none leads out of. Only code or a step's options set it.
 
     As a step it works in a worker process, for at most 60 seconds (or the step's `timeout`), with 2 GB of memory,
     and gives 10 MB at most; `to_markdown.caps = Caps(...)` sets other caps.
 
-    Returns the markdown. Raises `InvalidInput` for a file that isn't there or can't be read, and what
-    `fetch` raises for a URL. Main content needs the extra `flowpool[pages]`, PDF and
-    DOCX `flowpool[documents]`.
+    Returns the markdown. Raises `InvalidInput` for a file that isn't there or can't be read, for a page without
+    text or with a notice instead of it, which its scripts would replace, and what `fetch` raises for a URL. Main
+    content needs the extra `flowpool[pages]`, PDF and DOCX `flowpool[documents]`.
 
     Example:
         to_markdown("<h1>Hello</h1><ol><li>one<li>two</ol>")  # '# Hello\\n\\n1. one\\n2. two'
@@ -135,11 +135,20 @@ def _files_in(
     return [] if path is None or not (allowed is None or is_beneath(path, allowed)) else [path]
 
 
+def _check_installed(options: Mapping[str, Any]) -> None:
+    """Refuses a step that finds main content without the extra for it, before a page is fetched."""
+    if options.get("main_content", True):
+        from flowpool.tools.main_content import check_installed
+
+        check_installed()
+
+
 to_markdown = FunctionTool(_to_markdown, name="to_markdown", options_only=("allow_private", "root"))
 to_markdown.mode = "process"
 to_markdown.caps = _CAPS
 to_markdown.max_flows = _WIDTH
 to_markdown.dotted = "flowpool.tools:to_markdown"
+to_markdown.needs = _check_installed
 to_markdown.prepare = _preparing("source")
 to_markdown.from_steps = {"source": as_content}
 to_markdown.reads = frozenset({"source"})
@@ -172,6 +181,10 @@ class ConvertToMD(Tool):
 
     def __init__(self) -> None:
         self.prepare = _preparing("input")
+
+    def check_installed(self, options: Mapping[str, Any]) -> None:
+        """Refuses a step that finds main content without the extra for it."""
+        _check_installed({**self._presets, **options})
 
     def _files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
         """The file that is converted, where it is one."""

@@ -12,8 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from flowpool.errors import UnreadableDocument
 from flowpool.logs import log
 from flowpool.tools.main_content import HEADINGS, LEAST, Element, drop, find_main
+from flowpool.tools.notices import WRITTEN_BY_SCRIPTS, notice_instead
+from flowpool.tools.page_data import Article, article_in_data
 from flowpool.tools.redirects import shown
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ def why_without_text(page: str) -> str:
     if _REFRESH.search(head):
         return ": it only sends a browser on to another page; give that one's address"
     if _SCRIPT.search(head):
-        return ": its scripts write it in a browser, and none are run"
+        return f": {WRITTEN_BY_SCRIPTS}"
     return ""
 
 
@@ -74,6 +77,8 @@ def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> st
 
     `main_content` leaves menus, footers and the like out; else everything that a browser shows is kept. Where there
     would be next to no text, the whole page is taken too, and the log says so.
+
+    Raises `UnreadableDocument` for a page that shows a notice until its scripts have run.
     """
     root = _parse(page)
     if root is None:
@@ -85,11 +90,10 @@ def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> st
     found = find_main(root, body) if main_content and _has_text(root) else None
     if found and not found.stands_in_page and not found.is_of_page and len(found.text) >= LEAST:
         return _readable(found.text)
+    if not main_content:
+        return _whole(page, body, base)
     if found is None or not found.stands_in_page or len(found.text) < LEAST:
-        whole = _body_to_text(body, base) or _to_markdown(page, base)
-        if main_content and len(whole) >= LEAST:
-            log.warning("%s: %s", shown(base_url) or "a page", _WHOLE)
-        return whole
+        return _without_main(page, root, body, base, base_url)
     headline = _headline(body)
     if headline is not None and not found.holds(headline):
         headline = deepcopy(headline)
@@ -101,9 +105,33 @@ def html_to_text(page: str, base_url: str = "", main_content: bool = True) -> st
     return _body_to_text(body, base) or _readable(found.text)
 
 
+def _without_main(page: str, root: Element, body: Element, base: str, url: str) -> str:
+    """The text of a page without main content: what its scripts' data has, or all that it shows."""
+    notice = notice_instead(root, body)
+    article = article_in_data(root)
+    whole = "" if notice else _whole(page, body, base)
+    if article is not None and (not whole or article.size >= LEAST > len(whole)):
+        return _article_to_text(article, base)
+    if notice:
+        raise UnreadableDocument(url or "this page", notice)
+    if len(whole) >= LEAST:
+        log.warning("%s: %s", shown(url) or "a page", _WHOLE)
+    return whole
+
+
+def _whole(page: str, body: Element, base: str) -> str:
+    return _body_to_text(body, base) or _to_markdown(page, base)
+
+
 def _has_text(root: Element) -> bool:
     """Whether there is enough text, in scripts' data too, for some of it to be the main content."""
     return len(root.text_content()) >= LEAST
+
+
+def _article_to_text(article: Article, base: str) -> str:
+    root = _parse(article.body) if has_markup(article.body) else None
+    text = article.body if root is None else _body_to_text(root, base)
+    return f"# {article.title}\n\n{text}" if article.title else text
 
 
 def _body_to_text(body: Element, base: str) -> str:
