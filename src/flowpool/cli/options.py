@@ -338,6 +338,16 @@ def _changed(base: P, options: Mapping[str, Any], **more: Any) -> P:
         raise click.ClickException(f"{where.lstrip('.') or 'options'}: {words}.") from None
 
 
+def is_given(options: Mapping[str, Any], name: str) -> bool:
+    """Whether the option was said."""
+    return options.get(name) not in (None, False, ())
+
+
+def option_of(name: str) -> str:
+    """The option as it is said, by the name of its value."""
+    return f"--{name.replace('_', '-')}"
+
+
 def flows(text: str | None) -> int | str | None:
     """What --max-flows says."""
     if text is None or text == "auto":
