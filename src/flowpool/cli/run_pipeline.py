@@ -19,6 +19,7 @@ from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
 from flowpool.cli.streams import is_terminal, say
+from flowpool.cli.words import of_output
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
@@ -225,7 +226,8 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
         "encoding": output.encoding,
     }
     try:
-        return pool.writer(output.path, **options)
+        with of_output():
+            return pool.writer(output.path, **options)
     except OutputExists as error:
         fix = "name another file, overwrite it with --force, or --append."
         raise InvalidInput(f"{error.problem}: {fix}") from None

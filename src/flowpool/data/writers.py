@@ -158,7 +158,7 @@ def _refuse_text_options(options: WriteOptions) -> None:
         raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
     for name in ("delimiter", "encoding"):
         if options.get(name) is not None:
-            raise InvalidInput(f"{name}: only CSV and TSV have one of their own: leave it out.")
+            raise InvalidInput(f"{name}=: only CSV and TSV have one of their own: leave it out.")
 
 
 def _parquet_writer(
