@@ -366,6 +366,10 @@ def pairs(texts: Iterable[str], what: str, *, split: bool = True) -> dict[str, s
             name, equals, value = (part.strip() for part in pair.partition("="))
             if not (name and equals and value):
                 raise click.ClickException(f"{what} {text}: write NAME=VALUE.")
+            if name in found:
+                raise click.ClickException(
+                    f"{what} {name}={value}: {name} is {found[name]} already."
+                )
             found[name] = value
     return found
 
