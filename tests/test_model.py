@@ -38,21 +38,6 @@ def test_the_arguments_of_aichain_keep_their_places() -> None:
     assert model.endpoint({}).key.reveal() == "key-canary"
 
 
-def test_what_is_named_wins_over_client_options() -> None:
-    client = {"timeout": 5, "max_retries": 1, "api_key": "other", "base_url": "http://127.0.0.1:8"}
-    model = Model(
-        "gpt-5-mini",
-        None,
-        client,
-        "key-canary",
-        base_url="http://127.0.0.1:9",
-        timeout=7,
-        retries=0,
-    )
-    assert (model.base_url, model.timeout, model.retries) == ("http://127.0.0.1:9", 7, 0)
-    assert model.endpoint({}).key.reveal() == "key-canary"
-
-
 def test_key_and_address_come_from_the_environment_when_not_given() -> None:
     environ = {"OPENAI_API_KEY": "key-canary", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     endpoint = Model("gpt-5-mini").endpoint(environ)
@@ -131,3 +116,22 @@ def test_a_model_without_a_key_can_be_pickled() -> None:
         Limits(rpm=9),
         "Model('gpt-5-mini', provider='openai')",
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "client"),
+    [
+        ({"base_url": "http://localhost:1/v1"}, {"base_url": "http://localhost:2/v1"}),
+        ({"api_key": "one"}, {"api_key": "two"}),
+        ({"timeout": 1}, {"timeout": 2}),
+        ({"retries": 0}, {"max_retries": 1}),
+    ],
+)
+def test_a_setting_that_the_clients_options_have_too_is_refused(
+    given: dict[str, Any], client: dict[str, Any]
+) -> None:
+    said = f"{next(iter(given))}= and client_options['{next(iter(client))}'] are the same setting"
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        Model("gpt-5-mini", client_options=client, **given)
+    same = {next(iter(client)): next(iter(given.values()))}
+    assert Model("gpt-5-mini", client_options=same, **given)

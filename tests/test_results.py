@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from flowpool import Pool, Record, Results, Skill, Status, Usage
-from flowpool.errors import BadRequest, NotFinished, StepFailed
+from flowpool import Pool, Record, Results, Skill, Status, Usage, read
+from flowpool.errors import BadRequest, InvalidInput, NotFinished, StepFailed
 from flowpool.run.environment import Environment
 from flowpool.simulator import SimTransport, SimulatedProvider, run_virtual
 
@@ -150,3 +152,47 @@ def test_a_slice_of_results_is_results_with_its_items_records() -> None:
         part.raise_if_incomplete()
     assert results[0] == 0.0
     assert results[-1] == 2.5
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda results, folder: results.write(folder / "out.csv", inputs=["txt"]),
+        lambda results, folder: results.write(folder / "out.jsonl", inputs="txt"),
+        lambda results, folder: results.to_pandas(inputs=["id", "txt"]),
+    ],
+)
+@pytest.mark.parametrize("make", [list, iter])
+def test_an_input_column_that_isnt_there_is_refused_with_those_that_are(
+    tmp_path: Path, made: Any, make: Any
+) -> None:
+    items = [{"id": 1, "text": "One"}, {"id": 2, "text": "Two", "more": "!"}]
+    results = Pool(lambda text: text.upper(), make(items)).run()
+    with pytest.raises(InvalidInput, match=r"inputs=.*: no column 'txt': there are id, text, more"):
+        made(results, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert list(results.to_pandas(inputs=["text", "id"])) == ["text", "id", "output"]
+
+
+def test_an_input_column_that_isnt_there_is_refused_before_the_run(tmp_path: Path) -> None:
+    asked: list[str] = []
+    (tmp_path / "rows.csv").write_text("number,body\n1,One\n")
+    for items, names in (
+        ([{"number": 1, "body": "One"}], "number, body"),
+        (read(tmp_path / "rows.csv"), "number, body"),
+        (read(tmp_path / "rows.csv", columns={"text": "body"}), "number, body"),
+    ):
+        pool = Pool(lambda number: asked.append(number), items)
+        with pytest.raises(InvalidInput, match=f"no column 'txt': there are {names}"):
+            pool.write(tmp_path / "out.csv", inputs=["txt"])
+    assert not asked
+
+
+def test_an_input_column_that_an_iterator_doesnt_have_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = iter([{"number": 1}, {"number": 2}])
+    Pool(lambda number: number, items).write(tmp_path / "out.csv", inputs=["numbr"])
+    assert [record.message for record in caplog.records] == [
+        "inputs=: the first item has no 'numbr': there are number."
+    ]

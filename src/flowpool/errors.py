@@ -57,7 +57,7 @@ def wrong_separator(columns: Collection[str]) -> str:
     sign = max(";\t|,", key=only.count)
     if sign not in only:
         return ""
-    return f"the file seems to be separated by {sign!r}: say delimiter={sign!r} (--delimiter)"
+    return f"the file seems to be separated by {sign!r}: say delimiter={sign!r}"
 
 
 class MissingColumn(InvalidInput):

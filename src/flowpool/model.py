@@ -22,6 +22,8 @@ _CLIENT_OPTIONS = (
     *("api_key", "base_url", "ca_file", "client_cert", "default_headers", "max_retries", "timeout"),
     "verify",
 )
+# What a client calls an argument of Model.
+_CLIENT_NAMES = {"retries": "max_retries"}
 
 
 class Model(Sealed):
@@ -75,13 +77,16 @@ class Model(Sealed):
             )
         self.name = name
         self.options = checked_options(options)
-        self.base_url: str | None = base_url or client.get("base_url")
+        client.update(
+            _said_once(client, base_url=base_url, api_key=api_key, timeout=timeout, retries=retries)
+        )
+        self.base_url: str | None = client.get("base_url")
         _check_texts(provider=provider, base_url=self.base_url)
         self.provider, self.model = providers.split(name, provider, self.base_url)
         if self.base_url:
             providers.checked_url(self.base_url, providers.PROVIDERS[self.provider])
-        self.timeout = timeout if timeout is not None else client.get("timeout")
-        self.retries = retries if retries is not None else client.get("max_retries")
+        self.timeout = client.get("timeout")
+        self.retries = client.get("max_retries")
         check_times(self.timeout, self.retries)
         _check_known(limits, prices)
         self.limits = limits
@@ -89,7 +94,7 @@ class Model(Sealed):
         headers = checked_mapping(client.get("default_headers"), "default_headers")
         self._headers = tuple(headers.items())
         self._tls = _tls(client)
-        self._key = _secret(api_key or client.get("api_key"))
+        self._key = _secret(client.get("api_key"))
         self._trusted = trusted
         self._seal(Model)
 
@@ -230,6 +235,21 @@ def _tls(client: Mapping[str, Any]) -> Tls:
         raise InvalidInput("client_cert: give a PEM file, or two: (certificate, key).")
     found = [str(local_path(one)) for one in files]
     return Tls(str(local_path(ca_file)) if ca_file else None, tuple(found), verify)
+
+
+def _said_once(client: Mapping[str, Any], **given: Any) -> dict[str, Any]:
+    """What was given of a model, as its client's options; raises `InvalidInput` where these say otherwise."""
+    found = {}
+    for name, value in given.items():
+        option = _CLIENT_NAMES.get(name, name)
+        if value in (None, ""):
+            continue
+        if client.get(option) not in (None, "", value):
+            raise InvalidInput(
+                f"{name}= and client_options[{option!r}] are the same setting: say one of them."
+            )
+        found[option] = value
+    return found
 
 
 def _secret(key: Any) -> Secret | None:

@@ -37,7 +37,7 @@ class Results(Tabular, list[Output]):
 
     meta: True for the columns `_status _error _attempts _seconds _input_tokens _output_tokens _cost`, or which of
         them; `_index` and `_model` too when named.
-    inputs: False leaves the input's columns out; or which of them.
+    inputs: False leaves the input's columns out; or which of them: one that no item has is refused.
     output: another name for the column of an answer without fields.
     """
 
@@ -184,6 +184,7 @@ class Results(Tabular, list[Output]):
             words = f"{self._stopped}: {path} has rows without an answer (partial=)"
             warnings.warn(words, RuntimeWarning, stacklevel=2)
         with open_writer(path, self._rows, self._answers, **options) as writer:
+            self._check_inputs(writer.layout)
             writer.layout.learn(self.records)
             for record in self.records:
                 writer.write(record)
@@ -196,4 +197,10 @@ class Results(Tabular, list[Output]):
     def _layout(self, meta: Choice, inputs: Choice, output: str | None) -> Layout:
         names = {} if self._rows is None else self._rows.renamed
         names = {variable: column for column, variable in names.items()}
-        return Layout(output or self._answers.name, inputs, meta, names, self._answers)
+        layout = Layout(output or self._answers.name, inputs, meta, names, self._answers)
+        self._check_inputs(layout)
+        return layout
+
+    def _check_inputs(self, layout: Layout) -> None:
+        if self.records:
+            layout.check_inputs(record.variables for record in self.records)

@@ -106,7 +106,7 @@ def test_a_file_that_is_separated_otherwise_is_told_as_such(flowpool: Any, sim: 
         ask = ("map", "Hi {review text}", "-m", "gpt-5-mini", "-i", "rows.csv")
         code, _, err = flowpool(*ask, *more)
         assert code == 2
-        assert "the file seems to be separated by ';': say delimiter=';' (--delimiter)." in err
+        assert "the file seems to be separated by ';': say --delimiter ';'." in err
         assert err.count("\n") == 1
         assert "with --columns" not in err
     assert not was_asked(sim, 1)
@@ -149,7 +149,7 @@ def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: An
     words = (*ASK, "-i", "rows.csv", "-o", "out.csv")
     code, _, err = flowpool(*words)
     assert code == 2
-    assert "rows.csv, line 2: not UTF-8: say encoding=, where 'cp1252' reads" in err
+    assert "rows.csv, line 2: not UTF-8: say --encoding, where 'cp1252' reads" in err
     told = ("--encoding", "cp1252", "--output-encoding", "utf-8-sig", "--output-delimiter", ";")
     code, _, err = flowpool(*words, *told)
     assert code == 0, err
@@ -159,6 +159,33 @@ def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: An
     code, _, err = flowpool(*words, "--append", "--delimiter", "\\t")
     assert code == 0, err
     assert out.read_bytes().endswith(b"\n2;name;name\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--append",), "out.csv, line 2: not UTF-8: say --output-encoding, where 'cp1252' reads"),
+        (
+            ("--append", "--encoding", "cp1252"),
+            "out.csv, line 2: not UTF-8: say --output-encoding,",
+        ),
+        (("--force", "--output-encoding", "utf-9"), "--output-encoding 'utf-9': there is no such"),
+        (("--force", "--output-delimiter", "ab"), "--output-delimiter 'ab': use one character"),
+        (("-o", "o.jsonl", "--output-encoding", "cp1252"), "--output-encoding: only CSV and TSV"),
+        (("--encoding", "utf-9"), "flowpool: --encoding 'utf-9': there is no such"),
+    ],
+)
+def test_what_is_wrong_with_the_output_names_the_outputs_option(
+    flowpool: Any, more: tuple[str, ...], said: str
+) -> None:
+    flowpool.write("rows.csv", "id,text\n2,name\n")
+    (flowpool.folder / "out.csv").write_bytes("id,text,output\n1,Größe,Größe\n".encode("cp1252"))
+    words = (*ASK, "-i", "rows.csv", "-o", "out.csv")
+    code, _, err = flowpool(*words, *more)
+    assert code == 2
+    assert said in err
+    told = ("--append", "--output-encoding", "cp1252")
+    assert flowpool(*words, *told)[0] == 0
 
 
 def test_an_output_at_a_url_keeps_its_store_in_the_folder_of_the_run(

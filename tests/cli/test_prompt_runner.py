@@ -31,6 +31,16 @@ def test_choices_fields_and_a_schema_give_typed_columns(flowpool: Any) -> None:
         ((*ASK, "--schema", "none.json"), "none.json: No such file"),
         ((*ASK, "-O", "max_tokens"), "--option max_tokens: write NAME=VALUE"),
         ((*ASK, "--resume"), "--resume: no store is kept"),
+        (
+            (*ASK, "--as", "x", "--fields", "a,b"),
+            "--as names the column of an answer without fields",
+        ),
+        (
+            (*ASK, "-O", "max_tokens=1", "-O", "max_tokens=2"),
+            "max_tokens=2: max_tokens is 1 already",
+        ),
+        ((*ASK, "--columns", "text=a,text=b"), "--columns text=b: text is a already"),
+        ((*ASK, "--fields", "a,a:integer"), "--fields a,a:integer: 'a' is there twice"),
         ((*ASK, "--pilot", "3", "-o", "o.csv", "--no-store"), "--pilot keeps its answers"),
         ((*ASK, "-o", "o.csv", "--resume"), "--resume: o.csv.flowpool.db has nothing"),
         ((*ASK, "--columns", "text=nothing"), "no column 'nothing' (there are: text)"),

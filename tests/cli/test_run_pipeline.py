@@ -60,7 +60,7 @@ def test_a_bad_row_anywhere_in_a_file_costs_nothing(
         ((*RUN, *FILES, "--sample", "some"), "--sample some: write 100"),
         ((*RUN, *FILES, "--columns", "text"), "--columns text: write NAME=VALUE"),
         ((*RUN, *FILES, "--where", "stars >= 4"), "there is no column 'stars'"),
-        ((*RUN, *FILES, "--retry-errors"), "--retry-errors: no store is kept"),
+        ((*RUN, *FILES, "--retry-errors"), "--retry-errors and --no-store: say one of them"),
         ((*RUN, *FILES, "--store", "a.db"), "--store and --no-store: say one of them"),
         ((*RUN, *FILES, "--input-format", "xml"), "format: "),
     ],

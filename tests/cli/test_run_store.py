@@ -164,3 +164,38 @@ def test_a_changed_run_that_has_answers_names_the_commands_that_go_on(flowpool: 
     [failed] = flowpool.read("failed.jsonl")
     assert failed["text"] == "[[sim: 400]] Two."
     assert failed["_error"].startswith("BadRequest: ")
+
+
+@pytest.mark.parametrize("going_on", ["--resume", "--retry-errors"])
+@pytest.mark.parametrize("dropping", ["--no-cache", "--no-store", "--append"])
+def test_going_on_with_a_run_and_dropping_it_is_refused_with_its_answers_kept(
+    flowpool: Any, sim: Any, going_on: str, dropping: str
+) -> None:
+    flowpool.write_rows(["Fine.", "Bad. [[sim: 400]]"])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl")
+    assert flowpool(*words)[0] == 1
+    kept = (flowpool.folder / "out.jsonl.flowpool.db").read_bytes()
+    for more in ((), ("--dry-run",)):
+        code, _, err = flowpool(*words, going_on, dropping, *more)
+        assert code == 2
+        assert f"{going_on} and {dropping}: say one of them." in err
+    assert (flowpool.folder / "out.jsonl.flowpool.db").read_bytes() == kept
+    assert sim.ledger()["requests"] == 2
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (("--max-flows", "0"), "--max-flows 0"),
+        (("--output-encoding", "utf-9"), "no such encoding"),
+    ],
+)
+def test_a_refused_run_drops_no_store(flowpool: Any, mistake: tuple[str, ...], said: str) -> None:
+    flowpool.write_rows(["Fine.", "Bad. [[sim: 400]]"])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.csv")
+    assert flowpool(*words)[0] == 1
+    kept = (flowpool.folder / "out.csv.flowpool.db").read_bytes()
+    code, _, err = flowpool(*words, "--no-cache", *mistake)
+    assert code == 2
+    assert said in err
+    assert (flowpool.folder / "out.csv.flowpool.db").read_bytes() == kept

@@ -62,7 +62,7 @@ def test_a_table_that_can_be_read_again_can_be_run_again() -> None:
         ({"text": "x"}, "items is one dict: pass a list of dicts, one for each item."),
         (5, "items is int: pass dicts in a list or any iterable, a data frame, or the path of a"),
         (None, "items is NoneType: pass dicts in a list"),
-        ("rows", "rows: its rows can't be read"),
+        ("rows", "rows: no such file or folder."),
     ],
 )
 def test_what_holds_no_rows_is_refused_at_once(items: Any, says: str) -> None:

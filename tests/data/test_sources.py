@@ -167,3 +167,21 @@ def test_a_column_of_the_file_holds_before_its_folders(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "rows.jsonl").write_text('{"n": 1}\n')
     assert list(read(str(tmp_path / "*/*.jsonl"))) == [{"n": 1}]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("reprots", r"reprots: no such file or folder\.$"),
+        ("reprots/", r"reprots: no such file or folder\.$"),
+        ("reprots/rows.doc", r"rows\.doc: no such file\.$"),
+        ("rows.parquet", r"rows\.parquet: no such file\.$"),
+        ("reprots/*.txt", r"\*\.txt: no file matches\.$"),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"encoding": "cp1252"}])
+def test_a_path_with_nothing_at_it_is_said_to_be_missing(
+    tmp_path: Path, name: str, said: str, more: Any
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        read(f"{tmp_path}/{name}", **more)

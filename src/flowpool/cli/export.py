@@ -66,6 +66,7 @@ def export(
     """
     from flowpool.checkpoint.checkpoint import pick_run
     from flowpool.cli.streams import say
+    from flowpool.cli.words import of_output
     from flowpool.data.writers import WriteOptions, open_writer
     from flowpool.errors import InvalidInput, OutputExists
     from flowpool.store.damage import refuses_damage
@@ -85,7 +86,8 @@ def export(
         "encoding": output_encoding,
     }
     try:
-        writer = open_writer(path, rows, answers, **options)
+        with of_output("--format"):
+            writer = open_writer(path, rows, answers, **options)
     except OutputExists as error:
         raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
     with Reader(store) as reader, writer:

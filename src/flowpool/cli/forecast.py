@@ -91,16 +91,21 @@ def _cost(low: float | None, high: float | None, steps: Sequence[StepEstimate]) 
     return f"{dollars(low)} for the input; answers come on top, unless max_tokens bounds them"
 
 
-def run_pilot(
-    size: int, is_confirmed: bool, runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore
-) -> int | None:
-    """Runs some of the rows, forecasts all, and asks; the exit code where the run ends here, else None."""
+def check_pilot(rows: Rows, store: RunStore) -> None:
+    """Raises `InvalidInput` where no pilot can be run."""
     if store.path is None:
         raise InvalidInput(
             "--pilot keeps its answers in a store: name an output file, or --store PATH."
         )
     if rows.once or not rows.length:
         raise InvalidInput("--pilot needs to know the number of rows: name a file.")
+
+
+def run_pilot(
+    size: int, is_confirmed: bool, runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore
+) -> int | None:
+    """Runs some of the rows, forecasts all, and asks; the exit code where the run ends here, else None."""
+    assert rows.length is not None
     some = rows.sampled(size, pipeline.input.seed)
     progress = progress_of(False, mixed=False)
     pool = Pool(runner, some, store=store.path, progress=progress, **pipeline.run.pool())

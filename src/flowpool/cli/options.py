@@ -339,6 +339,16 @@ def _changed(base: P, options: Mapping[str, Any], **more: Any) -> P:
         raise click.ClickException(f"{where.lstrip('.') or 'options'}: {words}.") from None
 
 
+def is_given(options: Mapping[str, Any], name: str) -> bool:
+    """Whether the option was said."""
+    return options.get(name) not in (None, False, ())
+
+
+def option_of(name: str) -> str:
+    """The option as it is said, by the name of its value."""
+    return f"--{name.replace('_', '-')}"
+
+
 def flows(text: str | None) -> int | str | None:
     """What --max-flows says."""
     if text is None or text == "auto":
@@ -351,12 +361,16 @@ def flows(text: str | None) -> int | str | None:
 
 def pairs(texts: Iterable[str], what: str, *, split: bool = True) -> dict[str, str]:
     """NAME=VALUE, given several times or, where they are split, separated by commas."""
-    found = {}
+    found: dict[str, str] = {}
     for text in texts:
         for pair in text.split(",") if split else [text]:
             name, equals, value = (part.strip() for part in pair.partition("="))
             if not (name and equals and value):
                 raise click.ClickException(f"{what} {text}: write NAME=VALUE.")
+            if name in found:
+                raise click.ClickException(
+                    f"{what} {name}={value}: {name} is {found[name]} already."
+                )
             found[name] = value
     return found
 

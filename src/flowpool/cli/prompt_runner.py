@@ -96,6 +96,10 @@ def _answer(options: Mapping[str, Any]) -> Any:
         raise InvalidInput(
             f"--{forms[0]} and --{forms[1]}: an answer has one form: say one of them."
         )
+    if options["column"] and options["fields"]:
+        raise InvalidInput(
+            "--as names the column of an answer without fields, and --fields gives it some: say one of them."
+        )
     if options["choices"]:
         return {"choices": [one.strip() for one in options["choices"].split(",") if one.strip()]}
     if options["fields"]:
@@ -112,6 +116,8 @@ def _fields(text: str) -> dict[str, Any]:
         name, _, kind = (piece.strip() for piece in part.partition(":"))
         if not name:
             raise InvalidInput(f"--fields {text}: write NAME:TYPE, separated by commas.")
+        if name in found:
+            raise InvalidInput(f"--fields {text}: {name!r} is there twice.")
         is_list = kind.startswith("[") and kind.endswith("]")
         found[name] = [kind[1:-1].strip()] if is_list else kind or "string"
     return found

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint
 from flowpool.checkpoint.keys import Keys
-from flowpool.cli.options import with_options
+from flowpool.cli.options import is_given, option_of, with_options
 from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
 from flowpool.cli.streams import say
-from flowpool.cli.words import with_more
+from flowpool.cli.words import of_output, with_more
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
@@ -33,6 +33,15 @@ from flowpool.printable import is_terminal
 from flowpool.values import Status
 
 STDIN = STDOUT = "-"
+# Options that can't both be meant: what goes on with a kept run, and what drops or keeps none; and other pairs.
+_APART = (
+    *(
+        (one, other)
+        for one in ("resume", "retry_errors")
+        for other in ("no_cache", "no_store", "append")
+    ),
+    ("dry_run", "pilot"),
+)
 
 
 def run_file(path: str, options: Mapping[str, Any]) -> int:
@@ -70,19 +79,18 @@ def run_prompt(prompt: str, options: Mapping[str, Any]) -> int:
 
 
 def _check_together(options: Mapping[str, Any]) -> None:
-    """Raises `InvalidInput` for an option that nothing reads beside the others."""
-    if options["dry_run"] and options["pilot"] is not None:
-        raise InvalidInput("--dry-run and --pilot: say one of them.")
+    """Raises `InvalidInput` for options that contradict each other, or that nothing reads beside the others."""
+    for one, other in _APART:
+        if is_given(options, one) and is_given(options, other):
+            raise InvalidInput(f"{option_of(one)} and {option_of(other)}: say one of them.")
     has_chance = options["sample"] is not None or options["pilot"] is not None
     for name, is_read, wanted in (
         ("allow_private", options.get("fetch", True), "--fetch"),
         ("yes", options["pilot"] is not None, "--pilot"),
         ("seed", has_chance, "--sample or --pilot"),
     ):
-        if options.get(name) not in (None, False) and not is_read:
-            raise InvalidInput(
-                f"--{name.replace('_', '-')} does nothing without {wanted}: say that too."
-            )
+        if is_given(options, name) and not is_read:
+            raise InvalidInput(f"{option_of(name)} does nothing without {wanted}: say that too.")
 
 
 def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
@@ -113,8 +121,13 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
 def _run_in(
     store: RunStore, runner: Any, rows: Rows, pipeline: Pipeline, options: Mapping[str, Any]
 ) -> int:
+    if options["pilot"] is not None:
+        from flowpool.cli.forecast import check_pilot
+
+        check_pilot(rows, store)
     pool = _pool(runner, rows, pipeline, store, options["quiet"])
     writer = _writer(pool, pipeline.output, store)
+    store.begin()
     if options["pilot"] is not None:
         from flowpool.cli.forecast import run_pilot
 
@@ -230,7 +243,8 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
         "encoding": output.encoding,
     }
     try:
-        return pool.writer(output.path, **options)
+        with of_output():
+            return pool.writer(output.path, **options)
     except OutputExists as error:
         fix = "name another file, overwrite it with --force, or --append."
         raise InvalidInput(f"{error.problem}: {fix}") from None

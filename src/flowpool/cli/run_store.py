@@ -28,13 +28,19 @@ class RunStore(Struct, frozen=True):
     """A run's store. path: None where it has none. is_beside: it goes once every answer in it is written.
 
     known: what it has of this very run, by status; None when that is new. had_output: an output that stands there
-    is this run's, or that of one that was dropped.
+    is this run's, or that of one that is dropped. is_dropped: what stands at the path goes once the run begins.
     """
 
     path: Path | None = None
     is_beside: bool = False
     known: dict[Status, int] | None = None
     had_output: bool = False
+    is_dropped: bool = False
+
+    def begin(self) -> None:
+        """Drops what is to be dropped, now that nothing refuses the run any more."""
+        if self.is_dropped and self.path is not None:
+            _begin_anew(self.path)
 
     def drop(self, written: int) -> int:
         """Takes a store beside an output away, unless it has more answers than were written: how many more."""
@@ -50,7 +56,7 @@ class RunStore(Struct, frozen=True):
         """Takes a store beside an output away if nothing was asked, and nobody is about to."""
         with suppress(InvalidInput):  # what is in use or can't be read isn't taken away
             if self.is_beside and self.path is not None and _is_unused(self.path):
-                _begin_anew(self.path, self.is_beside)
+                _begin_anew(self.path)
 
     @property
     def words(self) -> str:
@@ -79,8 +85,13 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
                 raise InvalidInput(f"{option}: no store is kept: say --store PATH, or -o FILE.")
         return RunStore()
     had_output = path.exists()
-    if anew or (is_beside and _is_unused(path)):
-        _begin_anew(path, is_beside)
+    if anew:
+        if not is_beside:
+            raise InvalidInput(f"--no-cache: {path} may hold other runs: name another --store.")
+        _check_free(path)
+        return RunStore(path, is_beside, None, had_output, is_dropped=True)
+    if is_beside and _is_unused(path):
+        _begin_anew(path)
     identity = Identity(plan, {}, pipeline.run.version)
     known, outputs = _known(path, identity, name)
     if known is None and path.exists() and is_beside:
@@ -100,7 +111,7 @@ def _drop_unanswered(path: Path) -> None:
         has_answers = reader.has_answers()
     if has_answers:
         raise InvalidInput(_of_other_words(path))
-    _begin_anew(path, is_beside=True)
+    _begin_anew(path)
 
 
 def _of_other_words(path: Path) -> str:
@@ -124,14 +135,16 @@ def _is_unused(path: Path) -> bool:
         return reader.is_unused()
 
 
-def _begin_anew(path: Path, is_beside: bool) -> None:
-    """Drops what the store beside the output keeps; others may hold more than this run."""
-    if not is_beside:
-        raise InvalidInput(f"--no-cache: {path} may hold other runs: name another --store.")
-    if path.exists():
-        if holder := holder_of(path):
-            raise InvalidInput(f"{path} is in use by {holder}: wait for its end or stop it.")
-        remove(path)
+def _begin_anew(path: Path) -> None:
+    """Drops what the store beside the output keeps."""
+    _check_free(path)
+    remove(path)
+
+
+def _check_free(path: Path) -> None:
+    """Raises `InvalidInput` for a store that somebody works with."""
+    if path.exists() and (holder := holder_of(path)):
+        raise InvalidInput(f"{path} is in use by {holder}: wait for its end or stop it.")
 
 
 def remove(path: Path) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import ROUND_CEILING, Decimal
 
-from flowpool.errors import BudgetSpent
+from flowpool.errors import BudgetSpent, InvalidInput, OutputExists
 from flowpool.settings import Settings
 
 # Arguments that are called otherwise on the command line, with the value that they have there if it isn't the same.
@@ -26,7 +27,9 @@ _OTHERWISE = {
 _SAME = (
     *Settings.__struct_fields__,
     *("where", "sample", "limit", "columns", "sql", "table", "seed", "base_url", "provider", "store", "rpm", "tpm"),
+    *("encoding", "delimiter"),
 )  # fmt: skip
+_OPTIONS = {**{name: f"--{name.replace('_', '-')}" for name in _SAME}, **_OTHERWISE}
 _PHRASES = (
     ("load it with trusted=True (--trusted)", "say --trusted"),
     (", or pass it in run(variables=...)", ""),
@@ -38,6 +41,22 @@ _PHRASES = (
 _ARGUMENT = re.compile(
     r"""(?P<own>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\b(?P<name>[a-z_]+)=(?P<value>'[^']*'|"[^"]*"|True\b|[\w.+-]*)"""
 )
+
+
+# Arguments that an output has as the input has them.
+_OF_BOTH = ("format", "delimiter", "encoding")
+
+
+@contextmanager
+def of_output(format: str = "--output-format") -> Iterator[None]:
+    """Has what is refused of an output name its options, not the input's; `format` is what one is called."""
+    try:
+        yield
+    except OutputExists:
+        raise
+    except InvalidInput as error:
+        names = {**{name: f"--output-{name}" for name in _OF_BOTH}, "format": format}
+        raise InvalidInput(_in_options(str(error), names)) from None
 
 
 # Words of a command that would drop what it is to go on with.
@@ -77,12 +96,16 @@ def in_shell_words(text: str) -> str:
     """
     for python, shell in _PHRASES:
         text = text.replace(python, shell)
-    return _ARGUMENT.sub(_option, text)
+    return _in_options(text, _OPTIONS)
 
 
-def _option(found: re.Match[str]) -> str:
-    name, value = found["name"], found["value"]
-    if name not in _OTHERWISE and name not in _SAME:
-        return found[0]
-    option = _OTHERWISE.get(name) or f"--{name.replace('_', '-')}"
-    return option if value in ("", "True") else f"{option} {value}"
+def _in_options(text: str, options: Mapping[str, str]) -> str:
+    """The text with these arguments as options."""
+
+    def option(found: re.Match[str]) -> str:
+        said = options.get(found["name"] or "")
+        if said is None:
+            return found[0]
+        return said if found["value"] in ("", "True") else f"{said} {found['value']}"
+
+    return _ARGUMENT.sub(option, text)

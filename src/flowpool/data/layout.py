@@ -64,6 +64,7 @@ class Layout:
         self.fields: dict[str, str] = {}  # the answers' columns by the names of their fields
         self._inputs = (inputs,) if isinstance(inputs, str) else inputs
         self._names = dict(names or {})
+        self._is_checked = isinstance(self._inputs, bool)
 
     @property
     def has_all(self) -> bool:
@@ -83,6 +84,24 @@ class Layout:
     def is_meta(self, column: str) -> bool:
         """Whether the column tells of the run."""
         return column in self._meta_columns.values()
+
+    def check_inputs(self, items: Iterable[Any]) -> None:
+        """Raises `InvalidInput` for a wanted column that none of the items has; reads them until it was found."""
+        if isinstance(self._inputs, bool):
+            return
+        lacking, there = list(self._inputs), dict[str, None]()
+        for variables in items:
+            if isinstance(variables, Mapping):
+                there.update(dict.fromkeys(self._in_columns(variables)))
+            lacking = [name for name in lacking if name not in there]
+            if not lacking:
+                self._is_checked = True
+                return
+        if lacking:
+            raise InvalidInput(
+                f"inputs={list(self._inputs)!r}: no column {lacking[0]!r}: there are "
+                f"{', '.join(map(str, there)) or 'none'}."
+            )
 
     def learn(self, records: Iterable[Record]) -> None:
         """Looks at all records first, so that every row has the columns of all answers."""
@@ -151,11 +170,19 @@ class Layout:
         variables = record.variables
         if self._inputs is False or not isinstance(variables, Mapping):
             return {}
-        if self._names:
-            variables = {self._names.get(name, name): value for name, value in variables.items()}
-        if self._inputs is True:
-            return dict(variables)
-        return {name: variables[name] for name in self._inputs if name in variables}
+        found = self._in_columns(variables)
+        if isinstance(self._inputs, bool):
+            return found
+        if not self._is_checked:
+            self._is_checked = True
+            if lacking := [name for name in self._inputs if name not in found]:
+                there = ", ".join(map(str, found))
+                _log.warning("inputs=: the first item has no %r: there are %s.", lacking[0], there)
+        return {name: found[name] for name in self._inputs if name in found}
+
+    def _in_columns(self, variables: Mapping[Any, Any]) -> dict[Any, Any]:
+        """The values by the data's own columns."""
+        return {self._names.get(name, name): value for name, value in variables.items()}
 
     def _answer(self, record: Record, taken: Mapping[str, Any]) -> dict[str, Any]:
         output = typed(record.output)

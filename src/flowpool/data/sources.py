@@ -136,6 +136,8 @@ def _file_table(path: Path | Url, options: SourceOptions) -> Table:
         return Workbook(path, options.table)
     if kind is not None:
         return TextFile(path, kind, options.dialect(str(path), kind))
+    if isinstance(path, Path) and not path.exists():
+        raise InvalidInput(f"{path}: no such file{'' if ending else ' or folder'}.")
     _check_no_text(path, options)
     if ending in PARQUET_ENDINGS:
         from flowpool.data.arrow import ParquetFile

@@ -81,6 +81,8 @@ def open_writer(
         {} if rows is None else {variable: column for column, variable in rows.renamed.items()},
         answers,
     )
+    if rows is not None:
+        _check_inputs(layout, rows)
     writer = _writer(str(path), file, kind, layout, rows, options)
     if writer.there and rows is not None and (names := _names(rows)):
         writer.check_fits(layout.columns(names))
@@ -136,6 +138,14 @@ def _names(rows: Rows) -> tuple[str, ...]:
     return ()
 
 
+def _check_inputs(layout: Layout, rows: Rows) -> None:
+    """Raises `InvalidInput` for a wanted column that the rows don't have, where they can be looked at."""
+    if rows.columns is not None:
+        layout.check_inputs([dict.fromkeys(rows.columns)])
+    elif not rows.once and not rows.waits:
+        layout.check_inputs(rows)
+
+
 def _check_options(options: WriteOptions) -> None:
     if odd := options.keys() - WriteOptions.__annotations__.keys():
         raise InvalidInput(f"write({min(odd)}=...): there is no such option.")
@@ -148,7 +158,7 @@ def _refuse_text_options(options: WriteOptions) -> None:
         raise InvalidInput("spreadsheet_safe: only CSV and TSV have cells that become formulas.")
     for name in ("delimiter", "encoding"):
         if options.get(name) is not None:
-            raise InvalidInput(f"{name}: only CSV and TSV have one of their own: leave it out.")
+            raise InvalidInput(f"{name}=: only CSV and TSV have one of their own: leave it out.")
 
 
 def _parquet_writer(
