@@ -85,6 +85,25 @@ def test_ctrl_c_once_finishes_the_calls_in_flight_and_returns(server) -> None:
     assert err == "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
 
 
+def test_ctrl_c_with_every_call_in_flight_leaves_a_complete_run(server, tmp_path) -> None:
+    server.reset(latency=Fixed(0.6))
+    script = Script(
+        CALLS.replace("range(200)", "range(6)")
+        + """
+    results = pool.run()
+    results.write(sys.argv[2])
+    print(pool.interrupted, len(results.raise_if_incomplete()), repr(results.stopped))
+    """,
+        server.url,
+        str(tmp_path / "out.csv"),
+    )
+    until(lambda: server.ledger()["in_flight"] >= 6)
+    script.interrupt()
+    code, out, err = script.end()
+    assert (code, out) == (0, "True 6 ''\n"), err
+    assert err == "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to a thread")
 def test_ctrl_c_is_heard_when_it_wakes_another_thread_than_the_one_that_waits(server) -> None:
     server.reset(latency=Fixed(0.0))

@@ -503,7 +503,7 @@ class Pool(Sealed, Generic[Output]):
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the last run."""
+        """Whether Ctrl-C came during the last run."""
         return self._session.interrupted
 
     @property

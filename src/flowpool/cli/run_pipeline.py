@@ -125,7 +125,7 @@ def _run_in(
     finally:
         with suppress(OSError):  # what can't be flushed was already said to have failed
             writer.close()
-    if code != 0:
+    if not report.is_whole:
         _say_how_to_go_on(store, report)
     elif others := store.drop(report.counts[Status.DONE]):
         say(

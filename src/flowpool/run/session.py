@@ -81,7 +81,7 @@ class Session:
         self.settings = settings
         self._check_ceilings()
         self.checkpoint = checkpoint
-        self.interrupted = False  # whether Ctrl-C ended the last run
+        self.interrupted = False  # whether Ctrl-C came during the last run
         self._items = items
         self._source = _open(rows or items)
         self._progress = progress
