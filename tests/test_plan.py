@@ -29,6 +29,10 @@ def text_of(url: str) -> str:
     return url
 
 
+def other_of(page_text: str, url: str) -> str:
+    return page_text + url
+
+
 def skill(prompt: str, **settings: Any) -> Skill:
     return Skill(Model("m", base_url="http://sim.test/v1"), prompt=prompt, **settings)
 
@@ -81,6 +85,18 @@ def test_an_item_is_refused_in_one_line_with_the_fix() -> None:
         "items[4] has no 'text', which 'skill' needs (it has: body, shared): "
         r"add it to the item, or pass it in run(variables=...); \{text} would be the braces themselves."
     )
+    near = ItemCheck(Plan(as_runner(skill("{text}"))), [])
+    with pytest.raises(
+        InvalidInput, match=r"it has: txt\): if 'txt' is it, say columns=\{'text': 'txt'\}\."
+    ):
+        near.check({"txt": 1}, 0)
+    chain = ItemCheck(Plan(Chain([(text_of, "page"), (other_of, "b")])), [])
+    with pytest.raises(
+        InvalidInput, match=r"say which variable it is in the step's map, as \{'page_text': ...\}"
+    ):
+        chain.check({"url": 1}, 0)
+    with pytest.raises(InvalidInput, match=r"say columns=\{'page_text': 'Page text'\}"):
+        chain.check({"url": 1, "Page text": "x"}, 0)
     with pytest.raises(InvalidInput, match=r"items\[2\] is 'word', not a dict.*\{'text': 'word'\}"):
         check.check("word", 2)
     with pytest.raises(InvalidInput, match="variable names are text"):

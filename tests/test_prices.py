@@ -11,8 +11,17 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 from genai_prices.data_snapshot import get_snapshot
 
-from flowpool.prices import Rate, Rates, _rates, configured, context_window, rates, rates_at
-from flowpool.providers import PROVIDERS
+from flowpool.prices import (
+    Rate,
+    Rates,
+    _rates,
+    configured,
+    context_window,
+    rates,
+    rates_at,
+    rates_of,
+)
+from flowpool.providers import PROVIDERS, split
 from flowpool.values import Prices, Usage
 
 LISTED = [name for name, row in PROVIDERS.items() if row.price_list]
@@ -79,7 +88,7 @@ def test_usage_that_doesnt_add_up_never_costs_less_than_nothing() -> None:
 
 def test_what_has_no_price_is_none() -> None:
     assert rates("vllm", "gpt-4o") is None
-    assert rates("custom", "gpt-4o") is None
+    assert rates("custom", "mine") is None
     assert rates("openai", "no-such-model") is None
     assert rates("openai", "") is None
 
@@ -186,3 +195,37 @@ def test_a_model_has_a_price_as_soon_as_one_part_of_it_has() -> None:
 
 def test_rates_are_looked_up_once() -> None:
     assert found("openai", "gpt-4o") is found("openai", "gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ("claude-haiku-4-5", "anthropic/claude-haiku-4-5"),
+        ("anthropic/claude-haiku-4-5", "anthropic/claude-haiku-4-5"),
+        ("gemini-2.5-flash", "google/gemini-2.5-flash"),
+        ("gpt-5-mini", "openai/gpt-5-mini"),
+        ("openai/gpt-5-mini", "openai/gpt-5-mini"),
+        ("xai/grok-4", "xai/grok-4"),
+        ("groq/llama-3.3-70b-versatile", "groq/llama-3.3-70b-versatile"),
+        ("azure/gpt-4o", "azure/gpt-4o"),
+    ],
+)
+def test_a_known_models_name_at_a_gateway_has_its_list_price(asked: str, listed: str) -> None:
+    provider, name = split(asked, base_url="http://gateway.test/v1")
+    assert name == asked
+    assert rates_of(listed) is not None
+    for one in (provider, "openai", "custom"):
+        assert rates_of(f"{one}/{name}") == rates_of(listed)
+        assert context_window(one, name) == context_window(*listed.split("/", 1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("qwen3", "qwen/qwen3-32b", "deepseek-chat", "mistral/mistral-small-latest"),
+        *("gpt-oss-120b", "mine", "vllm/gpt-4o"),
+    ],
+)
+def test_what_anyone_may_serve_has_no_list_price_at_an_address_of_ones_own(name: str) -> None:
+    provider, model = split(name, base_url="http://gateway.test/v1")
+    assert rates_of(f"{provider}/{model}") is None

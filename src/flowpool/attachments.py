@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Set
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from msgspec import Struct
 
 from flowpool.errors import InvalidItem
+from flowpool.folders import local_path
 from flowpool.template import Template, look_up
 from flowpool.values import Media
 
@@ -141,8 +142,11 @@ class Attachment(Struct, frozen=True):
             return Media(self.media_type or _ENDINGS.get(ending, usual), url=text, name=name)
         return type(self)(self._located(PurePath(text)), self.media_type, name, self.root)
 
-    def _located(self, path: PurePath) -> PurePath:
-        return path if self.root is None or isinstance(self.root, tuple) else self.root / path
+    def _located(self, path: PurePath) -> Path:
+        found = local_path(path)
+        if self.root is None or isinstance(self.root, tuple):
+            return found
+        return local_path(self.root) / found
 
     def _refuse_made(self, variables: Mapping[str, Any], made: Set[str]) -> None:
         """A path that a model, a page or another step gave could be that of any file."""

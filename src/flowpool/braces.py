@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 from msgspec import Struct
 
+from flowpool.call_options import one_edit_away
+
 # A run of braces, each perhaps escaped, and what stands in the innermost. A run is tried at its beginning alone.
 _BRACES = re.compile(r"(?<![\\{])((?:\\*+\{)++)([^{}]++)\}")
 _BRACE = re.compile(r"(\\*)\{")
@@ -23,6 +25,8 @@ _SPEC = re.compile(
 _WORDS = re.compile(r"[^\W_]+")
 # Characters: what is longer is code or data, with a column's name in it by chance.
 _LONGEST = 200
+# Characters: an edit away from a shorter name is another name.
+_FEW = 4
 _PAIR = re.compile(r"""\s*(?:"[^"]*"|'[^']*'|[\w.\- ]+?)\s*:""")
 
 
@@ -85,6 +89,14 @@ def nearest(text: str, columns: Iterable[str]) -> str | None:
         if bare == one.strip() or (wanted and _squeezed(one) == wanted):
             return one
     return None
+
+
+def near(name: str, columns: Collection[str]) -> str:
+    """The column that is nearly called so: but for case and signs, or for one edit; empty where none is."""
+    meant = nearest(name, columns)
+    if meant is None and len(name) >= _FEW:
+        meant = one_edit_away(name, columns)
+    return meant or ""
 
 
 def nearly(text: str, columns: Collection[str]) -> str | None:

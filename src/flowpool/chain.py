@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from flowpool import wiring
 from flowpool.errors import InvalidInput
+from flowpool.folders import local_path
 from flowpool.model import check_times, checked_mapping
 from flowpool.runner import Runner, checked_variables
 from flowpool.sealed import Sealed
@@ -159,7 +160,7 @@ class Chain(Sealed, Runner[Any]):
         that a file could hold (a lambda, a local function)."""
         from flowpool.pipeline import build
 
-        build.write(self, Path(path))
+        build.write(self, local_path(path))
 
     @classmethod
     def load(cls, path: str | Path, api_key: str | None = None, *, trusted: bool = False) -> Chain:
@@ -169,7 +170,7 @@ class Chain(Sealed, Runner[Any]):
         """
         from flowpool.pipeline import build
 
-        runner = build.read(Path(path), api_key=api_key, trusted=trusted)
+        runner = build.read(local_path(path), api_key=api_key, trusted=trusted)
         return runner if isinstance(runner, cls) else cls([runner])
 
 

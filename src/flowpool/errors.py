@@ -61,30 +61,25 @@ def wrong_separator(columns: Collection[str]) -> str:
 
 
 class MissingColumn(InvalidInput):
-    """Rows have no column for a variable that a runner needs.
+    """Rows, or an item, have nothing for a variable that a runner needs.
 
-    source: the rows' name. column: the variable. runner: whose it is. columns: what there is. problem: what is
-    wrong, without what to do about it. fix: what to do where the whole file is meant otherwise, else empty.
+    problem: what is wrong, without what to do about it. column: the variable. columns: what there is. meant: the
+    column that is nearly called so, else empty. fix: what to do where the file is read wrongly, else empty.
     """
 
-    source = column = runner = problem = fix = ""
+    problem = column = meant = fix = ""
     columns: tuple[str, ...] = ()
 
-    def __init__(self, source: str, column: str, runner: str, columns: tuple[str, ...]) -> None:
-        self.source = source
+    def __init__(
+        self, problem: str, column: str, columns: tuple[str, ...], meant: str, otherwise: str
+    ) -> None:
+        self.problem = problem
         self.column = column
-        self.runner = runner
         self.columns = columns
-        there = ", ".join(columns)
-        self.problem = (
-            f"{source}: no column {column!r}, which {runner!r} needs (there are: {there})"
-        )
+        self.meant = meant
         self.fix = wrong_separator(columns)
-        fix = self.fix or (
-            f"name the one that it is with columns={{{column!r}: ...}}, "
-            f"pass it in run(variables=...), or write \\{{{column}}} for the braces themselves"
-        )
-        super().__init__(f"{self.problem}: {fix}.")
+        near = meant and f"if {meant!r} is it, say columns={{{column!r}: {meant!r}}}"
+        super().__init__(f"{problem}: {self.fix or near or otherwise}.")
 
 
 class ConstantPrompt(InvalidInput):
@@ -359,7 +354,18 @@ class NotFinished(FlowpoolError):
 
 
 class BudgetSpent(NotFinished):
-    """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for."""
+    """The item needs a call that the run's `max_cost` or `max_tokens_total` has no room for.
+
+    setting: which of them. least: dollars or tokens, with which it would have had room.
+    """
+
+    setting = ""
+    least = 0.0
+
+    def __init__(self, message: str, setting: str = "", least: float = 0.0) -> None:
+        self.setting = setting
+        self.least = least
+        super().__init__(message)
 
 
 # What is wrong with data. Each has its parts, so that whoever shows it may word the fix; none has them where it

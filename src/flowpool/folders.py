@@ -1,4 +1,7 @@
-"""Which files may be named by what isn't trusted: those beneath given folders, once every link is followed."""
+"""What a path means that somebody wrote, and which files may be named by what isn't trusted.
+
+Those are the ones beneath given folders, once every link is followed.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,22 @@ def is_url(path: object) -> bool:
     return isinstance(path, str) and _URL.match(path) is not None
 
 
+def local_path(path: str | PurePath) -> Path:
+    """The path of this machine that is meant by who wrote it: `~` at its start is their home, `~name` another's.
+
+    Whatever takes a path from outside takes it through here, and before it is checked. Where nobody has such a
+    home, as with Word's `~$letter.docx`, it is the name of a file.
+    """
+    found = Path(path)
+    try:
+        return found.expanduser()
+    except RuntimeError:
+        return found
+
+
 def folders(*names: str | PurePath) -> Folders:
     """The folders of these names, as they are now: links followed, from the root on."""
-    return tuple(dict.fromkeys(Path(name).resolve() for name in names))
+    return tuple(dict.fromkeys(local_path(name).resolve() for name in names))
 
 
 def is_beneath(path: str | PurePath, allowed: Iterable[Path]) -> bool:
@@ -27,7 +43,7 @@ def is_beneath(path: str | PurePath, allowed: Iterable[Path]) -> bool:
     if is_url(path):
         return False
     try:
-        real = Path(path).resolve()
+        real = local_path(path).resolve()
     except (OSError, ValueError, RuntimeError):  # a loop of links, a null character
         return False
     return any(real.is_relative_to(folder) for folder in allowed)
@@ -53,7 +69,7 @@ def check_beneath(
 
 def named_folder(path: str) -> Path:
     """The folder that is meant by who names these rows: a folder itself, a file's, or a glob's first plain part."""
-    found = Path(path)
+    found = local_path(path)
     if found.is_dir():
         return found
     plain = []

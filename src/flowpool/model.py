@@ -9,6 +9,7 @@ from typing import Any
 from flowpool import providers
 from flowpool.call_options import check_options
 from flowpool.errors import InvalidInput
+from flowpool.folders import local_path
 from flowpool.sealed import Sealed
 from flowpool.values import Endpoint, Limits, Prices, Secret, Tls
 
@@ -227,8 +228,8 @@ def _tls(client: Mapping[str, Any]) -> Tls:
             raise InvalidInput(f"{one!r} is no path of a PEM file.")
     if len(files) > 2:
         raise InvalidInput("client_cert: give a PEM file, or two: (certificate, key).")
-    found = [str(Path(one).expanduser()) for one in files]
-    return Tls(str(Path(ca_file).expanduser()) if ca_file else None, tuple(found), verify)
+    found = [str(local_path(one)) for one in files]
+    return Tls(str(local_path(ca_file)) if ca_file else None, tuple(found), verify)
 
 
 def _secret(key: Any) -> Secret | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.braces import head_of, variable_in
+from flowpool.braces import head_of, near, variable_in
 from flowpool.chain import Chain, OnStepError, Stage, Step
-from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, wrong_separator
+from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn
 from flowpool.skill import Skill
 from flowpool.tools.base import Tool
 from flowpool.values import AnswerColumns
@@ -216,13 +216,15 @@ class ItemCheck:
             return None
         step, name = lacking
         there = ", ".join((*names, *self._shared)) or "nothing"
+        problem = (
+            f"items[{index}] has no {name!r}, which {step.runner.name!r} needs (it has: {there})"
+        )
         fix = "add it to the item, or pass it in run(variables=...)"
         if isinstance(step.runner, Skill):
             fix += f"; \\{{{name}}} would be the braces themselves"
-        fix = wrong_separator(names) or fix
-        return InvalidInput(
-            f"items[{index}] has no {name!r}, which {step.runner.name!r} needs (it has: {there}): {fix}."
-        )
+        elif not self._plan.is_single:
+            fix = f"say which variable it is in the step's map, as {{{name!r}: ...}}, or {fix}"
+        return MissingColumn(problem, name, names, near(name, names), fix)
 
     def check(self, item: Any, index: int) -> None:
         """Raises `InvalidInput` for an item that can't run."""
@@ -236,7 +238,15 @@ class ItemCheck:
             raise mistake
         if (lacking := self._plan.lacks((*self._shared, *names))) is not None:
             step, name = lacking
-            raise MissingColumn(source, name, step.runner.name, names)
+            there = ", ".join(names)
+            raise MissingColumn(
+                f"{source}: no column {name!r}, which {step.runner.name!r} needs (there are: {there})",
+                name,
+                names,
+                near(name, names),
+                f"name the one that it is with columns={{{name!r}: ...}}, pass it in run(variables=...), "
+                f"or write \\{{{name}}} for the braces themselves",
+            )
 
     def _mistake(self, names: tuple[str, ...], where: str) -> InvalidInput | None:
         """What is wrong with the plan's prompts for items that have these variables and no others."""

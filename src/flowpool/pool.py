@@ -27,7 +27,7 @@ from flowpool.data.writers import WriteOptions, Writer, open_writer
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Estimate as Estimate
 from flowpool.estimate import estimate
-from flowpool.folders import folders
+from flowpool.folders import folders, local_path
 from flowpool.limits.lane_view import BOUNDS as BOUNDS
 from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.record import TableList
@@ -262,7 +262,7 @@ class Pool(Sealed, Generic[Output]):
         Raises `InvalidInput` for a store that can't be used, or a runner that can't be made again.
         """
         info = pick_run(path, run)
-        allowed = None if trusted else folders(Path(path).parent)
+        allowed = None if trusted else folders(local_path(path).parent)
         if runner is None:
             runner = restored_runner(path, info, allowed)
         with refuses_damage(path):
@@ -298,7 +298,10 @@ class Pool(Sealed, Generic[Output]):
         return self._session.complete(thread, self._session.begin(variables))
 
     async def arun(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:
-        """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight."""
+        """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight.
+
+        Ctrl-C is heeded as in `run()` where the loop is the main thread's and nobody set a handler of SIGINT.
+        """
         return await self._session.acomplete(self._session.begin(variables))
 
     def stream(

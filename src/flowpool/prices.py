@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flowpool.providers import PROVIDERS, served_by
+from flowpool.providers import PROVIDERS, listed_as
 from flowpool.usage import Usage
 from flowpool.values import Prices
 
@@ -163,7 +163,7 @@ def context_window(provider: str, model: str) -> int | None:
 
 def _find(provider: str, model: str) -> Any:
     """The price table's entry of a model, or None."""
-    behind, model = served_by(provider, model)
+    behind, model = listed_as(provider, model)
     if behind == provider:
         name = PROVIDERS[provider].price_list if provider in PROVIDERS else ""
     else:

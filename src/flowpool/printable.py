@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from typing import TextIO
 
 # Control characters, halves of characters, line ends that only some programs take for ones, and what sets the
 # direction of text or stands in no font; a line feed and a tab are what they are.
@@ -21,6 +23,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return _UNSAFE.sub(_spelt, text.replace("\r\n", "\n"))
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks at it."""
+    with suppress(OSError, ValueError):
+        return stream is not None and stream.isatty()
+    return False
 
 
 def _spelt(found: re.Match[str]) -> str:

@@ -226,6 +226,10 @@ _ALIASES = {
 _ANY_LLM = "any-llm:"
 # Named like an owner's models, but served by others.
 _SERVED_ELSEWHERE = ("gpt-oss",)
+# Whose models nobody serves but them and what stands in for them.
+_CLOSED = frozenset({"openai", "anthropic", "google", "xai", "perplexity"})
+# As whom gateways are asked, whatever models they have.
+_AT_GATEWAYS = frozenset({"custom", "openai", "openai-responses"})
 _HOSTS = {urlsplit(row.base_url).hostname: row.name for row in reversed(_ROWS) if row.needs_key} | {
     "dashscope.aliyuncs.com": "qwen"
 }
@@ -303,6 +307,28 @@ def served_by(provider: str, model: str) -> tuple[str, str]:
         return provider, model
     behind, _, name = model.partition("/")
     return behind, name
+
+
+def listed_as(provider: str, model: str) -> tuple[str, str]:
+    """By whose price list a model is counted, and what it is called there.
+
+    A gateway that speaks OpenAI's API is taken to ask what the maker of a closed model does, or the provider
+    whose name stands before the slash. What a model of open weights costs, which anyone may serve, only its server
+    knows.
+
+    >>> listed_as("custom", "claude-haiku-4-5"), listed_as("openai", "openai/gpt-5-mini")
+    (('anthropic', 'claude-haiku-4-5'), ('openai', 'gpt-5-mini'))
+    >>> listed_as("custom", "qwen3"), listed_as("custom", "qwen/qwen3")
+    (('custom', 'qwen3'), ('custom', 'qwen/qwen3'))
+    """
+    if provider not in _AT_GATEWAYS:
+        return served_by(provider, model)
+    head, slash, rest = model.partition("/")
+    row = _row(head) if slash and rest else None
+    if row is not None and (not row.prefixes or (row.name in _CLOSED and _owner(rest) is row)):
+        return row.name, _within(row, model, rest)
+    owner = _owner(model)
+    return (owner.name, model) if owner is not None and owner.name in _CLOSED else (provider, model)
 
 
 def known(provider: str) -> str:
@@ -413,6 +439,25 @@ def resolve(
         names = " or ".join(row.key_names)
         raise InvalidInput(f"{row.name} needs a key: set {names}, or pass api_key=.")
     return Endpoint(row.name, row.wire, url, key, headers, tls)
+
+
+def without_key(endpoint: Endpoint) -> str:
+    """How to give an endpoint a key, where its calls bring none; empty where they do, or nobody can say.
+
+    >>> without_key(resolve("openai", "http://gateway/v1", None, {}))
+    'no key was sent: set OPENAI_API_KEY, or pass api_key='
+    """
+    row = PROVIDERS[endpoint.provider]
+    if endpoint.key or not row.needs_address or any(map(_is_of_a_key, dict(endpoint.headers))):
+        return ""
+    if row.key_names:
+        return f"no key was sent: set {' or '.join(row.key_names)}, or pass api_key="
+    openai = 'provider="openai" (--provider openai), which sends OPENAI_API_KEY there'
+    return f"no key was sent: pass api_key=, or {openai}"
+
+
+def _is_of_a_key(header: str) -> bool:
+    return any(part in header for part in ("auth", "key", "token", "cookie"))
 
 
 def _address(row: Provider, base_url: str | None, environ: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def test_a_call_whose_billing_is_unknown_counts_as_its_worst_case_and_shows_as_s
     budget.keep(reserved(budget, dollars(0.6)))
     assert budget.spent == Spend(0.0, 0, 0.6, 1)
     assert budget.can_never_afford(dollars(0.5))
-    assert "another $0.6 and 1 tokens may be" in budget.refusal(dollars(0.5))
+    assert "another $0.6 and 1 tokens may be" in str(budget.refusal(dollars(0.5)))
 
 
 def test_a_call_that_waits_for_others_can_still_fit_and_one_larger_than_the_rest_cannot() -> None:
@@ -89,19 +89,19 @@ def test_what_earlier_runs_spent_counts() -> None:
 def test_the_refusal_says_what_is_spent_the_ceiling_what_the_call_might_cost_and_the_fix() -> None:
     budget = Budget(max_cost=1.0)
     budget.settle(reserved(budget, dollars(0.9)), dollars(0.75))
-    assert budget.refusal(dollars(0.5)) == (
+    assert str(budget.refusal(dollars(0.5))) == (
         "the run's ceiling of $1 leaves no room for a call of up to $0.5: $0.75 and 1 tokens are spent "
         "(raise max_cost and run it again)"
     )
-    assert "raise max_tokens_total" in Budget(max_tokens=5).refusal(Amount(0, 6))
+    assert "raise max_tokens_total" in str(Budget(max_tokens=5).refusal(Amount(0, 6)))
 
 
 def test_the_refusal_names_the_ceiling_that_is_in_the_way() -> None:
     budget = Budget(1.0, 10)
     budget.keep(reserved(budget, dollars(0.6)))
-    assert "raise max_cost" in budget.refusal(dollars(0.5))  # what nobody knows counts too
-    assert "ceiling of 10 tokens" in budget.refusal(
-        Amount(round(0.4 * PER_DOLLAR), 10)
+    assert "raise max_cost" in str(budget.refusal(dollars(0.5)))  # what nobody knows counts too
+    assert "ceiling of 10 tokens" in str(
+        budget.refusal(Amount(round(0.4 * PER_DOLLAR), 10))
     )  # money fits
 
 

@@ -304,6 +304,32 @@ def test_when_every_model_fails_the_last_ones_error_is_the_items(simulate) -> No
     assert results.records[0].attempts == 2
 
 
+KEY = "key-canary"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, 'no key was sent: pass api_key=, or provider="openai" (--provider openai)'),
+        ({"provider": "openai"}, "no key was sent: set OPENAI_API_KEY, or pass api_key="),
+        ({"provider": "anthropic"}, "no key was sent: set ANTHROPIC_API_KEY, or pass api_key="),
+        ({"provider": "vllm"}, "no key was sent: pass api_key="),
+        ({"api_key": KEY}, "check the API key"),
+        ({"client_options": {"default_headers": {"x-gateway-key": KEY}}}, "check the API key"),
+    ],
+)
+def test_a_refused_call_that_brought_no_key_says_how_to_give_one(
+    simulate, settings: dict[str, Any], words: str
+) -> None:
+    sim = simulate()
+    skill = sim.skill(model=sim.model(**settings))
+    [error] = sim.run(sim.pool(skill, items=[{"text": "[[sim: 401]]"}])).errors
+    assert isinstance(error, AuthFailed)
+    assert words in str(error)
+    assert str(error).count("key was sent") + str(error).count("check the API key") == 1
+    assert KEY not in str(error)
+
+
 @pytest.mark.parametrize(("fault", "kind"), [("401", AuthFailed), ("quota", QuotaExhausted)])
 def test_hopeless_failures_stop_the_sending_and_fail_the_rest_alike(simulate, fault, kind) -> None:
     sim = simulate(faults={fault: 1.0})

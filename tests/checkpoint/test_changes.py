@@ -79,6 +79,49 @@ def runner(text):
 pass
 """
 
+VALIDATED = """
+from pydantic import BaseModel, field_validator
+LEAST = 0
+class R(BaseModel):
+    n: int
+    @field_validator("n", mode="after")
+    @classmethod
+    def check(cls, value):
+        \"\"\"At least.\"\"\"
+        pass
+        return max(value, LEAST)
+runner = sim.skill('[[sim: say={"items": [{"n": 300}]}]]{text}', output=list[R])
+"""
+NESTED = """
+from dataclasses import dataclass
+@dataclass
+class Part:
+    n: int
+    def __post_init__(self):
+        self.n += 1
+@dataclass
+class Whole:
+    parts: list[Part]
+runner = sim.skill('[[sim: say={"parts": [{"n": 3}]}]]{text}', output=Whole)
+"""
+ANNOTATED = """
+from typing import Annotated
+from pydantic import AfterValidator, BaseModel
+class R(BaseModel):
+    n: list[Annotated[int, AfterValidator(lambda value: value + 1)]]
+runner = sim.skill('[[sim: say={"n": [3]}]]{text}', output=R)
+"""
+MEMBER = """
+from enum import Enum
+class Word(Enum):
+    YES = "yes"
+    NO = "no"
+    @classmethod
+    def _missing_(cls, value):
+        return cls.YES
+runner = sim.skill('[[sim: say="y"]]{text}', output=Word)
+"""
+
 # Each row of the table has its changes here, by the row's first words.
 CHANGES: dict[str, list[Change]] = {
     "a prompt": [Change('runner = sim.skill("one {text}")', "one", "two")],
@@ -94,6 +137,14 @@ CHANGES: dict[str, list[Change]] = {
             '"a": "string", "b": "string"',
             '"b": "string", "a": "string"',
         ),
+    ],
+    "a validator of a skill's `output`, its `__post_init__` or another method": [
+        Change(VALIDATED, "pass\n", "assert value > 100\n"),
+        Change(VALIDATED, "LEAST = 0", "LEAST = 1"),
+        Change(VALIDATED, 'mode="after"', 'mode="before"'),
+        Change(NESTED, "self.n += 1", "self.n += 2"),
+        Change(ANNOTATED, "value + 1", "value + 2"),
+        Change(MEMBER, "cls.YES", "cls.NO"),
     ],
     "a variable of a skill or chain, or in `run(variables=...)`": [
         Change('runner = sim.skill("{text} {by}", variables={"by": "a"})', '"a"', '"b"'),
@@ -404,6 +455,10 @@ CHANGES: dict[str, list[Change]] = {
             "B.",
         ),
         Change(BASE, "class Base(Tool):", 'class Base(Tool):\n    """New."""'),
+    ],
+    "a docstring or comment in a validator of a skill's `output`": [
+        Change(VALIDATED, "pass\n", "pass  # as it is\n"),
+        Change(VALIDATED, '"""At least."""', '"""At the very least."""'),
     ],
     "a function's name, or its module's": [
         Change(CALL.format("text"), "runner(text)", "clean(text)"),

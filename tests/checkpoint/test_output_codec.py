@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, field_validator
 from tests.checkpoint.typed_kinds import KEPT, Bits, Cat, Mood, Person, Private, Share, Stamped
 from tests.conftest import Simulation
 
 from flowpool import Chain, Pool, Results
+from flowpool.errors import InvalidOutput
 from flowpool.structured import answer_of
 from flowpool.structured.equal import are_equal
 from flowpool.values import Status
@@ -154,3 +158,89 @@ def test_a_value_that_no_way_gives_back_is_told_of_and_asked_again(
     assert isinstance(results[0], Bits)
     assert "a resumed run does such items again" in str(told[0].message)
     assert pool.status[Status.DONE] == 1
+
+
+def check_by_environment(n: int) -> int:
+    """A check whose change no store can see."""
+    if "FLOWPOOL_TEST_REFUSES" in os.environ:
+        raise {"value": ValueError, "key": KeyError}[os.environ["FLOWPOOL_TEST_REFUSES"]]("no more")
+    return n
+
+
+class Checked(BaseModel):
+    n: int
+
+    @field_validator("n")
+    @classmethod
+    def check(cls, value: int) -> int:
+        return check_by_environment(value)
+
+
+@dataclass
+class CheckedAfter:
+    n: int
+
+    def __post_init__(self) -> None:
+        check_by_environment(self.n)
+
+
+@pytest.mark.parametrize("error", ["value", "key"])
+@pytest.mark.parametrize("kind", [Checked, CheckedAfter])
+def test_a_kept_answer_that_its_type_refuses_now_is_asked_again(
+    kind: Any, error: str, tmp_path: Path, simulate: type[Simulation], monkeypatch: Any
+) -> None:
+    def skill(sim: Simulation) -> Any:
+        return sim.skill('[[sim: say={"n": 1}]]Say.', output=kind)
+
+    twice(skill, [{}, {}], tmp_path / "s.db", simulate)
+    monkeypatch.setenv("FLOWPOOL_TEST_REFUSES", error)
+    with pytest.warns(RuntimeWarning, match=f"2 kept answers of type {kind.__name__} do not fit"):
+        loaded = Pool.load(tmp_path / "s.db", skill(simulate())).results
+    assert loaded == [{"n": 1}] * 2
+    sim = simulate()
+    pool = sim.pool(skill(sim), [{}, {}], store=tmp_path / "s.db", name="run", constant_prompt=True)
+    results = sim.run(pool)
+    assert sim.ledger.requests >= 2
+    assert len(results.failed) == 2
+    assert pool.status[Status.FAILED] == 2
+
+
+def test_a_kept_answer_of_a_chain_that_its_type_refuses_now_is_asked_again(
+    tmp_path: Path, simulate: type[Simulation], monkeypatch: Any
+) -> None:
+    def chain(sim: Simulation) -> Chain:
+        text = sim.skill("[[sim: say=fine]]Say.", name="text")
+        return Chain([(text, "text"), sim.skill('[[sim: say={"n": 1}]]{text}', output=Checked)])
+
+    twice(chain, [{}], tmp_path / "s.db", simulate)
+    monkeypatch.setenv("FLOWPOOL_TEST_REFUSES", "value")
+    sim = simulate()
+    pool = sim.pool(chain(sim), [{}], store=tmp_path / "s.db", name="run", constant_prompt=True)
+    results = sim.run(pool)
+    assert isinstance(results.failed[0].error, InvalidOutput)
+
+
+def test_a_steps_kept_answer_that_its_type_refuses_now_is_asked_again(
+    tmp_path: Path, simulate: type[Simulation], monkeypatch: Any
+) -> None:
+    seen: list[Any] = []
+    fails = [True]
+
+    def look(checked: Checked) -> int:
+        if fails.pop():
+            raise OSError("not now")
+        seen.append(checked)
+        return checked.n
+
+    def ask() -> int:
+        sim = simulate()
+        checked = sim.skill('[[sim: say={"n": 1}]]Say.', output=Checked)
+        chain = Chain([(checked, "checked"), look], name="c")
+        pool = sim.pool(chain, [{}], store=tmp_path / "s.db", constant_prompt=True)
+        sim.run(_drained(pool))
+        return sim.ledger.requests
+
+    assert ask() == 1
+    monkeypatch.setenv("FLOWPOOL_TEST_REFUSES", "value")
+    assert ask() > 0
+    assert seen == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import shlex
 import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.helpers import until
 
 from flowpool.demo.corpus import pages
@@ -68,11 +70,34 @@ def test_lines_piped_in_are_rows_where_the_prompt_asks_for_line(flowpool: Any) -
 
 
 def test_a_missing_column_is_named_with_the_option_that_mends_it(flowpool: Any) -> None:
-    flowpool.write("rows.csv", "id,text\n1,one\n")
-    code, _, err = flowpool("map", "Hi {body}", "-m", "gpt-5-mini", "-i", "rows.csv")
+    flowpool.write("rows.csv", "id,Reviews Text\n1,one\n")
+    flowpool.write("rows.jsonl", '{"id": 1, "Reviews Text": "one"}\n')
+    for rows, words in (("rows.csv", "no column"), ("rows.jsonl", "items[0] has no")):
+        for prompt, fix in (
+            ("Hi {body}", "with --columns 'body=COLUMN'"),
+            ("Hi {limit}", "with --columns 'limit=COLUMN'"),
+            ("Hi {Review Text}", "say --columns 'Review Text=Reviews Text'."),
+        ):
+            code, _, err = flowpool("map", prompt, "-m", "gpt-5-mini", "-i", rows)
+            assert code == 2
+            assert words in err
+            assert "id, Reviews Text" in err
+            assert fix in err
+
+
+@pytest.mark.parametrize("rows", ["rows.csv", "rows.jsonl"])
+def test_a_column_that_the_options_name_and_that_isnt_there_is_the_one_that_is_blamed(
+    flowpool: Any, rows: str
+) -> None:
+    flowpool.write("rows.csv", "id,Reviews Text\n1,one\n")
+    flowpool.write("rows.jsonl", '{"id": 1, "Reviews Text": "one"}\n')
+    words = ("map", "Hi {t}", "-m", "gpt-5-mini", "-i", rows, "--columns", "t=Review Text")
+    code, _, err = flowpool(*words)
     assert code == 2
-    assert "no column 'body'" in err
-    assert "with --columns body=COLUMN" in err
+    assert (
+        "no column 'Review Text' (there are: id, Reviews Text): did you mean 'Reviews Text'." in err
+    )
+    assert "'t'" not in err
 
 
 def test_a_file_that_is_separated_otherwise_is_told_as_such(flowpool: Any, sim: Any) -> None:
@@ -95,6 +120,27 @@ def test_a_ceiling_that_was_reached_is_said(flowpool: Any, sim: Any) -> None:
     assert err.startswith("0 done, 1 cancelled")
     assert "; cancelled: the run's ceiling of $1e-05 leaves no room" in err
     assert sim.ledger()["requests"] == 0
+
+
+def test_after_a_ceiling_the_command_that_goes_on_is_named(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows([f"Row {n}." for n in range(6)])
+    words = (*ASK, "-i", "rows.jsonl", "-o", "out.jsonl", "-O", "max_tokens=20", "--max-flows=1")
+    ceilings = ("--max-cost=0.00006",), ("--max-tokens-total", "100")
+    for ceiling in ceilings:
+        seen = ""
+        for _ in range(20):
+            code, _, err = flowpool(*(shlex.split(seen)[1:] if seen else (*words, *ceiling)))
+            if code == 0:
+                break
+            _, _, said = err.partition("out.jsonl.flowpool.db keeps the run. To go on: ")
+            assert said.count("--max-") == 2
+            assert said != seen
+            seen = said
+        assert code == 0, err
+        assert [row["output"] for row in flowpool.read()] == [f"Row {n}." for n in range(6)]
+        assert not flowpool.has("out.jsonl.flowpool.db")
+        (flowpool.folder / "out.jsonl").unlink()
+    assert sim.ledger()["requests"] == 12
 
 
 def test_a_csv_in_the_ways_of_the_world_is_read_and_written_as_told(flowpool: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import signal
 from typing import Any
 
+import pytest
 from tests.helpers import until
 
 SLOW = "[[sim: latency=30]]"
@@ -60,3 +61,21 @@ def test_sigterm_leaves_a_store_that_goes_on(flowpool: Any, sim: Any) -> None:
     assert b"run.db keeps the run: say the same words to go on." in err
     _, out, _ = flowpool("status", "run.db")
     assert "1 done, 1 to do" in out
+
+
+@pytest.mark.parametrize("option", [("--max-cost", "0.00001"), ("--max-tokens-total", "10")])
+def test_a_run_that_met_its_ceiling_goes_on_with_the_command_that_is_named(
+    flowpool: Any, option: tuple[str, str]
+) -> None:
+    flowpool.write("skill.yaml", "model: gpt-5-mini\nprompt: '{text}'\noptions: {max_tokens: 20}\n")
+    flowpool.write_rows(["One.", "Two."])
+    code, _, err = flowpool(*RUN, *option)
+    assert code == 1
+    assert f"run.db keeps the run. To go on: flowpool {' '.join(RUN)} {option[0]} " in err
+    code, _, err = flowpool("resume", "run.db")
+    while code == 1:
+        _, _, command = err.partition("To go on: flowpool ")
+        command = command.splitlines()[0]
+        assert command.startswith(f"resume run.db {option[0]} ")
+        code, _, err = flowpool(*command.split())
+    assert code == 0

@@ -132,3 +132,40 @@ def test_a_function_in_the_file_runs_only_when_trusted(flowpool: Any) -> None:
     assert "--trusted" in err
     assert flowpool("run", "chain.yaml", *FILES, "--trusted")[0] == 0
     assert flowpool.read()[0]["result"] == "QUIET"
+
+
+def test_paths_of_every_command_may_begin_with_the_home(flowpool: Any) -> None:
+    """As after `--store=`, where many shells leave the tilde as it stands."""
+    home = flowpool.folder / "home"
+    home.mkdir()
+    flowpool.env |= {"HOME": str(home), "USERPROFILE": str(home)}
+    for name in ("skill.yaml", flowpool.write_rows(["A river runs."])):
+        (flowpool.folder / name).rename(home / name)
+    (home / "prompt.txt").write_text("Repeat: {text}", encoding="utf-8")
+    (home / "answer.json").write_text('{"type": "object", "properties": {"a": {}}}')
+    words = ("-m", "gpt-5-mini", "-i", "~/rows.jsonl", "--schema", "~/answer.json", "--dry-run")
+    run = ("run", "~/skill.yaml", "--input=~/rows.jsonl", "--output=~/out.csv", "--store=~/run.db")
+    for arguments in (
+        ("map", "@~/prompt.txt", *words),
+        run,
+        ("status", "~/run.db"),
+        ("resume", "~/run.db"),
+        ("export", "~/run.db", "~/taken.csv"),
+        ("init", "~/pipeline.yaml"),
+    ):
+        code, _, err = flowpool(*arguments)
+        assert code == 0, err
+    found = {path.name for path in home.iterdir()} - {"run.db-lock", ".cache"}
+    assert {"out.csv", "run.db", "taken.csv", "pipeline.yaml"} <= found
+    assert [path.name for path in flowpool.folder.iterdir()] == ["home"]
+
+
+def test_a_version_in_a_pipelines_file_asks_everything_anew(flowpool: Any, sim: Any) -> None:
+    flowpool.write_rows(TEXTS)
+    for version, asked_so_far in ((1, 3), (1, 3), (2, 6)):
+        skill = "{model: gpt-5-mini, prompt: 'Repeat: {text}'}"
+        flowpool.write("pipeline.yaml", f"skill: {skill}\nrun: {{version: {version}}}\n")
+        words = ("-i", "rows.jsonl", "-o", "out.jsonl", "--store", "run.db", "--force")
+        code, _, err = flowpool("run", "pipeline.yaml", *words)
+        assert code == 0, err
+        assert asked(sim) == asked_so_far

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from flowpool.cli.words import in_shell_words
+from flowpool.cli.words import in_shell_words, with_more
+from flowpool.errors import BudgetSpent
 
 ASK = ("map", "Say: {text}", "-m", "gpt-5-mini", "-i", "rows.jsonl", "-o", "out.csv")
 
@@ -48,3 +49,19 @@ def test_a_wrong_option_is_refused_by_its_own_name(
     assert code == 2
     assert says in err
     assert not re.search(r"\b[a-z_]+=(?![^\s]*')", err)
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("map {x} --max-cost 1", "map '{x}' --max-cost 2.1"),
+        ("run a.yaml --max-cost=1 -q", "run a.yaml -q --max-cost 2.1"),
+        ("resume run.db", "resume run.db --max-cost 2.1"),
+        ("map -i a.csv --no-cache -- -x", "map -i a.csv --max-cost 2.1 -- -x"),
+    ],
+)
+def test_a_command_with_more_room_is_the_same_but_for_its_ceiling(words: str, command: str) -> None:
+    refusal = BudgetSpent("", "max_cost", 1.03)
+    assert with_more(words.split(), refusal) == f"flowpool {command}"
+    tokens = BudgetSpent("", "max_tokens_total", 3)
+    assert with_more(["resume", "a"], tokens) == "flowpool resume a --max-tokens-total 6"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import sys
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -120,3 +122,38 @@ def test_json_lines_hold_whatever_the_answer_is(tmp_path: Path) -> None:
         assert (other["nan"], other["none"]) == (None, None)
         assert other["far"] == ["Infinity", {"a": "-Infinity"}]
     assert written(path)[3]["half"] == "\ud800"
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[31mred\x9b2J\u202e\x7f, a\tb\nc"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize("encoding", [None, "utf-16", "cp1252"])
+@pytest.mark.parametrize("format", ["jsonl", "csv", "tsv"])
+def test_a_terminal_is_shown_what_it_would_obey_in_rows(
+    format: str, encoding: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if format == "jsonl" and encoding is not None:
+        return
+    reader, terminal = os.openpty()
+    with os.fdopen(terminal, "w", encoding="utf-8") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        with open_writer("-", format=format, encoding=encoding) as writer:
+            writer.write(record(0, HOSTILE))
+        shown = os.read(reader, 10_000).decode()
+    os.close(reader)
+    assert not set(shown) & {"\x1b", "\x07", "\x9b", "\u202e", "\x7f", "\0"}
+    assert ("red" in shown) is (encoding != "utf-16")
+
+
+def test_a_file_and_a_pipe_have_every_character_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_writer(tmp_path / "out.csv") as writer:
+        writer.write(record(0, HOSTILE))
+    assert written(tmp_path / "out.csv")[0]["output"] == HOSTILE
+    with (tmp_path / "pipe.csv").open("w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        with open_writer("-", format="csv") as writer:
+            writer.write(record(0, HOSTILE))
+    assert (tmp_path / "pipe.csv").read_bytes() == (tmp_path / "out.csv").read_bytes()

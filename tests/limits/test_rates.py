@@ -81,9 +81,10 @@ def test_without_headers_the_limit_is_found_by_429s(
         assert bound / (seconds - 15.0) >= 0.95  # it may take so long to find it
         assert provider.ledger.throttled <= refused * items
 
+
 @pytest.mark.parametrize("seed", [3, 5])
 def test_a_bucket_of_a_second_is_taken_neither_for_a_cap_nor_for_chance_for_long(seed: int) -> None:
-    """Some 15 of its calls are under way at a time; and what a rate that is too high by 8 % is refused looks even."""
+    """Some 15 of its calls are under way at a time, and a rate that is 8 % too high is refused evenly."""
     items = 9050
     profile = PROFILES["free"].replace(rpm=3000, depth=1.0, headers="none")
     _, provider = played(profile, items, seed)

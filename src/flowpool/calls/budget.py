@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from flowpool.errors import BudgetSpent
+
 PER_DOLLAR = 10**12  # money is counted in whole parts of a dollar, so that its sums are exact
 
 
@@ -144,9 +146,11 @@ class Budget:
         self._kept_cost += reservation.worst.cost
         self._kept_tokens += reservation.worst.tokens
 
-    def refusal(self, worst: Amount) -> str:
+    def refusal(self, worst: Amount) -> BudgetSpent:
         """Why a call with this worst case isn't made, and what to do."""
-        if self._cost + self._kept_cost + worst.cost > self.max_cost:
+        least: float = self._cost + self._kept_cost + worst.cost
+        if least > self.max_cost:
+            least /= PER_DOLLAR
             ceiling, price = (
                 f"${self.max_cost / PER_DOLLAR:,.6g}",
                 f"${worst.cost / PER_DOLLAR:,.6g}",
@@ -155,9 +159,12 @@ class Budget:
         else:
             ceiling, price = f"{self.max_tokens:,} tokens", f"{worst.tokens:,} tokens"
             name = "max_tokens_total"
-        return (
+            least = self._tokens + self._kept_tokens + worst.tokens
+        return BudgetSpent(
             f"the run's ceiling of {ceiling} leaves no room for a call of up to {price}: {self.spent} "
-            f"(raise {name} and run it again)"
+            f"(raise {name} and run it again)",
+            name,
+            least,
         )
 
     def _close(self, reservation: Reservation) -> None:

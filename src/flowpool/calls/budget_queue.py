@@ -111,9 +111,9 @@ class BudgetQueue:
             heapq.heappop(waiting)
 
     def _refusal(self, worst: Amount) -> BudgetSpent:
-        reason = self.budget.refusal(worst)
+        refusal = self.budget.refusal(worst)
         self._refused += 1
         none_fits = self._smallest is not None and self.budget.can_never_afford(self._smallest)
         if none_fits or (self._gives_up and self._refused >= self.REFUSALS):
-            self._stop(reason)
-        return BudgetSpent(reason)
+            self._stop(str(refusal))
+        return refusal

@@ -57,7 +57,8 @@ def bound_of(model: Model, wire: str, options: Mapping[str, Any], budget: Budget
         raise InvalidInput(
             f"max_cost needs the price of {name}, which the price list doesn't have: pass "
             f"Model({model.name!r}, prices=Prices(input=..., output=...)) in dollars for a million tokens "
-            "(0 for a server of your own), or use max_tokens_total."
+            "(0 for a server of your own), in a pipeline's file `prices: {input: ..., output: ...}` under `model`, "
+            "or use max_tokens_total."
         )
     window = prices.context_window(model.provider, model.model)
     return CostBound(model.provider, model.model, most, rates, window)

@@ -33,7 +33,7 @@ from flowpool.calls.route import (
 )
 from flowpool.calls.worst_case import is_free
 from flowpool.chain import Step
-from flowpool.errors import CallError, InvalidOutput, NotFinished, TransportError
+from flowpool.errors import AuthFailed, CallError, InvalidOutput, NotFinished, TransportError
 from flowpool.http.proxies import proxy_for
 from flowpool.http.request import parse_url
 from flowpool.http.transport import HttpTransport
@@ -43,6 +43,7 @@ from flowpool.limits.lanes import CallLane, Lanes
 from flowpool.logs import in_short, log
 from flowpool.masking import mask_of
 from flowpool.model import Model
+from flowpool.providers import without_key
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
@@ -368,6 +369,8 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
         result = route.wire.parse(route.mask.failure(response))
     if isinstance(result, CallError) and result.status in _NOT_THERE:
         result.message += f" (called: {route.mask.text(request.url)})"
+    if isinstance(result, AuthFailed) and (fix := without_key(route.endpoint)):
+        result.fix = fix
     return Outcome(result, read_limits(response.headers), response.status)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -15,11 +17,11 @@ from flowpool.calls.budget import Spend
 from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.journal import Journal, JournalOptions, spent_in
 from flowpool.checkpoint.keys import Key, identity_of
-from flowpool.checkpoint.output_codec import restored
+from flowpool.checkpoint.output_codec import restored_or_plain
 from flowpool.data.rows import Rows, read_again
 from flowpool.encoding import decode, encode
 from flowpool.errors import InvalidInput, StoreRefused
-from flowpool.folders import Folders
+from flowpool.folders import Folders, local_path
 from flowpool.logs import log
 from flowpool.pipeline import build
 from flowpool.plan import Plan
@@ -71,7 +73,7 @@ class Checkpoint:
             )
         if key is not None and not isinstance(key, str) and not callable(key):
             raise InvalidInput(f"key={key!r}: use a variable's name, or a function of the item.")
-        self.path = Path(path)
+        self.path = local_path(path)
         self._runner = runner
         self._name = name
         self._key = key
@@ -146,16 +148,28 @@ class Checkpoint:
         self._run = store.begin_run(self._name, identity.plan, columns, time.time()).id
 
     def records(self) -> list[Record]:
-        """What the store has of the run; nothing before its first."""
+        """What the store has of the run; nothing before its first. Warns of answers that their types refuse now."""
         if self._run is None or not self.path.exists():
             return []
+        refused: Counter[str] = Counter()
         with Reader(self.path) as reader:
-            return [
-                structs.replace(record, output=restored(self._runner, record.output))
+            records = [
+                structs.replace(
+                    record, output=restored_or_plain(self._runner, record.output, refused)
+                )
                 if record.status is Status.DONE
                 else record
                 for record in reader.records(self._run, typed=True)
             ]
+        for kind, count in refused.items():
+            words = "answer of type {} does" if count == 1 else "answers of type {} do"
+            warnings.warn(
+                f"{self.path}: {count} kept {words.format(kind)} not fit it any more: plain data stands for them; "
+                "run the pool to ask again.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return records
 
     def counts(self) -> list[int]:
         """How many of the run's items the store has by status."""
@@ -215,7 +229,7 @@ class Checkpoint:
 
 def output_name(output: str | Path, store: Path) -> str:
     """An output's path from its store's folder, so that both may be moved together."""
-    whole = Path(output).resolve()
+    whole = local_path(output).resolve()
     try:
         return os.path.relpath(whole, store.parent.resolve())
     except ValueError:  # on another drive
@@ -263,7 +277,7 @@ def restored_items(path: str | Path, run: RunInfo, allowed: Folders | None) -> A
             raise
         except InvalidInput as error:
             raise InvalidInput(f"{path}, run {run.name!r}: {error}") from None
-    return StoredItems(Path(path), run.id)
+    return StoredItems(local_path(path), run.id)
 
 
 def find_run(

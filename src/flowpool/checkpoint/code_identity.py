@@ -20,7 +20,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import PurePath
 from types import CodeType
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 from msgspec import Struct
 
@@ -55,6 +55,7 @@ _DESCRIPTORS = (
     types.GetSetDescriptorType,
     types.WrapperDescriptorType,
 )
+_HINTS = frozenset({"__annotate__", "__annotate_func__"})
 _ABSENT = object()
 _NOTHING: frozenset[str] = frozenset()
 
@@ -84,6 +85,17 @@ class CodeIdentity:
         self._held.clear()
         self._left = MOST_OBJECTS
         return _hashed(self._value(value, 0, skip))
+
+    def of_code_in(self, parts: Iterable[Any]) -> str:
+        """32 characters that tell what the user's code in a type does, by the type's parts; "" without any."""
+        self.of(None)
+        found = []
+        for part in parts:
+            if _is_users(type(part)) or (isinstance(part, type) and _has_code(part)):
+                found.append(self._value(part, 0))
+            elif not isinstance(part, type) and (code := _code_in(part)):
+                found.append([_name_of(type(part)), *(self._value(one, 0) for one in code)])
+        return _hashed(found) if found else ""
 
     # Values
 
@@ -260,7 +272,8 @@ class CodeIdentity:
             for name, value in sorted(vars(kind).items())
             if name not in skip and _is_part(kind, name, value)
         ]
-        return ["class", bases, parts, self._fields(kind, depth)]
+        seen = self._validators(kind, depth)
+        return ["class", bases, parts, self._fields(kind, depth), *seen]
 
     def _fields(self, kind: type, depth: int) -> Any:
         """What a class's own kind says of its fields: their names and defaults."""
@@ -274,22 +287,45 @@ class CodeIdentity:
                 for name, one in fields.items()
             ]
         if hasattr(own, "__struct_fields__"):
-            return [list(own.__struct_fields__), self._value(own.__struct_defaults__, depth)]
+            factories = [self._value(one, depth) for one in _factories_of(own)]
+            defaults = self._value(own.__struct_defaults__, depth)
+            return [list(own.__struct_fields__), defaults, factories]
         fields = vars(own).get("__pydantic_fields__")
-        return [[name, stripped(repr(one))] for name, one in fields.items()] if fields else None
+        return None if fields is None else self._fields_of_pydantic(fields, depth)
+
+    def _fields_of_pydantic(self, fields: dict[str, Any], depth: int) -> Any:
+        return [
+            [name, one.alias, stripped(repr(one.validation_alias)), _hint(one.annotation)]
+            + [self._value(part, depth) for part in (one.default, one.default_factory)]
+            + [self._extra(part, depth) for part in (*one.metadata, one.discriminator)]
+            for name, one in fields.items()
+        ]
+
+    def _validators(self, kind: type, depth: int) -> list[Any]:
+        """Those of a model of pydantic's: which fields they see, and when."""
+        groups = _state_of(vars(kind).get("__pydantic_decorators__"))
+        return [
+            [
+                name,
+                getattr(one.info, "fields", None),
+                getattr(one.info, "mode", None),
+                self._value(getattr(one.func, "__func__", one.func), depth),
+            ]
+            for group, validators in sorted(groups.items())
+            if group.endswith("validators")
+            for name, one in validators.items()
+        ]
+
+    def _extra(self, part: Any, depth: int) -> Any:
+        """What a field's type says beside the type."""
+        return [stripped(repr(part)), *(self._value(one, depth) for one in _code_in(part))]
 
     def _instance(self, value: Any, depth: int, skip: Set[str]) -> Any:
         kind = type(value)
         skip = frozenset(skip).union(*map(self._states_of, kind.__mro__))
-        state = dict(getattr(value, "__dict__", {}))
-        for base in kind.__mro__:
-            slots: Any = vars(base).get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if hasattr(value, name):
-                    state[name] = getattr(value, name)
         parts = [
             [name, self._value(one, depth)]
-            for name, one in sorted(state.items())
+            for name, one in sorted(_state_of(value).items())
             if name not in skip and not _is_dunder(name)
         ]
         plain = None
@@ -305,6 +341,17 @@ class CodeIdentity:
                 file = self._sources.file_of(function.__code__.co_filename)
                 return file.attributes.get(kind.__qualname__, _NOTHING)
         return _NOTHING
+
+
+def _state_of(value: Any) -> dict[str, Any]:
+    """An object's attributes by name."""
+    state = dict(getattr(value, "__dict__", {}))
+    for base in type(value).__mro__:
+        slots: Any = vars(base).get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(value, name):
+                state[name] = getattr(value, name)
+    return state
 
 
 def _users_code_in(target: Any) -> list[Any]:
@@ -328,8 +375,54 @@ def _users_code_in(target: Any) -> list[Any]:
         else:
             if _is_users(type(one)):
                 found[id(type(one))] = type(one)
-            coming.extend(getattr(one, "__dict__", {}).values())
+            coming.extend(_state_of(one).values())
     return list(found.values())
+
+
+def _code_in(target: Any) -> list[Any]:
+    """The user's functions that an object holds, and its classes that do something."""
+    return [one for one in _users_code_in(target) if not isinstance(one, type) or _has_code(one)]
+
+
+def _has_code(kind: type) -> bool:
+    """Whether a class of the user's, or a base of it, does anything by code of its own."""
+    return any(
+        _is_users(base)
+        and (
+            any(_is_part(base, *named) and _is_code(named[1]) for named in vars(base).items())
+            or any(map(_is_code, _factories_of(base)))
+        )
+        for base in kind.__mro__
+    )
+
+
+def _is_code(value: Any) -> bool:
+    """Whether it is a function of the user's, or one of a package around it."""
+    value = getattr(value, "fget", None) or getattr(value, "func", None) or value
+    value = getattr(value, "__func__", value)
+    if not isinstance(value, types.FunctionType):
+        return False
+    cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+    inner = [one for one in cells if isinstance(one, types.FunctionType)]
+    return any(map(_is_users, [value, *inner]))
+
+
+def _factories_of(kind: Any) -> Iterator[Any]:
+    """What makes the values that fields of a dataclass or Struct have by default."""
+    for one in getattr(kind, "__dataclass_fields__", {}).values():
+        yield one.default_factory
+    for one in getattr(kind, "__struct_defaults__", ()):
+        yield getattr(one, "factory", None)
+
+
+def _hint(kind: Any) -> Any:
+    """A type hint, written alike by every version of Python."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if not inner:
+        return getattr(kind, "__qualname__", None) or stripped(repr(kind))
+    is_union = origin in (Union, types.UnionType)
+    name = "|" if is_union else getattr(origin, "__qualname__", None) or repr(origin)
+    return [name, *map(_hint, inner)]
 
 
 def _is_users(thing: Any) -> bool:
@@ -364,6 +457,8 @@ def _is_dunder(name: str) -> bool:
 
 def _is_part(kind: type, name: str, value: Any) -> bool:
     """Whether a class's attribute says what it does; not what Python or a package made of the class."""
+    if name in _HINTS:
+        return False
     function = getattr(value, "__func__", value)
     if isinstance(function, types.FunctionType):
         if not _makes_methods(kind):

@@ -19,6 +19,7 @@ from flowpool.errors import FlowpoolError
 from flowpool.folders import folders, is_beneath
 from flowpool.plan import Plan
 from flowpool.skill import Skill
+from flowpool.structured.types import parts_of
 from flowpool.template import look_up
 from flowpool.tools.base import Tool
 
@@ -185,7 +186,7 @@ def _file_of(
 
 def _of_step(step: Step, code: CodeIdentity, content_of: ContentOf) -> bytes:
     if isinstance(step.runner, Skill):
-        skill = _or_text(_of_skill(step.runner, content_of))
+        skill = _or_text(_of_skill(step.runner, code, content_of))
         return digest("skill", skill, _or_text(step.defaults))
     assert isinstance(step.runner, Tool)
     return digest("function", step.runner.version, code.of(step.runner), code.of(step.defaults))
@@ -196,7 +197,7 @@ def _of_runner(runner: Skill | Chain) -> str:
     return of_plan(Plan(runner)).hex()
 
 
-def _of_skill(skill: Skill, content_of: ContentOf) -> dict[str, Any]:
+def _of_skill(skill: Skill, code: CodeIdentity, content_of: ContentOf) -> dict[str, Any]:
     """What makes its calls what they are; not how often they are tried, or what the skill is called."""
     definition = skill.definition()
     models = [
@@ -206,6 +207,9 @@ def _of_skill(skill: Skill, content_of: ContentOf) -> dict[str, Any]:
     parts = {name: definition[name] for name in _PARTS_OF_A_SKILL if name in definition}
     if "output" in parts:
         parts |= in_order({"output": parts["output"]})
+    kind = skill.answer.kind
+    if kind is not None and (read_by := code.of_code_in(parts_of(kind))):
+        parts["read by"] = read_by
     if "variables" in parts:
         parts["variables"] = in_order(parts["variables"])
     if any(one.is_literal for one in skill.attachments):

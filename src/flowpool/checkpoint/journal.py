@@ -24,7 +24,8 @@ from flowpool.checkpoint import earlier, output_codec
 from flowpool.checkpoint.identity import Contents, Identity
 from flowpool.checkpoint.keys import Key, Keys, identity_of
 from flowpool.encoding import CantEncode, decode, encode
-from flowpool.errors import InvalidInput, InvalidItem, NotFinished, StoreFailed
+from flowpool.errors import InvalidInput, InvalidItem, InvalidOutput, NotFinished, StoreFailed
+from flowpool.logs import log
 from flowpool.results import CallCost, Record
 from flowpool.store.claims import ItemMatcher
 from flowpool.store.file import Store
@@ -290,9 +291,10 @@ class Journal:
             if known is not None and known.ended is not None and self._is_over(known.ended[0]):
                 if known.ended[0] != Status.DONE:
                     rows[index] = row  # a retry of this run will meet it again
-                record = known.record(index, item, typed=self._has_types)
-                self.recalled += 1
-                return self._restored(record) if self._has_types else record
+                record = self._restored(known.record(index, item, typed=self._has_types))
+                if record is not None:
+                    self.recalled += 1
+                    return record
             rows[index] = row
             steps = self._answers(row) if known is not None else []
             return ItemLog(self, row, steps, self._prior_answers(item, files))
@@ -336,10 +338,15 @@ class Journal:
             self._ahead = ahead = deque(self._reader.items_after(self.run.id, row - 1))
         return ahead.popleft()
 
-    def _restored(self, record: Record) -> Record:
-        if record.status is not Status.DONE:
+    def _restored(self, record: Record) -> Record | None:
+        """The record with the output as it was; None where the output's type refuses it now: it is asked again."""
+        if not self._has_types or record.status is not Status.DONE:
             return record
-        output = output_codec.restored(self._options.runner, record.output)
+        try:
+            output = output_codec.restored(self._options.runner, record.output)
+        except InvalidOutput as error:
+            log.info("items[%d] is asked again: %s", record.index, error)
+            return None
         return structs.replace(record, output=output)
 
     def _is_over(self, status: int) -> bool:

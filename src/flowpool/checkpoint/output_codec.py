@@ -7,6 +7,7 @@ stands beside it: the plain form may have lost something (a secret, a field that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from flowpool.encoding import Answered, CantEncode, encode
 from flowpool.errors import InvalidOutput
 from flowpool.skill import Skill
 from flowpool.structured import Answer, plain
+from flowpool.structured.check import faults
 from flowpool.structured.equal import are_equal
 from flowpool.tools.base import Tool
 
@@ -54,11 +56,28 @@ def encoded(runner: Runner, output: Any, origins: Origins) -> bytes:
 
 
 def restored(runner: Runner, output: Any, origins: Origins | None = None) -> Any:
-    """The output again that was encoded, and decoded with `typed`. origins: notes what it is made of."""
+    """The output again that was encoded, and decoded with `typed`. origins: notes what it is made of.
+
+    Raises `InvalidOutput` where its type refuses it by now.
+    """
     if not has_types(runner):
         return output.value if isinstance(output, Answered) else output
-    answers = list(_answers(runner))
-    return _each_answer(runner, output, lambda a, o: _loaded(a, o, origins or Origins(), answers))
+    return _each_answer(runner, output, lambda a, o: _loaded(runner, a, o, origins or Origins()))
+
+
+def restored_or_plain(runner: Runner, output: Any, refused: Counter[str]) -> Any:
+    """The same, where what its type refuses stands in its plain form, and is counted by the type's name."""
+    if not has_types(runner):
+        return restored(runner, output)
+
+    def load(answer: Answer, kept: Any) -> Any:
+        try:
+            return _loaded(runner, answer, kept, Origins())
+        except InvalidOutput:
+            refused[_type_name(_of(runner, answer, kept))] += 1
+            return _shown(kept)
+
+    return _each_answer(runner, output, load)
 
 
 def has_types(runner: Runner) -> bool:
@@ -113,18 +132,42 @@ def _kept(answer: Answer, output: Any, origins: Origins, answers: list[Answer]) 
     raise CantEncode(f"a value of type {type(output).__name__} that would come back as another")
 
 
-def _loaded(answer: Answer, output: Any, origins: Origins, answers: list[Answer]) -> Any:
-    if isinstance(output, Answered) and output.by is not None:
-        if output.by not in range(len(answers)):
-            return output.value
-        answer = answers[output.by]
+def _loaded(runner: Runner, answer: Answer, output: Any, origins: Origins) -> Any:
+    by = _of(runner, answer, output)
+    if by is None:
+        return _shown(output)
     value = output.made_of if isinstance(output, Answered) else output
     try:
-        made = answer.load(value)
-    except InvalidOutput:  # of before another's answers were marked
-        return output.value if isinstance(output, Answered) else output
-    origins.note(answer, made, value)
+        made = by.load(value)
+    except InvalidOutput:
+        if isinstance(runner, Chain) and _is_anothers(by, output):
+            return output
+        raise
+    origins.note(by, made, value)
     return made
+
+
+def _of(runner: Runner, answer: Answer, output: Any) -> Answer | None:
+    """Whose answer a kept output is that stands where this answer's does; None for what has no type."""
+    if not isinstance(output, Answered) or output.by is None:
+        return answer
+    answers = list(_answers(runner))
+    return answers[output.by] if output.by in range(len(answers)) else None
+
+
+def _is_anothers(answer: Answer, output: Any) -> bool:
+    """Whether it is another step's of before those were marked: it hasn't the form that is asked for here."""
+    is_marked = isinstance(output, Answered)
+    return not is_marked and next(iter(faults(output, answer.schema)), None) is not None
+
+
+def _shown(output: Any) -> Any:
+    return output.value if isinstance(output, Answered) else output
+
+
+def _type_name(answer: Answer | None) -> str:
+    kind = None if answer is None else answer.kind
+    return getattr(kind, "__name__", None) or repr(kind)
 
 
 def _gives(answer: Answer, value: Any, output: Any) -> bool:

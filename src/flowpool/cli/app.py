@@ -5,6 +5,7 @@ Must not import what a command needs: `flowpool --help` is answered from the tab
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -103,7 +104,8 @@ def run_app(argv: Sequence[str] | None) -> int:
 
     fill_closed()
     try:
-        code = app.main(argv, prog_name="flowpool", standalone_mode=False)
+        words = sys.argv[1:] if argv is None else argv
+        code = app.main(argv, prog_name="flowpool", standalone_mode=False, obj=tuple(words))
     except click.ClickException as error:
         return _refuse(_usage(error))
     except (click.Abort, KeyboardInterrupt):

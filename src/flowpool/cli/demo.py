@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from flowpool.cli.options import seed_option
@@ -35,10 +33,12 @@ def demo(model: str | None, output: str, pages: int | None, seed: int) -> int:
     A provider inside flowpool serves real documents and a model's API on 127.0.0.1. The same jobs run one
     item after another and pooled; a few calls fail on purpose and are mended.
     """
+    from flowpool.folders import local_path
+
     if model is None:
         from flowpool.demo.demo import run_demo
 
-        return run_demo(Path(output), pages or 200, seed)
+        return run_demo(local_path(output), pages or 200, seed)
     from flowpool.demo.live import run_live_demo
 
-    return run_live_demo(model, Path(output), pages or 20)
+    return run_live_demo(model, local_path(output), pages or 20)

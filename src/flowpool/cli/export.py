@@ -129,14 +129,12 @@ def _attempts(reader: Reader, run: RunInfo) -> Iterator[Record]:
 
 def _rows(store: str, run: RunInfo) -> Rows | None:
     """Where the items came from, for the names of their columns; None where that is gone, or not the store's."""
-    from pathlib import Path
-
     from flowpool.data.rows import read_again
     from flowpool.errors import InvalidInput
-    from flowpool.folders import folders
+    from flowpool.folders import folders, local_path
 
     try:
-        allowed = folders(Path(store).parent)
+        allowed = folders(local_path(store).parent)
         return None if run.source is None else read_again(run.source, allowed)
     except InvalidInput:
         return None

@@ -13,13 +13,14 @@ from flowpool.checkpoint.identity import Identity
 from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
-from flowpool.cli.streams import is_terminal, say, show
+from flowpool.cli.streams import say, show
 from flowpool.data.rows import Rows
 from flowpool.errors import InvalidInput
 from flowpool.estimate import Forecast, Range, StepEstimate, estimate, forecast
 from flowpool.pipeline.spec import Pipeline, RunOptions
 from flowpool.plan import Plan
 from flowpool.pool import Pool
+from flowpool.printable import is_terminal
 from flowpool.results import Record
 from flowpool.values import Limits, Status
 from flowpool.views.words import dollars, duration

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from flowpool.cli.options import model_option
@@ -126,7 +124,9 @@ def init(path: str, task: str, model: str, force: bool) -> int:
     Example:
       flowpool init --task extract && flowpool run pipeline.yaml --dry-run
     """
-    file = Path(path)
+    from flowpool.folders import local_path
+
+    file = local_path(path)
     if file.exists() and not force:
         raise click.ClickException(
             f"{path} exists: name another file, or overwrite it with --force."

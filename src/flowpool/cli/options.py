@@ -82,6 +82,12 @@ MAX_COST = click.option(
     metavar="USD",
     help="Dollars that the run never spends more than; needs max_tokens in the model's options. [no ceiling]",
 )
+MAX_TOKENS_TOTAL = click.option(
+    "--max-tokens-total",
+    type=int,
+    metavar="N",
+    help="Tokens that the run never uses more than. [no ceiling]",
+)
 DEADLINE = click.option(
     "--deadline",
     type=float,
@@ -199,12 +205,7 @@ LIMITS = grouped(
     MAX_FLOWS,
     rate_options("Most {} a minute. [what the provider takes]"),
     MAX_COST,
-    click.option(
-        "--max-tokens-total",
-        type=int,
-        metavar="N",
-        help="Tokens that the run never uses more than. [no ceiling]",
-    ),
+    MAX_TOKENS_TOTAL,
     DEADLINE,
     timeout_option("Seconds that an attempt may take. [600]"),
     click.option(

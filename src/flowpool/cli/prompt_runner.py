@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from flowpool.chain import Chain
 from flowpool.cli.options import pairs
 from flowpool.errors import InvalidInput
+from flowpool.folders import local_path
 from flowpool.model import Model
 from flowpool.skill import Skill
 from flowpool.tools import fetch, to_markdown
@@ -64,7 +64,7 @@ def _from_file(text: str) -> str:
             raise InvalidInput("the prompt is empty: write what to ask, with {columns} in it.")
         return text
     try:
-        return Path(text[1:]).read_text(encoding="utf-8")
+        return local_path(text[1:]).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InvalidInput(f"{text[1:]}: {why}.") from None
@@ -119,7 +119,7 @@ def _fields(text: str) -> dict[str, Any]:
 
 def _schema(name: str) -> Any:
     try:
-        schema = msgspec.json.decode(Path(name).read_bytes())
+        schema = msgspec.json.decode(local_path(name).read_bytes())
     except OSError as error:
         raise InvalidInput(f"{name}: {error.strerror}.") from None
     except msgspec.DecodeError as error:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from flowpool.cli.streams import is_terminal, say
+from flowpool.cli.streams import say
 from flowpool.errors import BudgetSpent
 from flowpool.pool import Snapshot
+from flowpool.printable import is_terminal
 from flowpool.results import Record
 from flowpool.values import Status
 from flowpool.views.words import cost_words, duration, ended_words, progress_text
@@ -33,14 +34,14 @@ class RunReport:
         self.is_whole = False  # whether the run ended with every item's output, all written
         self._total = total
         self._store = store
-        self._ceiling = ""  # why items had no room under it
+        self.ceiling: BudgetSpent | None = None  # why items had no room under it
         self._first_failure = ""
         self._first_index = -1
 
     def add(self, record: Record) -> None:
         self.counts[record.status] += 1
         if isinstance(record.error, BudgetSpent):
-            self._ceiling = str(record.error)
+            self.ceiling = record.error
         earlier = self._first_index < 0 or record.index < self._first_index
         if record.status is Status.FAILED and record.error is not None and earlier:
             self._first_index = record.index
@@ -82,10 +83,10 @@ class RunReport:
             line += f", {cost}"
         line += "".join(f", {note}" for note in self.notes)
         line += f" -> {self._target(target)}"
-        line += f"; cancelled: {self._ceiling}" if self._ceiling else ""
+        line += f"; cancelled: {self.ceiling}" if self.ceiling else ""
         if self._first_failure:
             return f"{line}; first failure: {self._failure()}"
-        return f"{line}; {self.stopped}" if self.stopped and not self._ceiling else line
+        return f"{line}; {self.stopped}" if self.stopped and not self.ceiling else line
 
     def _target(self, target: str) -> str:
         return "stdout" if target == "-" else target or str(self._store)

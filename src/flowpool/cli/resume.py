@@ -11,6 +11,7 @@ from flowpool.cli.options import (
     DEADLINE,
     MAX_COST,
     MAX_FLOWS,
+    MAX_TOKENS_TOTAL,
     QUIET,
     STORE,
     STORE_RUN,
@@ -19,7 +20,7 @@ from flowpool.cli.options import (
     grouped,
 )
 
-CHANGES = grouped(STORE, STORE_RUN, MAX_FLOWS, MAX_COST, DEADLINE, TRUSTED, QUIET)
+CHANGES = grouped(STORE, STORE_RUN, MAX_FLOWS, MAX_COST, MAX_TOKENS_TOTAL, DEADLINE, TRUSTED, QUIET)
 
 
 @click.command()
@@ -58,6 +59,7 @@ def _go_on(
     run: str | None,
     max_flows: str | None,
     max_cost: float | None,
+    max_tokens_total: int | None,
     deadline: float | None,
     trusted: bool,
     quiet: bool,
@@ -70,7 +72,9 @@ def _go_on(
     from flowpool.cli.report import RunReport, progress_of
     from flowpool.cli.running import Nowhere, carry_out
     from flowpool.cli.streams import say
+    from flowpool.cli.words import with_more
     from flowpool.errors import InvalidInput
+    from flowpool.folders import local_path
     from flowpool.pool import Pool
 
     info = pick_run(store, run)
@@ -81,7 +85,12 @@ def _go_on(
         )
     if trusted:
         sys.path.insert(0, str(Path.cwd()))
-    given = {"max_flows": flows(max_flows), "max_cost": max_cost, "deadline": deadline}
+    given = {
+        "max_flows": flows(max_flows),
+        "max_cost": max_cost,
+        "max_tokens_total": max_tokens_total,
+        "deadline": deadline,
+    }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     changes["progress"] = progress_of(quiet, mixed=False)
     pool = Pool.load(store, run=str(info.id), trusted=trusted, **changes)
@@ -90,8 +99,10 @@ def _go_on(
             f"{store} has only the items that were handed over before the run ended: its script has the rest. "
             "These are gone on with; run the script again for the others."
         )
-    report = RunReport(None, Path(store))
+    report = RunReport(None, local_path(store))
     code = carry_out(pool, Nowhere(), report, ordered=False, retry_failed=retry_failed)
+    if report.ceiling is not None:
+        say(f"To go on: {with_more(click.get_current_context().obj, report.ceiling)}")
     if not quiet:
         which = "" if run is None else f" --run {info.id}"
         say(f"Take the results out: flowpool export {shlex.quote(store)} results.csv{which}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+import click
 from msgspec.structs import replace
 
 from flowpool.chain import as_runner
@@ -18,15 +19,17 @@ from flowpool.cli.prompt_runner import runner_of
 from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
-from flowpool.cli.streams import is_terminal, say
+from flowpool.cli.streams import say
+from flowpool.cli.words import with_more
 from flowpool.data.rows import Rows, check_source, read
 from flowpool.data.writers import WriteOptions, Writer
 from flowpool.errors import ConstantPrompt, InvalidInput, MissingColumn, OutputExists
-from flowpool.folders import Folders, check_beneath, folders, named_folder
+from flowpool.folders import Folders, check_beneath, folders, local_path, named_folder
 from flowpool.pipeline import build
 from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
+from flowpool.printable import is_terminal
 from flowpool.values import Status
 
 STDIN = STDOUT = "-"
@@ -36,12 +39,12 @@ def run_file(path: str, options: Mapping[str, Any]) -> int:
     """`flowpool run`; returns the exit code. Raises `InvalidInput` when nothing was paid."""
     allowed = None
     if options["trusted"]:
-        sys.path.insert(0, str(Path(path).absolute().parent))
+        sys.path.insert(0, str(local_path(path).absolute().parent))
     else:
         named = options["path"]
         more = [] if named in (None, STDIN) else [named_folder(named)]
-        allowed = folders(Path(path).parent, *more)
-    pipeline = with_options(build.read_pipeline(Path(path), allowed), options)
+        allowed = folders(local_path(path).parent, *more)
+    pipeline = with_options(build.read_pipeline(local_path(path), allowed), options)
     _check_named(pipeline, options, allowed)
     return _run(pipeline, options)
 
@@ -101,8 +104,9 @@ def _run(pipeline: Pipeline, options: Mapping[str, Any]) -> int:
         say(f"Going on with {store.path}: {store.words}.")
     try:
         return _run_in(store, runner, rows, pipeline, options)
-    finally:
+    except BaseException:
         store.drop_unused()
+        raise
 
 
 def _run_in(
@@ -115,6 +119,7 @@ def _run_in(
 
         code = run_pilot(options["pilot"], options["yes"], runner, rows, pipeline, store)
         if code is not None:
+            store.drop_unused()
             return code
     report = RunReport(rows.length, store.path)
     ordered = pipeline.output.ordered
@@ -126,6 +131,8 @@ def _run_in(
         with suppress(OSError):  # what can't be flushed was already said to have failed
             writer.close()
     if not report.is_whole:
+        if not writer.rows:  # else the output is known by it as this run's
+            store.drop_unused()
         _say_how_to_go_on(store, report)
     elif others := store.drop(report.counts[Status.DONE]):
         say(
@@ -160,15 +167,25 @@ def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:
         if not rows.once and not rows.waits:
             rows.look_through(_looking(check, run.key))
     except MissingColumn as error:
-        fix = error.fix or (
-            f"name the one that it is with --columns {error.column}=COLUMN, "
-            f"or write \\{{{error.column}}} for the braces themselves"
-        )
-        raise InvalidInput(f"{error.problem}: {fix}.") from None
+        raise InvalidInput(f"{error.problem}: {_which_column(error)}.") from None
     except ConstantPrompt as error:
         fix = "or say --constant-prompt to ask all rows the same."
         raise InvalidInput(f"{error.problem}, {fix}") from None
     return rows
+
+
+def _which_column(error: MissingColumn) -> str:
+    """What to say for a variable that no column is called like."""
+    if error.fix:
+        return error.fix
+    pair = f"{error.column}={error.meant or 'COLUMN'}"
+    option = f"--columns {shlex.quote(pair)}"
+    if option.endswith(pair):  # in quotes it is nobody's option, whatever the column is called
+        option = f"--columns '{pair}'"
+    if error.meant:
+        return f"if {error.meant!r} is it, say {option}"
+    braces = f"\\{{{error.column}}}"
+    return f"name the one that it is with {option}, or write {braces} for the braces themselves"
 
 
 def _looking(check: ItemCheck, key: str | None) -> Callable[[Any, int], None]:
@@ -219,8 +236,12 @@ def _writer(pool: Pool, output: Output, store: RunStore) -> Writer:
 
 
 def _say_how_to_go_on(store: RunStore, report: RunReport) -> None:
-    store.drop_unused()
     if store.path is None or not store.path.exists():
+        return
+    if report.ceiling is not None:
+        say(
+            f"{store.path} keeps the run. To go on: {with_more(click.get_current_context().obj, report.ceiling)}"
+        )
         return
     more = " with --retry-errors to try the failed rows again" if report.only_failed else ""
     say(f"{store.path} keeps the run: say the same words{more or ' to go on'}.")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from flowpool.checkpoint.checkpoint import find_run, output_name
 from flowpool.checkpoint.identity import Identity
 from flowpool.errors import InvalidInput
-from flowpool.folders import is_url
+from flowpool.folders import is_url, local_path
 from flowpool.pipeline.spec import Pipeline
 from flowpool.plan import Plan
 from flowpool.store.lock import holder_of
@@ -151,14 +151,14 @@ def _path(pipeline: Pipeline) -> tuple[Path | None, bool]:
     if isinstance(store, str):
         if output.append:
             raise InvalidInput("--append can't tell which of a store's rows the file has: say one.")
-        return Path(store), False
+        return local_path(store), False
     if store is False or output.append or output.path == "-":
         return None, False
     if is_url(output.path):  # there is no file beside it
         return Path(PurePosixPath(output.path.partition("?")[0]).name + BESIDE), True
-    if not _is_plain(Path(output.path)):
+    if not _is_plain(local_path(output.path)):
         return None, False
-    return Path(output.path + BESIDE), True
+    return local_path(output.path + BESIDE), True
 
 
 def _is_plain(path: Path) -> bool:

@@ -11,6 +11,7 @@ import click
 
 from flowpool.cli.options import rate_options, seed_option
 from flowpool.errors import InvalidInput
+from flowpool.folders import local_path
 from flowpool.simulator.profile import (
     FAULTS,
     PROFILES,
@@ -119,9 +120,10 @@ def _pages(pages: str | None, stack: ExitStack) -> Path | None:
     if pages is None:
         return None
     if pages != "demo":
-        if not Path(pages).is_dir():
+        folder = local_path(pages)
+        if not folder.is_dir():
             raise InvalidInput(f"--pages {pages}: no such directory.")
-        return Path(pages)
+        return folder
     from flowpool.demo.jobs import write_pages
 
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flowpool-pages-")))

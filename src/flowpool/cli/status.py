@@ -37,12 +37,13 @@ def status(store: str, run: str | None) -> int:
     """
     from flowpool.cli.streams import show
     from flowpool.errors import StoreRefused
+    from flowpool.folders import local_path
     from flowpool.store.damage import refuses_damage
     from flowpool.store.lock import holder_of
     from flowpool.store.reading import Reader
     from flowpool.values import Status
 
-    path = Path(store)
+    path = local_path(store)
     with Reader(path) as reader, refuses_damage(store):
         runs = [one for one in reader.runs() if run in (None, one.name, str(one.id))]
         if not runs:

@@ -39,13 +39,6 @@ def say(line: str, stream: TextIO | None = None) -> None:
         give_up(STDERR)
 
 
-def is_terminal(stream: TextIO | None) -> bool:
-    """Whether somebody looks at it."""
-    with suppress(OSError, ValueError):
-        return stream is not None and stream.isatty()
-    return False
-
-
 def fill_closed() -> None:
     """Keeps the numbers of standard streams that are closed: else the next file, as a store, would get one."""
     for number in (0, STDOUT, STDERR):

@@ -6,7 +6,11 @@ The rule for all of them: a name with `=` that is an option's is that option; wh
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
 
+from flowpool.errors import BudgetSpent
 from flowpool.settings import Settings
 
 # Arguments that are called otherwise on the command line, with the value that they have there if it isn't the same.
@@ -34,6 +38,35 @@ _PHRASES = (
 _ARGUMENT = re.compile(
     r"""(?P<own>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\b(?P<name>[a-z_]+)=(?P<value>'[^']*'|"[^"]*"|True\b|[\w.+-]*)"""
 )
+
+
+# Words of a command that would drop what it is to go on with.
+_ANEW = ("--no-cache",)
+
+
+def with_more(words: Sequence[str], refusal: BudgetSpent) -> str:
+    """The command of these words with a ceiling that leaves room for what was refused, and as much again.
+
+    >>> with_more(("map", "Say {x}", "--max-cost", "1"), BudgetSpent("", "max_cost", 1.03))
+    "flowpool map 'Say {x}' --max-cost 2.1"
+    """
+    option = f"--{refusal.setting.replace('_', '-')}"
+    more = _rounded_up(2 * refusal.least)
+    found: list[str] = []
+    given = iter([word for word in words if word not in _ANEW])
+    for word in given:
+        if word == option:
+            next(given, None)
+        elif not word.startswith(f"{option}="):
+            found.append(word)
+    at = found.index("--") if "--" in found else len(found)
+    return "flowpool " + shlex.join([*found[:at], option, more, *found[at:]])
+
+
+def _rounded_up(number: float) -> str:
+    """A number with two digits that count, in plain digits."""
+    step = Decimal(1).scaleb(Decimal(number).adjusted() - 1)
+    return f"{((Decimal(number) / step).to_integral_value(ROUND_CEILING) * step).normalize():f}"
 
 
 def in_shell_words(text: str) -> str:

@@ -18,7 +18,7 @@ from flowpool.data.selection import ALL, Selection, selection
 from flowpool.data.sources import SourceOptions, table_of_source
 from flowpool.data.urls import Url
 from flowpool.errors import InvalidInput
-from flowpool.folders import Folders, check_beneath, is_url
+from flowpool.folders import Folders, check_beneath, is_url, local_path
 
 Where = str | Callable[[Mapping[str, Any]], Any]
 _GLOB = frozenset("*?[")
@@ -238,6 +238,8 @@ def read(
     if found.columns is not None:  # text, whatever they are in a frame
         names = {str(column): variable for column, variable in wanted.names.items()}
         wanted = replace(wanted, names=names)
+        if problem := wanted.lacks(found.columns):
+            raise InvalidInput(f"{found.name}: {problem}")
     description = _description(source, where)
     if description is not None:
         description |= {
@@ -284,11 +286,11 @@ def check_source(allowed: Folders | None, path: str | None, sql: str | None) -> 
     from flowpool.data.folder import documents_in, globbed
 
     check_beneath(path, allowed)
-    found = Path(path)
+    found = local_path(path)
     if found.is_dir():
         files = documents_in(found)
     else:
-        files = globbed(path) if _GLOB & set(path) and not found.exists() else []
+        files = globbed(str(found)) if _GLOB & set(path) and not found.exists() else []
     for file in files:  # each may be a link
         check_beneath(file, allowed)
 
@@ -298,7 +300,7 @@ def _description(source: Any, where: Any) -> dict[str, Any] | None:
         return None
     if is_url(source):  # what is secret in it belongs into no store
         return None if Url(str(source)).is_secret else {"path": source}
-    return {} if source is None else {"path": os.path.abspath(source)}
+    return {} if source is None else {"path": os.path.abspath(local_path(source))}
 
 
 def _listed(limit: Any) -> Any:

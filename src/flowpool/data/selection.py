@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from msgspec import Struct
 
+from flowpool.braces import near
 from flowpool.data.filter import Condition, condition
 from flowpool.data.reading import RowCursor
 from flowpool.errors import InvalidInput, wrong_separator
@@ -52,6 +53,17 @@ class Selection(Struct, frozen=True):
         kept = (self.names.get(name, None if name in taken else name) for name in names)
         return tuple(name for name in kept if name is not None)
 
+    def lacks(self, columns: Collection[Any]) -> str:
+        """What is wrong where one of the columns that get another name isn't there; else empty."""
+        lacking = next((name for name in self.names if name not in columns), None)
+        if lacking is None:
+            return ""
+        found = [*map(str, columns)]
+        meant = near(str(lacking), found)
+        fix = wrong_separator(found) or (meant and f"did you mean {meant!r}")
+        there = ", ".join(found) or "none"
+        return f"no column {lacking!r} (there are: {there}){fix and ': ' + fix}."
+
     def of(
         self, rows: Iterator[Any], reading: RowCursor, positions: array[int] | None
     ) -> Iterator[Any]:
@@ -89,11 +101,8 @@ class Selection(Struct, frozen=True):
     def _renamed(self, numbered: Iterable[Numbered], reading: RowCursor) -> Iterator[Numbered]:
         names, taken = self.names, set(self.names.values())
         for position, row in numbered:
-            lacking = [name for name in names if name not in row]
-            if lacking:
-                there = ", ".join(map(str, row)) or "none"
-                fix = wrong_separator([*map(str, row)])
-                reading.bad(f"no column {lacking[0]!r} (there are: {there}){fix and ': ' + fix}.")
+            if problem := self.lacks(row):
+                reading.bad(problem)
                 continue
             yield (
                 position,

@@ -26,7 +26,7 @@ from flowpool.data.files import (
 from flowpool.data.reading import RowCursor, Table
 from flowpool.data.urls import Url
 from flowpool.errors import InvalidInput
-from flowpool.folders import is_url
+from flowpool.folders import is_url, local_path
 
 PARQUET_ENDINGS = (".parquet", ".pq")
 _GLOB = frozenset("*?[")
@@ -97,7 +97,8 @@ def _path_table(name: str, options: SourceOptions) -> Table:
     if is_url(name):
         urls = Url(name).matches()
         return _several(str(Url(name)), urls, options)
-    path = Path(name)
+    path = local_path(name)
+    name = str(path)
     if path.is_dir() and path.suffix.lower() not in TEXT_ENDINGS:
         if options != SourceOptions():
             raise InvalidInput(

@@ -22,6 +22,7 @@ from flowpool.data.mending import Existing, mended_lines, mended_table
 from flowpool.data.reading import RowCursor
 from flowpool.data.writer import Writer
 from flowpool.errors import InvalidInput
+from flowpool.printable import is_terminal, printable
 
 if TYPE_CHECKING:
     from flowpool.record import Record
@@ -240,9 +241,15 @@ class OutputFile:
 
 
 class _Stdout:
-    """Standard output, which stays open."""
+    """Standard output, which stays open. A terminal gets control characters, which it would obey, spelt out."""
+
+    def __init__(self) -> None:
+        self._is_shown = is_terminal(sys.stdout)
 
     def write(self, data: bytes) -> None:
+        if self._is_shown:
+            text = printable(data.decode("utf-8", "backslashreplace"))
+            data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
 

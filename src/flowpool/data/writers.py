@@ -18,7 +18,7 @@ from flowpool.data.text_writers import DelimitedWriter, JsonlWriter, OutputFile
 from flowpool.data.urls import Url, UrlWriter, spooled
 from flowpool.data.writer import Writer as Writer
 from flowpool.errors import InvalidInput, OutputExists
-from flowpool.folders import is_url
+from flowpool.folders import is_url, local_path
 from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def open_writer(
     _check_options(options)
     if is_url(path):
         return _url_writer(Url(str(path)), rows, answers, options)
-    file = None if str(path) == STDOUT else Path(path)
+    file = None if str(path) == STDOUT else local_path(path)
     if file is None and sys.stdout is None:
         raise InvalidInput("standard output is closed: name a file for the output.")
     if file is not None:

@@ -491,7 +491,7 @@ class Pacer:
         share = self._refused_calls / self._calls
         if share < 0.4 * self.asked:
             # It was the limit, which is between this pace and the rate that was refused.
-            too_high = min(1.0 - self._lower, 1.5 * self.asked)
+            too_high = min(1.0 - self._lower, 2.0 * self.asked)
             self.rate *= 1.0 - too_high
             self.noise = min(self.noise, share)
             self._trial = max(self.TRIAL, self.TRIAL_OF_OPEN * too_high)

@@ -30,7 +30,7 @@ import msgspec
 from flowpool.attachments import Attachment, attachment_of
 from flowpool.chain import DEFAULT_KEY, Chain, Step, as_runner
 from flowpool.errors import InvalidInput
-from flowpool.folders import Folders, folders, is_beneath, is_url
+from flowpool.folders import Folders, folders, is_beneath, is_url, local_path
 from flowpool.model import Model, Spread, checked_options
 from flowpool.pipeline.spec import (
     ChainFile,
@@ -254,7 +254,7 @@ class _Builder:
         path = getattr(part, name)
         is_path = isinstance(path, str) and path != "-" and not is_url(path)
         if is_path and self._folder is not None:
-            part = msgspec.structs.replace(part, **{name: str(self._folder / str(path))})
+            part = msgspec.structs.replace(part, **{name: str(self._folder / local_path(path))})
         return part
 
     def runner(self, data: Any, where: str) -> Runner:

@@ -65,10 +65,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if not unaware:
         _before(number, frame)
         return
-    with suppress(
-        OSError
-    ):  # its reader has gone; and a print in whose middle this comes can't be entered
-        os.write(2, WAITING.encode())
-    for run in unaware:
+    for run in unaware:  # before anything is said: the next Ctrl-C may come into the middle of this
         run.interrupted = True
         run.interrupt()
+    with suppress(OSError):  # its reader has gone
+        os.write(2, WAITING.encode())  # a print in whose middle this comes can't be entered

@@ -19,7 +19,7 @@ from flowpool.chain import Chain, Step
 from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.output_codec import Origins, encoded, restored
 from flowpool.encoding import CantEncode
-from flowpool.errors import FlowpoolError, NotFinished, StepFailed
+from flowpool.errors import FlowpoolError, InvalidOutput, NotFinished, StepFailed
 from flowpool.plan import Plan
 from flowpool.run.dedupe import Dedupe
 from flowpool.run.empties import Empties
@@ -201,7 +201,8 @@ class Steps:
         step, log = call.step, call.flow.log
         step_path = self._plan.step_paths[step]
         if log is not None and (known := log.recall(step_path, calls)) is not MISSING:
-            return restored(step.runner, known, log.origins)
+            with suppress(InvalidOutput):  # its type refuses it now
+                return restored(step.runner, known, log.origins)
         if self._dedupe is None:
             output = await self._make(call)
         else:
@@ -224,7 +225,10 @@ class Steps:
         if known is MISSING:
             return MISSING
         origins = Origins()
-        return restored(step.runner, known, origins), origins
+        try:
+            return restored(step.runner, known, origins), origins
+        except InvalidOutput:  # its type refuses it now
+            return MISSING
 
 
 def _made_aliases(

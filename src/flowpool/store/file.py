@@ -14,6 +14,7 @@ import msgspec
 from flowpool import prices
 from flowpool.encoding import decode
 from flowpool.errors import StoreFailed, StoreRefused, message_of
+from flowpool.folders import local_path
 from flowpool.logs import log
 from flowpool.record import Record
 from flowpool.store.columns import storable_number, storable_text
@@ -398,7 +399,7 @@ def open_store(path: str | Path) -> Iterator[Store]:
 
     Raises `StoreRefused` when another process holds it, or when it can't be used.
     """
-    real = Path(path).resolve()
+    real = local_path(path).resolve()
     if real.is_dir():
         raise StoreRefused(f"{path} is a folder: name a file for the store, such as run.db.")
     with _opening:

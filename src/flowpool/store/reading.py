@@ -14,6 +14,7 @@ from msgspec import Struct
 from flowpool import errors
 from flowpool.encoding import decode
 from flowpool.errors import CallError, FlowpoolError, StepFailed, StoreRefused
+from flowpool.folders import local_path
 from flowpool.record import CallCost, Record
 from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
@@ -115,7 +116,7 @@ class Reader:
     """A store's content. Raises `StoreRefused` for a file that is no store or can't be read."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = local_path(path)
         self._indexed: set[str] = set()
         if not self.path.is_file():
             raise StoreRefused(f"{path}: no such file.")

@@ -119,12 +119,13 @@ class Answer:
         try:
             try:
                 return self._convert(value)
-            except Misfit:
+            except Exception:
                 if self._of_plain is None:
                     raise
                 return self._of_plain(value)
-        except Misfit as error:
-            raise InvalidOutput(f"a kept output doesn't fit: {_in_a_line(error)}") from None
+        except Exception as error:  # the type's own code may raise anything
+            why = _in_a_line(error) if isinstance(error, Misfit) else repr(error)
+            raise InvalidOutput(f"a kept output doesn't fit: {why}") from None
 
     def correction(self, error: InvalidOutput) -> str:
         """The message to a model that gave an invalid answer."""

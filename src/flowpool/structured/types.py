@@ -49,7 +49,7 @@ def of_type(kind: Any) -> TypeReading:
 
     Raises `InvalidInput` for what JSON has no form for.
     """
-    parts = list(_parts(kind, {}))
+    parts = list(parts_of(kind))
     if any(isinstance(part, type) and issubclass(part, Flag) for part in parts):
         raise InvalidInput(
             f"Skill(output={_name(kind)}): JSON has no form for a Flag's combinations: ask for a list of an Enum."
@@ -277,8 +277,12 @@ def _untitled(schema: Made) -> Made:
     return schema
 
 
-def _parts(kind: Any, seen: dict[int, Any]) -> Iterator[Any]:
+def parts_of(kind: Any) -> Iterator[Any]:
     """A type and what it is made of: arguments, fields, what `Annotated` says of them; each once."""
+    return _parts(kind, {})
+
+
+def _parts(kind: Any, seen: dict[int, Any]) -> Iterator[Any]:
     if id(kind) in seen:
         return
     seen[id(kind)] = kind
@@ -290,6 +294,7 @@ def _parts(kind: Any, seen: dict[int, Any]) -> Iterator[Any]:
     if is_pydantic(kind):
         for field in kind.model_fields.values():
             inner += [field.annotation, *field.metadata]
+            inner += [field.default_factory, field.discriminator]
     elif is_record or hasattr(kind, "_field_defaults"):
         try:
             inner += get_type_hints(kind, include_extras=True).values()

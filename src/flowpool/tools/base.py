@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Any, ClassVar, Generic, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from flowpool.errors import InvalidInput
+from flowpool.folders import local_path
 from flowpool.tools.schema import (
     annotations_of,
     docstring_of,
@@ -167,7 +168,7 @@ class Tool:
     def _files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
         """The files that a call with these arguments reads, as far as its parameters tell."""
         named = (arguments.get(name) for name in sorted(self.reads))
-        return [PurePath(one) for one in named if isinstance(one, (str, PurePath)) and one]
+        return [local_path(one) for one in named if isinstance(one, (str, PurePath)) and one]
 
     def with_options(self, **options: Any) -> Tool:
         """A copy with these arguments preset: `fetch.with_options(allow_private=True)`."""

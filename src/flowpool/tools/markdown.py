@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from flowpool.errors import InvalidInput, UnreadableDocument
-from flowpool.folders import Folders, check_beneath, folders, is_beneath
+from flowpool.folders import Folders, check_beneath, folders, is_beneath, local_path
 from flowpool.tools.base import FunctionTool, Prepare, Tool
 from flowpool.values import Caps
 
@@ -74,7 +74,7 @@ def _located(
     Raises `InvalidInput` for a path out of its root, or out of the folders that a file is kept to.
     """
     if isinstance(source, os.PathLike):
-        path: Path | None = Path(source)
+        path: Path | None = local_path(Path(source))
     elif isinstance(source, str):
         path = _path_in(source)
     else:
@@ -82,7 +82,7 @@ def _located(
     if path is None:
         return as_content(source)
     if root is not None:
-        path = Path(root) / path
+        path = local_path(Path(root)) / path
         check_beneath(path, folders(os.fspath(root)), is_trusted=True)
     check_beneath(path, allowed)
     return path.absolute()  # a worker may have been started in another directory
@@ -126,11 +126,11 @@ def _files_in(
 ) -> list[PurePath]:
     """The file that is converted, where it is one, and one that may be read."""
     source, root = arguments.get(parameter), arguments.get("root")
-    path = Path(source) if isinstance(source, os.PathLike) else None
+    path = local_path(Path(source)) if isinstance(source, os.PathLike) else None
     if isinstance(source, str) and not _is_url(source):
         path = _path_in(source)
     if path is not None and root is not None:
-        path = Path(root) / path
+        path = local_path(Path(root)) / path
         allowed = folders(os.fspath(root)) if allowed is None else allowed
     return [] if path is None or not (allowed is None or is_beneath(path, allowed)) else [path]
 
@@ -173,7 +173,7 @@ class ConvertToMD(Tool):
     def __init__(self) -> None:
         self.prepare = _preparing("input")
 
-    def files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
+    def _files(self, arguments: Mapping[str, Any]) -> list[PurePath]:
         """The file that is converted, where it is one."""
         return _files_in(arguments, "input")
 
@@ -285,7 +285,7 @@ def _path_in(text: str) -> Path | None:
     """The path that `text` is, if it looks like one of a file that can be converted."""
     if len(text) > _LONGEST_PATH or "\n" in text or "<" in text:
         return None
-    path = Path(text.strip())
+    path = local_path(text.strip())
     if path.suffix.lower() not in _SUFFIXES:
         return None
     # A sentence may end in "readme.md"; what has no blanks is meant as a path, whether it is there or not.
