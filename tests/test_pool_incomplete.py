@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowpool.errors import NotFinished
+from flowpool.store.reading import Reader
 from flowpool.values import Status
 from flowpool.views.words import end_text
 
@@ -125,3 +129,69 @@ def test_rows_that_a_stopped_run_never_wrote_are_told_of(simulate, tmp_path: Pat
     pool = sim.pool(items=rows_file(tmp_path, 120), max_flows=20, deadline=2.5)
     with pytest.warns(RuntimeWarning, match=r"stopped at 40 of 120: .*out.csv has no other rows"):
         sim.run(pool.awrite(tmp_path / "out.csv"))
+
+
+ENDS: dict[str, Callable[[Any], object]] = {
+    "interrupt": lambda pool: pool.interrupt(),
+    "stop": lambda pool: pool.stop(),
+    "both": lambda pool: (pool.stop(), pool.interrupt()),
+}
+
+
+@pytest.mark.parametrize("kind", ["list", "file", "iterator"])
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_run_whose_items_have_all_ended_is_complete_whatever_was_pressed(
+    simulate, tmp_path: Path, kind, end, fails
+) -> None:
+    sim = simulate()
+    rows: list[dict[str, str]] = [{"text": f"row {n}"} for n in range(24)]
+    if fails:
+        rows[5] = {"text": "[[sim: 400]]"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    items: Any = {"list": rows, "file": path, "iterator": iter(rows)}[kind]
+    pool = sim.pool(items=items, max_flows=30, store=tmp_path / "run.db")
+
+    async def ended_early() -> None:
+        running = asyncio.ensure_future(pool.arun())
+        await asyncio.sleep(0.5)
+        ENDS[end](pool)
+        await running
+
+    sim.run(ended_early())
+    assert pool.status[Status.DONE] == 24 - fails
+    assert (pool.snapshot.stopped, pool.results.stopped) == ("", "")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pool.results.write(tmp_path / "out.csv")
+    with Reader(tmp_path / "run.db") as reader:
+        assert [run.reason for run in reader.runs()] == [""]
+    if not fails:
+        assert len(pool.results.raise_if_incomplete()) == 24
+
+
+def test_a_deadline_that_passes_when_no_call_is_left_to_cut_ended_nothing(simulate) -> None:
+    async def finishes(text: str) -> str:
+        try:
+            await asyncio.sleep(5.0)
+        except asyncio.CancelledError:
+            return text
+        return text
+
+    sim = simulate()
+    pool = sim.pool(finishes, items=3, deadline=2.0)
+    sim.run(pool)
+    assert pool.status[Status.DONE] == 3
+    assert pool.results.stopped == ""
+
+
+def test_a_failure_that_ends_the_run_after_all_others_ended_leaves_nothing_over(simulate) -> None:
+    sim = simulate()
+    items = [{"text": "a"}, {"text": "[[sim: latency=9]] [[sim: 400]] b"}]
+    pool = sim.pool(items=items, on_error="stop")
+    results = sim.run(pool)
+    assert (pool.status[Status.DONE], pool.status[Status.FAILED]) == (1, 1)
+    assert results.stopped == ""
+    with pytest.raises(NotFinished, match=r"^1 of 2 items are done: 1 failed; first failure"):
+        results.raise_if_incomplete()

@@ -85,6 +85,111 @@ def test_ctrl_c_once_finishes_the_calls_in_flight_and_returns(server) -> None:
     assert err == "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
 
 
+def test_ctrl_c_with_every_call_in_flight_leaves_a_complete_run(server, tmp_path) -> None:
+    server.reset(latency=Fixed(0.6))
+    script = Script(
+        CALLS.replace("range(200)", "range(6)")
+        + """
+    results = pool.run()
+    results.write(sys.argv[2])
+    print(pool.interrupted, len(results.raise_if_incomplete()), repr(results.stopped))
+    """,
+        server.url,
+        str(tmp_path / "out.csv"),
+    )
+    until(lambda: server.ledger()["in_flight"] >= 6)
+    script.interrupt()
+    code, out, err = script.end()
+    assert (code, out) == (0, "True 6 ''\n"), err
+    assert err == "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
+
+
+LOOPS = {
+    "asyncio.run": "asyncio.run(main())",
+    "uvloop": "import uvloop; asyncio.Runner(loop_factory=uvloop.new_event_loop).run(main())",
+    "by hand": "asyncio.new_event_loop().run_until_complete(main())",
+}
+WAYS = {
+    "arun": "results = await pool.arun()",
+    "astream": "async for record in pool.astream(): pass",
+    "two": "await asyncio.gather(pool.arun(), Pool(skill, [{'text': 'a'}], progress=False).arun())",
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("way", WAYS)
+def test_ctrl_c_once_waits_in_async_code_too(server, loop, way) -> None:
+    server.reset(latency=Fixed(0.4))
+    script = Script(
+        CALLS
+        + f"""
+    import asyncio
+    async def main():
+        before = signal.getsignal(signal.SIGINT)
+        {WAYS[way]}
+        print(signal.getsignal(signal.SIGINT) is before)
+    {LOOPS[loop]}
+    print(pool.interrupted, pool.status[DONE], pool.status[FAILED])
+    """,
+        server.url,
+    )
+    until(lambda: server.ledger()["requests"] >= 8)
+    script.interrupt()
+    code, out, err = script.end()
+    books = server.ledger()
+    assert code == 0, err
+    done = books["answers"] - (way == "two")
+    assert out == f"True\nTrue {done} 0\n"
+    assert 7 <= done < 200
+    assert books["abandoned"] == 0
+    assert err == "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_ctrl_c_twice_is_pythons_own_in_async_code(server, loop) -> None:
+    server.reset(latency=Fixed(0.0))
+    script = Script(
+        CALLS.replace("str(n)", '"[[sim: latency=60]]" if n >= 20 else str(n)')
+        + f"""
+    import asyncio
+    async def main():
+        await pool.arun()
+    try:
+        {LOOPS[loop]}
+    except KeyboardInterrupt:
+        print("KeyboardInterrupt", pool.status[DONE], pool.interrupted)
+    sys.stdout.flush()
+    os._exit(0)
+    """,
+        server.url,
+    )
+    until(lambda: server.ledger()["requests"] >= 28)
+    script.interrupt()
+    assert script.process.stderr is not None
+    script.process.stderr.readline()
+    assert "Ctrl-C" in script.process.stderr.readline()
+    script.interrupt()
+    _, out, _ = script.end()
+    assert out == "KeyboardInterrupt 20 True\n"
+
+
+def test_a_handler_of_ones_own_hears_ctrl_c_in_async_code(server) -> None:
+    server.reset(latency=Fixed(0.4))
+    script = Script(
+        CALLS
+        + """
+    import asyncio
+    signal.signal(signal.SIGINT, lambda number, frame: pool.stop())
+    asyncio.run(pool.arun())
+    print(pool.interrupted, pool.results.stopped.endswith("the run was stopped"))
+    """,
+        server.url,
+    )
+    until(lambda: server.ledger()["requests"] >= 8)
+    script.interrupt()
+    assert script.end()[1:] == ("False True\n", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to a thread")
 def test_ctrl_c_is_heard_when_it_wakes_another_thread_than_the_one_that_waits(server) -> None:
     server.reset(latency=Fixed(0.0))

@@ -298,7 +298,10 @@ class Pool(Sealed, Generic[Output]):
         return self._session.complete(thread, self._session.begin(variables))
 
     async def arun(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:
-        """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight."""
+        """`run()` for async code; on the caller's loop. Cancelling it cancels the calls in flight.
+
+        Ctrl-C is heeded as in `run()` where the loop is the main thread's and nobody set a handler of SIGINT.
+        """
         return await self._session.acomplete(self._session.begin(variables))
 
     def stream(
@@ -503,7 +506,7 @@ class Pool(Sealed, Generic[Output]):
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C ended the last run."""
+        """Whether Ctrl-C came during the last run."""
         return self._session.interrupted
 
     @property

@@ -23,6 +23,7 @@ from flowpool.errors import (
 )
 from flowpool.pool import DONE, FAILED
 from flowpool.simulator import Fixed, Lognormal
+from flowpool.values import HttpResponse
 
 MINUTE = 60.0
 
@@ -88,19 +89,30 @@ def test_a_slow_server_is_waited_for(simulate) -> None:
 
 
 class Lost:
-    """A transport on which every call fails by `error`, until `heals` seconds."""
+    """A transport on which every call fails, by an error or such an answer, from `begins` until `heals` seconds."""
 
-    def __init__(self, sim: Any, error: CallError, heals: float = 1e9) -> None:
+    def __init__(
+        self,
+        sim: Any,
+        failure: CallError | HttpResponse,
+        *,
+        begins: float = 0.0,
+        heals: float = 1e9,
+    ) -> None:
         self._transport = sim.environment.transport
-        self._error, self._heals = error, heals
+        self._failure, self._begins, self._heals = failure, begins, heals
         self.sent = 0
         sim.environment.transport = self
 
     async def send(self, request: Any, timeouts: Any) -> Any:
+        if asyncio.get_running_loop().time() < self._begins:
+            return await self._transport.send(request, timeouts)
         self.sent += 1
         await asyncio.sleep(0.01)
         if asyncio.get_running_loop().time() < self._heals:
-            raise copy(self._error)
+            if isinstance(self._failure, HttpResponse):
+                return self._failure
+            raise copy(self._failure)
         return await self._transport.send(request, timeouts)
 
     async def aclose(self) -> None:
@@ -156,20 +168,37 @@ def test_what_a_wrong_setup_gives_ends_the_run_after_three(
     assert sim.seconds <= 5.0
 
 
+@pytest.mark.parametrize("items", [1, 60])
+@pytest.mark.parametrize("status", [500, 501, 405, 404])
+def test_an_address_of_a_plain_web_server_ends_the_run_after_three(
+    simulate: Any, status: int, items: int
+) -> None:
+    sim = simulate()
+    page = HttpResponse(status, {}, b"<!DOCTYPE HTML><title>Error response</title>")
+    lost = Lost(sim, page)
+    results = sim.run(sim.pool(items=items, max_flows=1))
+    [said] = {str(error) for error in results.errors}
+    assert said.startswith(f"HTTP {status} a web page: Error response (")
+    assert "base_url" in said
+    assert lost.sent <= 3
+    assert sim.seconds <= 5.0
+
+
+def test_a_page_of_a_servers_own_error_in_the_middle_of_a_run_is_an_outage(simulate: Any) -> None:
+    sim = simulate()
+    pool = sim.pool(items=200, max_flows=10)
+    lost = Lost(sim, HttpResponse(500, {}, b"<html>"), begins=5.0, heals=60.0)
+    sim.run(pool)
+    assert pool.status[DONE] == 200
+    assert sim.seconds >= 60.0
+    assert lost.sent > 3
+
+
 def test_an_unknown_host_in_the_middle_of_a_run_is_an_outage(simulate: Any) -> None:
     sim = simulate()
     pool = sim.pool(items=200, max_flows=10)
     error = of_setup(ConnectFailed("could not find the address of host.test"))
-    lost = Lost(sim, error, heals=60.0)
-    begins = 5.0
-    send = lost.send
-
-    async def later(request: Any, timeouts: Any) -> Any:
-        if asyncio.get_running_loop().time() < begins:
-            return await lost._transport.send(request, timeouts)
-        return await send(request, timeouts)
-
-    lost.send = later  # type: ignore[method-assign]
+    Lost(sim, error, begins=5.0, heals=60.0)
     sim.run(pool)
     assert pool.status[DONE] == 200
     assert sim.seconds >= 60.0

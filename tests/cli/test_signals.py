@@ -86,3 +86,20 @@ def test_a_run_that_waits_for_stdin_ends_too(flowpool: Any, number: int, code: i
     process.send_signal(number)
     assert process.wait(30) == code
     assert b"1 done in " in process.stderr.read()
+
+
+def test_ctrl_c_with_every_row_in_flight_leaves_nothing_to_go_on_with(
+    flowpool: Any, sim: Any
+) -> None:
+    flowpool.write_rows([f"{i} {SLOW}" for i in range(6)])
+    process = flowpool.start(
+        *("run", "skill.yaml", "--input", "rows.jsonl", "--output", "out.jsonl", "--max-flows", "9")
+    )
+    until(lambda: sim.ledger()["in_flight"] >= 6, process=process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130  # for what would come after it
+    assert b"6 done in " in err
+    assert b"go on" not in err
+    assert len(flowpool.read()) == 6
+    assert not list(flowpool.folder.glob("*.flowpool*"))

@@ -440,3 +440,29 @@ def test_a_burst_cancelled_while_connecting_leaves_nothing(run, raw) -> None:
             assert len(server.live) <= 40
 
     run(main())
+
+
+@pytest.mark.parametrize("ending", ["close", "reset"])
+@pytest.mark.parametrize("answers_first", [False, True])
+def test_a_server_that_only_ever_closes_plain_connections_may_speak_tls(
+    run, raw, ending, answers_first
+) -> None:
+    async def handler(peer) -> None:
+        await peer.request()
+        if answers_first and server_of[0].accepted == 1:
+            peer.answer(headers="connection: close\r\n")
+            return
+        await getattr(peer, ending)()
+
+    server_of = []
+
+    async def main() -> None:
+        async with raw.Server(handler) as server, raw.opened() as transport:
+            server_of.append(server)
+            if answers_first:
+                await transport.send(raw.get(server.url), SOON)
+            with pytest.raises(ConnectionReset, match="without an answer") as caught:
+                await transport.send(raw.get(server.url), SOON)
+            assert ("https://" in str(caught.value)) != answers_first
+
+    run(main())

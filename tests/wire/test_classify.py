@@ -262,3 +262,25 @@ def test_a_phrase_far_behind_in_a_message_decides_nothing() -> None:
     body = msgspec.json.encode({"error": {"message": "x" * 600 + " usage limit"}})
     result = WIRES["openai-chat"].parse(HttpResponse(400, {}, body))
     assert type(result).__name__ == "BadRequest"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_of_setup"),
+    [
+        (501, b"<!DOCTYPE HTML><title>Error response</title>", True),  # python -m http.server
+        (500, b"<html>", True),
+        (501, b'{"error": {"message": "not implemented"}}', False),
+        (500, b"Internal Server Error", False),
+        *((status, b"<html>", False) for status in (502, 503, 504, 520, 522, 529, 403, 429)),
+    ],
+)
+def test_a_page_of_a_servers_own_error_is_what_a_wrong_address_gives_and_a_gateways_is_not(
+    status: int, body: bytes, is_of_setup: bool
+) -> None:
+    assert failure(HttpResponse(status, {}, body)).of_setup == is_of_setup
+
+
+def test_a_page_that_says_405_is_no_api_at_all() -> None:
+    error = failure(HttpResponse(405, {}, b"<html>"))
+    assert error.verdict is Verdict.HOPELESS
+    assert "base_url" in str(error)

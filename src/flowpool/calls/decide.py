@@ -80,6 +80,8 @@ def weigh_setup(error: CallError, lane: Lane[Any]) -> None:
     """
     if error.of_setup and not lane.latency:
         error.verdict = Verdict.HOPELESS
+        if error.status is not None and not error.fix:
+            error.fix = "check base_url: nobody has had an answer of an API at this address"
 
 
 class Route(Protocol):

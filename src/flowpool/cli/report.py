@@ -31,6 +31,7 @@ class RunReport:
         self.counts = dict.fromkeys(Status, 0)
         self.notes: list[str] = []  # what else the closing line says
         self.stopped = ""  # what ended the run before its end, where nothing else says it
+        self.is_whole = False  # whether the run ended with every item's output, all written
         self._total = total
         self._store = store
         self.ceiling: BudgetSpent | None = None  # why items had no room under it

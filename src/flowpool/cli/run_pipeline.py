@@ -144,7 +144,7 @@ def _run_in(
     finally:
         with suppress(OSError):  # what can't be flushed was already said to have failed
             writer.close()
-    if code != 0:
+    if not report.is_whole:
         if not writer.rows:  # else the output is known by it as this run's
             store.drop_unused()
         _say_how_to_go_on(store, report)

@@ -55,6 +55,8 @@ def carry_out(
         except BrokenPipeError:
             give_up(STDOUT)
             return _end(BROKEN_PIPE)
+    # A reader's thread may need a moment more after the last line: whether it waits says nothing of the run.
+    report.is_whole = problem is None and report.all_done and not pool.snapshot.stopped
     if report.ended or problem is None:
         report.notes = empty_words(pool.snapshot)
         if problem is None and not interrupts.code:
@@ -66,9 +68,7 @@ def carry_out(
         raise problem
     if problem is not None:
         say(f"flowpool: {problem}")
-    # A reader's thread may need a moment more after the last line: whether it waits says nothing of the run.
-    is_whole = problem is None and report.all_done and not pool.snapshot.stopped
-    return _end(0 if is_whole else SOME_FAILED)
+    return _end(0 if report.is_whole else SOME_FAILED)
 
 
 def _write_records(

@@ -85,6 +85,12 @@ class Exchange(Struct, eq=False):
 class Owner(Protocol):
     """Who hears what becomes of a connection."""
 
+    def heard(self) -> None:
+        """The server answers."""
+
+    def unanswered(self) -> ConnectionReset:
+        """The failure of a call whose connection the server closed without an answer."""
+
     def freed(self, connection: Connection) -> None:
         """The connection can carry another exchange."""
 
@@ -235,8 +241,9 @@ class Connection(asyncio.Protocol):
         if self._head_size:
             where = "in the middle of the answer" if self._in_body else "in the answer's headers"
             return BodyCut(f"{self.name} closed the connection {where}")
-        kind = StaleConnection if self._is_stale else ConnectionReset
-        return kind(f"{self.name} closed the connection without an answer")
+        if self._is_stale:
+            return StaleConnection(f"{self.name} closed the connection without an answer")
+        return self._owner.unanswered()
 
     # What the parser tells. After the answer's end, whatever comes is surplus.
 
@@ -254,6 +261,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._complete:
             return
+        self._owner.heard()
         self._status = status = self._parser.get_status_code()
         if status >= 200:
             self._headers = _joined(self._fields)

@@ -43,6 +43,8 @@ class OriginPool:
     Calls that find none free wait in line, and each that waits has one connection made, up to a window that
     grows with every success and halves with every attempt that times out. Whatever comes free first, new or
     used, goes to the first in line.
+
+    silence_fix: what to try where the server closes connections and has never answered.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class OriginPool:
         loop: asyncio.AbstractEventLoop,
         name: str,
         dial: Callable[[OriginPool], Awaitable[Connection]],
+        silence_fix: str = "",
     ) -> None:
         self.name = name
+        self._silence_fix = silence_fix
         self._loop = loop
         self._dial = dial
         self._free: dict[Connection, None] = {}
@@ -106,6 +110,13 @@ class OriginPool:
         else:
             del self._waiting[waiter]
             waiter.connection.set_result(connection)
+
+    def heard(self) -> None:
+        self._silence_fix = ""
+
+    def unanswered(self) -> ConnectionReset:
+        message = f"{self.name} closed the connection without an answer"
+        return ConnectionReset(message, fix=self._silence_fix)
 
     def lost(self, connection: Connection) -> None:
         self._free.pop(connection, None)
@@ -213,8 +224,7 @@ class OriginPool:
                 self.freed(connection)
                 return
             self.lost(connection)
-            message = f"{self.name} closed the connection without an answer"
-            self._fail_first(ConnectionReset(message))
+            self._fail_first(self.unanswered())
 
     def _fail_first(self, error: Exception) -> None:
         waiter = self._first_in_line()

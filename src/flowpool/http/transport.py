@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from flowpool.errors import BodyCut, ConnectionReset, InvalidInput, ProtocolError
+from flowpool.errors import BodyCut, InvalidInput, ProtocolError
 from flowpool.http import body as bodies
 from flowpool.http.connecting import Dialer, Resolve, Way
 from flowpool.http.connection import (
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _MOST_ROUTES = 1024
 # Bytes of a compressed body, and of what it becomes, that are decompressed on the loop: some 3 ms.
 _LITTLE, _NOT_LONG = 64 * 1024, 1024 * 1024
+# What servers of TLS often do who are spoken to plainly: they close, and say nothing.
+_TRY_TLS = "if the server speaks TLS, write the address with https://"
 # Methods whose requests say how long their body is, also where it is empty.
 _WITH_BODY = ("POST", "PUT", "PATCH")
 
@@ -131,7 +133,7 @@ class HttpTransport:
         while True:
             while connection is None or connection.closing:
                 if connection is not None and not connection.reused:
-                    raise ConnectionReset(f"{pool.name} closed the connection without an answer")
+                    raise pool.unanswered()
                 connection = await pool.wait(timeouts, exchange.deadline, fresh=is_repeat)
             answer = connection.begin(exchange)
             try:
@@ -225,7 +227,8 @@ class HttpTransport:
 
             return await dialer.dial(way, make)
 
-        return OriginPool(loop, name, dial)
+        is_plain = way.origin.scheme == "http" and not way.origin.is_local and way.proxy is None
+        return OriginPool(loop, name, dial, _TRY_TLS if is_plain else "")
 
 
 def whole_request(method: str, head: bytes, body: bytes) -> bytes:

@@ -74,7 +74,7 @@ class Run:
         keep_history: bool = False,
     ) -> None:
         self.budget = budget
-        self.reason = ""  # why it ended before its end, if it did
+        self.reason = ""  # why it is to end, or ended, before its end
         self._plan = plan
         self._source = source
         self._shared = {**plan.variables, **shared}
@@ -154,6 +154,10 @@ class Run:
                 if deadline is not None:
                     deadline.close()
                 await self._source.close(was_cut)
+                if self._journal is not None:
+                    await self._journal.flush()  # only then is known what became of each item
+                if self._is_complete:
+                    self.reason = ""
                 if self._journal is not None:
                     await self._journal.close(self.reason)
             finally:
@@ -295,6 +299,12 @@ class Run:
             return
         if self._stopping or self._exhausted or not self._is_full:
             self._ended.set_result(None)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether every item has come to its own end, whatever was to end the run before."""
+        is_read = self._source.left == 0 or (self._exhausted and not self._source.again)
+        return is_read and self._crash is None and not self._counts[Status.CANCELLED]
 
     @property
     def _is_full(self) -> bool:

@@ -34,6 +34,7 @@ from flowpool.logs import log
 from flowpool.plan import ItemCheck, Plan
 from flowpool.printable import printable
 from flowpool.results import CallCost, Record, Results
+from flowpool.run.ctrl_c import WAITING, heeded_by
 from flowpool.run.environment import Environment, real_environment
 from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
 from flowpool.run.progress import Snapshot
@@ -82,7 +83,7 @@ class Session:
         self._check_ceilings()
         self.plan.check_installed()
         self.checkpoint = checkpoint
-        self.interrupted = False  # whether Ctrl-C ended the last run
+        self.interrupted = False  # whether Ctrl-C came during the last run
         self._items = items
         self._source = _open(rows or items)
         self._progress = progress
@@ -405,9 +406,13 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
         self._started = self._loop.time()
+        with heeded_by(self):
+            await self._execute_counted(start)
+
+    async def _execute_counted(self, start: Start) -> None:
         try:
             await self._look_through()
-            self._started = self._loop.time()
+            self._started = self._clock()
             identity = None
             if self.checkpoint is not None or self.settings.dedupe:
                 identity = await identify(self.plan, self._variables, self.settings.version)
@@ -551,9 +556,7 @@ class Session:
                     raise
                 self.interrupted = True
                 self.interrupt()
-                print(
-                    "\nCtrl-C: waiting for calls in flight; again to cancel them.", file=sys.stderr
-                )
+                print(WAITING, end="", file=sys.stderr)
                 return outcome(future)
         except KeyboardInterrupt:  # the second may also come while the first is dealt with
             self.cancel()

@@ -54,6 +54,8 @@ _ANY = range(400, 1000)
 # inside a 200 has no other status.
 _OF_LIMITS = frozenset({402, 403, 429}) | frozenset(range(500, 1000))
 _OF_MONEY = frozenset({400, 401}) | _OF_LIMITS
+# What gateways say, in pages too, of a server behind them that is down or being started.
+_OF_GATEWAYS = frozenset({502, 503, 504, 529}) | frozenset(range(520, 528)) | {530}
 # Synthetic codes, for what a provider says in headers, details or several words.
 _NOT_ON_PLAN = "flowpool:limit-of-zero"
 _WEB_PAGE = "flowpool:web-page"
@@ -335,7 +337,10 @@ def failure(response: HttpResponse) -> CallError:
         page = (_WEB_PAGE,) if error_body.is_page(response.body) else ()
         fault = Fault(error_body.words_of(response.body), page)
     if not 300 <= response.status < 400:
-        return _classified(response.status, fault, response)
+        made = _classified(response.status, fault, response)
+        is_servers_own = type(made) is ServerError and response.status not in _OF_GATEWAYS
+        made.of_setup = is_servers_own and _WEB_PAGE in fault.codes
+        return made
     target = _without_query(response.headers.get("location", ""))
     fault = replace(fault, message=f"the provider redirects to {target}")
     made = _classified(response.status, fault, response)
