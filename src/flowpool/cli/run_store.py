@@ -77,12 +77,8 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
     """
     path, is_beside = _path(pipeline)
     if path is None:
-        for is_asked, option in (
-            (resume, "--resume"),
-            (pipeline.run.retry_failed, "--retry-errors"),
-        ):
-            if is_asked:
-                raise InvalidInput(f"{option}: no store is kept: say --store PATH, or -o FILE.")
+        _refuse_without(resume, "--resume")
+        _refuse_without(pipeline.run.retry_failed, "--retry-errors")
         return RunStore()
     had_output = path.exists()
     if anew:
@@ -100,6 +96,11 @@ def find_store(pipeline: Pipeline, plan: Plan, name: str, *, resume: bool, anew:
         raise InvalidInput(f"--resume: {path} has nothing of this run to go on with.")
     is_own = is_beside or output_name(pipeline.output.path, path) in outputs
     return RunStore(path, is_beside, known, had_output and is_own)
+
+
+def _refuse_without(is_asked: bool, option: str) -> None:
+    if is_asked:
+        raise InvalidInput(f"{option}: no store is kept: say --store PATH, or -o FILE.")
 
 
 def _drop_unanswered(path: Path) -> None:

@@ -143,9 +143,13 @@ def _file_table(path: Path | Url, options: SourceOptions) -> Table:
         from flowpool.data.arrow import ParquetFile
 
         return ParquetFile(path)
+    return _document(path)
+
+
+def _document(path: Path | Url) -> Table:
     from flowpool.data.folder import DOCUMENT_ENDINGS, Documents
 
-    if ending in DOCUMENT_ENDINGS:
+    if path.suffix.lower() in DOCUMENT_ENDINGS:
         path = _local(path)
         check_file(path)
         return Documents(str(path), [path])

@@ -74,6 +74,14 @@ def open_writer(
     if file is not None:
         _check_target(file, rows, _may_exist(options))
     kind = options.get("format") or ("jsonl" if file is None else _format(file))
+    layout = _layout(rows, answers, options)
+    writer = _writer(str(path), file, kind, layout, rows, options)
+    if writer.there and rows is not None and (names := _names(rows)):
+        writer.check_fits(layout.columns(names))
+    return writer
+
+
+def _layout(rows: Rows | None, answers: AnswerColumns, options: WriteOptions) -> Layout:
     layout = Layout(
         options.get("output") or answers.name,
         options.get("inputs", True),
@@ -83,10 +91,7 @@ def open_writer(
     )
     if rows is not None:
         _check_inputs(layout, rows)
-    writer = _writer(str(path), file, kind, layout, rows, options)
-    if writer.there and rows is not None and (names := _names(rows)):
-        writer.check_fits(layout.columns(names))
-    return writer
+    return layout
 
 
 def _url_writer(

@@ -19,7 +19,7 @@ WAITING = "\nCtrl-C: waiting for calls in flight; again to cancel them.\n"
 
 
 class Interruptible(Protocol):
-    """A run that may be ended gently; `interrupted` says whether it was told so."""
+    """A run that may be ended gently; `interrupted` says whether it was."""
 
     interrupted: bool
 

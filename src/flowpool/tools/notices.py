@@ -177,7 +177,7 @@ def _is_in_cookie_box(block: Element) -> bool:
 
 
 def _is_unmounted(root: Element) -> bool:
-    """Whether the page has a place for what its scripts write, with no text in it but notices."""
+    """Whether the page has room for what its scripts write, with no text in it but notices."""
     mounts = [e for e in root.iter("div", "main", "app-root") if _names_mount(e)]
     return any("" not in _kinds(text_runs(mount)) for mount in mounts)
 
