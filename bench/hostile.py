@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bench.common import Row
+from flowpool.errors import ConnectionReset
 from flowpool.http.connection import Connection, Exchange
 from flowpool.http.transport import _LITTLE, _quickly
 from flowpool.tools.redirects import Cookies, Unfollowable, next_url
@@ -75,6 +76,9 @@ class Nobody:
     def freed(self, connection: Connection) -> None: ...
 
     def lost(self, connection: Connection) -> None: ...
+
+    def unanswered(self) -> ConnectionReset:
+        return ConnectionReset("closed without an answer")
 
 
 def hostile() -> list[Row]:

@@ -369,8 +369,8 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
         result = route.wire.parse(route.mask.failure(response))
     if isinstance(result, CallError) and result.status in _NOT_THERE:
         result.message += f" (called: {route.mask.text(request.url)})"
-    if isinstance(result, AuthFailed) and (fix := without_key(route.endpoint)):
-        result.fix = fix
+    if isinstance(result, AuthFailed) and result.fix == AuthFailed.fix:  # it says no more itself
+        result.fix = without_key(route.endpoint) or result.fix
     return Outcome(result, read_limits(response.headers), response.status)
 
 
