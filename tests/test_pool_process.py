@@ -41,6 +41,14 @@ class Script:
     def interrupt(self) -> None:
         self.process.send_signal(signal.SIGINT)
 
+    def interrupt_twice(self) -> None:
+        """The second time once the first was heard."""
+        self.interrupt()
+        assert self.process.stderr is not None
+        self.process.stderr.readline()
+        assert "Ctrl-C" in self.process.stderr.readline()
+        self.interrupt()
+
     def end(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=30)
         return self.process.returncode, out, err
@@ -164,11 +172,7 @@ def test_ctrl_c_twice_is_pythons_own_in_async_code(server, loop) -> None:
         server.url,
     )
     until(lambda: server.ledger()["requests"] >= 28)
-    script.interrupt()
-    assert script.process.stderr is not None
-    script.process.stderr.readline()
-    assert "Ctrl-C" in script.process.stderr.readline()
-    script.interrupt()
+    script.interrupt_twice()
     _, out, _ = script.end()
     assert out == "KeyboardInterrupt 20 True\n"
 
@@ -227,11 +231,7 @@ def test_ctrl_c_twice_cuts_the_calls_and_raises_with_results_kept(server, way) -
         way,
     )
     until(lambda: server.ledger()["requests"] >= 28)
-    script.interrupt()
-    assert script.process.stderr is not None
-    script.process.stderr.readline()
-    assert "Ctrl-C" in script.process.stderr.readline()
-    script.interrupt()
+    script.interrupt_twice()
     code, out, err = script.end()
     assert (code, err) == (0, "")
     assert out == "20 180 True\n"

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum, IntEnum, StrEnum
+from enum import Enum, StrEnum
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
@@ -37,6 +37,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from tests.structured.kinds import Level
 
 T = TypeVar("T")
 DAY = "2026-01-02"
@@ -46,11 +47,6 @@ MOMENT = "2026-01-02T10:00:00Z"
 class Color(Enum):
     RED = "red"
     BLUE = "blue"
-
-
-class Level(IntEnum):
-    LOW = 1
-    HIGH = 2
 
 
 class Mood(StrEnum):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Any, Literal
 
 from pydantic import BaseModel
+from tests.structured.kinds import Level
 
 AGAIN: Any = "asked again"
 
@@ -35,11 +36,6 @@ class Bill(BaseModel):
 class Kind(Enum):
     HAM = "ham"
     SPAM = "spam"
-
-
-class Level(IntEnum):
-    LOW = 1
-    HIGH = 2
 
 
 FIELDS = {"fields": {"name": "string", "age": "integer?", "when": "date"}}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field
 from tests.conftest import Simulation
+from tests.structured.broken_table import Kind, Letter
 
 from flowpool import Model
 from flowpool.errors import Blocked, InvalidOutput, Refused, Truncated
@@ -18,19 +17,6 @@ from flowpool.simulator.plan import ReplyPlan, SimRequest
 from flowpool.values import Status
 
 DOCUMENT = "Extract:\n\nAda wrote 12 letters about spam. She was 36. Few people read the letters."
-
-
-class Kind(Enum):
-    HAM = "ham"
-    SPAM = "spam"
-
-
-@dataclass
-class Letter:
-    author: str
-    count: int
-    kind: Literal["ham", "spam"]
-    tags: list[str] = field(default_factory=list)
 
 
 class Report(BaseModel):

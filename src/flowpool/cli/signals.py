@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
+
+from flowpool.run.ctrl_c import say_in_between
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -38,10 +39,12 @@ class Interrupts:
         self._times += 1
         self.code = INTERRUPTED
         if self._times == 1:
-            _say("\nCtrl-C: waiting for the calls in flight; press it again to cancel them.\n")
+            say_in_between(
+                "\nCtrl-C: waiting for the calls in flight; press it again to cancel them.\n"
+            )
             self._stop()
         elif self._times == 2:
-            _say("\nCtrl-C: cancelling the calls in flight.\n")
+            say_in_between("\nCtrl-C: cancelling the calls in flight.\n")
             self._cancel()
         else:
             os._exit(INTERRUPTED)
@@ -50,9 +53,3 @@ class Interrupts:
         self.code = TERMINATED
         self._stop()
         self._cancel()
-
-
-def _say(words: str) -> None:
-    # A handler may come in the middle of another print, which it must not enter.
-    with suppress(OSError):  # its reader has gone
-        os.write(2, words.encode())

@@ -90,15 +90,7 @@ class Dialer:
         if proxy:
             addresses = await self._lookup(proxy.host, proxy.port)
         sock = await self._connect(addresses, proxy.port if proxy else origin.port, name)
-        try:
-            if proxy and origin.scheme == "https":
-                await self._tunnel(sock, origin, proxy)
-            return await self._wrap(sock, origin, make_protocol)
-        except BaseException as error:
-            sock.close()
-            if isinstance(error, OSError):
-                raise _connect_error(origin.name, error) from None
-            raise
+        return await self._speak(sock, origin, proxy, make_protocol)
 
     async def _dial_socket(self, origin: Origin, make_protocol: Callable[[], _P]) -> _P:
         """A protocol connected to a Unix socket of this machine."""
@@ -109,7 +101,19 @@ class Dialer:
                 f"could not connect to {origin.name}: there are no Unix sockets here"
             )
         sock = await self._connect_one(socket.AF_UNIX, origin.host, origin.name)
+        return await self._speak(sock, origin, None, make_protocol)
+
+    async def _speak(
+        self,
+        sock: socket.socket,
+        origin: Origin,
+        proxy: Proxy | None,
+        make_protocol: Callable[[], _P],
+    ) -> _P:
+        """A protocol on a connected socket, which is closed where that fails."""
         try:
+            if proxy and origin.scheme == "https":
+                await self._tunnel(sock, origin, proxy)
             return await self._wrap(sock, origin, make_protocol)
         except BaseException as error:
             sock.close()

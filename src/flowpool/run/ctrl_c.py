@@ -68,5 +68,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     for run in unaware:  # before anything is said: the next Ctrl-C may come into the middle of this
         run.interrupted = True
         run.interrupt()
+    say_in_between(WAITING)
+
+
+def say_in_between(words: str) -> None:
+    """Says it on standard error, from a signal's handler that may come in the middle of a print."""
     with suppress(OSError):  # its reader has gone
-        os.write(2, WAITING.encode())  # a print in whose middle this comes can't be entered
+        os.write(2, words.encode())

@@ -26,6 +26,7 @@ from flowpool.simulator.wires.reading import (
     conversation,
     counted,
     encoded,
+    is_json,
     named_use,
     need_messages,
     openai_logprobs,
@@ -133,8 +134,7 @@ def parse(route: Any, body: bytes) -> SimRequest:
     if asked.modalities not in (None, ["text"]):
         raise NotDone("modalities")
     shape = asked.response_format or {}
-    if shape.get("type", "text") not in ("text", "json_object", "json_schema"):
-        raise NotDone(f"response_format {shape['type']}")
+    wants_json = is_json("response_format", shape)
     if asked.top_logprobs and not asked.logprobs:
         raise NotDone("top_logprobs without logprobs")
     near = counted("top_logprobs", asked.top_logprobs, MOST_LOGPROBS, 0)
@@ -144,7 +144,7 @@ def parse(route: Any, body: bytes) -> SimRequest:
         **conversation(_turn(message) for message in asked.messages),
         **_tools(asked),
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
-        wants_json=shape.get("type") in ("json_object", "json_schema"),
+        wants_json=wants_json,
         schema=(shape.get("json_schema") or {}).get("schema"),
         thinking=_thinking(asked),
         stops=as_texts(asked.stop),

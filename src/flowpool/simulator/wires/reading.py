@@ -7,7 +7,7 @@ answer for what the field asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -66,6 +66,14 @@ class NotDone(InvalidInput):
             f"The simulator doesn't do {names}: leave it out, or ask the provider itself."
         )
         self.what = what
+
+
+def is_json(name: str, shape: Mapping[str, Any]) -> bool:
+    """Whether an answer in this format is JSON. name: the field's that asks for it; raises `NotDone` for others."""
+    kind: str = shape.get("type", "text")
+    if kind not in ("text", "json_object", "json_schema"):
+        raise NotDone(f"{name} {kind}")
+    return kind != "text"
 
 
 def conversation(turns: Iterable[Turn]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from flowpool.simulator.wires.reading import (
     chosen_tools,
     conversation,
     counted,
+    is_json,
     named_event,
     named_use,
     need_messages,
@@ -113,8 +114,7 @@ def parse(route: Any, body: bytes) -> SimRequest:
         if name not in _INCLUDED:
             raise NotDone(f"include {name}")
     shape = (asked.text or {}).get("format") or {}
-    if shape.get("type", "text") not in ("text", "json_object", "json_schema"):
-        raise NotDone(f"text.format {shape['type']}")
+    wants_json = is_json("text.format", shape)
     near = counted("top_logprobs", asked.top_logprobs, MOST_LOGPROBS, 0)
     wants_logprobs = near or _LOGPROBS in (asked.include or ())
     return SimRequest(
@@ -123,7 +123,7 @@ def parse(route: Any, body: bytes) -> SimRequest:
         **conversation(_turns(asked)),
         **_tools(asked),
         max_tokens=asked.max_output_tokens,
-        wants_json=shape.get("type") in ("json_object", "json_schema"),
+        wants_json=wants_json,
         schema=shape.get("schema"),
         thinking=_thinking(asked.reasoning),
         logprobs=near or 0 if wants_logprobs else None,
