@@ -266,9 +266,10 @@ class Journal:
         if not isinstance(item, Mapping):
             return 0
         try:
-            self._check_key(index, item)
-            known = self._claim(claims, item, files)
-            return known.id if known is not None else -self._add(self._hash(item, files), item)
+            hash = self._hash(item, files)
+            self._check_key(hash, index, item)
+            known = self._claim(claims, item, hash)
+            return known.id if known is not None else -self._add(hash, item)
         except InvalidItem as error:
             raise InvalidInput(f"items[{index}]: {error}") from None
 
@@ -309,18 +310,17 @@ class Journal:
             return abs(row), self._row(row) if row > 0 else None
         if self._pass.own is None:
             self._pass.own = ItemMatcher(self.run.id, self._reader.last_item(self.run.id))
-        if self._options.in_order:
-            known = self._pass.own.claim(None, self._reader)
-        else:
-            self._check_key(index, item)
-            known = self._claim(self._pass.own, item, files)
-        if known is not None:
+        if self._options.in_order and (known := self._pass.own.claim(None, self._reader)):
             return known.id, known
-        return self._add(self._hash(item, files), item), None
-
-    def _claim(self, claims: ItemMatcher, item: Mapping[str, Any], files: Contents) -> Known | None:
-        """The row of an item's content, files' content included; or of what flowpool 0.1.0 took for that."""
         hash = self._hash(item, files)
+        if not self._options.in_order:
+            self._check_key(hash, index, item)
+            if (known := self._claim(self._pass.own, item, hash)) is not None:
+                return known.id, known
+        return self._add(hash, item), None
+
+    def _claim(self, claims: ItemMatcher, item: Mapping[str, Any], hash: bytes) -> Known | None:
+        """The row of an item with this hash, or with the one that flowpool 0.1.0 gave it."""
         known = claims.claim(hash, self._reader)
         if known is not None or claims.is_spent or self._options.key is not None:
             return known
@@ -352,15 +352,15 @@ class Journal:
     def _is_over(self, status: int) -> bool:
         return status == Status.DONE or not self._options.retry_failed
 
-    def _hash(self, item: Mapping[str, Any], files: Contents = ()) -> bytes:
+    def _hash(self, item: Mapping[str, Any], files: Contents) -> bytes:
         """What tells the item from others."""
         return identity_of(item, self._options.key, files)
 
-    def _check_key(self, index: int, item: Mapping[str, Any]) -> None:
+    def _check_key(self, hash: bytes, index: int, item: Mapping[str, Any]) -> None:
         """Raises `InvalidItem` for an item that has another one's key."""
         if self._options.key is not None:
             self._pass.keys = self._pass.keys or Keys(self._options.key)
-            self._pass.keys.add(self._hash(item), item, index)
+            self._pass.keys.add(hash, item, index)
 
     def _add(self, hash: bytes, item: Mapping[str, Any]) -> int:
         json = None
@@ -382,12 +382,13 @@ class Journal:
         self, item: Mapping[str, Any], files: Contents
     ) -> Iterator[list[StepAnswer]]:
         """The same in each run that had some of the steps."""
+        hash = self._hash(item, files)
         for run in self._priors:
             claims = self._pass.priors.get(run.id)
             if claims is None:
                 claims = ItemMatcher(run.id, self._reader.last_item(run.id))
                 self._pass.priors[run.id] = claims
-            known = self._claim(claims, item, files)
+            known = self._claim(claims, item, hash)
             if known is not None:
                 yield self._answers(known.id)
 
