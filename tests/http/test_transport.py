@@ -99,64 +99,80 @@ def test_impossible_options_are_refused(options) -> None:
         HttpTransport(**options)
 
 
-def test_running_out_of_files_says_how_to_raise_the_limit(run, raw, monkeypatch) -> None:
-    resource = pytest.importorskip("resource")
-    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+class FileLimit:
+    """How many files this process may open, set by a test.
 
+    Anything may close a file meanwhile, the garbage collector above all, and a new one takes the lowest number that
+    is free. So the first numbers are taken, and a limit is set well among them.
+    """
+
+    def __init__(self, resource) -> None:
+        self._resource = resource
+        self._set = resource.setrlimit
+        self._before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._taken = [socket.socket() for _ in range(100)]
+        self.next = max(each.fileno() for each in self._taken) + 1
+
+    def set(self, limit: int) -> None:
+        self._set(self._resource.RLIMIT_NOFILE, (limit, self._before[1]))
+
+    def unset(self) -> None:
+        self._set(self._resource.RLIMIT_NOFILE, self._before)
+
+    def close(self) -> None:
+        self.unset()
+        for each in self._taken:
+            each.close()
+
+
+@pytest.fixture
+def file_limit():
+    limit = FileLimit(pytest.importorskip("resource"))
+    yield limit
+    limit.close()
+
+
+@pytest.fixture
+def fixed_file_limit(file_limit, monkeypatch):
+    """A limit that the library can't raise."""
+    monkeypatch.setattr("resource.setrlimit", lambda *_: None)
+    return file_limit
+
+
+def test_running_out_of_files_says_how_to_raise_the_limit(run, raw, fixed_file_limit) -> None:
     async def main() -> None:
         async with raw.Server(silent) as server, raw.opened() as transport:
-            monkeypatch.undo()
-            with socket.socket() as probe:
-                lowest = probe.fileno()
-            set_limit = resource.setrlimit
-            set_limit(resource.RLIMIT_NOFILE, (lowest, hard))
-            monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-            try:
-                with pytest.raises(ConnectFailed, match=r"too many open files \(raise the limit"):
-                    await transport.send(raw.get(server.url), SOON)
-            finally:
-                set_limit(resource.RLIMIT_NOFILE, (soft, hard))
+            fixed_file_limit.set(fixed_file_limit.next - 50)
+            with pytest.raises(ConnectFailed, match=r"too many open files \(raise the limit"):
+                await transport.send(raw.get(server.url), SOON)
+            fixed_file_limit.unset()
 
     run(main())
 
 
-def test_idle_connections_make_room_when_files_run_out(run, raw, monkeypatch) -> None:
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    set_limit = resource.setrlimit
-    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
-
+def test_idle_connections_make_room_when_files_run_out(run, raw, fixed_file_limit) -> None:
     async def main() -> None:
         async with (
             raw.Server(raw.polite) as a,
             raw.Server(raw.polite) as b,
             raw.opened() as transport,
         ):
-            await asyncio.gather(*(transport.send(raw.get(a.url), SOON) for _ in range(3)))
             with socket.socket() as probe:
-                # An eighth of them is left to the rest of the process.
-                set_limit(resource.RLIMIT_NOFILE, (probe.fileno() * 8 // 7, hard))
-            try:
-                assert (await transport.send(raw.get(b.url), SOON)).body == b"ok"
-            finally:
-                set_limit(resource.RLIMIT_NOFILE, (soft, hard))
+                first_idle = probe.fileno()
+            await asyncio.gather(*(transport.send(raw.get(a.url), SOON) for _ in range(3)))
+            # The library leaves the last eighth of the numbers alone: here it begins after the first connection's.
+            fixed_file_limit.set((first_idle + 1) * 8 // 7)
+            assert (await transport.send(raw.get(b.url), SOON)).body == b"ok"
+            fixed_file_limit.unset()
+            await raw.until(lambda: not a.live, AT_ONCE)
 
     run(main())
 
 
-def test_a_low_soft_limit_of_files_is_raised_by_itself(run, raw) -> None:
-    resource = pytest.importorskip("resource")
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-
+def test_a_low_soft_limit_of_files_is_raised_by_itself(run, raw, file_limit) -> None:
     async def main() -> None:
         async with raw.Server(raw.polite) as server, raw.opened() as transport:
-            with socket.socket() as probe:
-                lowest = probe.fileno()
-            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+            file_limit.set(file_limit.next - 50)
             assert (await transport.send(raw.get(server.url), SOON)).body == b"ok"
 
-    try:
-        run(main())
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    run(main())
