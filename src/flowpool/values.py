@@ -217,12 +217,33 @@ class Reply(Struct, frozen=True):
     request_id: str = ""
 
 
+class Timing(Struct, frozen=True, gc=False):
+    """Where the time of an attempt went, in seconds.
+
+    Before it was sent, it waited for: slot_wait: a place among the calls in flight. limit_wait: its turn within a rate
+    limit. budget_wait: money that other calls had set aside. backoff: after the failure before.
+    Within the attempt's own seconds: connect: for a connection. first_byte: from the request to the first byte of the
+    answer. What is left of them is the reading of the answer; of a function's attempt, its own code.
+    """
+
+    slot_wait: float = 0.0
+    limit_wait: float = 0.0
+    budget_wait: float = 0.0
+    backoff: float = 0.0
+    connect: float = 0.0
+    first_byte: float = 0.0
+
+
+NO_TIMING = Timing()
+
+
 class Attempt(Struct, frozen=True, gc=False):
     """One request of a call, as it went.
 
     step: the step that made it. model: `provider/model`. started: seconds of the run's loop clock. status: the HTTP
     status, None where no answer came. error: the error's type, None for an answer. prices: as configured.
     unknown_cost, unknown_tokens: the most that it may have cost, in dollars, where nobody knows what it did.
+    timing: what the call waited for before it, and what of its seconds went where.
     """
 
     step: str
@@ -236,6 +257,7 @@ class Attempt(Struct, frozen=True, gc=False):
     prices: Prices | None = None
     unknown_cost: float = 0.0
     unknown_tokens: int = 0
+    timing: Timing = NO_TIMING
 
 
 class Limits(Struct, frozen=True, kw_only=True):

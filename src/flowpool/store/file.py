@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from flowpool import prices
 from flowpool.encoding import decode
@@ -176,7 +177,7 @@ class Store:
                 lambda row: (row.item, storable_text(row.step), row.call, *pack(row.output)),
             ),
             (
-                "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO attempts VALUES ({', '.join('?' * 20)})",
                 batch.attempts,
                 lambda row: _attempt_columns(run, row.item, row.attempt, epoch),
             ),
@@ -184,6 +185,11 @@ class Store:
                 "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 batch.results,
                 lambda row: _result_columns(row.item, row.record, pack(row.output), epoch),
+            ),
+            (
+                "INSERT INTO events VALUES (?, ?, ?, ?)",
+                batch.events,
+                lambda row: (run, row.at, row.kind, row.data.decode()),
             ),
         )
 
@@ -366,6 +372,7 @@ def _attempt_columns(run: int, item: int, attempt: Attempt, epoch: float) -> tup
         storable_text(attempt.request_id),
         storable_number(attempt.unknown_cost),
         storable_number(attempt.unknown_tokens),
+        *structs.astuple(attempt.timing),
     )
 
 

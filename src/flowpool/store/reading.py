@@ -20,9 +20,8 @@ from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info, without_log
 from flowpool.store.rows import RunInfo
-from flowpool.store.schema import VERSION
 from flowpool.usage import NO_USAGE, Usage
-from flowpool.values import Status
+from flowpool.values import Status, Timing
 
 # Rows read at once: a query a row is slow, and all of a large run would fill the memory.
 CHUNK = 1000
@@ -37,8 +36,10 @@ LEAST = 1e-9
 LAST_MOMENT = 253_402_300_799
 ATTEMPT = (
     *("step", "model", "started", "seconds", "status", "error", "input_tokens", "output_tokens"),
-    *("cost", "request_id"),
+    *("cost", "request_id", *Timing.__struct_fields__),
 )
+# Stores of before have neither these columns of attempts nor events.
+_TIMED_SINCE = 2
 _RESULT = """status, output, output_zstd, error, message, model, started, seconds, attempts,
     input_tokens, output_tokens, cached_input_tokens, cost"""
 
@@ -112,6 +113,14 @@ class RunTiming(Struct, frozen=True):
     rate: float
 
 
+class Event(Struct, frozen=True):
+    """Something that happened in a run: when, in seconds since 1970; of which kind; and what it says."""
+
+    at: float
+    kind: str
+    data: dict[str, Any]
+
+
 class Reader:
     """A store's content. Raises `StoreRefused` for a file that is no store or can't be read."""
 
@@ -131,10 +140,7 @@ class Reader:
             version = check_version(self._db, self.path)
             if not version:
                 raise StoreRefused(without_log(self.path))
-            if version < VERSION:
-                raise StoreRefused(
-                    f"{path} was written by an older flowpool: resume a run of it once to bring it up to date."
-                )
+            self._is_timed = version >= _TIMED_SINCE
         except sqlite3.Error as error:
             self.close()
             raise StoreRefused(f"{path}: {in_words(error)}.") from None
@@ -262,8 +268,12 @@ class Reader:
 
     def attempts(self, run: int) -> Iterator[dict[str, Any]]:
         """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
+        columns = [
+            f"0 AS {name}" if name in Timing.__struct_fields__ and not self._is_timed else name
+            for name in ATTEMPT
+        ]
         cursor = self._db.execute(
-            f"SELECT position, {', '.join(ATTEMPT)} FROM attempts JOIN ("
+            f"SELECT position, {', '.join(columns)} FROM attempts JOIN ("
             "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
             ") ON id = item ORDER BY item, started",
             (run,),
@@ -271,6 +281,20 @@ class Reader:
         with refuses_damage(self.path):
             for row in cursor:
                 yield dict(zip(("item", *ATTEMPT), row, strict=True))
+
+    def events(self, run: int, kind: str | None = None, after: float = 0.0) -> Iterator[Event]:
+        """What happened in the run since `after` (seconds since 1970), in order; of one kind only, if that is given."""
+        if not self._is_timed:
+            return
+        rows = self._all(
+            "SELECT at, kind, data FROM events WHERE run = ? AND at > ? AND kind = coalesce(?, kind) ORDER BY at, rowid",
+            run,
+            after,
+            kind,
+        )
+        with refuses_damage(self.path):
+            for at, what, data in rows:
+                yield Event(float(at), what, decode(data.encode()))
 
     # Items
 

@@ -41,6 +41,15 @@ class AttemptRow(Struct, frozen=True, gc=False):
     attempt: Attempt
 
 
+class EventRow(Struct, frozen=True, gc=False):
+    """What happened in a run: when, in seconds since 1970; of which kind; and what it says, as JSON."""
+
+    at: float
+    kind: str
+    data: bytes
+    item: int = 0  # of none
+
+
 class ResultRow(Struct, frozen=True, gc=False):
     """How an item ended; its output as JSON."""
 
@@ -58,11 +67,12 @@ class Batch(Struct):
     steps: list[StepRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     results: list[ResultRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         of_items = len(self.items) + len(self.hashes) + len(self.results)
-        return of_items + len(self.steps) + len(self.attempts)
+        return of_items + len(self.steps) + len(self.attempts) + len(self.events)
 
 
 class RunInfo(Struct, frozen=True):

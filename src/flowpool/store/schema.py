@@ -71,5 +71,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             unknown_tokens INTEGER NOT NULL -- a ceiling
         )""",
     ),
+    (
+        # Seconds of an attempt: before it was sent, it waited for
+        "ALTER TABLE attempts ADD COLUMN slot_wait REAL NOT NULL DEFAULT 0",  # a place among the calls in flight,
+        "ALTER TABLE attempts ADD COLUMN limit_wait REAL NOT NULL DEFAULT 0",  # its turn within a rate limit,
+        "ALTER TABLE attempts ADD COLUMN budget_wait REAL NOT NULL DEFAULT 0",  # money that others had set aside,
+        "ALTER TABLE attempts ADD COLUMN backoff REAL NOT NULL DEFAULT 0",  # after the failure before;
+        "ALTER TABLE attempts ADD COLUMN connect REAL NOT NULL DEFAULT 0",  # within it: for a connection,
+        "ALTER TABLE attempts ADD COLUMN first_byte REAL NOT NULL DEFAULT 0",  # and till the answer began
+        """CREATE TABLE events (
+            run INTEGER NOT NULL,
+            at REAL NOT NULL,           -- seconds since 1970
+            kind TEXT NOT NULL,         -- begin, sample, bottleneck, lane, change, end
+            data TEXT NOT NULL          -- what it says, as JSON
+        )""",
+        "CREATE INDEX events_by_run ON events (run, at)",
+    ),
 )
 VERSION = len(MIGRATIONS)
