@@ -65,8 +65,8 @@ class Look(Struct, frozen=True, kw_only=True):
 
     at: seconds since 1970. lanes: how they stand. modes: how a function runs ("async", "thread", "process"), by the
     name of its lane. chosen: the items in progress that the user wants, None for as many as there may be. taken: those
-    that there are. source_waits: whether items are waited for while more could be in progress. source_rate: items a
-    second that the source gives. is_read: no more items will come. reader_full, store_full: records wait to be taken
+    that there are. source_waits: whether items are waited for while more could be in progress. read: items that the
+    source has given; source_rate: how many a second lately. is_read: no more items will come. reader_full, store_full: records wait to be taken
     or written. budget_waits: calls that wait for budget. is_held: somebody has paused the run. cpu: cores that the
     process keeps busy; lag: seconds by which its loop is late. left: seconds, where known. running: items in progress.
     """
@@ -77,6 +77,7 @@ class Look(Struct, frozen=True, kw_only=True):
     chosen: int | None = None
     taken: int = 0
     source_waits: bool = False
+    read: int = 0
     source_rate: float = 0.0
     is_read: bool = False
     reader_full: bool = False

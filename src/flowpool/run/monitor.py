@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
 from flowpool.limits.lane_view import LaneView, ceilings_of
-from flowpool.run.bottleneck import Look, Steadied, narrowest
+from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest
 from flowpool.run.progress import Snapshot
 from flowpool.run.sample import Bottleneck, LaneSample, Sample
 
@@ -55,7 +56,7 @@ class Monitor:
         self._epoch = time.time() - self._began
         self._cpu = time.process_time()
         self._last = self._began
-        self._taken = 0
+        self._read = deque([(self._began, 0)], maxlen=STEADY)  # when, and how many items the source had given
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
 
@@ -85,8 +86,13 @@ class Monitor:
         snapshot = self._snapshot()
         self._keep(snapshot, cores, lag)
         look = self._look(snapshot)
+        since, read = self._read[0]
+        self._read.append((now, look.read))
+        pace = (look.read - read) / max(1e-3, now - since)
         at = self._epoch + now
-        found = narrowest(msgspec.structs.replace(look, at=at, cpu=cores, lag=lag))
+        found = narrowest(
+            msgspec.structs.replace(look, at=at, cpu=cores, lag=lag, source_rate=pace)
+        )
         before = self._steadied.now
         held = self._steadied.saw(found, at)
         if before is None or (before.kind, before.lane) != (held.kind, held.lane):
