@@ -56,6 +56,10 @@ class Progress:
         spent.cache_write_tokens += usage.cache_write_tokens
         spent.reasoning_tokens += usage.reasoning_tokens
 
+    def rested(self, seconds: float) -> None:
+        """The run was paused for so long: that is no time in which items were slow to end."""
+        self._began += seconds
+
     def spent(self) -> dict[str, ModelSpend]:
         """What the ended items used, by `provider/model`, as it is now; also by prices where one has several."""
         spent: dict[str, ModelSpend] = {}
@@ -100,6 +104,7 @@ class Snapshot(Struct, frozen=True):
     known: items that are still to be met and that an earlier run had ended.
     spent_before: dollars that earlier runs of the same work spent, as far as is known.
     bottleneck: what holds the run back, or held it back at its end; None in its first second.
+    paused: whether `pool.pause()` or `flowpool pause` holds it: no call is sent until it goes on.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -121,6 +126,7 @@ class Snapshot(Struct, frozen=True):
     known: int = 0
     spent_before: float = 0.0
     bottleneck: Bottleneck | None = None
+    paused: bool = False
 
     def __repr__(self) -> str:
         of = "items" if self.total is None else f"of {self.total:,}"
@@ -149,7 +155,7 @@ class Snapshot(Struct, frozen=True):
     @property
     def eta(self) -> float | None:
         """Seconds left at this rate, and at least what the known limits allow; None where that can't be known."""
-        if self.left is None or self.rate <= 0.0:
+        if self.left is None or self.rate <= 0.0 or self.paused:
             return None
         asked = (self.lane.asked if self.left and self.lane is not None else None) or 0.0
         return asked + max(self.left / self.rate, self.least_seconds(self.left))

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextvars import Context, copy_context
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from flowpool.calls.budget import Budget
@@ -32,6 +33,7 @@ from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
 from flowpool.run.monitor import Monitor
+from flowpool.run.pause import Pause
 from flowpool.run.progress import Progress, Snapshot
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.sink import Sink
@@ -44,7 +46,7 @@ from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
 # Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
-LOOK_TIMEOUT = 1.0
+LOOK_TIMEOUT = 0.5
 # Workers that wait for an item, for each that has one, from which on the source is slow: between two items every
 # worker waits for a moment.
 WAITING_PART = 0.25
@@ -107,10 +109,12 @@ class Run:
         self._snapshot = snapshot
         self._monitor: Monitor | None = None
         self.progress = Progress(self._loop.time())
+        self._pause = Pause(self._loop.time)
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
-        waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
+        draw, now = environment.random.random, self._loop.time
+        waiter = RetryWaiter(self._wait, draw, now, self._pause.seconds)
         self._budget_queue = self._queue_of(budget)
         self._model_calls = ModelCalls(
             settings,
@@ -157,6 +161,8 @@ class Run:
                 self._monitor = Monitor(self._loop, self._snapshot, self._look_for_bottleneck, tell)
             if (limit := self._settings.deadline) is not None:
                 deadline = self._deadline = Deadline(limit, self.cancel, self._give_up)
+                if self.is_paused:
+                    deadline.hold()
             self._fill()
             self._end_if_done()
             await self._ended
@@ -210,6 +216,11 @@ class Run:
         return 0 if self._journal is None else self._journal.recalled
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the user holds it."""
+        return self._pause.is_on
+
+    @property
     def accumulated(self) -> dict[str, Any]:
         """All variables of the last item, where history is kept."""
         return self._steps.accumulated
@@ -243,6 +254,51 @@ class Run:
             flow.is_cut = True
         for worker in self._workers:
             worker.cancel()
+
+    def pause(self) -> None:
+        """Sends no call and begins no item until `go`; calls in flight end, and nothing times out by it."""
+        if self._is_over or self.is_paused:
+            return
+        self._pause.begin()
+        self._lanes.hold()
+        if self._deadline is not None:
+            self._deadline.hold()
+
+    def go(self) -> None:
+        """Goes on after `pause`."""
+        if self._is_over or not self.is_paused:
+            return
+        self.progress.rested(self._pause.end())
+        if self._deadline is not None:
+            self._deadline.go()
+        self._lanes.go()
+        self.go_on()
+
+    def change(self, settings: Settings) -> None:
+        """Keeps to other `max_flows` and ceilings from here on; what is in flight ends as it began.
+
+        A ceiling that the run began without has no effect: see `may_limit`.
+        """
+        if self._is_over:
+            return
+        before, self._settings = self._settings, settings
+        if settings.max_flows != before.max_flows:
+            self._lanes.choose(settings.max_flows)
+            self._slots.chosen = settings.max_flows
+        if self._budget_queue is not None:
+            self._budget_queue.limit(settings.max_cost, settings.max_tokens_total)
+        self.go_on()
+
+    def may_limit(self, name: str) -> bool:
+        """Whether this ceiling can be set: a run that began without one has no worst case of its calls."""
+        if self.budget is None:
+            return False
+        return name != "max_cost" or self.budget.knows_prices
+
+    def note(self, kind: str, data: Any) -> None:
+        """Writes down what happened in the run, where it is kept."""
+        if self._journal is not None:
+            self._journal.event(kind, msgspec.json.encode(data))
 
     def _give_up(self) -> None:
         """Ends the run without the steps that swallow every cancellation; they go on, and nobody hears of them."""
@@ -344,7 +400,8 @@ class Run:
     def _end_if_done(self) -> None:
         if self._workers or self._ended.done():
             return
-        if self._stopping or self._exhausted or not self._is_full:
+        is_read = self._stopping or self._exhausted or (self.is_paused and self._source.left == 0)
+        if is_read or not self._is_full:
             self._ended.set_result(None)
 
     @property
@@ -355,8 +412,12 @@ class Run:
 
     @property
     def _is_full(self) -> bool:
-        """Whether records wait to be written or taken, and no more items should begin."""
-        return self._sink.is_full or (self._journal is not None and self._journal.is_full)
+        """Whether no more items should begin: records wait to be written or taken, or the run is paused."""
+        return (
+            self.is_paused
+            or self._sink.is_full
+            or (self._journal is not None and self._journal.is_full)
+        )
 
     async def _work(self) -> None:
         slots = self._slots
