@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from flowpool.control.messages import (
+    HOST,
     MOST_REPLY,
     Address,
     Order,
@@ -18,7 +19,6 @@ from flowpool.control.messages import (
     read_address,
     read_line,
 )
-from flowpool.control.server import HOST
 from flowpool.errors import FlowpoolError, InvalidInput, StoreRefused
 from flowpool.folders import local_path
 from flowpool.run.sample import LiveView

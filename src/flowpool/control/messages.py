@@ -20,6 +20,7 @@ from flowpool.errors import InvalidInput
 from flowpool.run.sample import LiveView
 from flowpool.sharing.directory import write_whole
 
+HOST = "127.0.0.1"
 CONTROL_ENDING = ".control"
 # Bytes: a request is some hundred; a reply has a view of each run of the store that is at work.
 MOST_ADDRESS, MOST_REQUEST, MOST_REPLY = 4096, 16 * 1024, 4 * 1024 * 1024

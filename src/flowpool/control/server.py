@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from flowpool.control.messages import (
+    HOST,
     MOST_REQUEST,
     Address,
     Reply,
@@ -36,7 +37,6 @@ from flowpool.run.sample import LiveView, sample_of
 from flowpool.settings import Settings
 from flowpool.threads import DaemonThreads
 
-HOST = "127.0.0.1"
 # Seconds that a request may take to come, and its reply to be taken.
 PATIENCE = 2.0
 # Requests at once: whoever comes beside them waits, and none takes a file from the run.

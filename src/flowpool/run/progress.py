@@ -20,13 +20,14 @@ from flowpool.values import NO_USAGE, Prices, Status, Usage
 class Progress:
     """Told of each record as it comes; readable from any thread."""
 
-    __slots__ = ("_began", "_ended", "_recent", "_spent", "failure")
+    __slots__ = ("_began", "_ended", "_recent", "_rested", "_spent", "failure")
 
     # Items that the rate of the whole run counts for beside the last seconds: a few items alone say little.
     BELIEF = 10.0
 
     def __init__(self, now: float) -> None:
         self._began = now
+        self._rested = 0.0  # seconds
         self._ended = 0
         self._recent = RateMeter(1)
         self._spent: dict[tuple[str, Prices | None], ModelSpend] = {}
@@ -41,6 +42,7 @@ class Progress:
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
+            now -= self._rested
             if now >= self._recent.due:
                 self._recent.see(now, (self._ended,))
             self._ended += 1
@@ -58,7 +60,7 @@ class Progress:
 
     def rested(self, seconds: float) -> None:
         """The run was paused for so long: that is no time in which items were slow to end."""
-        self._began += seconds
+        self._rested += seconds
 
     def spent(self) -> dict[str, ModelSpend]:
         """What the ended items used, by `provider/model`, as it is now; also by prices where one has several."""
@@ -82,6 +84,7 @@ class Progress:
         """Items a second: of the last seconds, and of the whole run as long as few came in those."""
         if not self._ended:
             return 0.0
+        now -= self._rested
         overall = self._ended / max(1e-3, now - self._began)
         [recent] = self._recent.rates(now, (self._ended,))
         seen = recent * RateMeter.SPAN
