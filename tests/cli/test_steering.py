@@ -77,7 +77,7 @@ def test_a_run_is_widened_paused_and_stopped_from_another_shell(flowpool: Any, s
 
 
 def test_stop_lets_what_is_in_progress_end_and_resume_goes_on(flowpool: Any, sim: Any) -> None:
-    process = start(flowpool, sim, [f"{n} [[sim: latency=2]]" for n in range(6)])
+    process = start(flowpool, sim, [f"{n} [[sim: latency=1.5]]" for n in range(4)])
     code, out, _ = flowpool("stop", "run.db")
     assert (code, out) == (
         0,
@@ -87,7 +87,7 @@ def test_stop_lets_what_is_in_progress_end_and_resume_goes_on(flowpool: Any, sim
     assert sim.ledger()["abandoned"] == 0
     code, _, _ = flowpool("resume", "run.db", "-q", "--max-flows", "6")
     assert code == 0
-    assert sim.ledger()["answers"] == 6
+    assert sim.ledger()["answers"] == 4
 
 
 def test_a_ceiling_is_raised_from_another_shell(flowpool: Any, sim: Any) -> None:
@@ -223,7 +223,7 @@ def test_status_of_a_run_that_gives_no_answer_says_so_after_a_second(
     assert time.monotonic() - began < 15.0
     assert code == 1
     assert f"(process {process.pid}) gives no answer within 1 s: it is too busy, or stopped" in out
-    assert "  items     0 done, " in out
+    assert "  items     0 done" in out
     code, _, err = flowpool("pause", "run.db")
     assert code == 1
     assert "gives no answer within 5 s" in err
