@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
 from flowpool import Chain, Limits, Model, Pool, Skill, Status
 from flowpool.errors import InvalidInput
@@ -19,7 +20,6 @@ from flowpool.pool import CANCELLED, DONE, FAILED, RUNNING
 from flowpool.simulator import Fixed
 from flowpool.store.reading import Reader
 from flowpool.views.words import progress_text
-from tests.helpers import until
 
 
 async def steered(pool: Pool, *orders: tuple[float, Callable[[], Any]]) -> Any:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.helpers import until
 
 from flowpool.cli import main
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader
-from tests.helpers import until
 
 ENDLESS = "[[sim: latency=60]]"
 

@@ -10,18 +10,18 @@ from flowpool.cli.steering import STEERED, steer
 
 @click.command()
 @STEERED
-@click.option("--max-flows", metavar="N|auto", help="Most items in progress at once.")
+@click.option("--max-flows", metavar="N|auto", help="Most items in progress at once. [as it is]")
 @click.option(
     "--max-cost",
     type=float,
     metavar="USD",
-    help="Dollars that the run never spends more than. It must have begun with such a ceiling.",
+    help="Dollars that the run never spends more than. It must have begun with such a ceiling. [as it is]",
 )
 @click.option(
     "--max-tokens-total",
     type=int,
     metavar="N",
-    help="Tokens that the run never uses more than. It must have begun with a ceiling.",
+    help="Tokens that the run never uses more than. It must have begun with a ceiling. [as it is]",
 )
 def set(
     store: str,

@@ -70,12 +70,12 @@ def status(store: str, run: str | None) -> int:
 def _views(store: str) -> dict[int, LiveView]:
     """How those of its runs stand that are at work, as their process tells of them."""
     from flowpool.cli.streams import show
-    from flowpool.control.client import NoAnswer, looks
+    from flowpool.control.client import RunBusy, looks
     from flowpool.errors import InvalidInput
 
     try:
         return looks(store)
-    except NoAnswer as busy:
+    except RunBusy as busy:
         show(f"{busy}; what the store has:")
     except InvalidInput as elsewhere:
         show(f"{elsewhere} What the store has:")

@@ -12,8 +12,8 @@ from flowpool.control.messages import (
     HOST,
     MOST_REPLY,
     Address,
+    ControlReply,
     Order,
-    Reply,
     Request,
     control_file,
     read_address,
@@ -33,14 +33,14 @@ class NobodyAtWork(FlowpoolError):
     """No process is at work on the store, or none that can be steered."""
 
 
-class NoAnswer(FlowpoolError):
+class RunBusy(FlowpoolError):
     """A process is at work on the store, and doesn't answer in time."""
 
 
 def looks(path: str | Path) -> dict[int, LiveView]:
     """How each run of a store that is at work stands, by its number there; none where nobody is at work.
 
-    Raises `NoAnswer` after a second, and `InvalidInput` where the run is another user's.
+    Raises `RunBusy` after a second, and `InvalidInput` where the run is another user's.
     """
     reply = _ask(path, "look", None, {}, LOOKED_AT)
     return {} if reply is None else reply.views
@@ -63,7 +63,7 @@ def order(
     what: "set" (values: max_flows, max_cost, max_tokens_total), "pause", "go", "stop" or "cancel". run: its name or
     number, where several of the store are at work.
 
-    Raises `NobodyAtWork`, `NoAnswer`, and `InvalidInput` for what it refuses.
+    Raises `NobodyAtWork`, `RunBusy`, and `InvalidInput` for what it refuses.
     """
     reply = _ask(path, what, run, values, ORDERED)
     if reply is None:
@@ -86,7 +86,7 @@ def _ask(
     run: str | None,
     values: dict[str, int | float | str],
     seconds: float,
-) -> Reply | None:
+) -> ControlReply | None:
     """The reply of who is at work; None where nobody is, or none that the file beside the store tells of."""
     store = local_path(path)
     address = read_address(control_file(store))
@@ -100,7 +100,7 @@ def _ask(
     except TimeoutError:
         if not holder_of(store.resolve()):  # a stranger has the address of a run that was killed
             return None
-        raise NoAnswer(
+        raise RunBusy(
             f"{path}: its run (process {address.pid}) gives no answer within {seconds:g} s: "
             "it is too busy, or stopped"
         ) from None
@@ -109,9 +109,9 @@ def _ask(
     return None if reply.how == "stranger" else reply
 
 
-def _reply_of(address: Address, request: Request, seconds: float) -> Reply:
+def _reply_of(address: Address, request: Request, seconds: float) -> ControlReply:
     until = time.monotonic() + seconds
     with socket.create_connection((HOST, address.port), seconds) as connection:
         connection.sendall(msgspec.json.encode(request) + b"\n")
         line = read_line(connection, MOST_REPLY, max(0.0, until - time.monotonic()))
-    return msgspec.json.decode(line, type=Reply)
+    return msgspec.json.decode(line, type=ControlReply)

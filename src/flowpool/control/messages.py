@@ -52,7 +52,7 @@ class Request(Struct, frozen=True):
         return f"Request({self.what!r})"
 
 
-class Reply(Struct, frozen=True):
+class ControlReply(Struct, frozen=True):
     """What comes back. words: what was done, or why not. views: of what was looked at, by the runs' numbers."""
 
     how: Literal["done", "refused", "stranger"]
@@ -67,7 +67,7 @@ def control_file(store: Path) -> Path:
 
 
 def write_address(file: Path, address: Address) -> None:
-    """Puts it in place in one step. Raises `OSError` where that can't be, or others could read it."""
+    """Writes it in one step. Raises `OSError` where that can't be, or others could read it."""
     write_whole(file, msgspec.json.encode(address))
     if os.name == "posix" and stat.S_IMODE(file.stat().st_mode) & 0o077:
         file.unlink()

@@ -22,7 +22,7 @@ from flowpool.control.messages import (
     HOST,
     MOST_REQUEST,
     Address,
-    Reply,
+    ControlReply,
     Request,
     control_file,
     read_line,
@@ -69,7 +69,7 @@ class Steered(Protocol):
     def is_heard(self, seconds: float) -> bool: ...
 
 
-class Server:
+class ControlServer:
     """Listens for the runs of one store, by their numbers, until `close`. Raises `OSError` where nothing can."""
 
     def __init__(self, store: Path) -> None:
@@ -130,21 +130,23 @@ class Server:
         finally:
             self._turns.release()
 
-    def reply(self, line: bytes) -> Reply:
+    def reply(self, line: bytes) -> ControlReply:
         """What comes back for a request."""
         try:
             request = msgspec.json.decode(line, type=Request)
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
-            return Reply("stranger", "this is no request of flowpool's")
+            return ControlReply("stranger", "this is no request of flowpool's")
         given = request.token.encode("utf-8", "surrogatepass")
         if not hmac.compare_digest(given, self._token.encode()):
-            return Reply("stranger", "another run listens here: the token isn't its own")
+            return ControlReply("stranger", "another run listens here: the token isn't its own")
         try:
             if request.what == "look":
-                return Reply("done", views={n: _view_of(run) for n, run in self._chosen(request)})
-            return Reply("done", _carry_out(request, self._only(request)))
+                return ControlReply(
+                    "done", views={n: _view_of(run) for n, run in self._chosen(request)}
+                )
+            return ControlReply("done", _carry_out(request, self._only(request)))
         except InvalidInput as error:
-            return Reply("refused", printable(str(error)))
+            return ControlReply("refused", printable(str(error)))
 
     def _chosen(self, request: Request) -> list[tuple[int, Steered]]:
         """The runs that a request is about."""
@@ -215,7 +217,7 @@ def _set(request: Request, run: Steered) -> str:
 
 
 # Who listens for the runs of this process, by their stores' files.
-_servers: dict[Path, Server] = {}
+_servers: dict[Path, ControlServer] = {}
 _opening = threading.Lock()
 
 
@@ -239,9 +241,9 @@ def listening(run: Steered, store: Path, number: int) -> Iterator[None]:
                     server.close()
 
 
-def _opened(store: Path) -> Server | None:
+def _opened(store: Path) -> ControlServer | None:
     try:
-        return Server(store)
+        return ControlServer(store)
     except OSError as error:
         words = error.strerror or error
         log.warning("%s: this run can't be steered from another shell: %s", store, words)

@@ -13,11 +13,6 @@ class Pause:
         self._since: float | None = None
         self._before = 0.0
 
-    @property
-    def is_on(self) -> bool:
-        """Whether the run is paused now."""
-        return self._since is not None
-
     def begin(self) -> None:
         """The run is paused from here on."""
         self._since = self._now()

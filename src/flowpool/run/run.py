@@ -109,6 +109,7 @@ class Run:
         self._snapshot = snapshot
         self._monitor: Monitor | None = None
         self.progress = Progress(self._loop.time())
+        self.is_paused = False  # whether the user holds it
         self._pause = Pause(self._loop.time)
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
@@ -216,11 +217,6 @@ class Run:
         return 0 if self._journal is None else self._journal.recalled
 
     @property
-    def is_paused(self) -> bool:
-        """Whether the user holds it."""
-        return self._pause.is_on
-
-    @property
     def accumulated(self) -> dict[str, Any]:
         """All variables of the last item, where history is kept."""
         return self._steps.accumulated
@@ -259,6 +255,7 @@ class Run:
         """Sends no call and begins no item until `go`; calls in flight end, and nothing times out by it."""
         if self._is_over or self.is_paused:
             return
+        self.is_paused = True
         self._pause.begin()
         self._lanes.hold()
         if self._deadline is not None:
@@ -268,6 +265,7 @@ class Run:
         """Goes on after `pause`."""
         if self._is_over or not self.is_paused:
             return
+        self.is_paused = False
         self.progress.rested(self._pause.end())
         if self._deadline is not None:
             self._deadline.go()

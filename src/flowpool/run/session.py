@@ -583,7 +583,7 @@ class Session:
 
     @property
     def is_paused(self) -> bool:
-        """Whether a run is at work, and was told to pause."""
+        """Whether a run is at work, and paused."""
         return self._holds and self._is_running
 
     def pause(self, by: By = "python") -> bool:
