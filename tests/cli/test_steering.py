@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -251,9 +253,6 @@ def work(text):
 Pool(work, [{"text": str(n)} for n in range(2)], store="run.db", progress=False).run()
 """,
     )
-    import subprocess
-    import sys
-
     process = subprocess.Popen(
         [sys.executable, "script.py"],
         cwd=flowpool.folder,
@@ -272,5 +271,4 @@ Pool(work, [{"text": str(n)} for n in range(2)], store="run.db", progress=False)
         assert "nobody is at work on it" in err
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.stdout.close()
-        process.wait()
+        process.communicate()

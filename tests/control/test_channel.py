@@ -32,6 +32,7 @@ from flowpool.control.messages import (
 )
 from flowpool.control.server import MOST_AT_ONCE, ControlServer, listening
 from flowpool.errors import InvalidInput, StoreRefused
+from flowpool.pool import RUNNING
 from flowpool.run.progress import Snapshot
 from flowpool.run.session import Change
 from flowpool.settings import Settings
@@ -50,6 +51,10 @@ class Run:
     @property
     def snapshot(self) -> Snapshot:
         return Snapshot(100, 7, 40, rate=2.0)
+
+    @property
+    def samples(self) -> list[Any]:
+        return []
 
     @property
     def is_paused(self) -> bool:
@@ -205,7 +210,7 @@ def test_text_of_others_comes_printable(store: Path) -> None:
 def test_the_file_is_for_its_user_alone_whatever_the_umask(store: Path) -> None:
     before = os.umask(0)
     try:
-        with listening(Run(), store, 1):  # type: ignore[arg-type]
+        with listening(Run(), store, 1):
             file = control_file(store)
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
             assert len(address_of(store).token) >= 40
@@ -223,7 +228,7 @@ def test_it_listens_on_the_loopback_address_alone(store: Path, run: Run) -> None
 def test_each_process_has_a_token_of_its_own(store: Path) -> None:
     tokens = set()
     for _ in range(3):
-        with listening(Run(), store, 1):  # type: ignore[arg-type]
+        with listening(Run(), store, 1):
             tokens.add(address_of(store).token)
     assert len(tokens) == 3
 
@@ -437,7 +442,7 @@ def test_a_file_that_is_another_users_is_refused_in_words(
     def refuse(*_: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(messages.Path, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(InvalidInput, match="steer the run as the user who started it"):
         look(path)
 
@@ -469,7 +474,7 @@ def test_where_nothing_can_listen_the_run_goes_on_and_says_so_once(
     def refuse(*_: Any, **__: Any) -> Any:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(server.socket, "create_server", refuse)
+    monkeypatch.setattr(socket, "create_server", refuse)
     sim = simulate()
     sim.run(sim.pool(items=3, store=tmp_path / "run.db"))
     assert sim.ledger.answers == 3
@@ -533,11 +538,11 @@ def test_a_run_of_this_process_is_looked_at_and_steered(tmp_path: Path) -> None:
     [lane] = view.sample.lanes
     assert (lane.in_flight, lane.window, view.settings["max_flows"]) == (2, 2, 2)
     assert order(path, "set", max_flows=4) == "max_flows from 2 to 4"
-    until(lambda: pool.status[1] == 4)
+    until(lambda: pool.status[RUNNING] == 4)
     assert order(path, "pause") == "paused: 4 calls in flight end"
     assert pool.snapshot.paused
     free.set()
-    until(lambda: pool.status[1] == 0)
+    until(lambda: pool.status[RUNNING] == 0)
     assert order(path, "go") == "it goes on"
     runner.join(20)
     assert pool.results == [str(n) for n in range(9)]

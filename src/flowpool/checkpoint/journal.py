@@ -404,9 +404,10 @@ class Journal:
     # What happens
 
     def event(self, kind: str, data: bytes) -> None:
-        """Something happened in the run; what it says, as JSON."""
-        self._batch.events.append(EventRow(self._epoch + self._loop.time(), kind, data))
-        self._wake()
+        """Something happens in the run: of which kind, and what it says, as JSON. Nothing before or after it."""
+        if self._threads is not None and not self._is_closed:
+            self._batch.events.append(EventRow(self._epoch + self._loop.time(), kind, data))
+            self._wake()
 
     def answered(self, row: int, step: str, call: bytes, output: bytes) -> None:
         self._batch.steps.append(StepRow(row, step, call, output))
@@ -437,12 +438,6 @@ class Journal:
             self._ended.append((row, record))
         if record.status is Status.DONE:
             self._pass.rows.pop(record.index, None)
-
-    def event(self, kind: str, data: bytes) -> None:
-        """Something happens in the run: of which kind, and what it says, as JSON. Nothing before or after it."""
-        if self._threads is not None and not self._is_closed:
-            self._batch.events.append(EventRow(self._epoch + self._loop.time(), kind, data))
-            self._wake()
 
     def _warn(self, message: str) -> None:
         if not self._warned:

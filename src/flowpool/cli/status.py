@@ -87,7 +87,7 @@ def _live_lines(view: LiveView | None) -> list[str]:
     if view is None:
         return []
     from flowpool.limits.lane_view import BOUNDS
-    from flowpool.views.words import clock, item_rate, sample_words
+    from flowpool.views.words import bottleneck_words, clock, item_rate, sample_words
 
     now = view.sample
     figures = [f"{item_rate(now.rate)} items"] if now.rate > 0.0 else []
@@ -96,8 +96,8 @@ def _live_lines(view: LiveView | None) -> list[str]:
     lines = [f"  now       {', '.join(figures)}"]
     if view.paused:
         lines.append(f"  paused    {BOUNDS['held']}")
-    if view.bottleneck is not None:
-        lines.append(f"  held back {_short(view.bottleneck.words, _WIDEST)}")
+    elif view.bottleneck is not None:
+        lines.append(f"  held back {_short(bottleneck_words(view.bottleneck), _WIDEST)}")
     for lane in now.lanes:
         if lane.bound != "held":
             lines.append(f"  lane      {lane.name}: {_short(sample_words(lane), _WIDEST)}")

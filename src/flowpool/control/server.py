@@ -32,8 +32,9 @@ from flowpool.control.messages import (
 from flowpool.errors import InvalidInput
 from flowpool.logs import log
 from flowpool.printable import printable
+from flowpool.run.monitor import sample_of
 from flowpool.run.progress import Snapshot
-from flowpool.run.sample import LiveView, sample_of
+from flowpool.run.sample import LiveView, Sample
 from flowpool.settings import Settings
 from flowpool.threads import DaemonThreads
 
@@ -59,6 +60,8 @@ class Steered(Protocol):
 
     @property
     def snapshot(self) -> Snapshot: ...
+    @property
+    def samples(self) -> Sequence[Sample]: ...
     @property
     def is_paused(self) -> bool: ...
     def change(self, by: By, **given: Any) -> Sequence[object]: ...
@@ -165,14 +168,14 @@ class ControlServer:
 
 def _view_of(run: Steered) -> LiveView:
     now, settings = run.snapshot, run.settings
-    samples = getattr(run, "samples", None)
+    samples = run.samples
     cpu, lag = (samples[-1].cpu, samples[-1].lag) if samples else (0.0, 0.0)
     timings: Mapping[str, Mapping[str, Any]] = getattr(now, "timings", {})
     return LiveView(
         printable(run.name),
         os.getpid(),
         sample_of(now, time.time(), cpu, lag),
-        getattr(now, "bottleneck", None),
+        now.bottleneck,
         {lane: dict(spreads) for lane, spreads in timings.items()},
         {name: getattr(settings, name) for name in CHANGEABLE},
         run.is_paused,

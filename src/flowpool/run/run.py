@@ -114,29 +114,28 @@ class Run:
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
-        draw, now = environment.random.random, self._loop.time
-        waiter = RetryWaiter(self._wait, draw, now, self._pause.seconds)
         self._budget_queue = self._queue_of(budget)
-        self._model_calls = ModelCalls(
-            settings,
-            self._lanes,
-            waiter,
-            environment.transport,
-            environment.environ,
-            self._budget_queue,
-            self._tracer,
-        )
-        self._tool_calls = ToolCalls(
-            settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
-        )
+        calls = self._model_calls, self._tool_calls = self._open_calls(environment)
         self.empties = Empties(settings.on_empty, self._shared)
-        calls = self._model_calls, self._tool_calls
         self._steps = Steps(plan, settings, *calls, self._slots, self.empties)
 
     def _queue_of(self, budget: Budget | None) -> BudgetQueue | None:
         if budget is None:
             return None
         return BudgetQueue(budget, self.stop, gives_up=self._source.length is None)
+
+    def _open_calls(self, environment: Environment) -> tuple[ModelCalls, ToolCalls]:
+        draw, now = environment.random.random, self._loop.time
+        waiter = RetryWaiter(self._wait, draw, now, self._pause.seconds)
+        of_all = self._settings, self._lanes, waiter
+        model_calls = ModelCalls(
+            *of_all,
+            environment.transport,
+            environment.environ,
+            self._budget_queue,
+            self._tracer,
+        )
+        return model_calls, ToolCalls(*of_all, self._tracer, is_single=self._plan.is_single)
 
     async def execute(self) -> None:
         """Runs until every item has ended.
@@ -361,6 +360,7 @@ class Run:
             reader_full=self._sink.is_full,
             store_full=self._journal is not None and self._journal.is_full,
             budget_waits=0 if self._budget_queue is None else self._budget_queue.waiting,
+            is_held=self.is_paused,
             left=now.eta,
             running=now.running,
         )

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
 from msgspec import Struct
 
-from flowpool.limits.lane_view import Bound, LaneView, ceilings_of
-
-if TYPE_CHECKING:
-    from flowpool.run.progress import Snapshot
+from flowpool.limits.lane_view import Bound
 
 
 class Bottleneck(Struct, frozen=True):
@@ -110,47 +104,3 @@ class LiveView(Struct, frozen=True):
     timings: dict[str, dict[str, TimeSpread]]
     settings: dict[str, float | None]
     paused: bool
-
-
-def sample_of(now: Snapshot, at: float, cpu: float = 0.0, lag: float = 0.0) -> Sample:
-    """A snapshot as a sample. at: seconds since 1970. cpu, lag: as in `Sample`."""
-    return Sample(
-        at,
-        now.elapsed,
-        now.total,
-        now.done,
-        now.failed,
-        now.cancelled,
-        now.running,
-        now.recalled,
-        now.rate,
-        now.eta,
-        now.cost,
-        now.usage.input_tokens + now.usage.output_tokens,
-        cpu,
-        lag,
-        tuple(map(_lane_sample, now.lanes)),
-    )
-
-
-def _lane_sample(lane: LaneView) -> LaneSample:
-    limits: Mapping[str, float] = lane.limits
-    name: str = lane.bound
-    if (
-        lane.bound == "limits"
-    ):  # of several that somebody set, the one that is nearest to being used up
-        limits = ceilings_of(lane.configured)
-        shares = {name: lane.used.get(name, 0.0) / limit for name, limit in limits.items()}
-        name = max(shares, key=shares.__getitem__, default="")
-    name = name if name in limits else "requests"
-    return LaneSample(
-        lane.name,
-        lane.bound,
-        lane.in_flight,
-        lane.window,
-        lane.queued,
-        lane.throttled,
-        lane.latency,
-        limits.get(name),
-        lane.used.get(name, 0.0),
-    )
