@@ -1,4 +1,4 @@
-"""A run as plain data, whatever it was read from: what reports, traces and pages show. Knows no files and no pages."""
+"""A run as plain data, whatever it was read from: what reports, traces and pages show. Knows no files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class AttemptData(Struct, frozen=True, gc=False):
     """One request or function call.
 
     item: the index of its item. step: its path in the chain. lane: what it went through: the model
-    (`provider/model`), or the function's name. started, seconds: of the attempt itself; what it waited for before is
-    in `timing`. error: the error's type, empty for an answer.
+    (`provider/model`), or the function's name. started, seconds: of the attempt itself; what it waited for before
+    is in `timing`. error: the error's type, empty for an answer.
     """
 
     item: int
@@ -59,9 +59,10 @@ class AttemptData(Struct, frozen=True, gc=False):
 class ItemData(Struct, frozen=True, gc=False):
     """An item and how it ended.
 
-    error: its error's type, empty where it has none; message: what that says. started, seconds: from its start to its
-    end. steps: the output of each step that it has been through, by the step's path, where they are kept. hash: what
-    tells it from others in its store. from_earlier: it had ended before the last session of the run began.
+    error: its error's type, empty where it has none; message: what that says. started, seconds: from its start to
+    its end. steps: the output of each step that it has been through, by the step's path, where they are kept.
+    hash: what tells it from others in its store. from_earlier: it had ended before the last session of the run
+    began.
     """
 
     index: int
@@ -100,9 +101,10 @@ class ErrorGroup(Struct, frozen=True):
 class SpendData(Struct, frozen=True):
     """What a run cost, in dollars.
 
-    paid: of all attempts whose price is known; None where none is. list_price: the same, had no input come from the
-    provider's cache. cached: what that saved. recalled: what items cost whose answers the store had, and which weren't
-    asked again. unpriced: answers of unknown price. unknown: the most that attempts cost whose end nobody saw.
+    paid: of all attempts whose price is known; None where none is. list_price: the same, had no input come from
+    the provider's cache. cached: what that saved. recalled: what items cost whose answers the store had, and
+    which weren't asked again. unpriced: answers of unknown price. unknown: the most that attempts cost whose end
+    nobody saw.
     """
 
     paid: float | None = None
@@ -116,10 +118,11 @@ class SpendData(Struct, frozen=True):
 class RunData(Struct, frozen=True):
     """A run: its settings, its items, its attempts in the order of their start, and what happened in it.
 
-    runner: in words. began, ended: seconds since 1970, None where nothing was ever sent. reason: why it ended before its
-    end. usage: of all attempts; cached input tokens are those of the items' last tries. recalled: items that had ended
-    before its last session began. samples, bottlenecks: in order. events: the others, `begin`, `lane`, `change` and
-    `end`. has_attempts: whether single attempts are known at all: a pool without a store keeps none.
+    runner: in words. began, ended: seconds since 1970, None where nothing was ever sent. reason: why it ended
+    before its end. usage: of all attempts; cached input tokens are those of the items' last tries. recalled:
+    items that had ended before its last session began. samples, bottlenecks: in order. events: the others,
+    `begin`, `lane`, `change` and `end`. has_attempts: whether single attempts are known at all: a pool without a
+    store keeps none.
     """
 
     name: str
@@ -194,7 +197,9 @@ def slots(attempts: Iterable[AttemptData]) -> list[int]:
     >>> slots(busy)
     [0, 1, 0]
     """
-    ends: dict[str, list[tuple[float, int]]] = defaultdict(list)  # of slots in use, by when they end
+    ends: dict[str, list[tuple[float, int]]] = defaultdict(
+        list
+    )  # of slots in use, by when they end
     free: dict[str, list[int]] = defaultdict(list)
     found = []
     for attempt in attempts:

@@ -101,6 +101,11 @@ class Trouble(Struct, frozen=True):
     message: str
 
 
+def shape_of(message: str) -> str:
+    """What is left of an error's message without what differs from item to item: quoted texts, numbers and ids."""
+    return _VARYING.sub("", message)
+
+
 class RunTiming(Struct, frozen=True):
     """What a run's attempts tell: their number, seconds since 1970 of the first and last, and items ended lately.
 
@@ -242,7 +247,7 @@ class Reader:
         found: dict[tuple[str, str], Trouble] = {}
         for error, message in rows:
             kind, words = str(error or ""), str(message or "")
-            alike = kind, _VARYING.sub("", words)
+            alike = kind, shape_of(words)
             known = found.get(alike)
             found[alike] = Trouble(kind, 1 if known is None else known.count + 1, words)
         return sorted(found.values(), key=lambda one: (-one.count, one.error))
@@ -332,6 +337,18 @@ class Reader:
         with refuses_damage(self.path):
             return unpack(*rows[0]) if rows else None
 
+    def step_outputs(self, run: int) -> Iterator[tuple[int, str, Any]]:
+        """The output of each step that items have been through: the item (0 for the first), the step's path, and it."""
+        cursor = self._db.execute(
+            "SELECT position, step, output, output_zstd FROM steps JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
+            ") ON id = item ORDER BY item, step",
+            (run,),
+        )
+        with refuses_damage(self.path):
+            for item, step, *output in cursor:
+                yield item, step, decode(unpack(*output))
+
     def variables(self, run: int) -> Iterator[Any]:
         """Each item's variables, in order."""
         for _, variables in self._inputs(run):
@@ -339,16 +356,20 @@ class Reader:
 
     def records(self, run: int, *, typed: bool = False) -> Iterator[Record]:
         """Each item's record, in order: those still to do are PENDING. typed: as `decode` has it."""
-        known: list[Known] = []
-        for index, (item, variables) in enumerate(self._inputs(run)):
-            if not known:
-                known = self.items_after(run, item - 1)[::-1]
-            one = known.pop()
+        for index, (one, variables) in enumerate(self.items(run)):
             if one.ended is None:
                 pending = errors.NotFinished("not finished: resume the run")
                 yield Record(index, variables, Status.PENDING, error=pending)
             else:
                 yield one.record(index, variables, typed=typed)
+
+    def items(self, run: int) -> Iterator[tuple[Known, Any]]:
+        """Each item and its variables, in order."""
+        known: list[Known] = []
+        for item, variables in self._inputs(run):
+            if not known:
+                known = self.items_after(run, item - 1)[::-1]
+            yield known.pop(), variables
 
     def _inputs(self, run: int) -> Iterator[tuple[int, Any]]:
         last = 0
