@@ -1,6 +1,7 @@
 """Where a lower layer finds the parts above it that it hands work to, loaded at their first use.
 
-Runners promise `run()`, which the pool does; a pool shows progress, and results a table, which views draw; a wire's
+Runners promise `run()`, which the pool does; a pool shows progress, and results a table, which views draw; a
+pool writes its report; a wire's
 row names the transport of a package that most runs don't need. None may import the other way up, so this table is
 the only one to know both names.
 """
@@ -14,11 +15,12 @@ from typing import Literal
 _PARTS = {
     "pool": "flowpool.pool",
     "progress": "flowpool.views.progress",
+    "report": "flowpool.report",
     "tables": "flowpool.views.tables",
     "any-llm": "flowpool.integrations.any_llm_transport",
 }
 
 
-def load(part: Literal["pool", "progress", "tables", "any-llm"]) -> ModuleType:
+def load(part: Literal["pool", "progress", "report", "tables", "any-llm"]) -> ModuleType:
     """The module that plays `part`."""
     return import_module(_PARTS[part])

@@ -23,6 +23,7 @@ from flowpool.record import Record, known_sum
 from flowpool.report.data import AttemptData, ErrorGroup, ItemData, RunData, SpendData
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
+from flowpool.store.damage import refuses_damage
 from flowpool.store.reading import Event, Known, Reader, shape_of
 from flowpool.store.rows import RunInfo
 from flowpool.structured import plain
@@ -35,18 +36,17 @@ _MOST_OF_STEP = 20_000
 _COUNTED = (Status.DONE, Status.FAILED)
 
 
-def run_in_store(path: str | Path, run: str | None = None, *, content: bool = True) -> RunData:
+def run_in_store(path: str | Path, run: str | None = None) -> RunData:
     """A run of a store, by its name or number where there are several.
 
-    content: False leaves out variables and outputs. Raises `InvalidInput` for a store that can't be used, or a run
-    that it doesn't have.
+    Raises `InvalidInput` for a store that can't be used, or a run that it doesn't have.
     """
     info = pick_run(path, run)
-    with Reader(path) as reader:
-        return read_run(reader, info, content=content)
+    with refuses_damage(path), Reader(path) as reader:
+        return read_run(reader, info)
 
 
-def read_run(reader: Reader, info: RunInfo, *, content: bool = True) -> RunData:
+def read_run(reader: Reader, info: RunInfo) -> RunData:
     """A run as it stands in the store, whether or not it goes on."""
     samples, bottlenecks, others = _sorted_events(reader.events(info.id))
     last_begin = max((event.at for event in others if event.kind == "begin"), default=0.0)
@@ -54,11 +54,10 @@ def read_run(reader: Reader, info: RunInfo, *, content: bool = True) -> RunData:
     attempts = [_attempt(row, names) for row in reader.attempts(info.id)]
     attempts.sort(key=lambda one: one.started)
     steps: dict[int, dict[str, Any]] = defaultdict(dict)
-    if content:
-        for item, step, output in reader.step_outputs(info.id):
-            steps[item][step] = output[:_MOST_OF_STEP] if isinstance(output, str) else output
+    for item, step, output in reader.step_outputs(info.id):
+        steps[item][step] = output[:_MOST_OF_STEP] if isinstance(output, str) else output
     items = [
-        _stored_item(index, known, variables if content else None, last_begin, steps, content)
+        _stored_item(index, known, variables, last_begin, steps)
         for index, (known, variables) in enumerate(reader.items(info.id))
     ]
     spent, course = reader.spent(info.id), reader.course(info.id)
@@ -92,13 +91,13 @@ def read_run(reader: Reader, info: RunInfo, *, content: bool = True) -> RunData:
     )
 
 
-def run_of_session(session: Session, runner: Any, *, content: bool = True) -> RunData:
+def run_of_session(session: Session, runner: Any) -> RunData:
     """A run of a pool without a store: its items, and what its process saw of it. It knows no single attempts."""
     samples: tuple[Sample, ...] = tuple(getattr(session, "samples", ()))
     now, records = session.snapshot, session.records()
     # Seconds since 1970 at the loop clock's 0.
     epoch = time.time() - time.monotonic()
-    items = [_item_of(record, epoch, content) for record in records]
+    items = [_item_of(record, epoch) for record in records]
     at_work = [item for item in items if item.started]
     spent, cached = session.spent, _saved_by_cache(items)
     usage = reduce(add, (item.usage for item in items), NO_USAGE)
@@ -217,7 +216,6 @@ def _stored_item(
     variables: Any,
     last_begin: float,
     steps: Mapping[int, dict[str, Any]],
-    content: bool,
 ) -> ItemData:
     if known.ended is None:
         return ItemData(
@@ -229,7 +227,7 @@ def _stored_item(
         index,
         variables,
         record.status,
-        record.output if content else None,
+        record.output,
         kind,
         message,
         record.started,
@@ -244,14 +242,14 @@ def _stored_item(
     )
 
 
-def _item_of(record: Record, epoch: float, content: bool) -> ItemData:
+def _item_of(record: Record, epoch: float) -> ItemData:
     kind, message = _error_of(record)
     steps = {str(number): plain(step, repr) for number, step in enumerate(record.steps or (), 1)}
     return ItemData(
         record.index,
-        brief(record.variables) if content else None,
+        brief(record.variables),
         record.status,
-        plain(record.output, repr) if content else None,
+        plain(record.output, repr),
         kind,
         message,
         record.started + epoch if record.started else 0.0,
@@ -260,7 +258,7 @@ def _item_of(record: Record, epoch: float, content: bool) -> ItemData:
         record.model,
         record.usage,
         record.cost,
-        steps if content else {},
+        steps,
     )
 
 

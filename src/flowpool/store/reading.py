@@ -338,7 +338,7 @@ class Reader:
             return unpack(*rows[0]) if rows else None
 
     def step_outputs(self, run: int) -> Iterator[tuple[int, str, Any]]:
-        """The output of each step that items have been through: the item (0 for the first), the step's path, and it."""
+        """The output of each step that items have been through: the item (0 for the first), the step's path, it."""
         cursor = self._db.execute(
             "SELECT position, step, output, output_zstd FROM steps JOIN ("
             "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
