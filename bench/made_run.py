@@ -23,13 +23,34 @@ WORDS = Path(__file__).parents[1].joinpath("LICENSE").read_text(encoding="utf-8"
 BEGAN = 1_790_000_000.0
 DEFINITION = {"model": "gpt-5-mini", "prompt": ["Sort this ticket: {ticket}"]}
 _BATCH = 5_000
+# Slots that are left when somebody sets max_flows.
+FEWER = 20
+LEARNING = Bottleneck("learning", f"finding the limit of {MODEL}", "", MODEL)
+LIMITED = Bottleneck(
+    "requests",
+    f"limited by requests of {MODEL} (2,500 a minute, learned)",
+    "a second key would halve the time",
+    MODEL,
+)
+HELD = Bottleneck(
+    "max_flows",
+    f"your max_flows of {FEWER} is full",
+    "raise it: flowpool set run.db --max-flows 48",
+    MODEL,
+)
 
 
 class MadeRun:
     """A run's slots, clock and chance; `write` puts the run into a store."""
 
     def __init__(
-        self, count: int, *, slots: int = 48, failing: float = 0.01, refused: float = 0.03, seed: int = 7
+        self,
+        count: int,
+        *,
+        slots: int = 48,
+        failing: float = 0.01,
+        refused: float = 0.03,
+        seed: int = 7,
     ) -> None:
         self.count = count
         self.slots = slots
@@ -40,6 +61,8 @@ class MadeRun:
         self._ends: list[tuple[float, bool]] = []
         self._refusals: list[float] = []
         self.cost = 0.0
+        self.changes: list[tuple[float, int, int]] = []  # when, from how many slots to how many
+        self._idle: list[int] = []
 
     def write(self, path: Path, name: str = "tickets", *, upset: float = 0.0) -> None:
         """The run, written. upset: the part of answers that another run of the same items has otherwise."""
@@ -48,7 +71,9 @@ class MadeRun:
                 "definition": json.dumps(DEFINITION),
                 "source": None,
                 "obstacle": None,
-                "settings": json.dumps({"variables": {}, "outputs": [], "max_flows": None, "retries": 5}),
+                "settings": json.dumps(
+                    {"variables": {}, "outputs": [], "max_flows": None, "retries": 5}
+                ),
                 "steps": "",
             }
             info = store.begin_run(name, name.encode().ljust(16, b"-")[:16], values, BEGAN)
@@ -64,9 +89,8 @@ class MadeRun:
         chance, own = self.chance, Random(index)
         ticket = " ".join(own.choices(WORDS, k=own.randrange(12, 60)))
         variables = {"ticket": ticket, "customer": f"c{own.randrange(10_000):05}"}
-        batch.items.append(
-            ItemRow(item, index.to_bytes(16, "big"), msgspec.json.encode(variables))
-        )
+        batch.items.append(ItemRow(item, index.to_bytes(16, "big"), msgspec.json.encode(variables)))
+        self._change_slots(index)
         free, slot = heapq.heappop(self._free)
         attempts = self._attempts(free)
         batch.attempts += [AttemptRow(item, attempt) for attempt in attempts]
@@ -98,6 +122,23 @@ class MadeRun:
             assert rows
         batch.epoch = BEGAN
 
+    def _change_slots(self, index: int) -> None:
+        """Somebody takes slots away for a while."""
+        now = self._free[0][0]
+        if index == int(0.7 * self.count):
+            self._idle = [slot for _, slot in self._free if slot >= FEWER]
+            self._free = [(free, slot) for free, slot in self._free if slot < FEWER]
+            heapq.heapify(self._free)
+            self.changes.append((now, len(self._free) + len(self._idle), len(self._free)))
+        elif index == int(0.82 * self.count) and self._idle:
+            self.changes.append((now, len(self._free), len(self._free) + len(self._idle)))
+            for slot in self._idle:
+                heapq.heappush(self._free, (now, slot))
+            self._idle = []
+
+    def _window(self, at: float) -> int:
+        return next((after for when, _, after in reversed(self.changes) if when <= at), self.slots)
+
     def _attempts(self, start: float) -> list[Attempt]:
         chance, made, backoff = self.chance, [], 0.0
         while True:
@@ -107,7 +148,9 @@ class MadeRun:
             kind = chance.random()
             status, error = (429, "RateLimited") if kind < self.refused else (200, None)
             if not error and chance.random() < self.failing:
-                status, error = chance.choice(((400, "BadRequest"), (None, "AttemptTimeout"), (200, "InvalidOutput")))
+                status, error = chance.choice(
+                    ((400, "BadRequest"), (None, "AttemptTimeout"), (200, "InvalidOutput"))
+                )
             seconds = 0.05 if status == 429 else chance.lognormvariate(0.1, 0.5)
             connect = 0.03 if chance.random() < 0.02 else 0.0
             first = 0.0 if status is None else 0.45 * seconds
@@ -130,9 +173,14 @@ class MadeRun:
         if kind == 0:
             return AttemptTimeout(f"no whole answer within 60 s (request {index})")
         if kind == 1:
-            return BadRequest(f"messages.0: string too long. Expected at most 8192, got {9000 + index}", status=400)
+            return BadRequest(
+                f"messages.0: string too long. Expected at most 8192, got {9000 + index}",
+                status=400,
+            )
         if kind == 2:
-            return RateLimited(f"Rate limit reached for requests: try again in {index % 7} s", status=429)
+            return RateLimited(
+                f"Rate limit reached for requests: try again in {index % 7} s", status=429
+            )
         return InvalidOutput(f"the answer's 'urgency' is 'tier {index}', not one of low, high")
 
     def _events(self) -> list[EventRow]:
@@ -153,7 +201,7 @@ class MadeRun:
             rate = (done + failed - before) / steps
             limit = limit * 0.94 if refused - seen > 3 else min(limit * 1.02, 2600.0)
             lane = LaneSample(
-                MODEL, "requests", min(self.slots, self.count - done - failed), self.slots,
+                MODEL, "requests", min(self._window(now), self.count - done - failed), self._window(now),
                 max(0, self.count - done - failed - self.slots), refused, 1.2, limit, rate * 60,
             )  # fmt: skip
             sample = Sample(
@@ -161,16 +209,13 @@ class MadeRun:
                 self.cost * (done + failed) / max(1, self.count), 200 * done, 0.4, 0.001, (lane,),
             )  # fmt: skip
             events.append(EventRow(BEGAN + now, "sample", msgspec.json.encode(sample)))
-        for part, one in (
-            (0.0, Bottleneck("learning", f"finding the limit of {MODEL}", "", MODEL)),
-            (0.08, Bottleneck("requests", f"limited by requests of {MODEL} (2,500 a minute, learned)", "a second key would halve it", MODEL)),
-            (0.7, Bottleneck("max_flows", "your max_flows of 20 is full", "raise it: flowpool set run.db --max-flows 48", MODEL)),
-            (0.82, Bottleneck("requests", f"limited by requests of {MODEL} (2,500 a minute, learned)", "a second key would halve it", MODEL)),
-        ):  # fmt: skip
-            at = BEGAN + part * last
-            said = msgspec.structs.replace(one, since=at)
-            events.append(EventRow(at, "bottleneck", msgspec.json.encode(said)))
-        for part, before_, after in ((0.7, 48, 20), (0.82, 20, 48)):
+        for when, one in [(0.0, LEARNING), (0.08 * last, LIMITED), *self._holds()]:
+            said = msgspec.structs.replace(one, since=BEGAN + when)
+            events.append(EventRow(BEGAN + when, "bottleneck", msgspec.json.encode(said)))
+        for when, before_, after in self.changes:
             change = {"what": "max_flows", "from": before_, "to": after}
-            events.append(EventRow(BEGAN + part * last, "change", json.dumps(change).encode()))
+            events.append(EventRow(BEGAN + when, "change", json.dumps(change).encode()))
         return [*events, EventRow(BEGAN + last, "end", b'{"reason": ""}')]
+
+    def _holds(self) -> list[tuple[float, Bottleneck]]:
+        return [(when, HELD if after < before else LIMITED) for when, before, after in self.changes]

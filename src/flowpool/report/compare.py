@@ -121,6 +121,7 @@ def _summary(run: RunData) -> dict[str, Any]:
     at_work = run.ended - run.began if run.ended is not None and run.began is not None else 0.0
     return {
         "name": printable(run.name),
+        "source": printable(run.source),
         "runner": printable(run.runner),
         "began": run.began,
         "seconds": at_work,

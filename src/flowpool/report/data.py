@@ -122,7 +122,7 @@ class RunData(Struct, frozen=True):
     before its end. usage: of all attempts; cached input tokens are those of the items' last tries. recalled:
     items that had ended before its last session began. samples, bottlenecks: in order. events: the others,
     `begin`, `lane`, `change` and `end`. has_attempts: whether single attempts are known at all: a pool without a
-    store keeps none.
+    store keeps none. source: the name of the store's file.
     """
 
     name: str
@@ -142,6 +142,7 @@ class RunData(Struct, frozen=True):
     bottlenecks: Sequence[Bottleneck] = ()
     events: Sequence[Event] = ()
     has_attempts: bool = True
+    source: str = ""
 
     @property
     def slowest(self) -> list[ItemData]:

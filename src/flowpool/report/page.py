@@ -86,7 +86,11 @@ def run_page(run: RunData, *, content: bool = True) -> bytes:
 def compare_page(one: RunData, other: RunData, *, content: bool = True) -> bytes:
     """The page of two runs beside each other."""
     payload, texts = comparison(one, other, _room(200_000), content=content)
-    return _page("compare", f"{one.name} and {other.name}", payload, texts)
+    return _page("compare", f"{_label(one)} and {_label(other)}", payload, texts)
+
+
+def _label(run: RunData) -> str:
+    return f"{run.name} ({run.source})" if run.source else run.name
 
 
 def _room(taken: int) -> int:

@@ -88,6 +88,7 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
         samples=samples,
         bottlenecks=bottlenecks,
         events=others,
+        source=reader.path.name,
     )
 
 

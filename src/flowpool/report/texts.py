@@ -19,7 +19,10 @@ from flowpool.values import Status
 
 CHUNK = 1000
 # Characters that each text of an item may have: the most that fits is taken.
-LEVELS = (2_000_000, 200_000, 50_000, 10_000, 3_000, 1_000, 300, 100, 30, 0)
+LEVELS = (
+    *(2_000_000, 200_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000, 500, 300, 200, 150, 100, 70),
+    *(50, 30, 0),
+)
 # Of the items that took longest, so many keep their texts as those do that failed.
 SLOWEST = 100
 # Items by which it is found out how large all will be.

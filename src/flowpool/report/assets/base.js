@@ -12,7 +12,7 @@ F.el = (name, attributes, ...children) => {
     else if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value === true ? "" : value);
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     element.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
@@ -60,6 +60,7 @@ F.dollars = (amount) => amount === null || amount === undefined ? "unknown"
   : "$" + amount.toPrecision(2);
 F.seconds = (ms) => {
   const s = ms / 1000;
+  if (!s) return "0 s";
   if (s < 0.0995) return (s * 1000).toFixed(s < 0.00995 ? 1 : 0) + " ms";
   if (s < 0.995) return s.toFixed(2) + " s";
   if (s < 59.95) return s.toFixed(1) + " s";

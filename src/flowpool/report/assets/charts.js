@@ -15,21 +15,21 @@ F.series = (run, lane, from, to) => {
     return column[i] === null || before === null ? null : Math.max(0, column[i] - before);
   });
   const done = pick(samples.done), failed = pick(samples.failed), at = pick(samples.at);
-  const rate = at.map((ms, k) => k ? Math.max(0, done[k] + failed[k] - done[k - 1] - failed[k - 1]) * 1000 / Math.max(1, ms - at[k - 1]) : null);
+  const each = (column) => at.map((ms, k) => k ? Math.max(0, column[k] - column[k - 1]) * 1000 / Math.max(1, ms - at[k - 1]) : null);
   const unit = {tokens: "tokens", input_tokens: "input tokens", output_tokens: "output tokens"};
   const bounds = new Map();
   inside.forEach((i) => { const word = unit[own.bound[i]] || "requests"; bounds.set(word, (bounds.get(word) || 0) + 1); });
   const mostly = [...bounds].sort((a, b) => b[1] - a[1])[0][0];
   return {
     at, unit: bounds.size > 1 ? `${mostly} (where something else bounds it, that)` : mostly, used: pick(own.used), limit: pick(own.limit),
-    refused: change(own.throttled), inFlight: pick(own.inFlight), window: pick(own.window), rate, done, failed, cost: pick(samples.cost),
+    refused: change(own.throttled), inFlight: pick(own.inFlight), window: pick(own.window), doneRate: each(done), failedRate: each(failed), done, failed, cost: pick(samples.cost),
   };
 };
 
 F.countedSeries = (run, lane, from, to) => {
   const a = run.attempts, number = a.lanes.indexOf(lane), width = Math.max(1, (to - from) / BUCKETS);
   const zeros = () => new Array(BUCKETS + 1).fill(0);
-  const used = zeros(), busy = zeros(), refused = zeros(), rate = zeros(), done = zeros(), failed = zeros();
+  const used = zeros(), busy = zeros(), refused = zeros(), done = zeros(), failed = zeros();
   const bucket = (ms) => Math.min(BUCKETS, Math.max(0, Math.floor((ms - from) / width)));
   for (let i = 0; i < a.item.length; i++) {
     const start = a.started[i], end = start + a.ms[i];
@@ -49,11 +49,12 @@ F.countedSeries = (run, lane, from, to) => {
     if (end < from) { if (items.status[i] === "3") lost++; else finished++; } else if (end <= to + 1000) ends.push([bucket(end), items.status[i]]);
   }
   const step = zeros(), bad = zeros();
-  for (const [b, status] of ends) { rate[b] += 1000 / width; if (status === "3") bad[b]++; else step[b]++; }
+  for (const [b, status] of ends) { if (status === "3") bad[b]++; else step[b]++; }
   for (let b = 0; b <= BUCKETS; b++) { done[b] = finished += step[b]; failed[b] = lost += bad[b]; }
   return {
     at: done.map((_, b) => from + (b + 0.5) * width), unit: run.hasAttempts ? "requests" : "items", used: used.map(Math.round), limit: null,
-    refused, inFlight: busy.map((n) => Math.round(n * 10) / 10), window: null, rate, done, failed, cost: null,
+    refused, inFlight: busy.map((n) => Math.round(n * 10) / 10), window: null, doneRate: step.map((n) => n * 1000 / width),
+    failedRate: bad.map((n) => n * 1000 / width), done, failed, cost: null,
   };
 };
 
@@ -74,7 +75,7 @@ F.plot = (title, x, series, changes, note) => {
     const options = {
       width: Math.max(240, box.clientWidth), height: 190, cursor: {sync: {key: "run"}, y: false, points: {size: 6}}, legend: {live: true},
       scales: {x: {time: true}, y: {range: (_, low, high) => [0, Math.max(1, high * 1.08)]}, count: {range: (_, low, high) => [0, Math.max(4, high * 3)]}, money: {range: (_, low, high) => [0, high * 1.08 || 1]}},
-      axes: [axis, {...axis, size: 58, values: (_, ticks) => ticks.map((tick) => tick >= 1e6 ? tick / 1e6 + "M" : tick >= 1e4 ? tick / 1e3 + "k" : tick)}],
+      axes: [{...axis, space: 90, values: (_, ticks) => ticks.map((tick) => F.time(tick))}, {...axis, scale: shown.length ? shown[0][3].scale || "y" : "y", size: 58, values: (_, ticks) => ticks.map((tick) => tick >= 1e6 ? tick / 1e6 + "M" : tick >= 1e4 ? tick / 1e3 + "k" : (shown[0][3].mark || "") + tick)}],
       series: [{label: "time", value: (_, at) => at === null || at === undefined ? "–" : F.time(at)}, ...shown.map(([label, , colour, more]) => ({
         label, stroke: F.colour(colour), width: more.bars ? 0 : 2, dash: more.dashed ? [6, 4] : undefined, scale: more.scale || "y", spanGaps: false,
         fill: more.bars ? F.colour(colour) : more.fill ? F.colour(colour) + "26" : undefined, points: {show: false},

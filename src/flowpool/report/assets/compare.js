@@ -22,15 +22,15 @@ F.showComparison = (data) => {
 
 F.inWords = (one, other) => {
   const words = [];
-  if (one.paid && other.paid) words.push(other.paid === one.paid ? "Both cost the same" : `the second costs ${F.times_(other.paid / one.paid)} the first's price`);
-  if (one.p50 && other.p50) words.push(`its answers take ${F.times_(other.p50 / one.p50)} the time`);
+  if (one.paid && other.paid) words.push(F.compared(other.paid / one.paid, "both cost about the same", "the second costs # of the first"));
+  if (one.p50 && other.p50) words.push(F.compared(other.p50 / one.p50, "half of the items took about as long in both", "half of its items took # of the first's time"));
   return words.length ? words.join(", ").replace(/^./, (c) => c.toUpperCase()) + "." : "";
 };
-F.times_ = (factor) => factor >= 10 ? `${factor.toFixed(0)} times` : `${factor.toFixed(2)} times`;
+F.compared = (factor, same, words) => Math.abs(factor - 1) < 0.03 ? same : words.replace("#", `${(100 * factor).toFixed(0)} %`);
 
 F.runsTable = (data) => {
   const rows = [
-    ["Run", (run) => run.name], ["Runner", (run) => run.runner], ["Began", (run) => run.began ? F.clock(run.began) : "never"],
+    ["Store", (run) => run.source || "none"], ["Run", (run) => run.name], ["Runner", (run) => run.runner], ["Began", (run) => run.began ? F.clock(run.began) : "never"],
     ["Time", (run) => F.seconds(run.seconds * 1000)], ["Done", (run) => F.count(run.counts.done)], ["Failed", (run) => F.count(run.counts.failed)],
     ["To do", (run) => F.count(run.counts.pending + run.counts.cancelled)], ["Paid", (run) => F.dollars(run.paid)],
     ["Tokens", (run) => `${F.figure(run.tokens[0])} in, ${F.figure(run.tokens[1])} out`], ["Attempts", (run) => F.count(run.attempts)],

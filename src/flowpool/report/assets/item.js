@@ -69,7 +69,7 @@ F.itemAttempts = (run, i) => {
   });
   const why = mine.slice(1).map((k, n) => F.whyAgain(run, mine[n], k, n + 2)).filter(Boolean);
   return F.el("div", {}, F.el("h3", {}, "Attempts"),
-    F.table([["#"], "Step", "Through", "Sent at", ["Took"], "Outcome", "Where the time went", ["Tokens"], ["Cost"]], rows),
+    F.table([["#"], "Step", "Through", "Sent at", ["Took"], "Outcome", "Where the time went", ["Tokens"], ["Cost"]], rows, {class: "attempts"}),
     why.length ? F.el("div", {}, F.el("h3", {}, "Why it was tried again"), F.el("ul", {}, why.map((words) => F.el("li", {}, words)))) : null);
 };
 

@@ -53,7 +53,7 @@ F.verdict = (run) => {
   return F.el("section", {id: "verdict", class: "verdict" + (isBad ? " bad" : ""), "aria-label": "What held the run back"},
     run.reason ? F.el("p", {}, F.el("b", {}, "Ended before its end: "), run.reason) : null,
     F.el("strong", {}, chief.words), chief.fix ? F.el("div", {}, chief.fix) : null,
-    held.length > 1 || list.length && left === 0 ? F.el("ul", {}, list.map((one) => F.el("li", {},
+    run.items.count && list.length ? F.el("ul", {}, list.map((one) => F.el("li", {},
       F.el("span", {class: "meter-box"}, F.el("span", {class: "meter", style: {width: 100 * one.ms / most + "%", background: "var(--done)"}})),
       F.el("span", {}, F.seconds(one.ms)), F.el("span", {}, one.words, run.began ? F.el("span", {class: "quiet"}, ` from ${F.time(run.began + one.from / 1000)}`) : "")))) : null);
 };
@@ -78,7 +78,7 @@ F.figures = (run) => {
     left || counts.cancelled ? ["Left", F.count(left + counts.cancelled), [left ? "still to do" : "", counts.cancelled ? `${F.count(counts.cancelled)} cancelled` : ""].filter(Boolean).join(", ")] : null,
     ["Paid", F.dollars(spend.paid), [spend.paid === null && !spend.unpriced ? "no model was asked" : "", spend.unpriced ? `${F.many(spend.unpriced, "answer is", "answers are")} of unknown price` : "",
       spend.unknown ? `at most ${F.dollars(spend.unknown)} more for calls whose end nobody saw` : ""].filter(Boolean).join("; ")],
-    spend.paid === null ? null : ["List price", F.dollars(spend.list_price), "without the provider's cache"],
+    !spend.paid || !spend.cached ? null : ["List price", F.dollars(spend.list_price), "without the provider's cache"],
     saved || run.recalled ? ["Saved", F.dollars(saved), [spend.cached ? `${F.dollars(spend.cached)} by cached input` : "", run.recalled ? `${F.many(run.recalled, "item")} by the store${spend.recalled ? ", " + F.dollars(spend.recalled) : ""}` : ""].filter(Boolean).join("; ")] : null,
     tokens[0] + tokens[1] ? ["Tokens", F.figure(tokens[0] + tokens[1]), `${F.figure(tokens[0])} in, ${F.figure(tokens[1])} out` + (tokens[2] ? `, ${F.share(tokens[2], tokens[0])} of input cached` : "")] : null,
     took ? ["Time", F.seconds(took), `${run.sessions.length > 1 ? `in ${run.sessions.length} sessions; ` : ""}${ended > 0 ? F.rate(ended, took) : ""}`] : null,
@@ -104,8 +104,9 @@ F.ranged = (run, open) => {
       F.plot(`${unit} a minute`, x, [["sent", s.used, "done", {fill: true}], ["believed limit", s.limit, "failed", {dashed: true}], ["refused (429)", s.refused.some(Boolean) ? s.refused : null, "throttled", {bars: true, scale: "count"}]], changes,
         s.limit && s.limit.some((one) => one !== null) ? "against the limit that was believed" : ""),
       F.plot("In flight", x, [["in flight", s.inFlight, "done", {fill: true, digits: 1}], ["window", s.window, "failed", {dashed: true}]], changes, s.window ? "against the window" : ""),
-      F.plot("Items a second", x, [["items a second", s.rate, "own_code", {fill: true, digits: 2}]], changes),
-      F.plot("Items ended", x, [["done", s.done, "done", {}], ["failed", s.failed.some(Boolean) ? s.failed : null, "failed", {dashed: true}], ["dollars", s.cost, "cancelled", {scale: "money", digits: 4, mark: "$"}]], changes));
+      F.plot("Items a second", x, [["done", s.doneRate, "own_code", {fill: true, digits: 2}], ["failed", s.failedRate.some(Boolean) ? s.failedRate : null, "failed", {dashed: true, digits: 2}]], changes),
+      s.cost && s.cost.some(Boolean) ? F.plot("Dollars so far", x, [["dollars", s.cost, "cancelled", {fill: true, digits: 4, mark: "$", scale: "money"}]], changes) :
+      F.plot("Items ended", x, [["done", s.done, "done", {}], ["failed", s.failed.some(Boolean) ? s.failed : null, "failed", {dashed: true}]], changes));
   };
   const choose = (label, values, act) => values.length < 2 ? null : F.el("label", {}, label + " ", F.el("select", {onchange: (event) => act(Number(event.target.value))}, values.map(([words, chosen], n) => F.el("option", {value: n, selected: chosen}, words))));
   const spans = run.sessions.length > 1 ? [all, ...run.sessions] : [all];
