@@ -14,6 +14,7 @@ from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
 
+from flowpool import wiring
 from flowpool.calls.budget import Spend as Spend
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import (
@@ -72,6 +73,7 @@ class PoolOptions(TypedDict, total=False):
     max_cost: float | None
     max_tokens_total: int | None
     progress: bool | Callable[[Snapshot], None] | None
+    watch: bool
     tracing: bool | Tracing | None
     environment: Environment | None
 
@@ -112,6 +114,8 @@ class Pool(Sealed, Generic[Output]):
         it once, `"skip"` makes no call and has None for its output, `"fail"` fails without a call.
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
+    watch: True serves a live page of the runs on this machine, and says its address on standard error; see
+        `watch()`. [False]
     tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
         `Tracing(content=True)` with it. By default the environment's `FLOWPOOL_TRACING` says. [no]
     environment: what tests set: the transport, the environment and chance.
@@ -192,6 +196,7 @@ class Pool(Sealed, Generic[Output]):
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        watch: bool = False,
         tracing: bool | Tracing | None = None,
         environment: Environment | None = None,
     ) -> None:
@@ -212,6 +217,8 @@ class Pool(Sealed, Generic[Output]):
             tracing=tracing,
         )
         _check_words(name, description, key, store, progress)
+        if not isinstance(watch, bool):
+            raise InvalidInput(f"watch={watch!r}: use True or False.")
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
@@ -235,6 +242,7 @@ class Pool(Sealed, Generic[Output]):
             settings,
             checkpoint=checkpoint,
             progress=progress,
+            watch=watch,
             environment=environment,
         )
         self._seal(Pool)
@@ -539,6 +547,41 @@ class Pool(Sealed, Generic[Output]):
         self._session.cancel()
 
     # Looking
+
+    def watch(self, *, open: bool = False) -> str:
+        """Serves a live page of the pool's runs, before, during or after one, and returns its address.
+
+        It says what holds the run back, how far it is, where its time goes and what fails, and may pause, change and
+        stop it. It is served on this machine alone (127.0.0.1), to whoever has the address, as long as the pool is
+        held. The same address each time; open: opens it in a browser.
+
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> pool.watch()
+        'http://127.0.0.1:...'
+        """
+        address: str = wiring.load("watch").serve(self._session, open)
+        return address
+
+    def report(self, path: str | Path, *, content: bool = True, overwrite: bool = False) -> Path:
+        """Writes a page about the run, as it stands, and returns where it is: figures, charts, errors, each item.
+
+        path: an HTML file, which opens anywhere and asks nothing of the network. content: False leaves out prompts,
+            variables, answers, and what errors quote of them. overwrite: True lets an existing file be replaced.
+
+        With a `store` it has each attempt too. Raises `InvalidInput` for a file that exists or can't be written.
+
+        >>> import tempfile
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> results = pool.run()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pool.report(f"{folder}/report.html").name
+        'report.html'
+        """
+        part = wiring.load("report")
+        written: Path = part.report_of_pool(
+            self._session, self.runner, path, content=content, overwrite=overwrite
+        )
+        return written
 
     @property
     def status(self) -> dict[Status, int]:

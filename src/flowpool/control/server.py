@@ -147,7 +147,7 @@ class ControlServer:
                 return ControlReply(
                     "done", views={n: _view_of(run) for n, run in self._chosen(request)}
                 )
-            return ControlReply("done", _carry_out(request, self._only(request)))
+            return ControlReply("done", carry_out(request, self._only(request)))
         except InvalidInput as error:
             return ControlReply("refused", printable(str(error)))
 
@@ -182,7 +182,7 @@ def _view_of(run: Steered) -> LiveView:
     )
 
 
-def _carry_out(request: Request, run: Steered) -> str:
+def carry_out(request: Request, run: Steered) -> str:
     """Does what is asked; returns it in words."""
     words = _set(request, run) if request.what == "set" else _order(request, run)
     if not run.is_heard(HEARD_WITHIN):

@@ -89,6 +89,7 @@ class Session:
         *,
         checkpoint: Checkpoint | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        watch: bool = False,
         environment: Environment | None = None,
     ) -> None:
         self.name = name
@@ -102,6 +103,7 @@ class Session:
         self._items = items
         self._source = _open(rows or items)
         self._progress = progress
+        self._watch = watch
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
         self._stored = sum(self._counts) if isinstance(items, StoredItems) else None
@@ -256,6 +258,24 @@ class Session:
             for index, item in self._not_started():
                 records.setdefault(index, Record(index, item, status, error=reason))
         return [records[index] for index in sorted(records)]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is at work."""
+        return self._is_running
+
+    @property
+    def number_kept(self) -> int:
+        """How many records are kept so far: all, or those that aren't done where records are handed over."""
+        return len(self._kept)
+
+    def last_kept(self, number: int) -> list[Record]:
+        """The last so many of them, the last one first; from any thread."""
+        try:
+            # Without a step of Python in between, so that no record is put meanwhile.
+            return list(islice(reversed(self._kept.values()), number))
+        except RuntimeError:  # one was, where threads run side by side
+            return []
 
     # Beginning
 
@@ -645,6 +665,8 @@ class Session:
 
     @contextmanager
     def showing_progress(self) -> Iterator[None]:
+        if self._watch:
+            wiring.load("watch").announce(self)
         if self._progress is False:
             yield
             return

@@ -101,6 +101,20 @@ class Trouble(Struct, frozen=True):
     message: str
 
 
+def shape_of(message: str) -> str:
+    """What is left of an error's message without what differs from item to item: quoted texts, numbers and ids."""
+    return _VARYING.sub("", message)
+
+
+class FailedItem(Struct, frozen=True):
+    """An item that failed: its place in the run (0 is the first), when it ended (seconds since 1970), and why."""
+
+    item: int
+    at: float
+    error: str
+    message: str
+
+
 class RunTiming(Struct, frozen=True):
     """What a run's attempts tell: their number, seconds since 1970 of the first and last, and items ended lately.
 
@@ -156,6 +170,10 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def version(self) -> int:
+        """A number that is another one once somebody else has written to the store."""
+        return int(self._one("PRAGMA data_version")[0])
 
     # Runs
 
@@ -242,10 +260,40 @@ class Reader:
         found: dict[tuple[str, str], Trouble] = {}
         for error, message in rows:
             kind, words = str(error or ""), str(message or "")
-            alike = kind, _VARYING.sub("", words)
+            alike = kind, shape_of(words)
             known = found.get(alike)
             found[alike] = Trouble(kind, 1 if known is None else known.count + 1, words)
         return sorted(found.values(), key=lambda one: (-one.count, one.error))
+
+    def last_failures(self, run: int, most: int) -> list[FailedItem]:
+        """The items that failed last, the last one first."""
+        rows = self._all(
+            "SELECT position, started + seconds, error, message FROM results JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
+            ") ON id = item WHERE status = ? ORDER BY 2 DESC LIMIT ?",
+            run,
+            int(Status.FAILED),
+            most,
+        )
+        with refuses_damage(self.path):
+            return [
+                FailedItem(item, float(at), str(error or ""), str(message or ""))
+                for item, at, error, message in rows
+            ]
+
+    def blocks(self, run: int, size: int) -> list[tuple[int, int, int]]:
+        """The run's items in order, `size` a block: how many each has, and how many of them are done and failed."""
+        rows = self._all(
+            "SELECT count(*), count(*) FILTER (WHERE status = ?), count(*) FILTER (WHERE status = ?) FROM ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
+            ") LEFT JOIN results ON item = id GROUP BY position / ? ORDER BY position / ?",
+            int(Status.DONE),
+            int(Status.FAILED),
+            run,
+            size,
+            size,
+        )
+        return [(items, done, failed) for items, done, failed in rows]
 
     def course(self, run: int) -> RunTiming:
         """When the run was at work, and how fast."""
@@ -266,12 +314,24 @@ class Reader:
         )
         return RunTiming(attempts, began, ended, lately / max(1e-3, ended - since))
 
-    def attempts(self, run: int) -> Iterator[dict[str, Any]]:
-        """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
-        columns = [
+    def _attempt_columns(self) -> list[str]:
+        return [
             f"0 AS {name}" if name in Timing.__struct_fields__ and not self._is_timed else name
             for name in ATTEMPT
         ]
+
+    def last_attempts(self, run: int, most: int) -> list[dict[str, Any]]:
+        """The attempts that ended last, by the names of their columns, in no order."""
+        rows = self._all(
+            f"SELECT {', '.join(self._attempt_columns())} FROM attempts WHERE run = ? ORDER BY rowid DESC LIMIT ?",
+            run,
+            most,
+        )
+        return [dict(zip(ATTEMPT, row, strict=True)) for row in rows]
+
+    def attempts(self, run: int) -> Iterator[dict[str, Any]]:
+        """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
+        columns = self._attempt_columns()
         cursor = self._db.execute(
             f"SELECT position, {', '.join(columns)} FROM attempts JOIN ("
             "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
@@ -333,6 +393,18 @@ class Reader:
         with refuses_damage(self.path):
             return unpack(*rows[0]) if rows else None
 
+    def step_outputs(self, run: int) -> Iterator[tuple[int, str, Any]]:
+        """The output of each step that items have been through: the item (0 for the first), the step's path, it."""
+        cursor = self._db.execute(
+            "SELECT position, step, output, output_zstd FROM steps JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
+            ") ON id = item ORDER BY item, step",
+            (run,),
+        )
+        with refuses_damage(self.path):
+            for item, step, *output in cursor:
+                yield item, step, decode(unpack(*output))
+
     def variables(self, run: int) -> Iterator[Any]:
         """Each item's variables, in order."""
         for _, variables in self._inputs(run):
@@ -340,16 +412,20 @@ class Reader:
 
     def records(self, run: int, *, typed: bool = False) -> Iterator[Record]:
         """Each item's record, in order: those still to do are PENDING. typed: as `decode` has it."""
-        known: list[Known] = []
-        for index, (item, variables) in enumerate(self._inputs(run)):
-            if not known:
-                known = self.items_after(run, item - 1)[::-1]
-            one = known.pop()
+        for index, (one, variables) in enumerate(self.items(run)):
             if one.ended is None:
                 pending = errors.NotFinished("not finished: resume the run")
                 yield Record(index, variables, Status.PENDING, error=pending)
             else:
                 yield one.record(index, variables, typed=typed)
+
+    def items(self, run: int) -> Iterator[tuple[Known, Any]]:
+        """Each item and its variables, in order."""
+        known: list[Known] = []
+        for item, variables in self._inputs(run):
+            if not known:
+                known = self.items_after(run, item - 1)[::-1]
+            yield known.pop(), variables
 
     def _inputs(self, run: int) -> Iterator[tuple[int, Any]]:
         last = 0

@@ -167,11 +167,16 @@ def bottleneck_words(found: Bottleneck) -> str:
     return f"{found.words}{since}{f': {found.fix}' if found.fix else ''}"
 
 
+def is_bad(found: Bottleneck) -> bool:
+    """Whether it is no limit to keep to, but something that is wrong."""
+    return found.kind in ("outage", "broken", "quota")
+
+
 def _bottleneck_lines(now: Snapshot) -> list[tuple[str, bool]]:
     found = now.bottleneck
     if found is None:
         return []
-    return [(bottleneck_words(found), found.kind in ("outage", "broken", "quota"))]
+    return [(bottleneck_words(found), is_bad(found))]
 
 
 def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from flowpool.cli.report import PlainProgress, RunReport
+from flowpool.cli.closing import PlainProgress, RunReport
 from flowpool.errors import NotFinished, RateLimited
 from flowpool.pool import Snapshot
 from flowpool.record import ModelSpend
