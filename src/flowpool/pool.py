@@ -551,9 +551,9 @@ class Pool(Sealed, Generic[Output]):
     def watch(self, *, open: bool = False) -> str:
         """Serves a live page of the pool's runs, before, during or after one, and returns its address.
 
-        It says what holds the run back, how far it is, where its time goes and what fails, and may pause, change and
-        stop it. It is served on this machine alone (127.0.0.1), to whoever has the address, as long as the pool is
-        held. The same address each time; open: opens it in a browser.
+        It says what holds the run back, how far it is, where its time goes and what fails, and may pause, change
+        and stop it. It is served on this machine alone (127.0.0.1), to whoever has the address, as long as the pool
+        is held. The same address each time; open: opens it in a browser.
 
         >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
         >>> pool.watch()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import xml.etree.ElementTree as ET
 from typing import Any
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from flowpool.views.notebook import as_html, as_text
+from flowpool.views.notebook import as_html, as_text, sparkline
 from flowpool.views.words import ProgressText
 
 RUN = """
@@ -56,6 +57,21 @@ def test_a_run_has_one_output_under_its_cell_that_ends_with_what_became_of_it(ce
     assert "last failure: items[3]: StepFailed" in html
     assert "an &lt;odd&gt; number" in html
     assert text.startswith("long  23 done, 1 failed in ")
+
+
+def test_a_run_has_a_line_of_its_rate_and_no_script() -> None:
+    html = as_html(ProgressText("a&b", 0.5, 0.25, "3 of 4", [], rates=(1.0, 2.0, 3.0)))
+    [line] = ET.fromstring(html).findall(".//polyline")
+    assert line.attrib["points"].startswith("0.0,")
+    assert "<script" not in html
+
+
+def test_a_line_of_rates_is_drawn_to_scale_and_only_of_several() -> None:
+    picture = ET.fromstring(sparkline([0.0, 10.0, 5.0]))
+    [title, line] = picture
+    assert title.text == "items a second, 3 s, at most 10.0/s"
+    assert line.attrib["points"] == "0.0,17.0 60.0,1.0 120.0,9.0"
+    assert sparkline([1.0, 2.0]) == sparkline([0.0] * 9) == ""
 
 
 def test_a_run_of_less_than_a_second_shows_nothing_unasked(cells) -> None:

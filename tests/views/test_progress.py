@@ -64,6 +64,13 @@ def test_a_failing_callable_costs_no_results() -> None:
         assert pool.run() == [0, 1, 2, None, 4, 5]
 
 
+def test_the_rate_of_each_second_is_kept_lately() -> None:
+    rates = progress._Rates()
+    for elapsed in range(0, 1300, 2):  # five looks a second
+        kept = rates.with_that(Snapshot(1, elapsed=elapsed / 10, rate=float(elapsed // 10)))
+    assert kept == tuple(float(second) for second in range(10, 130))
+
+
 @pytest.mark.parametrize("given", [None, False])
 def test_nothing_is_printed_when_nobody_watches(
     given: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -113,9 +113,7 @@ def make_store(
             timing = Timing(0.0, 0.4 + index % 7 / 10, 0.0, 0.0, 0.0, 0.5)
             attempts.append(AttemptRow(number, attempt(at + index / 10, timing)))
         rows = [EventRow(one.at, "sample", msgspec.json.encode(one)) for one in samples]
-        batch = Batch(
-            0.0, items=items, results=results, attempts=attempts, events=[*rows, *events]
-        )
+        batch = Batch(0.0, items=items, results=results, attempts=attempts, events=[*rows, *events])
         store.write(run.id, batch)
         if complete:
             store.complete_run(run.id)

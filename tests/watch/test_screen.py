@@ -39,7 +39,7 @@ def lines(width: int, height: int, encoding: str = "utf-8", said: str = "") -> l
     )
     console.print(as_screen(a_run(), console, said))
     out.flush()
-    content = out.buffer.getvalue()  # type: ignore[attr-defined]
+    content = out.buffer.getvalue()
     return content.decode(encoding).splitlines()
 
 

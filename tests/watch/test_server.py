@@ -24,9 +24,7 @@ class Served:
     def __init__(self, folder: Path) -> None:
         make_store(folder / "run.db")
         self.process = Live(live())
-        source = StoreSource(
-            folder / "run.db", look=self.process.look, order=self.process.order
-        )
+        source = StoreSource(folder / "run.db", look=self.process.look, order=self.process.order)
         self.page = PageServer(source)
         url = urlsplit(self.page.address)
         assert url.hostname == "127.0.0.1"
@@ -81,7 +79,9 @@ def test_every_part_of_the_page_is_served_with_its_type(served: Served) -> None:
 def test_every_answer_forbids_what_the_page_doesnt_need(served: Served) -> None:
     for part in ("", "view", "nothing"):
         headers = served.ask("GET", part)[2].headers
-        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
+        assert headers["Content-Security-Policy"].startswith(
+            "default-src 'none'; script-src 'self'"
+        )
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["Cache-Control"] == "no-store"
         assert headers["X-Content-Type-Options"] == "nosniff"
@@ -127,7 +127,13 @@ def test_orders_get_to_the_run(served: Served) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", {"what": "cancel all"}, {"what": "set", "max_flows": "x"}, {"what": "set", "other": 1}],
+    [
+        b"",
+        b"{",
+        {"what": "cancel all"},
+        {"what": "set", "max_flows": "x"},
+        {"what": "set", "other": 1},
+    ],
 )
 def test_what_is_no_order_is_refused(served: Served, body: Any) -> None:
     assert served.order(body)[0] == 400

@@ -68,9 +68,7 @@ def test_the_limit_is_told_in_items_a_second_whatever_it_counts() -> None:
 
 def test_refusals_are_told_by_the_second() -> None:
     lanes = [LaneSample(LANE, "", 1, 1, 0, refused, 0.8, None, 0.0) for refused in (3, 3, 13)]
-    samples = [
-        sample(AT + 2 * n, elapsed=float(n), lanes=(lane,)) for n, lane in enumerate(lanes)
-    ]
+    samples = [sample(AT + 2 * n, elapsed=float(n), lanes=(lane,)) for n, lane in enumerate(lanes)]
     assert shown(view(samples=samples)).series.refused == [0.0, 0.0, 5.0]
 
 

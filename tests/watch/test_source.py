@@ -16,7 +16,6 @@ from flowpool.store.file import open_store
 from flowpool.store.rows import Batch, EventRow
 from flowpool.watch.source import StoreSource
 
-
 opened: list[StoreSource] = []
 
 
@@ -145,7 +144,9 @@ def test_an_order_goes_to_the_runs_process(tmp_path: Path) -> None:
     assert process.orders == [("set", {"max_flows": 5})]
 
 
-def test_where_the_time_went_is_read_from_the_attempts_of_a_run_that_is_over(tmp_path: Path) -> None:
+def test_where_the_time_went_is_read_from_the_attempts_of_a_run_that_is_over(
+    tmp_path: Path,
+) -> None:
     make_store(tmp_path / "run.db")
     times = source(tmp_path / "run.db").view().timings[LANE]
     assert list(times) == ["limit_wait", "first_byte", "reading"]

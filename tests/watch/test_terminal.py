@@ -30,7 +30,9 @@ COMMAND = (sys.executable, "-m", "flowpool.cli", "watch", "run.db", "--terminal"
 class Terminal:
     """A command in a terminal of its own: what it wrote so far, and keys for it."""
 
-    def __init__(self, folder: Path, command: tuple[str, ...] = COMMAND, term: str = "xterm") -> None:
+    def __init__(
+        self, folder: Path, command: tuple[str, ...] = COMMAND, term: str = "xterm"
+    ) -> None:
         self.ours, self.its = pty.openpty()
         self.before = termios.tcgetattr(self.its)
         self.written = b""
@@ -205,7 +207,7 @@ def test_what_cant_be_done_is_said_and_stays_a_while(pressed: Pressed) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise NotFinished("nobody is at work on it")
 
-    pressed.source._order = refuse  # type: ignore[method-assign]
+    pressed.source._order = refuse
     pressed.press("p")
     assert pressed.keys.said == "Not done: nobody is at work on it"
     pressed.keys._said_at = time.monotonic() - 60

@@ -98,6 +98,12 @@ QUIET = click.option(
     "--quiet", "-q", is_flag=True, help="Show no progress, only the closing line and errors."
 )
 
+WATCH = click.option(
+    "--watch",
+    is_flag=True,
+    help="Serve a live page of the run on this machine, and say its address.",
+)
+
 OUTPUT_DELIMITER = click.option(
     "--output-delimiter",
     metavar="C",
@@ -265,6 +271,7 @@ TRYING = grouped(
         help="Run a sample of N rows first and forecast cost and time; their answers are kept. [none]",
     ),
     click.option("--yes", "-y", is_flag=True, help="After the pilot, go on without asking."),
+    WATCH,
     QUIET,
 )
 

@@ -125,7 +125,7 @@ def _run_in(
         from flowpool.cli.forecast import check_pilot
 
         check_pilot(rows, store)
-    pool = _pool(runner, rows, pipeline, store, options["quiet"])
+    pool = _pool(runner, rows, pipeline, store, options)
     writer = _writer(pool, pipeline.output, store)
     store.begin()
     if options["pilot"] is not None:
@@ -156,12 +156,15 @@ def _run_in(
     return code
 
 
-def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
-    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
+def _pool(
+    runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, options: Mapping[str, Any]
+) -> Pool:
+    mixed = pipeline.output.path == STDOUT and is_terminal(sys.stdout)
+    progress, watch = progress_of(options["quiet"], mixed=mixed), options["watch"]
     settings = pipeline.run.pool()
     if store.path is None:  # there is nothing to tell items apart in
         settings.pop("key", None)
-    return Pool(runner, rows, store=store.path, progress=progress, **settings)
+    return Pool(runner, rows, store=store.path, progress=progress, watch=watch, **settings)
 
 
 def _rows(input: Input, plan: Plan, run: RunOptions) -> Rows:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 @click.option("--terminal", is_flag=True, help="Fill this terminal with it, and serve no page.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Serve the page there. [any free port]"
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Serve the page there. [any free port]",
 )
 def watch(store: str, run: str | None, terminal: bool, opens: bool, port: int) -> int:
     """Watch a run while it goes: what holds it back, how far it is, where its time goes, what fails.

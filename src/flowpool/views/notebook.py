@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from flowpool.views.words import ProgressText
+from flowpool.views.words import ProgressText, item_rate
 
 _GREEN, RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
+_BLUE = "#0072b2"
+# Pixels of a line of rates, and how many of them are too few to draw.
+WIDTH, HEIGHT, MOST_FEW = 120, 18, 3
 BOX = "font:13px/1.6 system-ui,sans-serif;max-width:60em"
 _ROW = "display:flex;gap:.8em;align-items:center"
 _FIT = "white-space:nowrap;overflow:hidden;text-overflow:ellipsis"
@@ -47,12 +51,29 @@ def as_html(progress: ProgressText) -> str:
     if progress.done is not None:
         bar = f'<div style="{_TRACK}">{_piece(progress.done, _GREEN)}{_piece(progress.failed, RED)}</div>'
     rows = [
-        f'<div style="{_ROW}"><b>{escape(progress.name)}</b>{bar}<span>{escape(progress.counts)}</span></div>'
+        f'<div style="{_ROW}"><b>{escape(progress.name)}</b>{bar}<span>{escape(progress.counts)}</span>'
+        f"{sparkline(progress.rates)}</div>"
     ]
     for words, is_bad in progress.lines:
         style = f"color:{RED}" if is_bad else "opacity:.7"
         rows.append(f'<div style="{style};{_FIT}">{escape(words)}</div>')
     return f'<div style="{BOX}">{"".join(rows)}</div>'
+
+
+def sparkline(rates: Sequence[float]) -> str:
+    """Items a second as a line of a word's height, the newest at its end; nothing where there are few."""
+    if len(rates) < MOST_FEW or not any(rates):
+        return ""
+    most, step = max(rates), WIDTH / (len(rates) - 1)
+    points = " ".join(
+        f"{step * place:.1f},{HEIGHT - 1 - (HEIGHT - 2) * rate / most:.1f}"
+        for place, rate in enumerate(rates)
+    )
+    return (
+        f'<svg role="img" width="{WIDTH}" height="{HEIGHT}" style="flex:none;overflow:visible">'
+        f"<title>items a second, {len(rates)} s, at most {escape(item_rate(most))}</title>"
+        f'<polyline points="{points}" fill="none" stroke="{_BLUE}" stroke-width="1.5"/></svg>'
+    )
 
 
 def as_text(progress: ProgressText) -> str:

@@ -22,6 +22,8 @@ from flowpool.views.words import ProgressText, end_text, progress_text
 TICK = 0.2
 # Seconds: a run that is over sooner needs no bar.
 SHOW_AFTER = 1.0
+# Seconds whose rate is drawn.
+SECONDS = 120
 # Looks, of which the most frequent bound is shown: two seconds of them.
 STEADY = 10
 
@@ -109,12 +111,29 @@ class _Display:
     def __call__(self, ended: threading.Event) -> None:
         if ended.wait(self._after) and self._after and not self._pool.snapshot.stopped:
             return  # too short to be shown
-        name, steady = self._pool.name, _Steady()
+        name, steady, rates = self._pool.name, _Steady(), _Rates()
         with suppress(OSError, ValueError):  # the terminal has gone, or is closed: the run goes on
             while not ended.wait(TICK):
                 now = self._pool.snapshot
-                self._screen.show(progress_text(name, now, steady.lanes(now)))
-            self._screen.finish(end_text(name, self._pool.snapshot))
+                text = progress_text(name, now, steady.lanes(now))
+                self._screen.show(msgspec.structs.replace(text, rates=rates.with_that(now)))
+            now = self._pool.snapshot
+            text = end_text(name, now)
+            self._screen.finish(msgspec.structs.replace(text, rates=rates.with_that(now)))
+
+
+class _Rates:
+    """Items a second, of each second lately."""
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque(maxlen=SECONDS)
+        self._due = 0.0
+
+    def with_that(self, now: Snapshot) -> tuple[float, ...]:
+        if now.elapsed >= self._due:
+            self._seen.append(now.rate)
+            self._due = now.elapsed + 1.0
+        return tuple(self._seen)
 
 
 class _Steady:

@@ -26,7 +26,7 @@ class ProgressText(Struct, frozen=True):
     """A run in words, for any view to lay out.
 
     done, failed: parts of all items; None, where their number isn't known. counts: how far it is.
-    lines: what else there is to know, each with whether it is bad.
+    lines: what else there is to know, each with whether it is bad. rates: items a second, of each second lately.
     """
 
     name: str
@@ -34,6 +34,7 @@ class ProgressText(Struct, frozen=True):
     failed: float
     counts: str
     lines: list[tuple[str, bool]]
+    rates: tuple[float, ...] = ()
 
 
 def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> ProgressText:
@@ -258,7 +259,7 @@ def _short(error: str) -> str:
 def _counted(now: Snapshot) -> list[str]:
     usage = now.usage
     tokens = usage.input_tokens + usage.output_tokens
-    return [f"{_big(tokens)} tokens"] if tokens else []
+    return [f"{big(tokens)} tokens"] if tokens else []
 
 
 def _spent(now: Snapshot, *, is_over: bool) -> list[str]:
@@ -286,10 +287,11 @@ def item_rate(rate: float) -> str:
     return f"{rate * 60:.1f}/min"
 
 
-def _big(number: int) -> str:
+def big(number: float) -> str:
+    """A number in at most four digits: 812, 9.5k, 420k, 1.2M."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if number >= 100 * size:
             return f"{number / size:,.0f}{unit}"
         if number >= size:
             return f"{number / size:.1f}{unit}"
-    return str(number)
+    return f"{number:.0f}"

@@ -1,19 +1,20 @@
-"""Who may have a page of this machine: pure rules over a request's path and headers.
+"""Who may have a page of this machine: pure rules over a request's path and headers; names are in small letters.
 
 Anybody on the machine can reach a port of loopback, and any page in a browser can send requests there. So a request
-must have the token of the address (which other users don't know), be made for this machine by name (a page of another
-site whose name is turned to 127.0.0.1 isn't: DNS rebinding), and come from the page itself where it comes from one.
+must have the token of the address (which other users don't know), be made for this machine by name (a page of
+another site whose name is turned to 127.0.0.1 isn't: DNS rebinding), and come from the page itself where it comes
+from one.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from typing import Protocol
+from collections.abc import Mapping
 
 # Any port: one may be forwarded to this one, as by `ssh -L`.
 _OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-TOKEN_HEADER = "X-Flowpool-Token"
+TOKEN_HEADER = "x-flowpool-token"
 # What a page may do: show itself, and ask where it came from.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
@@ -29,12 +30,6 @@ HEADERS = {
 }
 
 
-class Headers(Protocol):
-    """A request's headers, whatever the case of their names."""
-
-    def get(self, name: str, failobj: str = "", /) -> str: ...
-
-
 def part_of(path: str, token: str) -> str | None:
     """What is asked for behind the token in a path; None where that isn't the token.
 
@@ -45,17 +40,17 @@ def part_of(path: str, token: str) -> str | None:
     return rest if slash and _is_same(given, token) else None
 
 
-def is_own(headers: Headers) -> bool:
+def is_own(headers: Mapping[str, str]) -> bool:
     """Whether a request is made for this machine by name, and by no other site's page."""
-    host, origin = headers.get("Host", ""), headers.get("Origin", "")
+    host, origin = headers.get("host", ""), headers.get("origin", "")
     if _OWN_HOST.fullmatch(host) is None:
         return False
     return not origin or origin.lower() == f"http://{host}".lower()
 
 
-def may_change(headers: Headers, token: str) -> bool:
-    """Whether a request may change something: only one that has the token in its headers, which no form can send."""
-    if headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+def may_change(headers: Mapping[str, str], token: str) -> bool:
+    """Whether a request may change something: only one with the token in its headers, which no form can send."""
+    if headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return False
     return is_own(headers) and _is_same(headers.get(TOKEN_HEADER, ""), token)
 

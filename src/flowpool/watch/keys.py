@@ -43,7 +43,7 @@ else:
             termios.tcsetattr(number, termios.TCSAFLUSH, before)
 
     def keys_within(seconds: float) -> str:
-        """The keys that are pressed within so many seconds; nothing if none is. Raises EOFError where none can come."""
+        """The keys that are pressed within so many seconds; nothing if none is. EOFError where none can come."""
         number = sys.stdin.fileno()
         ready, _, _ = select.select([number], [], [], seconds)
         if not ready:

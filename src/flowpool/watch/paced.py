@@ -1,4 +1,4 @@
-"""Figures that are costly to find, such as counts over a million rows: found anew no more often than they are worth."""
+"""Figures that are costly to find, as counts over a million rows: found anew no more often than they are worth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool's run as it is watched from within its process: its own figures, read from another thread than the loop's."""
+"""A pool's run as it is watched from within its process, from another thread than the loop's."""
 
 from __future__ import annotations
 

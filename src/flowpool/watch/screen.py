@@ -14,16 +14,16 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN_BLOCKS = "_.-~=+*#"
 # Okabe and Ito's colours, in the order of `TIME_KINDS`.
 _COLORS = {
-    "slot_wait": "#56b4e9",
-    "limit_wait": "#e69f00",
-    "budget_wait": "#f0e442",
-    "backoff": "#d55e00",
+    "slot_wait": "#e69f00",
+    "limit_wait": "#d55e00",
+    "budget_wait": "#cc79a7",
+    "backoff": "#f0e442",
     "connect": "#999999",
     "first_byte": "#0072b2",
-    "reading": "#009e73",
-    "own_code": "#cc79a7",
+    "reading": "#56b4e9",
+    "own_code": "#009e73",
 }
-GOOD, BAD, QUIET = "#009e73", "#d55e00", "dim"
+GOOD, BAD, QUIET = "#56b4e9", "#d55e00", "dim"
 _STATES = {
     "running": ("running", GOOD),
     "paused": ("paused", BAD),
@@ -51,7 +51,9 @@ def _head(now: Shown, width: int) -> list[Text]:
     state, color = _STATES[now.state]
     head = Text(now.name, "bold").append(f"  {state}", color)
     head.append(" " * max(2, width - len(head) - len(now.clock))).append(now.clock, QUIET)
-    verdict = Text(f"{'▲ ' if now.is_bad else ''}{now.verdict}", f"bold {BAD}" if now.is_bad else "bold")
+    verdict = Text(
+        f"{'▲ ' if now.is_bad else ''}{now.verdict}", f"bold {BAD}" if now.is_bad else "bold"
+    )
     lines = [head, Text(), verdict]
     if now.since:
         verdict.append(f"  {now.since}", QUIET)
@@ -87,15 +89,15 @@ def _course(now: Shown, width: int, plain: bool) -> list[Text]:
     series, room = now.series, max(8, width - _NAME - 12)
     lines = []
     for name, values, color in (
-        ("items/s", series.rate, "#56b4e9"),
+        ("items/s", series.rate, GOOD),
         ("429s/s", series.refused, BAD),
-        ("in flight", series.in_flight, GOOD),
+        ("in flight", series.in_flight, "#009e73"),
         ("waiting", series.queued, "#cc79a7"),
     ):
         known = [value for value in values if value is not None]
         if len(known) < 2 or not any(known):
             continue
-        line = Text(f"{name:<{_NAME}}", QUIET)
+        line = Text().append(f"{name:<{_NAME}}", QUIET)
         line.append(sparkline(values, room, plain), color).append(f" {_figure(known[-1])}")
         lines.append(line)
     return [*lines, Text()] if lines else []
@@ -141,7 +143,8 @@ def _times(times: Sequence[TimeRow], width: int, plain: bool) -> list[Text]:
         for one in own:
             bar.append(("=" if plain else "█") * round(room * one.share), _COLORS[one.kind])
         rows = [
-            (f"■ {one.name}", f"{one.share:.0%}", one.total, one.p50, one.p95, one.p99) for one in own
+            (f"■ {one.name}", f"{one.share:.0%}", one.total, one.p50, one.p95, one.p99)
+            for one in own
         ]
         heads = (f"time of {lane}", "of all", "in sum", "p50", "p95", "p99")
         table = _table("", heads, rows)

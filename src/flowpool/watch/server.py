@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         page = self.server.page
         part = part_of(self.path, page.token)
-        if part is None or not is_own(self.headers):
+        if part is None or not is_own(self._named()):
             return self._refuse(HTTPStatus.FORBIDDEN, "Open the address that the run has said.")
         url = urlsplit(part)
         if url.path == "view":
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         page = self.server.page
         part = part_of(self.path, page.token)
-        if part is None or not may_change(self.headers, page.token):
+        if part is None or not may_change(self._named(), page.token):
             return self._refuse(HTTPStatus.FORBIDDEN, "Only the run's own page may change it.")
         if part != "order":
             return self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
@@ -146,6 +146,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(HTTPStatus.BAD_REQUEST, f"That is no order: {error}.")
         return self._answer(lambda: {"said": page.source.order(order.what, **order.values)})
 
+    def _named(self) -> dict[str, str]:
+        """The headers by their names; one that comes twice is both."""
+        found: dict[str, str] = {}
+        for name, value in self.headers.items():
+            known = found.get(name.lower())
+            found[name.lower()] = value if known is None else f"{known}, {value}"
+        return found
+
     def _view(self, query: Mapping[str, list[str]]) -> None:
         try:
             after = float(query.get("after", ["0"])[0])
@@ -160,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         except FlowpoolError as error:
             return self._refuse(HTTPStatus.CONFLICT, str(error))
         except Exception as error:
-            return self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}")
+            return self._refuse(
+                HTTPStatus.INTERNAL_SERVER_ERROR, f"{type(error).__name__}: {error}"
+            )
         return self._send(body, _JSON)
 
     def _refuse(self, status: HTTPStatus, words: str) -> None:

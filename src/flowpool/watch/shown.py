@@ -10,7 +10,7 @@ from msgspec import Struct
 from flowpool.limits.lane_view import BOUNDS
 from flowpool.printable import printable
 from flowpool.run.sample import TIME_KINDS, Bottleneck, LaneSample, Sample, TimeSpread
-from flowpool.views.words import UNITS, about, clock, dollars, duration, is_bad, item_rate
+from flowpool.views.words import UNITS, about, big, clock, dollars, duration, is_bad, item_rate
 from flowpool.watch.view import MOST_CHANGES, Failure, Grid, RunView, State, thinned
 
 # Characters of a message: what a provider says may be a page of HTML.
@@ -139,9 +139,7 @@ def shown(view: RunView, after: float = 0.0) -> Shown:
             for one in view.groups
         ],
         failures=[_failure(one) for one in view.failures],
-        changes=[
-            Said(_said(one.words), _time_of_day(one.at)) for one in reversed(view.changes)
-        ],
+        changes=[Said(_said(one.words), _time_of_day(one.at)) for one in reversed(view.changes)],
         verdicts=[
             Said(_said(one.words), _time_of_day(one.since), _said(one.fix))
             for one in reversed(view.bottlenecks[-MOST_CHANGES:])
@@ -206,9 +204,9 @@ def _expected(now: Sample) -> str:
 
 
 def _lane_row(lane: LaneSample) -> LaneRow:
-    limit = f"{lane.used:,.0f}"
+    limit = big(lane.used)
     if lane.limit is not None:
-        limit += f" of {lane.limit:,.0f}"
+        limit += f" of {big(lane.limit)}"
     limit += f" {UNITS.get(lane.unit, lane.unit)}"
     return LaneRow(
         printable(lane.name),
@@ -258,7 +256,11 @@ def _add(series: Series, at: float, now: Sample | None, before: Sample | None) -
     series.rate.append(None if now is None else round(now.rate, 3))
     series.limit.append(None if now is None else _allowed(now))
     series.refused.append(None if now is None else _refused(now, before))
-    for line, name in ((series.in_flight, "in_flight"), (series.window, "window"), (series.queued, "queued")):
+    for line, name in (
+        (series.in_flight, "in_flight"),
+        (series.window, "window"),
+        (series.queued, "queued"),
+    ):
         line.append(None if now is None else sum(getattr(lane, name) for lane in lanes))
 
 

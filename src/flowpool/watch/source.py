@@ -278,12 +278,12 @@ def _state(
         return "paused", "Paused: no call is sent until it goes on."
     if live is not None:
         return "running", f"At work: process {live.pid}."
-    if is_at_work:
-        return "running", "At work."
     if run.complete and not counts[Status.PENDING]:
         return "ended", "The run has ended."
     if run.reason:
         return "away", f"The run ended before its end: {run.reason}"
+    if is_at_work:
+        return "running", "At work."
     return "away", "Nobody is at work on it: its process has ended or was killed."
 
 

@@ -1,4 +1,4 @@
-"""A run as whoever watches sees it: one struct, whatever it is read from. Plain data, and how much of it is shown."""
+"""A run as whoever watches sees it: one struct, whatever it is read from; and how much of it is shown."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class RunView(Struct, frozen=True, kw_only=True):
 
     state: "running", "paused", "ended", or "away" where nobody is at work on it and it isn't at its end. words: the
     same as a sentence. at: seconds since 1970. run: its number in the store, 0 without one. samples: its course, in
-    order. bottlenecks: what held it back, in order. timings: by lane, then by a name of `TIME_KINDS`. settings: those
-    that may be changed. steers: whether orders are taken. grid: None where no item's end is kept.
+    order. bottlenecks: what held it back, in order. timings: by lane, then by a name of `TIME_KINDS`. settings:
+    those that may be changed. steers: whether orders are taken. grid: None where no item's end is kept.
     """
 
     name: str
