@@ -1,4 +1,4 @@
-"""Pages in a real browser: the system's Chromium, driven by playwright. An error that a page logs fails its test."""
+"""Pages in a real browser: the system's Chromium, driven by playwright. An error on a page fails its test."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowpool.errors import StoreRefused
-from flowpool.store.reading import Reader
+from flowpool.store.reading import Reader, shape_of
 
 HOLDER = """
 import sys, time
@@ -46,3 +46,10 @@ def test_a_reader_needs_no_lock(store, holder) -> None:
 def test_a_missing_store_is_named_when_it_is_only_to_be_read(store) -> None:
     with pytest.raises(StoreRefused, match=r"run\.db: no such file"):
         Reader(store)
+
+
+def test_the_shape_of_a_long_message_without_spaces_is_found_at_once() -> None:
+    assert shape_of("x" * 1_000_000) == "x" * 1000
+    assert shape_of("item 'a' took 12s, id-7 of \"b\"") == shape_of(
+        "item 'c' took 3s, id-9 of \"d\""
+    )

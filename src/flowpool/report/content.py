@@ -13,9 +13,12 @@ from flowpool.settings import Settings
 from flowpool.store.reading import Event
 
 LEFT_OUT = "…"
-# From the first quotation mark to the last, whatever stands between: an apostrophe within a word is none.
-_QUOTED = re.compile(r"(?:(?<!\w)'|[\"`“”«‘]).*(?:[\"`“”»’]|'(?!\w))", re.DOTALL)
-_OPEN = re.compile(r"(?:(?<!\w)'|[\"`“«‘]).*", re.DOTALL)
+# An apostrophe within a word is no quotation mark.
+_OPENING = re.compile(r"(?<!\w)'|[\"`“«‘]")
+_CLOSING = re.compile(r"'(?!\w)|[\"`”»’]")
+_SINGLE_OPENING = re.compile(r"(?<!\w)'")
+_SINGLE_CLOSING = re.compile(r"'(?!\w)")
+_PAIRED = ('"', "`", "“”", "«»", "‘’")
 # What these say was written by somebody's code or is of the answer itself, quoted or not.
 _SAY_CONTENT = ("StepFailed", "InvalidOutput", "InvalidItem", "Refused", "Blocked", "Truncated")
 
@@ -24,7 +27,7 @@ def without_content(run: RunData) -> RunData:
     """The run as it may be shown to anybody."""
     return replace(
         run,
-        runner=_QUOTED.sub(LEFT_OUT, run.runner),
+        runner=unquoted(run.runner),
         reason=unquoted(run.reason),
         settings={name: value for name, value in run.settings.items() if name in _SETTINGS},
         items=[_item(item) for item in run.items],
@@ -48,7 +51,22 @@ def unquoted(words: str, error: str = "") -> str:
     """
     if error in _SAY_CONTENT:
         return LEFT_OUT
-    return _OPEN.sub(LEFT_OUT, _QUOTED.sub(LEFT_OUT, words))
+    first = _OPENING.search(words)
+    if first is None:
+        return words
+    ends = [found.end() for found in _CLOSING.finditer(words, first.end())]
+    end = ends[-1] if ends else len(words)
+    rest = words[end:] if _is_closed(words[first.start() : end]) else ""
+    return words[: first.start()] + LEFT_OUT + rest
+
+
+def _is_closed(quoted: str) -> bool:
+    """Whether every quotation mark in it has its other half: else what follows may be of a quoted text too."""
+    counts = [[quoted.count(mark) for mark in pair] for pair in _PAIRED]
+    apostrophes = len(_SINGLE_OPENING.findall(quoted)), len(_SINGLE_CLOSING.findall(quoted))
+    return apostrophes[0] == apostrophes[1] and all(
+        one[0] % 2 == 0 if len(one) == 1 else one[0] == one[1] for one in counts
+    )
 
 
 def _message(error: str, message: str) -> str:

@@ -27,6 +27,8 @@ from flowpool.values import Status, Timing
 CHUNK = 1000
 # What differs from one message to the next that says the same: quoted texts, numbers, ids.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
+# Characters of a message that tell what it says: looked at whole, a page without spaces would take minutes.
+_SHAPED = 1000
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
@@ -103,7 +105,7 @@ class Trouble(Struct, frozen=True):
 
 def shape_of(message: str) -> str:
     """What is left of an error's message without what differs from item to item: quoted texts, numbers and ids."""
-    return _VARYING.sub("", message)
+    return _VARYING.sub("", message[:_SHAPED])
 
 
 class FailedItem(Struct, frozen=True):

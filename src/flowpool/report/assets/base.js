@@ -114,7 +114,6 @@ F.cards = (cards) => F.el("div", {class: "cards"}, cards.filter(Boolean).map(([n
 
 // Colours: Okabe and Ito's, told apart by everybody; each is beside a text or a shape too.
 F.colour = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
-F.isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // A canvas as sharp as the screen, drawn anew when its size or the colours change.
 F.canvas = (canvas, draw) => {

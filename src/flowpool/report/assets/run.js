@@ -114,7 +114,9 @@ F.ranged = (run, open) => {
     choose("Session", spans.map((one, n) => [n ? `${n}: ${F.clock(run.began + one[0] / 1000)}, ${F.seconds(one[1] - one[0])}` : "all", one === span]), (n) => { span = spans[n]; draw(); gantt.setRange(...span); }));
   const steered = run.changes.length ? F.el("div", {}, F.el("h3", {}, "Changed while it went"), F.el("ol", {}, run.changes.map(([at, what, from, to]) => F.el("li", {}, `${F.time(run.began + at / 1000)}: ${what}${from || to ? ` from ${from || "none"} to ${to || "none"}` : ""}`)))) : null;
   const lanes = run.laneEvents.length ? F.el("details", {}, F.el("summary", {}, `${F.many(run.laneEvents.length, "change")} of a lane's state`), F.table(["At", "Lane", "State", "Error"], run.laneEvents.slice(-200).map(([at, name, state, error]) => [F.time(run.began + at / 1000), name, state, error]))) : null;
-  const key = F.el("div", {class: "key"}, [["first_byte", "until the first byte", ""], ["reading", "reading the answer", ""], ["done", "answered", ""], ["own_code", "a function", ""], ["throttled", "refused with a 429 (lower half)", "half"], ["failed", "failed (upper half)", "half"]].map(([name, words, kind]) =>
+  const isTimed = a.times.first_byte.some(Boolean), hasFunctions = a.isModel.includes(false);
+  const answers = isTimed ? [["first_byte", "until the first byte", ""], ["reading", "reading the answer", ""]] : [["done", "answered", ""]];
+  const key = F.el("div", {class: "key"}, [...answers, ...(hasFunctions ? [["own_code", "a function", ""]] : []), ["throttled", "refused with a 429 (lower half)", "half"], ["failed", "failed (upper half)", "half"]].map(([name, words, kind]) =>
     F.el("span", {}, F.el("i", {class: "swatch " + kind, style: {background: `var(--${name})`}}), words)));
   return {
     charts: F.section("charts", "How it went", tools, box, steered, lanes),
