@@ -25,6 +25,7 @@ from bench.rates.command import main as rates_table
 from bench.rates.sockets import sockets
 from bench.servers.command import main as servers_table
 from bench.store import store
+from bench.watch import watch
 from flowpool.simulator import Fixed, Lognormal, SimServer
 
 PAGE = "<html><head><title>A page to read</title></head><body><p>Some words.</p></body></html>"
@@ -216,6 +217,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
         sockets,
         startup,
         hostile,
+        watch,
     )
 }
 

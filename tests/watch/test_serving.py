@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import socket
+import subprocess
+import sys
 import urllib.request
 import webbrowser
 from typing import Any
@@ -99,6 +102,24 @@ def test_the_page_ends_with_its_pool() -> None:
         return False
 
     until(is_refused)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+def test_a_forked_child_serves_a_page_of_its_own_and_leaves_the_parents_alone() -> None:
+    code = (
+        "import os, sys, urllib.request\n"
+        "from flowpool import Pool\n"
+        "pool = Pool(str.upper, ['a'])\n"
+        "address = pool.watch()\n"
+        "child = os.fork()\n"
+        "own = pool.watch()\n"
+        "assert (own == address) == bool(child)\n"
+        "assert urllib.request.urlopen(own + 'view', timeout=10).status == 200\n"
+        "if not child: os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "assert urllib.request.urlopen(own + 'view', timeout=10).status == 200\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_watch_takes_true_or_false() -> None:

@@ -75,6 +75,10 @@ class PageServer:
         self._http.shutdown()
         self._http.server_close()
 
+    def forget(self) -> None:
+        """In a forked child: the parent goes on serving, alone."""
+        self._http.socket.close()
+
     def shown(self, after: float) -> Shown:
         """How the run stands: all who ask within a moment get one look at it."""
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import webbrowser
@@ -63,3 +64,13 @@ def announce(session: Session) -> None:
 def obey(session: Session, what: Any, values: dict[str, Any]) -> str:
     """Has a run of this process do what an order says; what was done, in words. Raises `InvalidInput`."""
     return carry_out(Request("", what, None, values), session)
+
+
+def _forget_all() -> None:
+    for server in _served.values():
+        server.forget()
+    _served.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -93,6 +93,7 @@ class StoreSource:
         self._info = Paced(self._pick, version)
         self._counts = Paced(lambda: reader.counts(self._run.id), version)
         self._spent = Paced(lambda: reader.spent(self._run.id), version)
+        self._timing = Paced(lambda: reader.course(self._run.id), version)
         self._failed = Paced(self._find_failed, version)
         self._cells = Paced(self._find_grid, version)
         self._times = Paced(self._find_times, version)
@@ -155,7 +156,7 @@ class StoreSource:
             bottleneck=live.bottleneck if live is not None else course.bottleneck(state),
             bottlenecks=course.bottlenecks,
             samples=course.samples,
-            timings=live.timings if live is not None else self._times(),
+            timings=(live.timings if live is not None else None) or self._times(),
             settings=live.settings if live is not None else {},
             steers=live is not None,
             groups=groups,
@@ -186,7 +187,7 @@ class StoreSource:
                 eta=known.eta if is_now else None,
                 lanes=known.lanes if is_now else (),
             )
-        spent, timing = self._spent(), self._reader.course(run.id)
+        spent, timing = self._spent(), self._timing()
         began, ended = timing.began or run.created, timing.ended or run.updated
         total = sum(counts.values()) if run.complete else None
         cost = spent.cost if spent.cost or not spent.unpriced else None
