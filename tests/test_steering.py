@@ -346,7 +346,7 @@ def test_a_paused_run_says_so(simulate: Any) -> None:
     sim.run(steered(pool, (0.5, pool.pause), (10.0, look), (11.0, pool.go)))
     assert seen[0].counts.endswith(" · paused")
     assert "left" not in seen[0].counts
-    assert "paused by you: `flowpool go` or pool.go() goes on" in seen[0].lines[1][0]
+    assert "m  paused by you: `flowpool go` or pool.go() goes on" in seen[0].lines[2][0]
 
 
 def test_items_in_the_middle_of_a_chain_wait_for_go(simulate: Any) -> None:
