@@ -92,6 +92,19 @@ def test_a_higher_max_flows_takes_effect_at_once(simulate: Any) -> None:
     assert (sim.ledger.peak_in_flight, sim.seconds) == (20, 2.0)
 
 
+def test_calls_that_wait_at_a_lane_go_at_once_where_it_is_wider(simulate: Any) -> None:
+    """Steps side by side: six calls of two items, of which two may go."""
+    sim = simulate(latency=Fixed(10.0))
+    beside = [(sim.skill(f"{{text}} {n}"), f"of_{n}") for n in range(3)]
+    pool = sim.pool(Chain([beside]), items=2, max_flows=2)
+
+    def wider() -> None:
+        pool.max_flows = 6
+
+    sim.run(steered(pool, (5.0, wider)))
+    assert (sim.ledger.peak_in_flight, sim.seconds) == (6, 15.0)
+
+
 def test_auto_goes_back_to_adapting(simulate: Any) -> None:
     sim = simulate(latency=Fixed(1.0))
     pool = sim.pool(items=200, max_flows=2)
@@ -346,7 +359,7 @@ def test_a_paused_run_says_so(simulate: Any) -> None:
     sim.run(steered(pool, (0.5, pool.pause), (10.0, look), (11.0, pool.go)))
     assert seen[0].counts.endswith(" · paused")
     assert "left" not in seen[0].counts
-    assert "paused by you: `flowpool go` or pool.go() goes on" in seen[0].lines[1][0]
+    assert "m  paused by you: `flowpool go` or pool.go() goes on" in seen[0].lines[2][0]
 
 
 def test_items_in_the_middle_of_a_chain_wait_for_go(simulate: Any) -> None:
@@ -408,9 +421,9 @@ def test_an_outage_that_goes_on_after_a_pause_is_given_up_by_the_time_that_it_wa
 def test_a_pause_uses_up_no_calls_patience(simulate: Any) -> None:
     """A call is tried for 900 s since its first attempt; an hour's pause in between is none of them."""
     sim = simulate(latency=Fixed(1.0))
-    items = [{"text": "[[sim: 500 times=3]] a"}, {"text": "b"}]
+    items = [{"text": "[[sim: 503 times=3 retry-after=9]] a"}, {"text": "b"}]
     pool = sim.pool(items=items, max_flows=2, retries=5)
-    results = sim.run(steered(pool, (1.2, pool.pause), (3600.0, pool.go)))
+    results = sim.run(steered(pool, (12.0, pool.pause), (3600.0, pool.go)))
     assert list(results) == ["a", "b"]
 
 
@@ -451,6 +464,21 @@ def test_a_paused_run_that_is_stopped_sends_nothing_more(simulate: Any) -> None:
     assert (sim.ledger.answers, sim.ledger.abandoned, sim.seconds) == (3, 0, 5.0)
     assert pool.status[CANCELLED] == 10
     assert {str(error) for error in results.errors} == {"the run was stopped"}
+
+
+def test_a_paused_run_that_is_stopped_lets_go_at_once_what_waits(simulate: Any) -> None:
+    """The calls of one item are in flight, those of another wait behind them."""
+    sim = simulate(latency=Fixed(50.0))
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(pool.status[CANCELLED])
+
+    chain = Chain([[(sim.skill("{text} a"), "a"), (sim.skill("{text} b"), "b")]])
+    pool = sim.pool(chain, items=4, max_flows=2)
+    sim.run(steered(pool, (1.0, pool.pause), (2.0, pool.stop), (3.0, look)))
+    assert seen == [1]
+    assert (sim.ledger.answers, sim.seconds) == (2, 50.0)
 
 
 @pytest.mark.parametrize("end", ["cancel", "interrupt", "stop"])

@@ -426,11 +426,20 @@ def test_a_file_that_holds_nonsense_is_no_address(tmp_path: Path, content: bytes
     assert look(path) is None
 
 
-def test_a_run_on_another_machine_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "run.db"
-    write_address(control_file(path), Address("elsewhere", 1, 1, "t"))
+def test_a_run_on_another_machine_is_named(store: Path) -> None:
+    write_address(control_file(store), Address("elsewhere", 1, 1, "t"))
     with pytest.raises(InvalidInput, match="at work on elsewhere: ask there"):
-        look(path)
+        look(store)
+
+
+def test_the_file_of_a_run_that_was_killed_on_another_machine_is_stale(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with open_store(path):
+        pass
+    write_address(control_file(path), Address("elsewhere", 1, 1, "t"))
+    assert look(path) is None
+    with pytest.raises(NobodyAtWork):
+        order(path, "pause")
 
 
 def test_a_file_that_is_another_users_is_refused_in_words(

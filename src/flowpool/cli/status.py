@@ -29,7 +29,8 @@ _WIDEST = 150
 def status(store: str, run: str | None) -> int:
     """Say how the runs of a store stand: what is done, what failed and why, what it cost, how to go on.
 
-    It may be asked while a run is at work. Exit code: 0 everything is done, 1 something failed or is still to do.
+    Of a run that is at work it also says its rate, what holds it back and the time left. Exit code: 0 everything is
+    done, 1 something failed or is still to do.
 
     \b
     Example:

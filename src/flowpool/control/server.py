@@ -110,17 +110,25 @@ class ControlServer:
     def _listen(self) -> None:
         with self._listener:
             while not self._is_closed:
-                if not self._turns.acquire(timeout=TICK):
-                    continue
-                try:
-                    connection, _ = self._listener.accept()
-                    self._threads.submit(self._answer, connection)
-                except TimeoutError:
+                if self._turns.acquire(timeout=TICK) and not self._take():
                     self._turns.release()
-                except (OSError, RuntimeError):  # closed, or the process may open no more files
-                    self._turns.release()
-                    if not self._is_closed:
-                        time.sleep(TICK)
+
+    def _take(self) -> bool:
+        """Has the next who comes answered; False where nobody came."""
+        try:
+            connection, _ = self._listener.accept()
+        except TimeoutError:
+            return False
+        except OSError:  # closed, or the process may open no more files
+            if not self._is_closed:
+                time.sleep(TICK)
+            return False
+        try:
+            self._threads.submit(self._answer, connection)
+        except RuntimeError:  # closed meanwhile
+            connection.close()
+            return False
+        return True
 
     def _answer(self, connection: socket.socket) -> None:
         try:
