@@ -156,7 +156,7 @@ def _as_attempts(run: RunData) -> list[AttemptData]:
 def _attempt_columns(attempts: Sequence[AttemptData], zero: float) -> Json:
     lanes, steps, errors = _Numbers(), _Numbers(), _Numbers()
     columns: Json = {
-        "item": [one.item for one in attempts],
+        "item": _deltas(one.item for one in attempts),
         "lane": [lanes.of(one.lane) for one in attempts],
         "slot": slots(attempts),
         "step": _sparse([steps.of(one.step) for one in attempts]),

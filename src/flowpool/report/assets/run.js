@@ -6,6 +6,7 @@ F.readRun = (run) => {
   items.count = items.status.length;
   items.started = F.running(items.started);
   for (const name of ["cached", "group", "earlier"]) items[name] = F.column(items[name]);
+  a.item = F.running(a.item);
   a.started = F.running(a.started);
   a.times = {};
   for (const name of ["slot_wait", "limit_wait", "budget_wait", "backoff", "connect", "first_byte"]) a.times[name] = F.column(a[name]);
