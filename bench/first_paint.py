@@ -13,8 +13,10 @@ from playwright.sync_api import sync_playwright
 
 from tools import chromium
 
-OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
-OPTIONS += ("--disable-background-networking", "--disable-component-update", "--disable-sync")
+OPTIONS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 _PAINTS = "performance.getEntriesByName('first-contentful-paint').map(one => one.startTime)"
 
 

@@ -47,7 +47,7 @@ def report() -> list[Row]:
 
 
 def _seen(page: Path) -> dict[str, float]:
-    command = [BROWSER, "-m", "bench.first_paint", str(page)]
+    command = [str(BROWSER), "-m", "bench.first_paint", str(page)]
     done = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
