@@ -23,6 +23,7 @@ from bench.hostile import hostile
 from bench.pages import main as pages_table
 from bench.rates.command import main as rates_table
 from bench.rates.sockets import sockets
+from bench.report import report
 from bench.servers.command import main as servers_table
 from bench.store import store
 from bench.watch import watch
@@ -217,6 +218,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
         sockets,
         startup,
         hostile,
+        report,
         watch,
     )
 }

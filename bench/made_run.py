@@ -146,7 +146,8 @@ class MadeRun:
             limit = chance.expovariate(1 / 0.12) if chance.random() < 0.5 else 0.0
             start += limit
             kind = chance.random()
-            status, error = (429, "RateLimited") if kind < self.refused else (200, None)
+            status: int | None = 429 if kind < self.refused else 200
+            error = "RateLimited" if status == 429 else None
             if not error and chance.random() < self.failing:
                 status, error = chance.choice(
                     ((400, "BadRequest"), (None, "AttemptTimeout"), (200, "InvalidOutput"))

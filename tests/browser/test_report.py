@@ -76,7 +76,8 @@ def opened(page: Page, file: Path) -> Page:
 
 
 def text_of(page: Page, selector: str) -> str:
-    return page.locator(selector).inner_text()
+    words: str = page.locator(selector).inner_text()
+    return words
 
 
 @pytest.mark.parametrize("name", ["run", "bare", "two", "empty", "hostile"])

@@ -52,7 +52,7 @@ def test_items_that_are_alike_are_matched_in_their_order() -> None:
 
 
 def test_two_runs_agree_as_far_as_their_answers_do(pair) -> None:
-    payload, texts = comparison(*pair, 1_000_000, content=True)
+    payload, texts = comparison(pair[0], pair[1], 1_000_000, content=True)
     counts = dict(payload["kinds"])
     assert sum(counts.values()) == payload["matched"] == 280
     assert payload["alone"] == [20, 0]
@@ -68,7 +68,7 @@ def test_two_runs_agree_as_far_as_their_answers_do(pair) -> None:
 
 
 def test_without_content_no_text_goes_along(pair) -> None:
-    payload, texts = comparison(*pair, 1_000_000, content=False)
+    payload, texts = comparison(pair[0], pair[1], 1_000_000, content=False)
     assert texts.chunks == []
     assert payload["fields"] == []
     assert "Sort this" not in payload["runs"][0]["runner"]

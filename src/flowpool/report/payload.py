@@ -12,6 +12,7 @@ from typing import Any
 from flowpool.printable import printable
 from flowpool.report.data import AttemptData, ItemData, RunData, slots, time_spreads
 from flowpool.run.sample import TIME_KINDS
+from flowpool.settings import Settings
 from flowpool.values import Timing
 
 # Of each list that a page shows in words.
@@ -23,6 +24,7 @@ _PAUSE = 600.0
 # Samples: more than a chart has pixels.
 _MOST_SAMPLES = 4_000
 Json = dict[str, Any]
+_DEFAULTS = Settings().stored()
 
 
 def run_payload(run: RunData, *, content: bool) -> Json:
@@ -78,6 +80,8 @@ def _settings(run: RunData) -> list[tuple[str, str]]:
         (printable(name), printable(str(value)))
         for name, value in run.settings.items()
         if value not in (None, False, {}, [], "")
+        and value != _DEFAULTS.get(name)
+        and name != "named"
     ]
 
 
@@ -137,7 +141,7 @@ def _as_attempts(run: RunData) -> list[AttemptData]:
         AttemptData(
             item.index,
             "",
-            item.model or "items",
+            "items",
             item.model,
             item.started,
             item.seconds,
@@ -156,7 +160,7 @@ def _as_attempts(run: RunData) -> list[AttemptData]:
 def _attempt_columns(attempts: Sequence[AttemptData], zero: float) -> Json:
     lanes, steps, errors = _Numbers(), _Numbers(), _Numbers()
     columns: Json = {
-        "item": [one.item for one in attempts],
+        "item": _deltas(one.item for one in attempts),
         "lane": [lanes.of(one.lane) for one in attempts],
         "slot": slots(attempts),
         "step": _sparse([steps.of(one.step) for one in attempts]),

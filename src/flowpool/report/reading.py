@@ -94,7 +94,6 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
 
 def run_of_session(session: Session, runner: Any) -> RunData:
     """A run of a pool without a store: its items, and what its process saw of it. It knows no single attempts."""
-    samples: tuple[Sample, ...] = tuple(getattr(session, "samples", ()))
     now, records = session.snapshot, session.records()
     # Seconds since 1970 at the loop clock's 0.
     epoch = time.time() - time.monotonic()
@@ -104,7 +103,6 @@ def run_of_session(session: Session, runner: Any) -> RunData:
     usage = reduce(add, (item.usage for item in items), NO_USAGE)
     unpriced = sum(item.cost is None for item in items if item.usage != NO_USAGE)
     paid = spent.cost if spent.cost or not unpriced else None
-    bottleneck: Bottleneck | None = getattr(now, "bottleneck", None)
     return RunData(
         name=session.name,
         runner=_words_of(runner),
@@ -119,8 +117,8 @@ def run_of_session(session: Session, runner: Any) -> RunData:
         items=items,
         attempts=(),
         errors=error_groups(items),
-        samples=samples,
-        bottlenecks=() if bottleneck is None else (bottleneck,),
+        samples=tuple(session.samples),
+        bottlenecks=tuple(session.bottlenecks),
         has_attempts=False,
     )
 

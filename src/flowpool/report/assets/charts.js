@@ -1,14 +1,13 @@
 // Series over time, drawn by uPlot: of the run's samples, or where there are none, counted from its attempts.
 "use strict";
 
-const BUCKETS = 160;
 
 // What of the run lies between two moments (milliseconds since its begin), for one of its lanes.
 F.series = (run, lane, from, to) => {
   const samples = run.samples, inside = [];
   samples.at.forEach((at, i) => { if (at >= from - 1500 && at <= to + 1500) inside.push(i); });
   const own = samples.lanes.find((one) => one.name === lane);
-  if (inside.length < 3 || !own) return F.countedSeries(run, lane, from, to);
+  if (inside.length < 10 || !own) return F.countedSeries(run, lane, from, to);
   const pick = (column) => inside.map((i) => column[i]);
   const change = (column) => inside.map((i, k) => {
     const before = k ? column[inside[k - 1]] : column[i];
@@ -27,6 +26,8 @@ F.series = (run, lane, from, to) => {
 };
 
 F.countedSeries = (run, lane, from, to) => {
+  // About eight attempts in each, so that chance shows less than the run does.
+  const BUCKETS = Math.max(12, Math.min(160, Math.round(run.attempts.item.length / 8)));
   const a = run.attempts, number = a.lanes.indexOf(lane), width = Math.max(1, (to - from) / BUCKETS);
   const zeros = () => new Array(BUCKETS + 1).fill(0);
   const used = zeros(), busy = zeros(), refused = zeros(), done = zeros(), failed = zeros();

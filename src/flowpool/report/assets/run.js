@@ -6,6 +6,7 @@ F.readRun = (run) => {
   items.count = items.status.length;
   items.started = F.running(items.started);
   for (const name of ["cached", "group", "earlier"]) items[name] = F.column(items[name]);
+  a.item = F.running(a.item);
   a.started = F.running(a.started);
   a.times = {};
   for (const name of ["slot_wait", "limit_wait", "budget_wait", "backoff", "connect", "first_byte"]) a.times[name] = F.column(a[name]);
@@ -47,7 +48,9 @@ F.head = (run) => {
 F.verdict = (run) => {
   const held = run.bottlenecks.map(([kind, words, fix, lane, from, to]) => ({kind, words, fix, lane, from, ms: Math.max(0, to - from)}));
   const left = run.counts.pending + run.counts.running, list = held.slice(-6), most = Math.max(1, ...list.map((one) => one.ms));
-  let chief = held.length ? (left ? held[held.length - 1] : held.reduce((a, b) => b.ms > a.ms ? b : a)) : F.guessed(run);
+  // At the end of every run there is nothing more to begin: that tells nothing of the run.
+  const telling = held.filter((one) => one.kind && one.kind !== "items");
+  let chief = left && held.length ? held[held.length - 1] : telling.length ? telling.reduce((a, b) => b.ms > a.ms ? b : a) : F.guessed(run);
   if (!run.items.count) chief = {words: "This run has no items yet."};
   const isBad = Boolean(run.reason) || run.counts.failed > 0.5 * Math.max(1, run.items.count);
   return F.el("section", {id: "verdict", class: "verdict" + (isBad ? " bad" : ""), "aria-label": "What held the run back"},
@@ -177,11 +180,11 @@ F.errors = (run, open) => {
 F.slowest = (run, open) => {
   if (!run.slowest.length) return null;
   const items = run.items;
-  return F.section("slowest", "Slowest items", F.table(["Item", "State", ["Took"], ["Attempts"], ["Tokens out"], "Most of it was"], run.slowest.map((i) => {
+  return F.section("slowest", "Slowest items", F.table(["Item", "State", ["Took"], ["Attempts"], ["Tokens out"], ...(run.hasAttempts ? ["Most of it was"] : [])], run.slowest.map((i) => {
     const sums = new Map();
     for (const k of run.hasAttempts ? run.attemptsOf(i) : []) for (const [, words, ms] of F.spent(run, k)) sums.set(words, (sums.get(words) || 0) + ms);
     const [words, ms] = [...sums].sort((x, y) => y[1] - x[1])[0] || ["", 0], state = STATES[items.status[i]];
-    return [F.el("button", {class: "link", onclick: () => open(i)}, `item ${i}`), F.el("span", {class: "state " + state}, state), F.seconds(items.ms[i]), F.count(items.attempts[i]), F.count(items.out[i]), words ? `${words}, ${F.seconds(ms)}` : ""];
+    return [F.el("button", {class: "link", onclick: () => open(i)}, `item ${i}`), F.el("span", {class: "state " + state}, state), F.seconds(items.ms[i]), F.count(items.attempts[i]), F.count(items.out[i]), ...(run.hasAttempts ? [words ? `${words}, ${F.seconds(ms)}` : ""] : [])];
   })));
 };
 
