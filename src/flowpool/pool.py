@@ -216,9 +216,7 @@ class Pool(Sealed, Generic[Output]):
             version=version,
             tracing=tracing,
         )
-        _check_words(name, description, key, store, progress)
-        if not isinstance(watch, bool):
-            raise InvalidInput(f"watch={watch!r}: use True or False.")
+        _check_words(name, description, key, store, progress, watch)
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
@@ -625,13 +623,17 @@ class Pool(Sealed, Generic[Output]):
         return self._session.snapshot
 
 
-def _check_words(name: Any, description: Any, key: Any, store: Any, progress: Any) -> None:
+def _check_words(
+    name: Any, description: Any, key: Any, store: Any, progress: Any, watch: Any
+) -> None:
     """Raises `InvalidInput` for arguments of a pool that can't be meant, or that nobody would read."""
     for text in (name, description):
         if text is not None and not isinstance(text, str):
             raise InvalidInput(f"Pool: name and description are text, not {text!r}.")
     if key is not None and store is None:
         raise InvalidInput(f"key={key!r} tells items apart in a store: pass store= too.")
+    if not isinstance(watch, bool):
+        raise InvalidInput(f"watch={watch!r}: use True or False.")
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise InvalidInput(
             f"progress={progress!r}: use True, False or a function that is given a Snapshot."

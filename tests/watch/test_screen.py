@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 from tests.watch.stores import BOTTLENECK, HOSTILE, course, live, sample
 
+from flowpool.store.reading import FailedItem
 from flowpool.watch.screen import as_screen, sparkline
 from flowpool.watch.shown import Shown, shown
-from flowpool.watch.view import Failure, FailureGroup, RunView
+from flowpool.watch.view import FailureGroup, RunView
 
 AT = 1_800_000_000.0
 
@@ -26,7 +27,7 @@ def a_run() -> Shown:
         samples=course(AT - 60, 60),
         timings=live().timings,
         groups=[FailureGroup("BadRequest", 2, "too long", "mend the prompt")],
-        failures=[Failure(7, AT, "BadRequest", HOSTILE)],
+        failures=[FailedItem(7, AT, "BadRequest", HOSTILE)],
         steers=True,
     )
     return shown(view)

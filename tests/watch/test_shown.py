@@ -7,8 +7,9 @@ import pytest
 from tests.watch.stores import BOTTLENECK, HOSTILE, LANE, course, live, sample
 
 from flowpool.run.sample import Bottleneck, LaneSample, TimeSpread
+from flowpool.store.reading import FailedItem
 from flowpool.watch.shown import LONGEST, shown
-from flowpool.watch.view import Failure, FailureGroup, Happened, RunView, cell_size, thinned
+from flowpool.watch.view import FailureGroup, Happened, RunView, cell_size, thinned
 
 AT = 1_800_000_000.0
 
@@ -104,7 +105,7 @@ def test_names_and_messages_of_others_are_words_of_one_line_and_no_end() -> None
             bottleneck=msgspec.structs.replace(BOTTLENECK, words=HOSTILE, fix=HOSTILE),
             now=sample(AT, lanes=(LaneSample(HOSTILE, "", 1, 1, 0, 0, 1.0, None, 0.0),)),
             groups=[FailureGroup(HOSTILE, 2, "x\n" * 1000, HOSTILE)],
-            failures=[Failure(7, 0.0, "BadRequest", HOSTILE)],
+            failures=[FailedItem(7, 0.0, "BadRequest", HOSTILE)],
             changes=[Happened(AT, HOSTILE)],
             timings={HOSTILE: {"backoff": TimeSpread(1, 1.0, 1.0, 1.0, 1.0)}},
         )

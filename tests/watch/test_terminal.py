@@ -21,7 +21,7 @@ from tests.watch.stores import Live, live, make_store
 from flowpool.errors import NotFinished
 from flowpool.watch.shown import shown
 from flowpool.watch.source import StoreSource
-from flowpool.watch.terminal import Keys
+from flowpool.watch.terminal import TerminalKeys
 
 ALTERNATE, NORMAL, SHOWN = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 COMMAND = (sys.executable, "-m", "flowpool.cli", "watch", "run.db", "--terminal")
@@ -159,7 +159,7 @@ class Pressed:
         self.source = StoreSource(
             folder / "run.db", look=self.process.look, order=self.process.order
         )
-        self.keys = Keys(self.source)
+        self.keys = TerminalKeys(self.source)
         self.look()
 
     def look(self) -> None:

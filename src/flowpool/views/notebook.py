@@ -66,8 +66,8 @@ def sparkline(rates: Sequence[float]) -> str:
         return ""
     most, step = max(rates), WIDTH / (len(rates) - 1)
     points = " ".join(
-        f"{step * place:.1f},{HEIGHT - 1 - (HEIGHT - 2) * rate / most:.1f}"
-        for place, rate in enumerate(rates)
+        f"{step * number:.1f},{HEIGHT - 1 - (HEIGHT - 2) * rate / most:.1f}"
+        for number, rate in enumerate(rates)
     )
     return (
         f'<svg role="img" width="{WIDTH}" height="{HEIGHT}" style="flex:none;overflow:visible">'

@@ -17,13 +17,12 @@ from flowpool.results import Record
 from flowpool.run.monitor import sample_of
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
-from flowpool.store.reading import shape_of
+from flowpool.store.reading import FailedItem, shape_of
 from flowpool.values import Status
 from flowpool.views.words import COST_AFTER
 from flowpool.watch.view import (
     MOST_FAILURES,
     MOST_GROUPS,
-    Failure,
     FailureGroup,
     Grid,
     RunView,
@@ -102,7 +101,7 @@ class _Items:
     SLACK = 1000
 
     def __init__(self) -> None:
-        self.failures: list[Failure] = []
+        self.failures: list[FailedItem] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -132,9 +131,9 @@ class _Items:
         found = session.last_kept(number)
         if self._last is None:
             return found
-        for place, record in enumerate(found):
+        for number, record in enumerate(found):
             if record is self._last:
-                return found[:place]
+                return found[:number]
         return None
 
     def _take(self, record: Record) -> None:
@@ -147,7 +146,7 @@ class _Items:
 
     def _fail(self, record: Record, error: Exception) -> None:
         kind, message = type(error).__name__, message_of(error)
-        self.failures.insert(0, Failure(record.index, 0.0, kind, message))
+        self.failures.insert(0, FailedItem(record.index, 0.0, kind, message))
         del self.failures[MOST_FAILURES:]
         alike = kind, shape_of(message)
         known = self._groups.get(alike)

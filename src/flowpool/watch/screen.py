@@ -158,13 +158,13 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> l
     """Cells under each other; texts to the left, figures to the right."""
     if not rows:
         return []
-    widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
     texts = (0, len(heads) - 1) if heads is LANE_HEADS else (0,)
     lines = []
     for number, row in enumerate((heads, *rows)):
         cells = (
-            f"{cell:<{size}}" if place in texts else f"{cell:>{size}}"
-            for place, (cell, size) in enumerate(zip(row, widths, strict=True))
+            f"{cell:<{size}}" if column in texts else f"{cell:>{size}}"
+            for column, (cell, size) in enumerate(zip(row, widths, strict=True))
         )
         lines.append(Text("  ".join(cells), QUIET if number == 0 else ""))
     return [*lines, Text()]

@@ -19,7 +19,7 @@ from flowpool.errors import FlowpoolError
 from flowpool.printable import printable
 from flowpool.watch.guard import HEADERS, is_own, may_change, part_of
 from flowpool.watch.shown import Shown, shown
-from flowpool.watch.source import Source
+from flowpool.watch.source import RunSource
 from flowpool.watch.view import RunView
 
 LOOPBACK = "127.0.0.1"
@@ -57,7 +57,7 @@ class Order(Struct, forbid_unknown_fields=True):
 class PageServer:
     """Serves a run's page until `close`. `address` has the token: whoever knows it may look and steer."""
 
-    def __init__(self, source: Source, port: int = 0) -> None:
+    def __init__(self, source: RunSource, port: int = 0) -> None:
         self.token = secrets.token_urlsafe(24)
         self.source = source
         self._looked: tuple[float, RunView] | None = None

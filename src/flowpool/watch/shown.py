@@ -10,8 +10,9 @@ from msgspec import Struct
 from flowpool.limits.lane_view import BOUNDS
 from flowpool.printable import printable
 from flowpool.run.sample import TIME_KINDS, Bottleneck, LaneSample, Sample, TimeSpread
+from flowpool.store.reading import FailedItem
 from flowpool.views.words import UNITS, about, big, clock, dollars, duration, is_bad, item_rate
-from flowpool.watch.view import MOST_CHANGES, Failure, Grid, RunView, State, thinned
+from flowpool.watch.view import MOST_CHANGES, Grid, RunView, State, thinned
 
 # Characters of a message: what a provider says may be a page of HTML.
 LONGEST = 400
@@ -233,7 +234,7 @@ def _times(timings: Mapping[str, Mapping[str, TimeSpread]]) -> list[TimeRow]:
     return rows
 
 
-def _failure(one: Failure) -> Said:
+def _failure(one: FailedItem) -> Said:
     when = _time_of_day(one.at) if one.at else ""
     return Said(f"items[{one.item}]: {_said(f'{one.error}: {one.message}')}", when)
 

@@ -23,7 +23,7 @@ from flowpool.report.reading import fix_of
 from flowpool.run.sample import Bottleneck, LiveView, Sample, TimeSpread
 from flowpool.run.session import Change
 from flowpool.store.damage import refuses_damage
-from flowpool.store.reading import Event, Reader
+from flowpool.store.reading import Event, FailedItem, Reader
 from flowpool.store.rows import RunInfo
 from flowpool.values import Status, Timing
 from flowpool.watch.paced import Paced
@@ -31,7 +31,6 @@ from flowpool.watch.view import (
     MOST_CHANGES,
     MOST_FAILURES,
     MOST_GROUPS,
-    Failure,
     FailureGroup,
     Grid,
     Happened,
@@ -47,7 +46,7 @@ QUIET = 5.0
 Timings = dict[str, dict[str, TimeSpread]]
 
 
-class Source(Protocol):
+class RunSource(Protocol):
     """A run that is watched. Both may be called from any thread."""
 
     def view(self) -> RunView:
@@ -196,17 +195,13 @@ class StoreSource:
             ended, elapsed, total, done, failed, 0, 0, 0, 0.0, None, cost, spent.tokens, 0.0, 0.0
         )
 
-    def _find_failed(self) -> tuple[list[FailureGroup], list[Failure]]:
+    def _find_failed(self) -> tuple[list[FailureGroup], list[FailedItem]]:
         run = self._run.id
         groups = [
             FailureGroup(one.error, one.count, one.message, fix_of(one.error))
             for one in self._reader.troubles(run)
         ]
-        failures = [
-            Failure(one.item, one.at, one.error, one.message)
-            for one in self._reader.last_failures(run, MOST_FAILURES)
-        ]
-        return groups[:MOST_GROUPS], failures
+        return groups[:MOST_GROUPS], self._reader.last_failures(run, MOST_FAILURES)
 
     def _find_grid(self) -> Grid | None:
         samples = self._course.samples

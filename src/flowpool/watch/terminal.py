@@ -16,15 +16,15 @@ from flowpool.errors import FlowpoolError
 from flowpool.watch.keys import keys_within, pressed_at_once
 from flowpool.watch.screen import as_screen
 from flowpool.watch.shown import Shown, shown
-from flowpool.watch.source import Source
+from flowpool.watch.source import RunSource
 
 # Seconds between two looks, and that what an order came to stays on the screen.
 EVERY, STAYS = 0.5, 8.0
 
 
-def watch_in_terminal(source: Source, console: Console) -> None:
+def watch_in_terminal(source: RunSource, console: Console) -> None:
     """Shows the run until q or Ctrl-C is pressed. Leaves the terminal as it was, whatever ends it."""
-    keys = Keys(source)
+    keys = TerminalKeys(source)
     with _ended_by_signals(), pressed_at_once(), console.screen(hide_cursor=True) as screen:
         due = 0.0
         while not keys.leaves:
@@ -37,10 +37,10 @@ def watch_in_terminal(source: Source, console: Console) -> None:
                 due = 0.0
 
 
-class Keys:
+class TerminalKeys:
     """What keys do. `said` is what the last order came to, for a while; `now` what is on the screen."""
 
-    def __init__(self, source: Source, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, source: RunSource, clock: Callable[[], float] = time.monotonic) -> None:
         self.leaves = False
         self.now: Shown | None = None
         self._source = source

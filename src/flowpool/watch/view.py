@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from flowpool.run.sample import Bottleneck, Sample, TimeSpread
+from flowpool.store.reading import FailedItem
 
 T = TypeVar("T")
 # Cells of a grid: what fits a screen, at a size that an eye tells apart.
@@ -27,15 +28,6 @@ class FailureGroup(Struct, frozen=True):
     count: int
     example: str
     fix: str = ""
-
-
-class Failure(Struct, frozen=True):
-    """An item that failed: which, when (seconds since 1970; 0 where nobody knows), and why."""
-
-    item: int
-    at: float
-    error: str
-    message: str
 
 
 class Happened(Struct, frozen=True):
@@ -76,7 +68,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, float | None] = {}
     steers: bool = False
     groups: Sequence[FailureGroup] = ()
-    failures: Sequence[Failure] = ()
+    failures: Sequence[FailedItem] = ()
     changes: Sequence[Happened] = ()
     grid: Grid | None = None
 
