@@ -41,8 +41,8 @@ def watch() -> list[Row]:
         within = _windows(server.url, "within")
         browser = _in_browser(server.url)
     rows = [
-        _slower("flowpool watch in another process", apart),
-        _slower("its own process serves the page", within),
+        _slower("a run that `flowpool watch` looks at", apart),
+        _slower("a run whose own process serves the page", within),
         _part("looks from within the run's process, of a core", within["looks"], 0.02),
         _part("the page's server, of a core", apart["page"]),
     ]
@@ -52,7 +52,7 @@ def watch() -> list[Row]:
 def _slower(name: str, figures: dict[str, float]) -> Row:
     ratio = figures["with"] / figures["without"]
     return Row(
-        f"a run while {name}",
+        name,
         f"{figures['with']:,.0f} items/s",
         f"not looked at: {figures['without']:,.0f}, quartiles {figures['spread']:.1%} apart",
         f"{ratio:.3f}",
