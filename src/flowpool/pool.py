@@ -14,6 +14,7 @@ from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
 
+from flowpool import wiring
 from flowpool.calls.budget import Spend as Spend
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import (
@@ -524,6 +525,17 @@ class Pool(Sealed, Generic[Output]):
     def snapshot(self) -> Snapshot:
         """How the run stands, as a progress callable gets it; from any thread."""
         return self._session.snapshot
+
+
+    def trace(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the run as a trace that https://ui.perfetto.dev and Chrome open: which call was where, and when.
+
+        path: ends in .json or .json.gz. overwrite: lets a file that holds something be replaced.
+
+        With a `store` it has each attempt, what it waited for and what the lanes did; without one, the items that
+        are kept. No prompt and no answer is in it. Raises `InvalidInput` for a path that can't be written.
+        """
+        wiring.load("trace").trace_of_session(self._session, path, overwrite=overwrite)
 
 
 def _check_words(name: Any, description: Any, key: Any, store: Any, progress: Any) -> None:
