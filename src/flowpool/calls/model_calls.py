@@ -160,6 +160,8 @@ class ModelCalls:
             try:
                 accepted = conversation.answer.accept(reply.text)
             except InvalidOutput as error:
+                if call.flow.witness is not None:
+                    call.flow.witness.unfit(routes[0], error, left)
                 if not left:
                     raise
                 left -= 1
@@ -222,6 +224,7 @@ class ModelCalls:
             follows = attempts.failed(
                 route, failure, now(), self._waiter.draw(), refuses_form=bool(refused)
             )
+            call.failed(route, admitted.at, now(), failure, follows, attempts)
             match follows:
                 case AskPlainer():
                     self._ask_without(refused, requests, route, failure)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from flowpool.calls.decide import Attempts, Wait, setting
+from flowpool.calls.decide import Attempts, GiveUp, Wait, setting
 from flowpool.calls.flow import Flow, Rank, StepCall
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.chain import Step
@@ -115,6 +115,8 @@ class ToolCalls:
                 return await self._noted_attempt(route, arguments, admitted, call.flow)
             except Exception as error:
                 if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
+                    now = self._loop.time()
+                    call.failed(route, admitted.at, now, error, GiveUp(error), None)
                     raise
                 failure = error
             call.rank = Rank.BEGUN
@@ -129,6 +131,7 @@ class ToolCalls:
                 self._waiter.draw(),
                 wanted=is_retried(route.retry_on, failure),
             )
+            call.failed(route, admitted.at, self._loop.time(), failure, follows, attempts)
             if isinstance(follows, Wait) and await self._waiter.wait(
                 call.flow, follows, route.lane
             ):

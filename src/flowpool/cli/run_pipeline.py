@@ -65,6 +65,7 @@ def _check_named(pipeline: Pipeline, options: Mapping[str, Any], allowed: Folder
     for path, named in (
         (pipeline.output.path, options["output"]),
         (pipeline.run.store, options["store"]),
+        (pipeline.run.log, options["log"]),
     ):
         if isinstance(path, str) and path != STDOUT and named is None:
             check_beneath(path, allowed)

@@ -217,7 +217,7 @@ def _format(path: Path) -> str:
 
 
 def check_target(path: Path, rows: Rows | None = None, *, may_exist: bool) -> None:
-    """Raises `InvalidInput` for a file that can't be written, or holds something and may not. rows: what is read."""
+    """Raises `InvalidInput` for a file that can't be written, or holds something. rows: what is read."""
     if path.is_dir():
         raise InvalidInput(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():

@@ -128,7 +128,7 @@ class _TraceFile:
 
 @contextmanager
 def _opened(path: str | Path, name: str, *, overwrite: bool) -> Iterator[_TraceFile]:
-    """A trace that is written beside its place, and put there once it is whole."""
+    """A trace that is written beside its path, and stands there once it is whole."""
     file = local_path(path)
     if not file.name.lower().endswith(ENDINGS):
         raise InvalidInput(f"{path}: a trace's name ends in .json.gz or .json.")

@@ -30,6 +30,7 @@ from flowpool.results import Record
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
+from flowpool.run.event_log import EventLog
 from flowpool.run.progress import Progress
 from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
@@ -52,6 +53,7 @@ class Run:
     counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of,
     where that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
     source's items that this run goes on with. caller: the context whose span is the run's parent.
+    events: where what happens is written for others to read.
 
     Raises `InvalidInput` for what is missing: nothing was paid.
     """
@@ -71,20 +73,21 @@ class Run:
         journal: Journal | None = None,
         source_pass: SourcePass | None = None,
         caller: Context | None = None,
+        events: EventLog | None = None,
         keep_history: bool = False,
     ) -> None:
         self.budget = budget
         self.reason = ""  # why it is to end, or ended, before its end
-        self._plan = plan
-        self._source = source
+        self._plan, self._source = plan, source
         self._shared = {**plan.variables, **shared}
         self._check = ItemCheck(plan, self._shared, constant_prompt=settings.constant_prompt)
         self._settings = settings
-        self._sink = sink
-        self._counts = counts
+        self._sink, self._counts = sink, counts
         self._identity, self._journal = identity, journal
         self._pass = source_pass or SourcePass()
         self._keep_history = keep_history
+        self._events = events
+        self._tell_end = self._tell if events is None else self._tell_events
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
@@ -178,7 +181,7 @@ class Run:
         if self._identity is not None:
             self._steps.tell_apart(self._identity, journal.answer if journal else None)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
+            journal.attach(self._tell_end, self._lost_store, self.go_on, self._pass)
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -397,6 +400,11 @@ class Run:
         self._counts[record.status] += 1
         self._sink.put(record)
 
+    def _tell_events(self, record: Record) -> None:
+        assert self._events is not None
+        self._events.ended(record)
+        self._tell(record)
+
     async def _carry_traced(self, index: int, item: Any, log: ItemLog | None) -> Record:
         assert self._tracer is not None
         with self._tracer.item(index) as tell:
@@ -409,6 +417,8 @@ class Run:
         """One item from its start to its record."""
         self._counts[Status.RUNNING] += 1
         flow = Flow(log, [] if self._keep_history else None)
+        if self._events is not None:
+            flow.witness = self._events.witness(index)
         started = self._loop.time()
         self._carried[flow] = _Carried(index, item, started)
         try:
@@ -473,7 +483,7 @@ class Run:
         if was_given_up:
             return record
         if flow.log is None:
-            self._tell(record)
+            self._tell_end(record)
         else:
             flow.log.ended(record)
         self.progress.add(record, ended)
