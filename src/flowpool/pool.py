@@ -370,6 +370,8 @@ class Pool(Sealed, Generic[Output]):
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
+        if self._session.log is not None:
+            check_log(self._session.log, local_path(path))
         writer = open_writer(path, self._session.rows, self._session.plan.answers, **options)
         checkpoint = self._session.checkpoint
         if checkpoint is not None and writer.path != "-" and not options.get("append"):

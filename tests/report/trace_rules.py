@@ -105,8 +105,6 @@ def _names(events: list[Event]) -> list[str]:
         (event["name"], event["pid"], event["tid"]) for event in events if event["ph"] == "M"
     )
     used = {("process_name", event["pid"], 0) for event in events}
-    used |= {
-        ("thread_name", event["pid"], event["tid"]) for event in events if event["ph"] == "X"
-    }
+    used |= {("thread_name", event["pid"], event["tid"]) for event in events if event["ph"] == "X"}
     odd = [f"named twice: {name}" for name, number in named.items() if number > 1]
     return [*odd, *(f"not named: {name}" for name in used - named.keys())]

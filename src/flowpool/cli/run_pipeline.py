@@ -30,6 +30,7 @@ from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
 from flowpool.printable import is_terminal
+from flowpool.run.event_log import STDERR
 from flowpool.values import Status
 
 STDIN = STDOUT = "-"
@@ -158,6 +159,7 @@ def _run_in(
 
 
 def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
+    quiet = quiet or pipeline.run.log == STDERR  # nothing stands between its lines
     progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
     settings = pipeline.run.pool()
     if store.path is None:  # there is nothing to tell items apart in

@@ -268,7 +268,7 @@ LONGEST = 500
 
 
 def _in_words(error: Exception) -> Fields:
-    words = " ".join(message_of(error).split())
+    words = printable(" ".join(message_of(error).split()))
     words = words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
     return {"error": type(error).__name__, "message": words}
 

@@ -92,7 +92,7 @@ class Session:
         self._items = items
         self._source = _open(rows or items)
         self._progress = False if progress is None and log == STDERR else progress
-        self._log = log
+        self.log = log
         self._events: EventLog | None = None
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
@@ -311,9 +311,9 @@ class Session:
             raise
 
     def _start(self, sink: Sink | None, spent: Spend, retry_failed: bool) -> Start:
-        if self._log is not None:
+        if self.log is not None:
             read = None if self.rows is None else self.rows.path
-            check_log(self._log, None if self.checkpoint is None else self.checkpoint.path, read)
+            check_log(self.log, None if self.checkpoint is None else self.checkpoint.path, read)
         self.interrupted = False
         self._has_run = True
         self._run = None
@@ -417,10 +417,10 @@ class Session:
         self._clock = self._loop.time
         self._started = self._loop.time()
         with heeded_by(self):
-            if self._log is None:
+            if self.log is None:
                 await self._execute_counted(start)
                 return
-            async with self._logging(str(self._log)):
+            async with self._logging(str(self.log)):
                 await self._execute_counted(start)
 
     @asynccontextmanager
