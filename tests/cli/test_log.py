@@ -42,7 +42,7 @@ def test_a_log_that_is_the_output_is_refused(flowpool: Any) -> None:
     words = ("map", "Repeat: {text}", "-m", "gpt-5-mini", "-i", "rows.jsonl", "-o", "out.jsonl")
     code, _, err = flowpool(*words, "--log", "out.jsonl")
     assert code == 2
-    assert "--log out.jsonl is the run's store, input or output: name another file." in err
+    assert "--log 'out.jsonl' is the run's store, input or output: name another file." in err
 
 
 def test_a_dash_puts_it_on_standard_error(flowpool: Any) -> None:
