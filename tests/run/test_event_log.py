@@ -43,7 +43,7 @@ def seconds_between(first: str, last: str) -> float:
 def test_a_log_has_the_beginning_each_item_and_the_end(simulate, path: Path) -> None:
     sim = simulate()
     sim.run(sim.pool(items=3, max_flows=2, log=path, name="moods", limits=Limits(rpm=600)))
-    begin, *items, end = events(path)
+    begin, *items, end = (event for event in events(path) if event["event"] != "bottleneck")
     assert {event["run"] for event in (begin, *items, end)} == {"moods"}
     assert (begin["event"], begin["total"], begin["pid"]) == ("begin", 3, os.getpid())
     assert begin["settings"]["max_flows"] == 2
@@ -56,6 +56,13 @@ def test_a_log_has_the_beginning_each_item_and_the_end(simulate, path: Path) -> 
     assert (end["event"], end["done"], end["failed"], end["seconds"]) == ("end", 3, 0, 2.0)
     assert end["reason"] == ""
     assert datetime.fromisoformat(end["at"]).tzinfo is not None
+
+
+def test_what_holds_the_run_back_is_in_it(simulate, path: Path) -> None:
+    sim = simulate()
+    sim.run(sim.pool(items=150, log=path, limits=Limits(rpm=60)))
+    assert [event["words"] for event in events(path, "bottleneck")]
+    assert events(path, "sample") == []
 
 
 def test_a_failed_attempt_says_what_it_waits_for_and_until_when(simulate, path: Path) -> None:

@@ -34,6 +34,11 @@ class BudgetQueue:
         self._waiting: list[tuple[float, int, Amount, _Waiter]] = []
         self._arrivals = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return len(self._waiting)
+
     def may_cost(self, least: Amount) -> None:
         """Calls of one kind will come, whose worst case is `least` or more."""
         known = self._smallest or least

@@ -88,6 +88,12 @@ class ToolCalls:
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
+    def modes(self) -> dict[str, str]:
+        """How each function runs, by the name of its lane."""
+        routes = self._routes.values()
+        own = (route for route in routes if not isinstance(route.tool, ForeignTool))
+        return {route.lane.name: route.tool.mode for route in own}
+
     async def use(self, call: StepCall) -> Any:
         """The output of a step that is a tool."""
         if self._tracer is None:

@@ -33,6 +33,7 @@ from flowpool.store.reading import Known, Reader
 from flowpool.store.rows import (
     AttemptRow,
     Batch,
+    EventRow,
     HashRow,
     ItemRow,
     ResultRow,
@@ -399,6 +400,11 @@ class Journal:
         return MISSING if output is None else decode(output, typed=True)
 
     # What happens
+
+    def event(self, kind: str, data: bytes) -> None:
+        """Something happened in the run; what it says, as JSON."""
+        self._batch.events.append(EventRow(self._epoch + self._loop.time(), kind, data))
+        self._wake()
 
     def answered(self, row: int, step: str, call: bytes, output: bytes) -> None:
         self._batch.steps.append(StepRow(row, step, call, output))

@@ -342,6 +342,9 @@ class Lane(Generic[T]):
             self.rations_retries(),
             self.latency,
             self._spare(now),
+            self._grounds(),
+            self.limiter.chance() if self.limiter is not None else 0.0,
+            self.window.slots,
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
@@ -370,6 +373,10 @@ class Lane(Generic[T]):
             DIMENSIONS[name]: learned[name] for name in DIMENSIONS if learned.get(name, inf) < inf
         }
         return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
+
+    def _grounds(self) -> dict[str, str]:
+        grounds = {} if self.limiter is None else self.limiter.grounds()
+        return {DIMENSIONS[name]: words for name, words in grounds.items() if name in DIMENSIONS}
 
     def _spare(self, now: float) -> dict[str, float]:
         """What may go at once, by the provider's headers."""

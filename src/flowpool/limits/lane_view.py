@@ -50,6 +50,9 @@ class LaneView(Struct, frozen=True):
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
     spare: what the provider's headers say may go at once beside the limits, in units by the same names.
+    grounds: what each of `limits` rests on, in words.
+    chance: the share of the calls that is refused at random, which is no limit.
+    slots: how many calls the server seems to work on at once; 0 while that isn't known.
     latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
     asked: the seconds that a 429 still asks to wait, where no call was answered since; else None. It is tried now
@@ -75,6 +78,9 @@ class LaneView(Struct, frozen=True):
     rations_retries: bool = False
     latency: float = 0.0
     spare: Mapping[str, float] = {}
+    grounds: Mapping[str, str] = {}
+    chance: float = 0.0
+    slots: int = 0
 
     @property
     def broken(self) -> bool:

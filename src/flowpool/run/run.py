@@ -7,11 +7,13 @@ that waits for a retry gives its slot to another worker and takes one back befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from flowpool.calls.budget import Budget
@@ -27,11 +29,14 @@ from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
+from flowpool.run.bottleneck import Look
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
 from flowpool.run.event_log import EventLog
-from flowpool.run.progress import Progress
+from flowpool.run.monitor import Monitor
+from flowpool.run.progress import Progress, Snapshot
+from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
 from flowpool.run.source import Entry, Source
@@ -43,6 +48,9 @@ from flowpool.values import Status
 
 # Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
 LOOK_TIMEOUT = 1.0
+# Workers that wait for an item, for each that has one, from which on the source is slow: between two items every
+# worker waits for a moment.
+WAITING_PART = 0.25
 # Items found in the journal before others have their turn: some 5 ms, which nobody on the loop notices.
 YIELD_EVERY = 500
 
@@ -52,8 +60,8 @@ class Run:
 
     counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of,
     where that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
-    source's items that this run goes on with. caller: the context whose span is the run's parent.
-    events: where what happens is written for others to read.
+    source's items that this run goes on with. caller: the context whose span is the run's parent. snapshot: gives how
+    the run stands, for its monitor; None for none. events: where what happens is written for others to read.
 
     Raises `InvalidInput` for what is missing: nothing was paid.
     """
@@ -73,6 +81,7 @@ class Run:
         journal: Journal | None = None,
         source_pass: SourcePass | None = None,
         caller: Context | None = None,
+        snapshot: Callable[[], Snapshot] | None = None,
         events: EventLog | None = None,
         keep_history: bool = False,
     ) -> None:
@@ -81,12 +90,10 @@ class Run:
         self._plan, self._source = plan, source
         self._shared = {**plan.variables, **shared}
         self._check = ItemCheck(plan, self._shared, constant_prompt=settings.constant_prompt)
-        self._settings = settings
-        self._sink, self._counts = sink, counts
+        self._settings, self._sink, self._counts = settings, sink, counts
         self._identity, self._journal = identity, journal
-        self._pass = source_pass or SourcePass()
-        self._keep_history = keep_history
-        self._events = events
+        self._pass, self._keep_history = source_pass or SourcePass(), keep_history
+        self._events, self._snapshot = events, snapshot
         self._tell_end = self._tell if events is None else self._tell_events
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -99,6 +106,7 @@ class Run:
         self._crash: BaseException | None = None
         self._met = 0  # items whose end was in the journal, or that it can't keep
         self._looks: tuple[LaneView, ...] = ()
+        self._monitor: Monitor | None = None
         self.progress = Progress(self._loop.time())
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
@@ -106,6 +114,7 @@ class Run:
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
         gives_up = source.length is None
         queue = None if budget is None else BudgetQueue(budget, self.stop, gives_up=gives_up)
+        self._budget_queue = queue
         self._model_calls = ModelCalls(
             settings,
             self._lanes,
@@ -141,6 +150,9 @@ class Run:
         try:
             await self._open_journal()
             self._lanes.begin()
+            if self._snapshot is not None:
+                looks = self._snapshot, self._look_for_bottleneck
+                self._monitor = Monitor(self._loop, *looks, self.happened)
             if (limit := self._settings.deadline) is not None:
                 deadline = self._deadline = Deadline(limit, self.cancel, self._give_up)
             self._fill()
@@ -159,6 +171,8 @@ class Run:
                 await self._source.close(was_cut)
                 if self._journal is not None:
                     await self._journal.flush()  # only then is known what became of each item
+                if self._monitor is not None:
+                    self._monitor.close()
                 if self._is_complete:
                     self.reason = ""
                 if self._journal is not None:
@@ -197,6 +211,13 @@ class Run:
     def accumulated(self) -> dict[str, Any]:
         """All variables of the last item, where history is kept."""
         return self._steps.accumulated
+
+    def happened(self, kind: str, data: bytes) -> None:
+        """Something is to be kept of the run: of which kind, and what it says, as JSON."""
+        if self._journal is not None:
+            self._journal.event(kind, data)
+        if self._events is not None and kind != "sample":
+            self._events.tell(kind, partial(msgspec.json.decode, data))
 
     # Control, from the loop's thread; also before `execute`
 
@@ -266,6 +287,34 @@ class Run:
             idle = "max_flows"
         now = self._loop.time()
         return tuple(lane.look(now, idle) for lane in self._lanes.all())
+
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """What holds the run back, or held it back at its end. From any thread."""
+        return None if self._monitor is None else self._monitor.bottleneck
+
+    @property
+    def samples(self) -> list[Sample]:
+        """How the run stood from second to second."""
+        return [] if self._monitor is None else self._monitor.samples
+
+    def _look_for_bottleneck(self, now: Snapshot) -> Look:
+        slots, source = self._slots, self._source
+        may_wait = not (self._exhausted or self._stopping)
+        return Look(
+            lanes=now.lanes,
+            modes=self._tool_calls.modes(),
+            chosen=slots.chosen,
+            taken=slots.taken,
+            source_waits=may_wait and self._waiting > WAITING_PART * slots.taken,
+            read=source.taken,
+            is_read=not may_wait or source.left == 0,
+            reader_full=self._sink.is_full,
+            store_full=self._journal is not None and self._journal.is_full,
+            budget_waits=0 if self._budget_queue is None else self._budget_queue.waiting,
+            left=now.eta,
+            running=now.running,
+        )
 
     # Workers
 

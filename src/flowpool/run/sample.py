@@ -23,7 +23,11 @@ class Bottleneck(Struct, frozen=True):
 
 
 class LaneSample(Struct, frozen=True):
-    """A lane at that moment; see `LaneView`. limit, used: of what bounds it (else of requests), in units a minute."""
+    """A lane at that moment; see `LaneView`.
+
+    limit, used: of what bounds it, of requests, or of what is used most of, in units a minute: `unit` says which. limit
+    is None while none is known.
+    """
 
     name: str
     bound: Bound
@@ -34,6 +38,7 @@ class LaneSample(Struct, frozen=True):
     latency: float
     limit: float | None
     used: float
+    unit: str = "requests"
 
 
 class Sample(Struct, frozen=True):

@@ -43,6 +43,7 @@ from flowpool.run.event_log import STDERR, EventLog, begin_fields, check_log, en
 from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
+from flowpool.run.sample import Sample
 from flowpool.run.sink import Keep, Sink, Stream
 from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
@@ -222,7 +223,13 @@ class Session:
             self._recalled,
             max(0, self._known - self._recalled) if self._is_running else 0,
             self._before.cost,
+            run.bottleneck,
         )
+
+    @property
+    def samples(self) -> list[Sample]:
+        """How the last run stood from second to second."""
+        return [] if self._run is None else self._run.samples
 
     @property
     def _recalled(self) -> int:
@@ -512,6 +519,7 @@ class Session:
             journal=journal,
             source_pass=self._pass,
             caller=start.caller,
+            snapshot=lambda: self.snapshot,
             events=self._events,
         )
         if self._awaited is not None:
