@@ -254,6 +254,17 @@ def test_a_run_without_a_store_shows_its_items(tmp_path: Path) -> None:
     assert "secret" not in target.read_text()
 
 
+def test_a_run_without_a_store_shows_how_it_stood(simulate: Any, tmp_path: Path) -> None:
+    sim = simulate()
+    pool = sim.pool(items=9, max_flows=3)
+    sim.run(pool)
+    pool.trace(tmp_path / "t.json")
+    events = read_trace(tmp_path / "t.json")["traceEvents"]
+    assert broken_rules(events) == []
+    done = [(e["ts"], e["args"]["items"]) for e in events if e["ph"] == "C" and e["name"] == "done"]
+    assert done[-1] == (3_000_000, 9)
+
+
 @pytest.mark.parametrize("store", [None, "run.db"])
 def test_a_pool_writes_its_own_trace(tmp_path: Path, store: str | None) -> None:
     kept = None if store is None else tmp_path / store

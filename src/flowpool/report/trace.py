@@ -50,7 +50,8 @@ def trace_of_session(session: Session, path: str | Path, *, overwrite: bool = Fa
     """Writes a pool's run as a trace: from its store, where it has one."""
     checkpoint = session.checkpoint
     if checkpoint is None or checkpoint.run is None:
-        trace_of_records(session.records(), session.name, path, overwrite=overwrite)
+        samples = [(session.began + one.elapsed, one) for one in session.samples]
+        trace_of_records(session.records(), session.name, path, samples, overwrite=overwrite)
         return
     with Reader(checkpoint.path) as reader:
         run = next(one for one in reader.runs() if one.id == checkpoint.run)
@@ -81,14 +82,25 @@ def trace_of_store(
 
 
 def trace_of_records(
-    records: Iterable[Record], name: str, path: str | Path, *, overwrite: bool = False
+    records: Iterable[Record],
+    name: str,
+    path: str | Path,
+    samples: Iterable[tuple[float, Sample]] = (),
+    *,
+    overwrite: bool = False,
 ) -> int:
-    """The same of a run that was kept in memory alone: its items, one track a slot; returns their number."""
+    """The same of a run that was kept in memory alone: its items, one track a slot; returns their number.
+
+    samples: how it stood, each with its moment by the clock of the records.
+    """
     ended = [one for one in records if one.status in (Status.DONE, Status.FAILED)]
     ended.sort(key=lambda record: record.started)
     began = ended[0].started if ended else 0.0
     tracks, slots = _Tracks(began), SlotFinder()
     with _opened(path, name, overwrite=overwrite) as trace:
+        trace.write(tracks.process(RUN, f"run {name}"))
+        for at, sample in samples:
+            trace.write(_of_sample(tracks, tracks.at(at), sample))
         trace.write(tracks.process("items", f"items of {name}"))
         for record in ended:
             start, end = tracks.at(record.started), tracks.at(record.started + record.duration)

@@ -227,6 +227,11 @@ class Session:
         )
 
     @property
+    def began(self) -> float:
+        """When the last run began, in seconds of its loop's clock."""
+        return self._started
+
+    @property
     def samples(self) -> list[Sample]:
         """How the last run stood from second to second."""
         return [] if self._run is None else self._run.samples
