@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from flowpool.errors import BadRequest
@@ -11,6 +12,7 @@ from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
 from flowpool.record import ModelSpend
 from flowpool.results import Record
+from flowpool.run.sample import Bottleneck
 from flowpool.values import Limits, Status
 from flowpool.views.words import (
     about,
@@ -161,3 +163,20 @@ def test_a_cost_says_whose_price_it_leaves_out() -> None:
     going = Snapshot(20, done=10, elapsed=5.0, rate=1.0, spent=spent)
     figures = progress_text("x", going, ()).lines[0][0]
     assert figures.endswith("about $1.68 in all without custom/qwen3, of unknown price")
+
+
+def test_what_holds_the_run_back_is_the_second_line() -> None:
+    found = Bottleneck(
+        "requests", "limited by requests of m (600 a minute)", "a second key", since=1e9
+    )
+    text = progress_text("x", msgspec.structs.replace(GOING, bottleneck=found), ())
+    words, is_bad = text.lines[1]
+    assert words.startswith("limited by requests of m (600 a minute), since ")
+    assert words.endswith(": a second key")
+    assert not is_bad
+
+
+def test_a_provider_that_answers_nobody_is_a_bad_line() -> None:
+    found = Bottleneck("outage", "m answers nobody")
+    text = progress_text("x", msgspec.structs.replace(GOING, bottleneck=found), ())
+    assert text.lines[1] == ("m answers nobody", True)

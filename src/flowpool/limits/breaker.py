@@ -32,6 +32,7 @@ class Breaker:
                  "_opened_at", "_outcomes", "_probe_at", "_share", "_since", "_streak", "_strict", "_was_heard",
                  "dead", "is_calm", "is_open")  # fmt: skip
 
+    IN_A_ROW = 3  # failures from which on it is said that nobody is answered
     SUSPECT = 10  # failures in a row from which on they are the provider's
     OTHERS = 3  # times as many failures as the call's own
     CHANCE = 0.02  # a call's failures may be chance as long as that is more probable
@@ -131,6 +132,10 @@ class Breaker:
             self.entered(now)
         if self.is_open:
             self._give_up_if_due(now)
+
+    def silence(self, now: float) -> float:
+        """Seconds since calls began to fail in a row, with no answer between; 0 while few have."""
+        return now - self._since if self._streak >= self.IN_A_ROW else 0.0
 
     def time_left(self, now: float) -> float | None:
         """Seconds until it is `dead` if nobody is answered; None while it is closed, or dead."""

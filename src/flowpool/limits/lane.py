@@ -345,6 +345,7 @@ class Lane(Generic[T]):
             self._grounds(),
             self.limiter.chance() if self.limiter is not None else 0.0,
             self.window.slots,
+            self.breaker.silence(now) if self.breaker is not None else 0.0,
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:

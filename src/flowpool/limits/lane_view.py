@@ -52,6 +52,7 @@ class LaneView(Struct, frozen=True):
     spare: what the provider's headers say may go at once beside the limits, in units by the same names.
     grounds: what each of `limits` rests on, in words.
     chance: the share of the calls that is refused at random, which is no limit.
+    silence: seconds since calls began to fail in a row, with no answer between; 0 while few have.
     slots: how many calls the server seems to work on at once; 0 while that isn't known.
     latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
@@ -81,6 +82,7 @@ class LaneView(Struct, frozen=True):
     grounds: Mapping[str, str] = {}
     chance: float = 0.0
     slots: int = 0
+    silence: float = 0.0
 
     @property
     def broken(self) -> bool:

@@ -21,10 +21,16 @@ FULL_CORE = 0.9
 BLOCKED = 0.2
 # Seconds that a refusal asks to wait, from which on it is a quota rather than a rate.
 LONG_ASKED = 10.0
+# Seconds in which every call failed, from which on it is no accident.
+LONG_SILENCE = 3.0
 # The part of a rate in use from which on it is what limits, whatever else is short.
 USED_UP = 0.9
 # The share of calls refused at random from which on it is said.
 CHANCE = 0.005
+# Calls in flight that no lane goes beyond by itself: `limits.lanes.AUTO_CEILING`.
+MOST_UNASKED = 1000
+# Kinds that one look is enough for: they say so by themselves.
+AT_ONCE = frozenset({"held", "broken", "outage", "quota"})
 # Looks of which the most frequent bottleneck is said, and how many of them are enough to change it.
 STEADY, ENOUGH = 5, 3
 
@@ -64,11 +70,12 @@ class Look(Struct, frozen=True, kw_only=True):
     """What the rule needs to know of a run at one moment.
 
     at: seconds since 1970. lanes: how they stand. modes: how a function runs ("async", "thread", "process"), by the
-    name of its lane. chosen: the items in progress that the user wants, None for as many as there may be. taken: those
-    that there are. source_waits: whether items are waited for while more could be in progress. read: items that the
-    source has given; source_rate: how many a second lately. is_read: no more items will come. reader_full, store_full: records wait to be taken
-    or written. budget_waits: calls that wait for budget. is_held: somebody has paused the run. cpu: cores that the
-    process keeps busy; lag: seconds by which its loop is late. left: seconds, where known. running: items in progress.
+    name of its lane. chosen: the items in progress that the user wants, None for as many as there may be. taken:
+    those that there are. source_waits: whether items are waited for while more could be in progress. read: items
+    that the source has given; source_rate: how many a second lately. is_read: no more items will come. reader_full,
+    store_full: records wait to be taken or written. budget_waits: calls that wait for budget. is_held: somebody has
+    paused the run. cpu: cores that the process keeps busy; lag: seconds by which its loop is late. left: seconds,
+    where known. running: items in progress.
     """
 
     at: float = 0.0
@@ -109,7 +116,7 @@ def _of_illness(lane: LaneView, look: Look) -> Bottleneck | None:
     error = _short(lane.error)
     if lane.bound == "broken":
         return Bottleneck("broken", f"{lane.name} was given up: {error}", "", lane.name)
-    if lane.bound == "outage":
+    if lane.bound == "outage" or lane.silence >= LONG_SILENCE:
         left = f", gives up in {_clock(lane.gives_up)}" if lane.gives_up is not None else ""
         words = f"{lane.name} answers nobody and is probed{left}: {error}"
         return Bottleneck("outage", words, "", lane.name)
@@ -204,14 +211,16 @@ def _words_of(lane: LaneView, look: Look) -> tuple[str, str]:
             own = _configured(lane)
             return f"limited by the limits that you set for {name}{own}", "raise limits="
         case "max_flows":
+            if look.chosen is None and lane.window >= MOST_UNASKED:
+                words = f"{lane.window:,} calls of {name} at once, the most without max_flows"
+                return words, f"set max_flows={2 * lane.window}"
             fix = "raise max_flows, or leave it out: then it is found"
             return f"limited by max_flows: {lane.window:,} calls of {name} at once", fix
         case "slots":
-            slots = lane.slots or lane.window
-            return (
-                f"the server's {slots:,} slots are full ({name})",
-                "a second server, or more slots",
+            words = (
+                f"the server's slots are full: {name} works on about {lane.slots:,} calls at once"
             )
+            return words, "a second server, or more slots"
         case "latency":
             return (
                 f"{name} is as busy as pays: more calls would slow each other",
@@ -258,10 +267,11 @@ class Steadied:
             self.now = structs.replace(found, since=now.since)
         counts = Counter((one.kind, one.lane) for one in recent)
         [(most, times)] = counts.most_common(1)
-        if now is None or (most != (now.kind, now.lane) and times >= ENOUGH):
-            first, *_, last = [one for one in recent if (one.kind, one.lane) == most] * 2
-            self.now = structs.replace(last, since=first.since)
-        assert self.now is not None
+        if found.kind in AT_ONCE:
+            most, times = (found.kind, found.lane), ENOUGH
+        if self.now is None or (most != (self.now.kind, self.now.lane) and times >= ENOUGH):
+            same = [one for one in recent if (one.kind, one.lane) == most]
+            self.now = structs.replace(same[-1], since=same[0].since)
         return self.now
 
 

@@ -58,10 +58,10 @@ YIELD_EVERY = 500
 class Run:
     """The execution of a plan over a source, once. Made on the loop that it runs on.
 
-    counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of,
-    where that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
-    source's items that this run goes on with. caller: the context whose span is the run's parent. snapshot: gives how
-    the run stands, for its monitor; None for none. events: where what happens is written for others to read.
+    counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of, where
+    that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
+    source's items that this run goes on with. caller: the context whose span is the run's parent. snapshot: gives
+    how the run stands, for its monitor; None for none. events: where what happens is written for others to read.
 
     Raises `InvalidInput` for what is missing: nothing was paid.
     """
@@ -112,16 +112,14 @@ class Run:
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
         waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
-        gives_up = source.length is None
-        queue = None if budget is None else BudgetQueue(budget, self.stop, gives_up=gives_up)
-        self._budget_queue = queue
+        self._budget_queue = self._queue_of(budget)
         self._model_calls = ModelCalls(
             settings,
             self._lanes,
             waiter,
             environment.transport,
             environment.environ,
-            queue,
+            self._budget_queue,
             self._tracer,
         )
         self._tool_calls = ToolCalls(
@@ -130,6 +128,11 @@ class Run:
         self.empties = Empties(settings.on_empty, self._shared)
         calls = self._model_calls, self._tool_calls
         self._steps = Steps(plan, settings, *calls, self._slots, self.empties)
+
+    def _queue_of(self, budget: Budget | None) -> BudgetQueue | None:
+        if budget is None:
+            return None
+        return BudgetQueue(budget, self.stop, gives_up=self._source.length is None)
 
     async def execute(self) -> None:
         """Runs until every item has ended.

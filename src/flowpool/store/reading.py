@@ -293,11 +293,12 @@ class Reader:
                 yield dict(zip(names, row, strict=True))
 
     def events(self, run: int, kind: str | None = None, after: float = 0.0) -> Iterator[Event]:
-        """What happened in the run since `after` (seconds since 1970), in order; of one kind only, if that is given."""
+        """What happened in the run since `after` (seconds since 1970), in order; of one kind, if it is given."""
         if not self._is_timed:
             return
         rows = self._all(
-            "SELECT at, kind, data FROM events WHERE run = ? AND at > ? AND kind = coalesce(?, kind) ORDER BY at, rowid",
+            "SELECT at, kind, data FROM events WHERE run = ? AND at > ? AND kind = coalesce(?, kind) "
+            "ORDER BY at, rowid",
             run,
             after,
             kind,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from flowpool.pool import LaneView, Snapshot
 from flowpool.printable import printable
+from flowpool.run.sample import Bottleneck
 
 # Lines of lanes: more would push the program's own words off a small terminal.
 MOST_LANES = 4
@@ -45,7 +48,8 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
     figures = [f"{now.running:,} in progress", *_counted(now), *_spent(now, is_over=False)]
     if now.failed:
         figures.insert(0, f"{now.failed:,} failed")
-    lines = [(" · ".join(figures), False), *_lane_lines(lanes), *_failure_lines(now)]
+    lines = [(" · ".join(figures), False), *_bottleneck_lines(now)]
+    lines += [*_lane_lines(lanes), *_failure_lines(now)]
     return _text(name, now, counts, lines)
 
 
@@ -131,6 +135,19 @@ def _unpriced(now: Snapshot) -> str:
     """Whose calls a cost leaves out."""
     names = [name for name, spent in now.spent.items() if spent.cost(name) is None]
     return f" without {', '.join(names)}, of unknown price" if names else ""
+
+
+def bottleneck_words(found: Bottleneck) -> str:
+    """What holds a run back, since when, and what would change it."""
+    since = f", since {datetime.fromtimestamp(found.since):%H:%M:%S}" if found.since else ""
+    return f"{found.words}{since}{f': {found.fix}' if found.fix else ''}"
+
+
+def _bottleneck_lines(now: Snapshot) -> list[tuple[str, bool]]:
+    found = now.bottleneck
+    if found is None:
+        return []
+    return [(bottleneck_words(found), found.kind in ("outage", "broken", "quota"))]
 
 
 def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:
