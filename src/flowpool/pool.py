@@ -289,6 +289,10 @@ class Pool(Sealed, Generic[Output]):
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
         return f"Pool({self.name!r}: {counts or 'nothing started'})"
 
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").of_pool(self.name, self.snapshot)
+        return table
+
     # Running
 
     def run(self, variables: Mapping[str, Any] | None = None) -> Results[Output | None]:

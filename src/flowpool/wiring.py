@@ -15,11 +15,12 @@ _PARTS = {
     "pool": "flowpool.pool",
     "progress": "flowpool.views.progress",
     "tables": "flowpool.views.tables",
+    "summary": "flowpool.views.summary",
     "trace": "flowpool.report.trace",
     "any-llm": "flowpool.integrations.any_llm_transport",
 }
 
 
-def load(part: Literal["pool", "progress", "tables", "trace", "any-llm"]) -> ModuleType:
+def load(part: Literal["pool", "progress", "summary", "tables", "trace", "any-llm"]) -> ModuleType:
     """The module that plays `part`."""
     return import_module(_PARTS[part])

@@ -286,7 +286,7 @@ def test_a_disk_that_hangs_bounds_what_waits_for_it(path: Path) -> None:
 
     async def main() -> None:
         log = EventLog(str(path), "job", asyncio.get_running_loop().time, 0.0)
-        log.LAST = 0.2  # type: ignore[misc]
+        log.LAST = 0.2
         began = time.monotonic()
         for n in range(log.MOST + 500):  # nobody reads the pipe: its opening blocks
             log.tell("item", {"item": n})

@@ -14,7 +14,7 @@ from time import process_time, time
 import msgspec
 
 from flowpool.limits.lane_view import LaneView, ceilings_of
-from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest
+from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest, shares
 from flowpool.run.progress import Snapshot
 from flowpool.run.sample import Bottleneck, LaneSample, Sample
 
@@ -68,6 +68,13 @@ class Monitor:
     def bottleneck(self) -> Bottleneck | None:
         """What holds the run back, or held it back at its end."""
         return self._steadied.now
+
+    @property
+    def held(self) -> tuple[tuple[Bottleneck, float], ...]:
+        """What held the run back so far, each with its seconds, the longest first."""
+        is_over = self._timer is None and self.samples
+        until = self.samples[-1].at if is_over else self._epoch + self._loop.time()
+        return shares(tuple(self.bottlenecks), until)
 
     def close(self) -> None:
         """The run is over: the last sample is of its end."""

@@ -100,6 +100,7 @@ class Snapshot(Struct, frozen=True):
     known: items that are still to be met and that an earlier run had ended.
     spent_before: dollars that earlier runs of the same work spent, as far as is known.
     bottleneck: what holds the run back, or held it back at its end; None in its first second.
+    held: what held it back so far, each with its seconds, the longest first.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -121,6 +122,7 @@ class Snapshot(Struct, frozen=True):
     known: int = 0
     spent_before: float = 0.0
     bottleneck: Bottleneck | None = None
+    held: tuple[tuple[Bottleneck, float], ...] = ()
 
     def __repr__(self) -> str:
         of = "items" if self.total is None else f"of {self.total:,}"

@@ -297,6 +297,11 @@ class Run:
         return None if self._monitor is None else self._monitor.bottleneck
 
     @property
+    def held(self) -> tuple[tuple[Bottleneck, float], ...]:
+        """What held the run back so far, each with its seconds, the longest first. From any thread."""
+        return () if self._monitor is None else self._monitor.held
+
+    @property
     def samples(self) -> list[Sample]:
         """How the run stood from second to second."""
         return [] if self._monitor is None else self._monitor.samples

@@ -154,6 +154,7 @@ class Session:
             self._earlier,
             self._stopped,
             interrupted=self.interrupted,
+            ending=self.snapshot if self._run is not None and not self._is_running else None,
         )
 
     @property
@@ -224,6 +225,7 @@ class Session:
             max(0, self._known - self._recalled) if self._is_running else 0,
             self._before.cost,
             run.bottleneck,
+            held=run.held,
         )
 
     @property

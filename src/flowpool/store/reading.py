@@ -101,6 +101,11 @@ class Trouble(Struct, frozen=True):
     message: str
 
 
+def shape_of(message: str) -> str:
+    """What is left of an error's message without what differs from item to item: quoted texts, numbers and ids."""
+    return _VARYING.sub("", message)
+
+
 class RunTiming(Struct, frozen=True):
     """What a run's attempts tell: their number, seconds since 1970 of the first and last, and items ended lately.
 
@@ -242,7 +247,7 @@ class Reader:
         found: dict[tuple[str, str], Trouble] = {}
         for error, message in rows:
             kind, words = str(error or ""), str(message or "")
-            alike = kind, _VARYING.sub("", words)
+            alike = kind, shape_of(words)
             known = found.get(alike)
             found[alike] = Trouble(kind, 1 if known is None else known.count + 1, words)
         return sorted(found.values(), key=lambda one: (-one.count, one.error))

@@ -11,12 +11,12 @@ from flowpool.attachments import brief
 from flowpool.errors import message_of
 from flowpool.pool import LaneView, Snapshot
 from flowpool.printable import printable
-from flowpool.record import SHOWN_CHARACTERS, SHOWN_ITEMS, short
+from flowpool.record import SHOWN_CHARACTERS, SHOWN_ITEMS, CallCost, short
 from flowpool.results import Record, Results
 from flowpool.structured import fields_of
 from flowpool.values import Status
 from flowpool.views.notebook import BOX, RED, as_html
-from flowpool.views.words import duration, lane_words, progress_text
+from flowpool.views.words import about, duration, lane_words, progress_text
 
 # Columns of an item's variables, and of an answer's fields: more don't fit beside each other.
 MOST_COLUMNS = 6
@@ -39,7 +39,44 @@ def as_table(shown: Sequence[Any]) -> str:
 
 def of_snapshot(now: Snapshot) -> str:
     """A run as its progress is shown."""
-    return as_html(progress_text("", now, now.lanes))
+    return of_pool("", now)
+
+
+def of_pool(name: str, now: Snapshot) -> str:
+    """The same with the pool's name."""
+    return as_html(progress_text(name, now, now.lanes))
+
+
+def of_record(record: Record) -> str:
+    """A record: what went in and came out, its steps where they were kept, and its calls where it has several."""
+    variables = brief(record.variables)
+    given = list(variables.items()) if isinstance(variables, Mapping) else [("item", variables)]
+    became = [pair for pair in _record_row(record).items() if pair[0] and pair[1] is not None]
+    if (cost := record.cost) is not None:
+        became.append(("cost", about(cost)))
+    rows = [{"": name, " ": value} for name, value in (*given[:SHOWN_ITEMS], *became)]
+    parts = [_table(f"items[{record.index}]", rows, len(given) + len(became))]
+    if steps := record.steps:
+        shown = [_step_row(step) for step in steps[:SHOWN_ITEMS]]
+        parts.append(_table(f"{len(steps):,} steps", shown, len(steps)))
+    if len(calls := record.calls) > 1:
+        shown = [_call_row(call) for call in calls[:SHOWN_ITEMS]]
+        parts.append(_table(f"{len(calls):,} calls", shown, len(calls)))
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _step_row(step: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"": "step", "step": "name", "kind": "kind", "output": "output", "error": "error"}
+    return {shown: step[name] for shown, name in names.items() if name in step}
+
+
+def _call_row(call: CallCost) -> dict[str, Any]:
+    return {
+        "model": call.model,
+        "tokens in": call.usage.input_tokens,
+        "out": call.usage.output_tokens,
+        "cost": "" if call.cost is None else about(call.cost),
+    }
 
 
 def _missing(results: Results) -> str:
