@@ -114,9 +114,8 @@ class EventLog:
             self._warn(f"{type(error).__name__}: {error}")
 
     def _lines(self) -> list[bytes]:
-        lines = []
-        while self._waiting:
-            lines.append(self._line(*self._waiting.popleft()))
+        # Those that come meanwhile are the next write's.
+        lines = [self._line(*self._waiting.popleft()) for _ in range(len(self._waiting))]
         if self._left_out:
             count, self._left_out = self._left_out, 0
             lines.append(self._line(self._now(), "left_out", {"count": count}))

@@ -64,8 +64,7 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
     figures = [rate_words(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
     lines = [(now.stopped, True)] if now.stopped else []
-    if now.elapsed >= HELD_AFTER:
-        lines += [(f"held back: {words}", False) for words, _ in held_back(now)[:1]]
+    lines += [(words, False) for words in _held(now)]
     return _text(name, now, " · ".join([counts, *figures]), [*lines, *_failure_lines(now)])
 
 
@@ -86,6 +85,16 @@ def held_back(now: Snapshot) -> list[tuple[str, str]]:
         for what, seconds in held[:2]
         if seconds >= LEAST_HELD * now.elapsed
     ]
+
+
+def end_notes(now: Snapshot) -> list[str]:
+    """What else a run's closing line says."""
+    return [*empty_words(now), *_held(now)]
+
+
+def _held(now: Snapshot) -> list[str]:
+    held = held_back(now)[:1] if now.elapsed >= HELD_AFTER else []
+    return [f"held back: {words}" for words, _ in held]
 
 
 def empty_words(now: Snapshot) -> list[str]:
