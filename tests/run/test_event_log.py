@@ -65,6 +65,15 @@ def test_what_holds_the_run_back_is_in_it(simulate, path: Path) -> None:
     assert events(path, "sample") == []
 
 
+def test_a_lane_that_falls_ill_and_recovers_is_in_it(simulate, path: Path) -> None:
+    sim = simulate(outages=((5.0, 40.0),))
+    sim.run(sim.pool(items=100, max_flows=4, log=path))
+    first, *_, last = events(path, "lane")
+    assert (first["lane"], first["state"]) == ("custom/m", "outage")
+    assert first["error"]
+    assert (last["state"], last["error"]) == ("well", "")
+
+
 def test_a_failed_attempt_says_what_it_waits_for_and_until_when(simulate, path: Path) -> None:
     sim = simulate()
     sim.run(sim.pool(items=[{"text": "[[sim: 500 times=2]] a"}], log=path, retries=3))
