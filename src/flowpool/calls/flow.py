@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
 from flowpool.chain import Step
 from flowpool.record import ItemSpend, Record
-from flowpool.values import Attempt
+from flowpool.values import Attempt, Timing
+
+# Where an attempt's time went: its lane's name, of which of `TIME_KINDS` that is which its timing leaves of its
+# seconds, its seconds, and its timing.
+Timed = tuple[str, str, float, Timing]
 
 
 class Log(Protocol):
@@ -34,6 +39,19 @@ class Log(Protocol):
 
 
 MISSING: Any = object()
+
+
+class Times(Protocol):
+    """Where the time of attempts is summed up.
+
+    pending: those to come, `MOST` of them before whoever adds one has to `sum_up`.
+    """
+
+    MOST: ClassVar[int]
+    pending: deque[Timed]
+
+    def sum_up(self) -> None:
+        """Takes those that are pending."""
 
 
 class Flow(ItemSpend, eq=False):

@@ -22,7 +22,7 @@ from flowpool.calls.decide import (
     weigh_setup,
     worth_trying,
 )
-from flowpool.calls.flow import Rank, StepCall
+from flowpool.calls.flow import Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.calls.route import (
     Conversation,
@@ -47,7 +47,18 @@ from flowpool.providers import without_key
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
-from flowpool.values import NO_USAGE, HttpRequest, Message, Reply, Text, Timeouts, Tls, Transport
+from flowpool.values import (
+    NO_TIMING,
+    NO_USAGE,
+    HttpRequest,
+    Message,
+    Reply,
+    Text,
+    Timeouts,
+    Timing,
+    Tls,
+    Transport,
+)
 from flowpool.wire import WIRES
 from flowpool.wire.limits import read_limits
 
@@ -76,6 +87,7 @@ class ModelCalls:
         waiter: RetryWaiter,
         transport: Transport,
         environ: Mapping[str, str],
+        times: Times,
         budget: BudgetQueue | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -84,6 +96,7 @@ class ModelCalls:
         self._waiter = waiter
         self._transport = transport
         self._environ = environ
+        self._times = times
         self._budget = budget
         self._tracer = tracer
         self._reply = self._attempts if tracer is None else self._traced
@@ -202,20 +215,21 @@ class ModelCalls:
         now = self._loop.time
         attempts: Attempts[ModelRoute] | None = None  # of which there is no need until one fails
         requests = RequestBuilder(conversation, self._plainer)
+        backoff = 0.0
         while True:
             usable = routes if attempts is None else attempts.usable
             route, admitted, reserved = await self._enter(call, usable, requests, has_fallback)
             if span is not None:
                 span.sent(route.target, admitted.at)
             sent = requests.built.get(route) or requests.of(route)
-            outcome = await self._send(call, route, sent.request, admitted, reserved)
+            outcome = await self._send(call, route, sent.request, admitted, reserved, backoff)
             failure = outcome.result
             if type(failure) is Reply:
                 return failure
             assert isinstance(failure, CallError)
             if span is not None:
                 span.failed_attempt(failure)
-            call.rank = Rank.BEGUN
+            call.rank, backoff = Rank.BEGUN, 0.0
             if attempts is None:
                 attempts = Attempts(routes, admitted.at, has_fallback=has_fallback)
             refused = sent.refused(failure)
@@ -226,8 +240,10 @@ class ModelCalls:
                 case AskPlainer():
                     self._ask_without(refused, requests, route, failure)
                 case Wait():
-                    if not await self._waiter.wait(call.flow, follows, route.lane):
+                    waited = await self._waiter.wait(call.flow, follows, route.lane)
+                    if waited is None:
                         raise failure
+                    backoff = waited
                 case GiveUp():
                     if failure.retryable:
                         failures = max(1, attempts.failures)
@@ -272,39 +288,56 @@ class ModelCalls:
         request: HttpRequest,
         admitted: Admitted,
         reserved: Reservation | None,
+        backoff: float,
     ) -> Outcome:
         """One attempt, entered in all books: the budget, the item's log, the lane and the flow."""
         flow, now = call.flow, self._loop.time
         flow.attempts += 1
         try:
             outcome = await _exchange(route, request)
-        except BaseException:
-            lost = NOTHING
+        except BaseException as error:
+            ended, lost = now(), NOTHING
             if self._budget is not None and reserved is not None:
                 self._budget.keep(reserved)
                 lost = reserved.worst
-            if flow.log is not None:
-                cut = NotFinished("cut off")
-                flow.log.attempted(attempt_of(route, admitted.at, now(), cut, lost))
-            route.lane.leave(admitted, now())
+            timing = _timing(admitted, reserved, backoff, error)
+            self._note(call, route, admitted.at, ended, NotFinished("cut off"), lost, timing)
+            route.lane.leave(admitted, ended)
             raise
-        result = outcome.result
-        lost = NOTHING
+        ended, result, lost = now(), outcome.result, NOTHING
         if self._budget is not None and reserved is not None:
             lost = _settle(self._budget, reserved, route, outcome)
-        if flow.log is not None:
-            flow.log.attempted(attempt_of(route, admitted.at, now(), result, lost))
+        timing = _timing(admitted, reserved, backoff, outcome)
+        self._note(call, route, admitted.at, ended, result, lost, timing)
         if type(result) is Reply:
             flow.bill(route.name, result.usage, route.prices)
             if self._waiter.is_short:
                 self._waiter.answered()
-            route.lane.answered(admitted, now(), result.usage, outcome.readings)
+            route.lane.answered(admitted, ended, result.usage, outcome.readings)
         elif isinstance(result, CallError):
             weigh_setup(result, route.lane)
-            route.lane.failed(admitted, result, now(), outcome.readings)
+            route.lane.failed(admitted, result, ended, outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
         return outcome
+
+    def _note(
+        self,
+        call: StepCall,
+        route: ModelRoute,
+        started: float,
+        ended: float,
+        result: Reply | Exception,
+        lost: Amount,
+        timing: Timing,
+    ) -> None:
+        """Writes an attempt down, if anybody does, and sums up where its time went."""
+        times = self._times
+        times.pending.append((route.lane.name, "reading", ended - started, timing))
+        if len(times.pending) >= times.MOST:
+            times.sum_up()
+        if call.flow.log is not None:
+            call.flow.log.attempted(attempt_of(route, started, ended, result, lost, timing))
 
     def _ask_without(
         self, what: str, requests: RequestBuilder, route: ModelRoute, error: CallError
@@ -363,7 +396,7 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
     try:
         response = route.mask.answer(await route.transport.send(request, route.timeouts))
     except TransportError as error:
-        return Outcome(error)
+        return Outcome(error, connect=error.connect, first_byte=error.first_byte)
     result = route.wire.parse(response)
     if type(result) is not Reply and 200 <= response.status < 300:  # no answer after all
         result = route.wire.parse(route.mask.failure(response))
@@ -371,7 +404,23 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
         result.message += f" (called: {route.mask.text(request.url)})"
     if isinstance(result, AuthFailed) and result.fix == AuthFailed.fix:  # it says no more itself
         result.fix = without_key(route.endpoint) or result.fix
-    return Outcome(result, read_limits(response.headers), response.status)
+    readings = read_limits(response.headers)
+    return Outcome(result, readings, response.status, response.connect, response.first_byte)
+
+
+def _timing(
+    admitted: Admitted, reserved: Reservation | None, backoff: float, ended: Outcome | BaseException
+) -> Timing:
+    """Where the time of an attempt went, and what its call waited for before it."""
+    waits = (
+        admitted.slot_wait,
+        admitted.limit_wait,
+        0.0 if reserved is None else reserved.waited,
+        backoff,
+        getattr(ended, "connect", 0.0),
+        getattr(ended, "first_byte", 0.0),
+    )
+    return Timing(*waits) if any(waits) else NO_TIMING
 
 
 def _settle(

@@ -29,6 +29,7 @@ from flowpool.values import (
     Reply,
     Text,
     Timeouts,
+    Timing,
     Transport,
 )
 from flowpool.wire import Wire
@@ -143,16 +144,26 @@ class RequestBuilder(Struct, eq=False):
         return BuiltRequest(request, output, size_of(request.body, said), said)
 
 
-class Outcome(NamedTuple):
-    """What an attempt gave: a reply or why not, and what its headers say of the limits."""
+class Outcome(Struct, frozen=True):
+    """What an attempt gave: a reply or why not, and what its headers say of the limits.
+
+    connect, first_byte: what of its seconds went where, as in `Timing`.
+    """
 
     result: Reply | CallError
     readings: tuple[LimitReading, ...] = ()
     status: int | None = None  # of a failure's HTTP answer, if there was one
+    connect: float = 0.0
+    first_byte: float = 0.0
 
 
 def attempt_of(
-    route: ModelRoute, started: float, ended: float, result: Reply | Exception, lost: Amount
+    route: ModelRoute,
+    started: float,
+    ended: float,
+    result: Reply | Exception,
+    lost: Amount,
+    timing: Timing,
 ) -> Attempt:
     """How an attempt went, to be written down."""
     answered = result if isinstance(result, (Reply, CallError)) else None
@@ -168,6 +179,7 @@ def attempt_of(
         route.prices,
         lost.cost / PER_DOLLAR,
         lost.tokens,
+        timing,
     )
 
 

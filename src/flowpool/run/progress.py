@@ -13,6 +13,7 @@ from flowpool.limits.lane_view import Bound, LaneView, least_seconds_in, units_o
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.record import ModelSpend, known_sum
 from flowpool.results import Record
+from flowpool.run.sample import TimeSpread
 from flowpool.values import NO_USAGE, Prices, Status, Usage
 
 
@@ -98,6 +99,7 @@ class Snapshot(Struct, frozen=True):
     recalled: items among the done and failed ones that an earlier run had ended; they ask nothing again.
     known: items that are still to be met and that an earlier run had ended.
     spent_before: dollars that earlier runs of the same work spent, as far as is known.
+    timings: where the time of this run's calls went, by the name of their lane, then by a name of `TIME_KINDS`.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -118,6 +120,7 @@ class Snapshot(Struct, frozen=True):
     recalled: int = 0
     known: int = 0
     spent_before: float = 0.0
+    timings: Mapping[str, Mapping[str, TimeSpread]] = {}
 
     def __repr__(self) -> str:
         of = "items" if self.total is None else f"of {self.total:,}"

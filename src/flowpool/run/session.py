@@ -215,6 +215,7 @@ class Session:
             self._recalled,
             max(0, self._known - self._recalled) if self._is_running else 0,
             self._before.cost,
+            timings=run.timings.spreads(),
         )
 
     @property
