@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from tests.helpers import until_async
 
-from flowpool import Chain, Limits, Pool, tool
+from flowpool import Chain, Limits, Model, Pool, Skill, tool
 from flowpool.run.sample import TIME_KINDS
-from flowpool.simulator import Fixed
+from flowpool.simulator import Fixed, SimServer
 from flowpool.store.reading import Reader
 
 LANE = "custom/m"
@@ -224,3 +224,21 @@ def test_a_call_that_is_cut_has_its_time_too(simulate, store) -> None:
 
 def test_a_pool_that_has_not_run_has_no_times(simulate) -> None:
     assert simulate().pool().snapshot.timings == {}
+
+
+# Over real sockets.
+
+
+def test_a_real_server_that_thinks_and_then_trickles(store) -> None:
+    with SimServer("free", latency=Fixed(0.15), slow_seconds=0.3) as server:
+        skill = Skill(Model("m", base_url=f"{server.url}/v1"), prompt="{text}")
+        pool = Pool(skill, items("[[sim: slow=0.3]] a", "b"), max_flows=1, store=store)
+        assert list(pool.run()) == ["a", "b"]
+    slow, quick = map(parts_of, attempts_in(store))
+    assert slow["first_byte"] > 0.14
+    assert slow["reading"] > 0.25
+    assert quick["first_byte"] > 0.14
+    assert quick.get("reading", 0.0) < 0.14
+    assert "connect" not in quick  # it had the connection of the call before
+    [kinds] = pool.snapshot.timings.values()
+    assert kinds["first_byte"].total == pytest.approx(slow["first_byte"] + quick["first_byte"])
