@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence, Set
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -12,9 +12,8 @@ from flowpool.chain import Step
 from flowpool.record import ItemSpend, Record
 from flowpool.values import Attempt, Timing
 
-# Where an attempt's time went: its lane's name, of which of `TIME_KINDS` that is which its timing leaves of its
-# seconds, its seconds, and its timing.
-Timed = tuple[str, str, float, Timing]
+# An attempt's seconds, and where they went.
+Timed = tuple[float, Timing]
 
 
 class Log(Protocol):
@@ -42,16 +41,19 @@ MISSING: Any = object()
 
 
 class Times(Protocol):
-    """Where the time of attempts is summed up.
+    """Where the time of attempts is summed up."""
 
-    pending: those to come, `MOST` of them before whoever adds one has to `sum_up`.
-    """
+    def open(self, lane: str, rest: str) -> deque[Timed]:
+        """Where attempts of the lane are appended, `MOST_PENDING` of them until whoever does has to `sum_up`.
 
-    MOST: ClassVar[int]
-    pending: deque[Timed]
+        rest: of which of `TIME_KINDS` is what is left of an attempt's seconds.
+        """
 
     def sum_up(self) -> None:
-        """Takes those that are pending."""
+        """Takes what was appended."""
+
+
+MOST_PENDING = 256
 
 
 class Flow(ItemSpend, eq=False):

@@ -22,7 +22,7 @@ from flowpool.calls.decide import (
     weigh_setup,
     worth_trying,
 )
-from flowpool.calls.flow import Rank, StepCall, Times
+from flowpool.calls.flow import MOST_PENDING, Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.calls.route import (
     Conversation,
@@ -48,7 +48,6 @@ from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
 from flowpool.values import (
-    NO_TIMING,
     NO_USAGE,
     HttpRequest,
     Message,
@@ -300,14 +299,16 @@ class ModelCalls:
             if self._budget is not None and reserved is not None:
                 self._budget.keep(reserved)
                 lost = reserved.worst
-            timing = _timing(admitted, reserved, backoff, error)
+            # A cancellation says so too, where it came over the network.
+            connect, first_byte = (getattr(error, name, 0.0) for name in ("connect", "first_byte"))
+            timing = _timing(admitted, reserved, backoff, connect, first_byte)
             self._note(call, route, admitted.at, ended, NotFinished("cut off"), lost, timing)
             route.lane.leave(admitted, ended)
             raise
         ended, result, lost = now(), outcome.result, NOTHING
         if self._budget is not None and reserved is not None:
             lost = _settle(self._budget, reserved, route, outcome)
-        timing = _timing(admitted, reserved, backoff, outcome)
+        timing = _timing(admitted, reserved, backoff, outcome.connect, outcome.first_byte)
         self._note(call, route, admitted.at, ended, result, lost, timing)
         if type(result) is Reply:
             flow.bill(route.name, result.usage, route.prices)
@@ -332,10 +333,10 @@ class ModelCalls:
         timing: Timing,
     ) -> None:
         """Writes an attempt down, if anybody does, and sums up where its time went."""
-        times = self._times
-        times.pending.append((route.lane.name, "reading", ended - started, timing))
-        if len(times.pending) >= times.MOST:
-            times.sum_up()
+        pending = route.pending
+        pending.append((ended - started, timing))
+        if len(pending) >= MOST_PENDING:
+            self._times.sum_up()
         if call.flow.log is not None:
             call.flow.log.attempted(attempt_of(route, started, ended, result, lost, timing))
 
@@ -381,6 +382,7 @@ class ModelCalls:
             id(skill),
             step_path,
             model.prices,
+            self._times.open(lane.name, "reading"),
             bound,
             target,
         )
@@ -409,18 +411,16 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
 
 
 def _timing(
-    admitted: Admitted, reserved: Reservation | None, backoff: float, ended: Outcome | BaseException
+    admitted: Admitted,
+    reserved: Reservation | None,
+    backoff: float,
+    connect: float,
+    first_byte: float,
 ) -> Timing:
-    """Where the time of an attempt went, and what its call waited for before it."""
-    waits = (
-        admitted.slot_wait,
-        admitted.limit_wait,
-        0.0 if reserved is None else reserved.waited,
-        backoff,
-        getattr(ended, "connect", 0.0),
-        getattr(ended, "first_byte", 0.0),
-    )
-    return Timing(*waits) if any(waits) else NO_TIMING
+    """What a call waited for before an attempt, and where the time of that went."""
+    waited = 0.0 if reserved is None else reserved.waited
+    slot_wait, limit_wait = admitted.slot_wait, admitted.limit_wait
+    return Timing(slot_wait, limit_wait, waited, backoff, connect, first_byte)
 
 
 def _settle(

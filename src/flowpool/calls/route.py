@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from flowpool.calls.budget import PER_DOLLAR, Amount
 from flowpool.calls.cost_bound import CostBound
+from flowpool.calls.flow import Timed
 from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
 from flowpool.limits.lanes import Bid, CallLane
@@ -57,6 +59,7 @@ class ModelRoute(Struct, frozen=True, eq=False):
     template: int  # which prompt: calls of one are alike in tokens
     step_path: str  # the step, as records call it
     prices: Prices | None  # as the user gave them, where the price list isn't to be asked
+    pending: deque[Timed]  # of attempts, whose times are still to be summed up
     bound: CostBound | None = None  # where the run has a ceiling
     target: Any = None  # how spans name it, where the run is traced
 

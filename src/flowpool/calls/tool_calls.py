@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
+from collections import deque
 from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, structs
 
 from flowpool.calls.decide import Attempts, Wait, setting
-from flowpool.calls.flow import Flow, Rank, StepCall, Times
+from flowpool.calls.flow import MOST_PENDING, Flow, Rank, StepCall, Timed, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.chain import Step
 from flowpool.errors import (
@@ -55,6 +56,7 @@ class ToolRoute(Struct, frozen=True, eq=False):
     policy: RetryPolicy
     retry_on: RetryOn | None
     step_path: str  # the step, as records call it
+    pending: deque[Timed]  # of attempts, whose times are still to be summed up
 
     def demand(self, arguments: Mapping[str, Any]) -> Demand:
         """What a call will take of the lane's limits: by its texts, and what calls before it took."""
@@ -176,11 +178,11 @@ class ToolCalls:
         error: str | None = None,
         answer: ForeignAnswer = _NO_ANSWER,
     ) -> None:
-        times, began = self._times, admitted.at
+        began = admitted.at
         seconds = self._loop.time() - began
-        times.pending.append((route.lane.name, "own_code", seconds, timing))
-        if len(times.pending) >= times.MOST:
-            times.sum_up()
+        route.pending.append((seconds, timing))
+        if len(route.pending) >= MOST_PENDING:
+            self._times.sum_up()
         if flow.log is not None:
             flow.log.attempted(
                 Attempt(
@@ -302,7 +304,8 @@ class ToolCalls:
             lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
         timeout = of_step("timeout", 0.0) or None
         retry_on = of_step("retry_on", None)
-        self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path)
+        pending = self._times.open(lane.name, "own_code")
+        self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path, pending)
 
     def _width(self, tool: Tool) -> int:
         if tool.max_flows is not None:

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from math import ceil, log2
-from typing import ClassVar
+from collections import Counter, deque
+from collections.abc import Sequence
+from itertools import repeat
+from math import ceil, floor, log2
+from operator import mul, sub
 
 from msgspec.structs import astuple
 
 from flowpool.calls.flow import Timed
 from flowpool.run.sample import TIME_KINDS, TimeSpread
-from flowpool.values import NO_TIMING, Timing
-
-_WAITS = Timing.__struct_fields__
+from flowpool.values import Timing
 
 
 class Timings:
-    """The times of a run's attempts, by lane.
-
-    Whoever makes attempts appends them to `pending`, which costs next to nothing, and calls `sum_up` once there are
-    `MOST`; `spreads` may be asked from any thread.
-    """
-
-    MOST: ClassVar[int] = 256
+    """The times of a run's attempts, by lane. May be asked from any thread."""
 
     def __init__(self) -> None:
-        self.pending: deque[Timed] = deque()
         self._lanes: dict[str, _LaneTimes] = {}
-        self._lock = threading.Lock()  # between those who sum up: appending needs none
+        self._lock = threading.Lock()  # between those who sum up: to append needs none
+
+    def open(self, lane: str, rest: str) -> deque[Timed]:
+        """Where attempts of the lane are to be appended; whoever does sees to it that it is summed up now and then.
+
+        rest: of which of `TIME_KINDS` is what is left of an attempt's seconds.
+        """
+        with self._lock:
+            if lane not in self._lanes:
+                self._lanes[lane] = _LaneTimes(rest)
+            return self._lanes[lane].pending
 
     def sum_up(self) -> None:
-        """Takes the attempts that are pending."""
+        """Takes what was appended."""
         with self._lock:
             self._take()
 
@@ -42,76 +45,70 @@ class Timings:
         """
         with self._lock:
             self._take()
-            return {name: lane.spreads() for name, lane in self._lanes.items()}
+            return {name: lane.spreads() for name, lane in self._lanes.items() if lane.count}
 
     def _take(self) -> None:
-        pending, lanes = self.pending, self._lanes
-        for _ in range(len(pending)):
-            name, rest, seconds, timing = pending.popleft()
-            lane = lanes.get(name)
-            if lane is None:
-                lane = lanes[name] = _LaneTimes()
-            lane.add(rest, seconds, timing)
+        for lane in self._lanes.values():
+            lane.take()
 
 
 class _LaneTimes:
-    """The times of a lane's attempts."""
+    """The times of a lane's attempts: those that are `pending`, and all others by kind."""
 
-    __slots__ = ("_count", "_kinds")
+    __slots__ = ("_kinds", "_rest", "count", "pending")
 
-    def __init__(self) -> None:
-        self._count = 0
+    def __init__(self, rest: str) -> None:
+        self._rest = rest
         self._kinds: dict[str, Histogram] = {}
+        self.pending: deque[Timed] = deque()
+        self.count = 0
 
-    def add(self, rest: str, seconds: float, timing: Timing) -> None:
-        """An attempt took so many seconds; `rest` is the kind of what `timing` leaves of them."""
-        self._count += 1
-        if timing is not NO_TIMING:
-            for kind, spent in zip(_WAITS, astuple(timing), strict=True):
-                if spent > 0.0:
-                    self._add(kind, spent)
-            seconds -= timing.connect + timing.first_byte
-        if seconds > 0.0:
-            self._add(rest, seconds)
-
-    def _add(self, kind: str, seconds: float) -> None:
-        histogram = self._kinds.get(kind)
-        if histogram is None:
-            histogram = self._kinds[kind] = Histogram()
-        histogram.add(seconds)
+    def take(self) -> None:
+        """Sums up those that are pending, many at once: one by one they would cost ten times as much."""
+        pending = self.pending
+        taken = [pending.popleft() for _ in range(len(pending))]
+        if not taken:
+            return
+        self.count += len(taken)
+        seconds, timings = zip(*taken, strict=True)
+        columns = zip(*map(astuple, timings), strict=True)
+        kinds: dict[str, Sequence[float]] = dict(
+            zip(Timing.__struct_fields__, columns, strict=True)
+        )
+        waited = map(sub, seconds, kinds["connect"])
+        kinds[self._rest] = list(map(sub, waited, kinds["first_byte"]))
+        for kind, spent in kinds.items():
+            if any(spent):
+                self._kinds.setdefault(kind, Histogram()).add(spent)
 
     def spreads(self) -> dict[str, TimeSpread]:
         known = self._kinds
-        return {kind: known[kind].spread(self._count) for kind in TIME_KINDS if kind in known}
+        return {kind: known[kind].spread(self.count) for kind in TIME_KINDS if kind in known}
 
 
 class Histogram:
-    """Counts durations on a logarithmic scale of `STEPS` steps a doubling, from a microsecond to twelve days.
+    """Counts durations on a logarithmic scale of `STEPS` steps a doubling.
 
     A percentile is the middle of its step, and so within 4.5 % of what it was.
 
         histogram = Histogram()
-        for seconds in (0.5, 1.0, 2.0):
-            histogram.add(seconds)
-        histogram.spread(count=4)  # of four, one of which took no time
+        histogram.add([0.5, 0.0, 1.0, 2.0])
+        histogram.spread(count=4)
     """
 
-    __slots__ = ("_counts", "_seen", "_total")
+    __slots__ = ("_counts", "_total")
 
-    STEPS, DOUBLINGS, LEAST = 8, 40, 1e-6
-    _ZERO = log2(LEAST) * STEPS
+    STEPS = 8.0
 
     def __init__(self) -> None:
-        self._counts = [0] * (self.STEPS * self.DOUBLINGS)
-        self._seen = 0
+        self._counts: Counter[int] = Counter()
         self._total = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Something took so many seconds, more than 0."""
-        step = int(log2(seconds) * self.STEPS - self._ZERO)
-        self._counts[min(max(step, 0), len(self._counts) - 1)] += 1
-        self._seen += 1
-        self._total += seconds
+    def add(self, durations: Sequence[float]) -> None:
+        """Things took so many seconds; those that took none need not be added."""
+        some = [seconds for seconds in durations if seconds > 0.0]
+        self._counts.update(map(floor, map(mul, map(log2, some), repeat(self.STEPS))))
+        self._total += sum(some)
 
     def spread(self, count: int) -> TimeSpread:
         """What was added, and as often 0 as makes `count` of them."""
@@ -120,11 +117,11 @@ class Histogram:
 
     def _at(self, share: float, count: int) -> float:
         """The seconds that this share of all took at most, by the nearest rank."""
-        left = ceil(share * count) - (count - self._seen)
+        left = ceil(share * count) - (count - self._counts.total())
         if left <= 0:
             return 0.0
-        step = -1
-        while left > 0:
-            step += 1
+        for step in sorted(self._counts):
             left -= self._counts[step]
-        return float(self.LEAST * 2.0 ** ((step + 0.5) / self.STEPS))
+            if left <= 0:
+                break
+        return float(2.0 ** ((step + 0.5) / self.STEPS))
