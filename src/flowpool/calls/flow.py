@@ -12,8 +12,8 @@ from flowpool.chain import Step
 from flowpool.record import ItemSpend, Record
 from flowpool.values import Attempt, Timing
 
-# An attempt's seconds, and where they went.
-Timed = tuple[float, Timing]
+# Attempts whose times are still to be summed up: the seconds of each, and then where its time went.
+Pending = deque[float | Timing]
 
 
 class Log(Protocol):
@@ -43,17 +43,17 @@ MISSING: Any = object()
 class Times(Protocol):
     """Where the time of attempts is summed up."""
 
-    def open(self, lane: str, rest: str) -> deque[Timed]:
-        """Where attempts of the lane are appended, `MOST_PENDING` of them until whoever does has to `sum_up`.
+    def open(self, lane: str, rest: str) -> Pending:
+        """Where the loop's thread adds attempts of the lane; once that is `MOST_PENDING` long it has to `sum_up`.
 
         rest: of which of `TIME_KINDS` is what is left of an attempt's seconds.
         """
 
     def sum_up(self) -> None:
-        """Takes what was appended."""
+        """Takes what was added."""
 
 
-MOST_PENDING = 256
+MOST_PENDING = 512
 
 
 class Flow(ItemSpend, eq=False):

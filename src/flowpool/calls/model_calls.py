@@ -334,7 +334,7 @@ class ModelCalls:
     ) -> None:
         """Writes an attempt down, if anybody does, and sums up where its time went."""
         pending = route.pending
-        pending.append((ended - started, timing))
+        pending += (ended - started, timing)
         if len(pending) >= MOST_PENDING:
             self._times.sum_up()
         if call.flow.log is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +10,7 @@ from msgspec.structs import replace
 
 from flowpool.calls.budget import PER_DOLLAR, Amount
 from flowpool.calls.cost_bound import CostBound
-from flowpool.calls.flow import Timed
+from flowpool.calls.flow import Pending
 from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
 from flowpool.limits.lanes import Bid, CallLane
@@ -59,7 +58,7 @@ class ModelRoute(Struct, frozen=True, eq=False):
     template: int  # which prompt: calls of one are alike in tokens
     step_path: str  # the step, as records call it
     prices: Prices | None  # as the user gave them, where the price list isn't to be asked
-    pending: deque[Timed]  # of attempts, whose times are still to be summed up
+    pending: Pending
     bound: CostBound | None = None  # where the run has a ceiling
     target: Any = None  # how spans name it, where the run is traced
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections import deque
 from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, structs
 
 from flowpool.calls.decide import Attempts, Wait, setting
-from flowpool.calls.flow import MOST_PENDING, Flow, Rank, StepCall, Timed, Times
+from flowpool.calls.flow import MOST_PENDING, Flow, Pending, Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.chain import Step
 from flowpool.errors import (
@@ -56,7 +55,7 @@ class ToolRoute(Struct, frozen=True, eq=False):
     policy: RetryPolicy
     retry_on: RetryOn | None
     step_path: str  # the step, as records call it
-    pending: deque[Timed]  # of attempts, whose times are still to be summed up
+    pending: Pending
 
     def demand(self, arguments: Mapping[str, Any]) -> Demand:
         """What a call will take of the lane's limits: by its texts, and what calls before it took."""
@@ -180,8 +179,9 @@ class ToolCalls:
     ) -> None:
         began = admitted.at
         seconds = self._loop.time() - began
-        route.pending.append((seconds, timing))
-        if len(route.pending) >= MOST_PENDING:
+        pending = route.pending
+        pending += (seconds, timing)
+        if len(pending) >= MOST_PENDING:
             self._times.sum_up()
         if flow.log is not None:
             flow.log.attempted(

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from itertools import repeat
 from math import ceil, floor, log2
 from operator import mul, sub
+from typing import Any
 
 from msgspec.structs import astuple
 
-from flowpool.calls.flow import Timed
+from flowpool.calls.flow import Pending
 from flowpool.run.sample import TIME_KINDS, TimeSpread
 from flowpool.values import Timing
 
@@ -21,10 +22,10 @@ class Timings:
 
     def __init__(self) -> None:
         self._lanes: dict[str, _LaneTimes] = {}
-        self._lock = threading.Lock()  # between those who sum up: to append needs none
+        self._lock = threading.Lock()  # between those who sum up: to add needs none
 
-    def open(self, lane: str, rest: str) -> deque[Timed]:
-        """Where attempts of the lane are to be appended; whoever does sees to it that it is summed up now and then.
+    def open(self, lane: str, rest: str) -> Pending:
+        """Where attempts of the lane are added, by one thread; it sees to it that they are summed up now and then.
 
         rest: of which of `TIME_KINDS` is what is left of an attempt's seconds.
         """
@@ -34,7 +35,7 @@ class Timings:
             return self._lanes[lane].pending
 
     def sum_up(self) -> None:
-        """Takes what was appended."""
+        """Takes what was added."""
         with self._lock:
             self._take()
 
@@ -60,17 +61,17 @@ class _LaneTimes:
     def __init__(self, rest: str) -> None:
         self._rest = rest
         self._kinds: dict[str, Histogram] = {}
-        self.pending: deque[Timed] = deque()
+        self.pending: Pending = deque()
         self.count = 0
 
     def take(self) -> None:
         """Sums up those that are pending, many at once: one by one they would cost ten times as much."""
         pending = self.pending
-        taken = [pending.popleft() for _ in range(len(pending))]
+        taken: list[Any] = [pending.popleft() for _ in range(len(pending))]
         if not taken:
             return
-        self.count += len(taken)
-        seconds, timings = zip(*taken, strict=True)
+        seconds, timings = taken[::2], taken[1::2]
+        self.count += len(seconds)
         columns = zip(*map(astuple, timings), strict=True)
         kinds: dict[str, Sequence[float]] = dict(
             zip(Timing.__struct_fields__, columns, strict=True)
