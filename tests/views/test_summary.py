@@ -103,7 +103,7 @@ def test_the_slowest_items_and_repeated_attempts_are_named() -> None:
         lines["slowest"]
         == "items[5] 6.0 s (2 attempts), items[4] 5.0 s, items[3] 4.0 s (2 attempts)"
     )
-    assert lines["attempts"] == "9 for 6 items: 3 more than one each"
+    assert lines["attempts"] == "9 for 6 items, 1.5 each"
 
 
 def test_tokens_and_prices_are_what_the_results_say() -> None:

@@ -173,7 +173,7 @@ def test_a_pool_is_its_name_and_its_progress() -> None:
     pool = Pool(upper, [{"text": "a"}], name="jobs")
     assert "jobs\n" in page(pool).text
     pool.run()
-    assert "1 of 1" in page(pool).text
+    assert "1 done in " in page(pool).text
     assert repr(pool) == "Pool('jobs': 1 done)"
 
 

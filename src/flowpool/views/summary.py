@@ -32,7 +32,7 @@ _CELL = "text-align:left;vertical-align:top;padding:.15em .8em .15em 0;overflow-
 def as_html(summary: Summary) -> str:
     """For a notebook, in its own colours."""
     rows = "".join(
-        f'<tr><td style="{_CELL};opacity:.7">{escape(line.label)}</td>'
+        f'<tr><td style="{_CELL};opacity:.7;white-space:nowrap">{escape(line.label)}</td>'
         f'<td style="{_CELL}{f";color:{RED}" if line.is_bad else ""}">{escape(line.words)}</td></tr>'
         for line in summary.lines
     )
@@ -77,12 +77,8 @@ def _pace(records: Sequence[Record], now: Snapshot | None) -> list[Line]:
     attempts = sum(record.attempts for record in records)
     ended = sum(record.status in (Status.DONE, Status.FAILED) for record in records)
     if attempts > ended > 0:
-        lines.append(
-            Line(
-                "attempts",
-                f"{attempts:,} for {ended:,} items: {attempts - ended:,} more than one each",
-            )
-        )
+        words = f"{attempts:,} for {ended:,} items, {attempts / ended:.1f} each"
+        lines.append(Line("attempts", words))
     return lines
 
 
