@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol
 
@@ -11,7 +12,10 @@ from flowpool.calls.decide import Attempts, Next
 from flowpool.chain import Step
 from flowpool.errors import InvalidOutput
 from flowpool.record import ItemSpend, Record
-from flowpool.values import Attempt
+from flowpool.values import Attempt, Timing
+
+# Attempts whose times are still to be summed up: the seconds of each, and then where its time went.
+Pending = deque[float | Timing]
 
 
 class Log(Protocol):
@@ -54,6 +58,22 @@ class Witness(Protocol):
 
     def unfit(self, route: Any, error: InvalidOutput, left: int) -> None:
         """An answer doesn't fit, and is asked for again as often as is `left`."""
+
+
+class Times(Protocol):
+    """Where the time of attempts is summed up."""
+
+    def open(self, lane: str, rest: str) -> Pending:
+        """Where the loop's thread adds attempts of the lane; once that is `MOST_PENDING` long it has to `sum_up`.
+
+        rest: of which of `TIME_KINDS` is what is left of an attempt's seconds.
+        """
+
+    def sum_up(self) -> None:
+        """Takes what was added."""
+
+
+MOST_PENDING = 512
 
 
 class Flow(ItemSpend, eq=False):

@@ -41,6 +41,7 @@ from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
 from flowpool.run.source import Entry, Source
 from flowpool.run.steps import Steps
+from flowpool.run.timings import Timings
 from flowpool.settings import Settings
 from flowpool.sharing.run_shares import RunShares
 from flowpool.tracing import open_tracer
@@ -107,7 +108,7 @@ class Run:
         self._met = 0  # items whose end was in the journal, or that it can't keep
         self._looks: tuple[LaneView, ...] = ()
         self._monitor: Monitor | None = None
-        self.progress = Progress(self._loop.time())
+        self.progress, self.timings = Progress(self._loop.time()), Timings()
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
@@ -119,11 +120,12 @@ class Run:
             waiter,
             environment.transport,
             environment.environ,
+            self.timings,
             self._budget_queue,
             self._tracer,
         )
         self._tool_calls = ToolCalls(
-            settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
+            settings, self._lanes, waiter, self.timings, self._tracer, is_single=plan.is_single
         )
         self.empties = Empties(settings.on_empty, self._shared)
         calls = self._model_calls, self._tool_calls

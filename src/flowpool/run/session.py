@@ -226,6 +226,7 @@ class Session:
             self._before.cost,
             run.bottleneck,
             held=run.held,
+            timings=run.timings.spreads(),
         )
 
     @property
