@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 from flowpool.calls.flow import MOST_PENDING
 from flowpool.run.sample import TimeSpread
 from flowpool.run.timings import Histogram, Timings
-from flowpool.values import NO_TIMING, Timing
+from flowpool.values import Timing
 
 STEP = 2 ** (1 / Histogram.STEPS)
 
@@ -26,6 +26,11 @@ def spread_of(values: list[float]) -> TimeSpread:
     histogram = Histogram()
     histogram.add(values)
     return histogram.spread(len(values))
+
+
+def attempt(seconds: float, **timing: float) -> tuple[float, ...]:
+    """An attempt as whoever made it adds it."""
+    return (seconds, *astuple(Timing(**timing)))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -70,9 +75,9 @@ def test_it_takes_no_more_memory_however_much_is_added() -> None:
 def test_each_attempt_of_a_lane_counts_for_each_of_its_kinds() -> None:
     timings = Timings()
     calls, functions = timings.open("a", "reading"), timings.open("b", "own_code")
-    calls += (3.0, Timing(limit_wait=5.0, connect=0.5, first_byte=1.5))
-    calls += (1.0, NO_TIMING)
-    functions += (2.0, Timing(backoff=4.0))
+    calls += attempt(3.0, limit_wait=5.0, connect=0.5, first_byte=1.5)
+    calls += attempt(1.0)
+    functions += attempt(2.0, backoff=4.0)
     spreads = timings.spreads()
     assert {name: list(kinds) for name, kinds in spreads.items()} == {
         "a": ["limit_wait", "connect", "first_byte", "reading"],
@@ -89,7 +94,7 @@ def test_each_attempt_of_a_lane_counts_for_each_of_its_kinds() -> None:
 
 def test_what_took_no_time_in_any_attempt_is_left_out() -> None:
     timings = Timings()
-    timings.open("a", "reading").extend((1.0, Timing(first_byte=1.0)))
+    timings.open("a", "reading").extend(attempt(1.0, first_byte=1.0))
     timings.open("b", "reading")  # nobody used it
     assert list(timings.spreads()) == ["a"]
     assert list(timings.spreads()["a"]) == ["first_byte"]
@@ -109,7 +114,7 @@ def test_looks_from_other_threads_lose_no_attempt() -> None:
     for thread in looking:
         thread.start()
     for _ in range(rounds):
-        pending += (1.0, NO_TIMING)
+        pending += attempt(1.0)
         if len(pending) >= MOST_PENDING:
             timings.sum_up()
     is_over = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol
 
@@ -14,8 +13,9 @@ from flowpool.errors import InvalidOutput
 from flowpool.record import ItemSpend, Record
 from flowpool.values import Attempt, Timing
 
-# Attempts whose times are still to be summed up: the seconds of each, and then where its time went.
-Pending = deque[float | Timing]
+# Attempts whose times are still to be summed up. Of each: its seconds, and then the fields of its `Timing`, so that
+# no object is made where nobody keeps it.
+Pending = list[float]
 
 
 class Log(Protocol):
@@ -73,7 +73,7 @@ class Times(Protocol):
         """Takes what was added."""
 
 
-MOST_PENDING = 512
+MOST_PENDING = 256 * (1 + len(Timing.__struct_fields__))
 
 
 class Flow(ItemSpend, eq=False):

@@ -303,16 +303,16 @@ class ModelCalls:
                 self._budget.keep(reserved)
                 lost = reserved.worst
             # A cancellation says so too, where it came over the network.
-            connect, first_byte = (getattr(error, name, 0.0) for name in ("connect", "first_byte"))
-            timing = _timing(admitted, reserved, backoff, connect, first_byte)
-            self._note(call, route, admitted.at, ended, NotFinished("cut off"), lost, timing)
+            times = backoff, getattr(error, "connect", 0.0), getattr(error, "first_byte", 0.0)
+            cut = NotFinished("cut off")
+            self._note(call, route, admitted, reserved, times, ended, cut, lost)
             route.lane.leave(admitted, ended)
             raise
         ended, result, lost = now(), outcome.result, NOTHING
         if self._budget is not None and reserved is not None:
             lost = _settle(self._budget, reserved, route, outcome)
-        timing = _timing(admitted, reserved, backoff, outcome.connect, outcome.first_byte)
-        self._note(call, route, admitted.at, ended, result, lost, timing)
+        times = backoff, outcome.connect, outcome.first_byte
+        self._note(call, route, admitted, reserved, times, ended, result, lost)
         if type(result) is Reply:
             flow.bill(route.name, result.usage, route.prices)
             if self._waiter.is_short:
@@ -329,18 +329,22 @@ class ModelCalls:
         self,
         call: StepCall,
         route: ModelRoute,
-        started: float,
+        admitted: Admitted,
+        reserved: Reservation | None,
+        times: tuple[float, float, float],
         ended: float,
         result: Reply | Exception,
         lost: Amount,
-        timing: Timing,
     ) -> None:
-        """Writes an attempt down, if anybody does, and sums up where its time went."""
-        pending = route.pending
-        pending += (ended - started, timing)
+        """Writes an attempt down, if anybody does, and where its time went. times: the last three of `Timing`."""
+        started, pending = admitted.at, route.pending
+        of_budget = 0.0 if reserved is None else reserved.waited
+        spent = (admitted.slot_wait, admitted.limit_wait, of_budget, *times)
+        pending += (ended - started, *spent)
         if len(pending) >= MOST_PENDING:
             self._times.sum_up()
         if call.flow.log is not None:
+            timing = Timing(*spent)
             call.flow.log.attempted(attempt_of(route, started, ended, result, lost, timing))
 
     def _ask_without(
@@ -411,19 +415,6 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
         result.fix = without_key(route.endpoint) or result.fix
     readings = read_limits(response.headers)
     return Outcome(result, readings, response.status, response.connect, response.first_byte)
-
-
-def _timing(
-    admitted: Admitted,
-    reserved: Reservation | None,
-    backoff: float,
-    connect: float,
-    first_byte: float,
-) -> Timing:
-    """What a call waited for before an attempt, and where the time of that went."""
-    waited = 0.0 if reserved is None else reserved.waited
-    slot_wait, limit_wait = admitted.slot_wait, admitted.limit_wait
-    return Timing(slot_wait, limit_wait, waited, backoff, connect, first_byte)
 
 
 def _settle(

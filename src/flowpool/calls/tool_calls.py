@@ -121,10 +121,10 @@ class ToolCalls:
         backoff = 0.0
         while True:
             admitted = await self._enter(route.lane, route.demand(arguments), call.rank)
-            timing = _waits_of(admitted, backoff)
+            waits = admitted.slot_wait, admitted.limit_wait, 0.0, backoff
             call.flow.attempts += 1
             try:
-                return await self._noted_attempt(route, arguments, admitted, call.flow, timing)
+                return await self._noted_attempt(route, arguments, admitted, call.flow, waits)
             except Exception as error:
                 if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
                     now = self._loop.time()
@@ -164,16 +164,16 @@ class ToolCalls:
         arguments: dict[str, Any],
         admitted: Admitted,
         flow: Flow,
-        timing: Timing,
+        waits: tuple[float, float, float, float],
     ) -> Any:
         """One call's output; how it went is written down, and where its time went."""
         try:
             answer = await self._attempt(route, arguments, admitted, flow)
         except Exception as error:
             status = error.status if isinstance(error, CallError) else None
-            self._note(flow, route, admitted, timing, status, type(error).__name__)
+            self._note(flow, route, admitted, waits, status, type(error).__name__)
             raise
-        self._note(flow, route, admitted, timing, answer=answer)
+        self._note(flow, route, admitted, waits, answer=answer)
         return answer.output
 
     def _note(
@@ -181,18 +181,19 @@ class ToolCalls:
         flow: Flow,
         route: ToolRoute,
         admitted: Admitted,
-        timing: Timing,
+        waits: tuple[float, float, float, float],
         status: int | None = None,
         error: str | None = None,
         answer: ForeignAnswer = _NO_ANSWER,
     ) -> None:
-        began = admitted.at
+        """Writes an attempt down, if anybody does, and where its time went. waits: the first four of `Timing`."""
+        began, pending = admitted.at, route.pending
         seconds = self._loop.time() - began
-        pending = route.pending
-        pending += (seconds, timing)
+        pending += (seconds, *waits, 0.0, 0.0)
         if len(pending) >= MOST_PENDING:
             self._times.sum_up()
         if flow.log is not None:
+            timing = Timing(*waits) if any(waits) else NO_TIMING
             flow.log.attempted(
                 Attempt(
                     route.step_path,
@@ -324,12 +325,6 @@ class ToolCalls:
 
             return workers.default_size()
         return self._settings.max_flows or (ASYNC_WIDTH if tool.mode == "async" else THREAD_WIDTH)
-
-
-def _waits_of(admitted: Admitted, backoff: float) -> Timing:
-    """What a call waited for before its attempt."""
-    waits = admitted.slot_wait, admitted.limit_wait, 0.0, backoff
-    return Timing(*waits) if any(waits) else NO_TIMING
 
 
 def _call(tool: Tool, arguments: dict[str, Any]) -> Any:
