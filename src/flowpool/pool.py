@@ -497,6 +497,27 @@ class Pool(Sealed, Generic[Output]):
 
     # Looking
 
+    def report(self, path: str | Path, *, content: bool = True, overwrite: bool = False) -> Path:
+        """Writes a page about the run, as it stands, and returns where it is: figures, charts, errors, each item.
+
+        path: an HTML file, which opens anywhere and asks nothing of the network. content: False leaves out prompts,
+            variables, answers, and what errors quote of them. overwrite: True lets an existing file be replaced.
+
+        With a `store` it has each attempt too. Raises `InvalidInput` for a file that exists or can't be written.
+
+        >>> import tempfile
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> results = pool.run()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pool.report(f"{folder}/report.html").name
+        'report.html'
+        """
+        part = wiring.load("report")
+        written: Path = part.report_of_pool(
+            self._session, self.runner, path, content=content, overwrite=overwrite
+        )
+        return written
+
     @property
     def status(self) -> dict[Status, int]:
         """How many items are PENDING, RUNNING, DONE, FAILED, CANCELLED; readable from any thread."""

@@ -10,7 +10,7 @@ import pytest
 
 from flowpool.errors import StoreRefused
 from flowpool.store.file import open_store
-from flowpool.store.reading import Reader
+from flowpool.store.reading import Reader, shape_of
 from flowpool.store.rows import AttemptRow, Batch, ItemRow
 from flowpool.values import Attempt
 
@@ -71,3 +71,10 @@ def test_attempts_come_in_the_order_of_their_starts_with_how_many_are_later(stor
     ]
     assert [row["item"] for row in ordered] == [0, 1, 1, 1]
     assert "later" not in ordered[0]
+
+
+def test_the_shape_of_a_long_message_without_spaces_is_found_at_once() -> None:
+    assert shape_of("x" * 1_000_000) == "x" * 1000
+    assert shape_of("item 'a' took 12s, id-7 of \"b\"") == shape_of(
+        "item 'c' took 3s, id-9 of \"d\""
+    )

@@ -22,6 +22,7 @@ COMMANDS = {
     "resume": "Go on with a run that a store keeps.",
     "retry": "Try again what failed in a run that a store keeps.",
     "export": "Take a run's results out of its store.",
+    "report": "Write a page about a run, or about two beside each other.",
     "trace": "Write a run as a trace that Perfetto and Chrome open.",
     "init": "Write a commented pipeline file to start from.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",

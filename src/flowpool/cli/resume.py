@@ -73,7 +73,7 @@ def _go_on(
     import sys
 
     from flowpool.checkpoint.checkpoint import pick_run
-    from flowpool.cli.report import RunReport, progress_of
+    from flowpool.cli.closing import RunReport, progress_of
     from flowpool.cli.running import Nowhere, carry_out
     from flowpool.cli.streams import say
     from flowpool.cli.words import with_more

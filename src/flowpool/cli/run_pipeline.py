@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint
 from flowpool.checkpoint.keys import Keys
+from flowpool.cli.closing import RunReport, progress_of
 from flowpool.cli.options import is_given, option_of, with_options
 from flowpool.cli.prompt_runner import runner_of
-from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
 from flowpool.cli.streams import say

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-from flowpool.cli.report import RunReport
+from flowpool.cli.closing import RunReport
 from flowpool.cli.signals import Interrupts
 from flowpool.cli.streams import BROKEN_PIPE, STDOUT, give_up, say
 from flowpool.errors import FlowpoolError, InvalidInput

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -65,29 +64,13 @@ def status(store: str, run: str | None) -> int:
     return 0 if all_done else 1
 
 
-def in_a_line(data: Mapping[str, Any]) -> str:
-    """A runner's definition in short: `fetch -> to_markdown -> gpt-5-mini 'Summarise: {text}'`."""
-    if "steps" in data:
-        stages = (stage if isinstance(stage, list) else [stage] for stage in data["steps"])
-        return " -> ".join(" + ".join(in_a_line(step) for step in stage) for stage in stages)
-    for kind in ("skill", "chain"):
-        if kind in data:
-            return in_a_line(data[kind])
-    if "model" not in data:
-        return str(data.get("tool") or data.get("function"))
-    model = data["model"]
-    name = model.get("name", model) if isinstance(model, dict) else model
-    prompt = data.get("prompt") or data.get("input", {}).get("messages", [{}])[-1].get("parts")
-    parts = prompt if isinstance(prompt, list) else [prompt]
-    words = " ".join(part for part in parts if isinstance(part, str))
-    return f"{name} {_short(' '.join(words.split()), 60)!r}"
-
-
 def _lines(reader: Reader, run: RunInfo, counts: dict[Status, int]) -> list[str]:
     """What a run is, and how far it is."""
+    from flowpool.views.runners import runner_words
+
     lines = [
         f"{run.name} (run {run.id})",
-        f"  what      {_short(_runner_words(run), _WIDEST)}",
+        f"  what      {_short(runner_words(run), _WIDEST)}",
         f"  items     {count_words(counts)}; {rest_words(run)}",
         *_time_and_spend(reader, run),
     ]
@@ -103,14 +86,6 @@ def _lines(reader: Reader, run: RunInfo, counts: dict[Status, int]) -> list[str]
     if run.reason:
         lines.append(f"  ended     before its end: {_short(run.reason, _WIDEST)}")
     return lines
-
-
-def _runner_words(run: RunInfo) -> str:
-    from flowpool.encoding import decode
-
-    if run.definition is None:
-        return f"only its script has it: {run.obstacle}"
-    return in_a_line(decode(run.definition.encode()))
 
 
 def count_words(counts: dict[Status, int]) -> str:

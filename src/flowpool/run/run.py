@@ -308,6 +308,11 @@ class Run:
         """How the run stood from second to second."""
         return [] if self._monitor is None else self._monitor.samples
 
+    @property
+    def bottlenecks(self) -> list[Bottleneck]:
+        """What held the run back, one after the other, each as it was when it had begun."""
+        return [] if self._monitor is None else self._monitor.bottlenecks
+
     def _look_for_bottleneck(self, now: Snapshot) -> Look:
         slots, source = self._slots, self._source
         may_wait = not (self._exhausted or self._stopping)

@@ -43,7 +43,7 @@ from flowpool.run.event_log import STDERR, EventLog, begin_fields, check_log, en
 from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
-from flowpool.run.sample import Sample
+from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.sink import Keep, Sink, Stream
 from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
@@ -238,6 +238,11 @@ class Session:
     def samples(self) -> list[Sample]:
         """How the last run stood from second to second."""
         return [] if self._run is None else self._run.samples
+
+    @property
+    def bottlenecks(self) -> list[Bottleneck]:
+        """What held the last run back, one after the other."""
+        return [] if self._run is None else self._run.bottlenecks
 
     @property
     def _recalled(self) -> int:

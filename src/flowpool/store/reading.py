@@ -27,6 +27,8 @@ from flowpool.values import Status, Timing
 CHUNK = 1000
 # What differs from one message to the next that says the same: quoted texts, numbers, ids.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
+# Characters of a message that tell what it says: looked at whole, a page without spaces would take minutes.
+_SHAPED = 1000
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
@@ -103,7 +105,7 @@ class Trouble(Struct, frozen=True):
 
 def shape_of(message: str) -> str:
     """What is left of an error's message without what differs from item to item: quoted texts, numbers and ids."""
-    return _VARYING.sub("", message)
+    return _VARYING.sub("", message[:_SHAPED])
 
 
 class RunTiming(Struct, frozen=True):
@@ -348,6 +350,18 @@ class Reader:
         with refuses_damage(self.path):
             return unpack(*rows[0]) if rows else None
 
+    def step_outputs(self, run: int) -> Iterator[tuple[int, str, Any]]:
+        """The output of each step that items have been through: the item (0 for the first), the step's path, it."""
+        cursor = self._db.execute(
+            "SELECT position, step, output, output_zstd FROM steps JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
+            ") ON id = item ORDER BY item, step",
+            (run,),
+        )
+        with refuses_damage(self.path):
+            for item, step, *output in cursor:
+                yield item, step, decode(unpack(*output))
+
     def variables(self, run: int) -> Iterator[Any]:
         """Each item's variables, in order."""
         for _, variables in self._inputs(run):
@@ -355,16 +369,20 @@ class Reader:
 
     def records(self, run: int, *, typed: bool = False) -> Iterator[Record]:
         """Each item's record, in order: those still to do are PENDING. typed: as `decode` has it."""
-        known: list[Known] = []
-        for index, (item, variables) in enumerate(self._inputs(run)):
-            if not known:
-                known = self.items_after(run, item - 1)[::-1]
-            one = known.pop()
+        for index, (one, variables) in enumerate(self.items(run)):
             if one.ended is None:
                 pending = errors.NotFinished("not finished: resume the run")
                 yield Record(index, variables, Status.PENDING, error=pending)
             else:
                 yield one.record(index, variables, typed=typed)
+
+    def items(self, run: int) -> Iterator[tuple[Known, Any]]:
+        """Each item and its variables, in order."""
+        known: list[Known] = []
+        for item, variables in self._inputs(run):
+            if not known:
+                known = self.items_after(run, item - 1)[::-1]
+            yield known.pop(), variables
 
     def _inputs(self, run: int) -> Iterator[tuple[int, Any]]:
         last = 0
