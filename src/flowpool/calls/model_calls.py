@@ -232,10 +232,16 @@ class ModelCalls:
                 span.failed_attempt(failure)
             call.rank, backoff = Rank.BEGUN, 0.0
             if attempts is None:
-                attempts = Attempts(routes, admitted.at, has_fallback=has_fallback)
+                began = admitted.at - self._waiter.paused()
+                attempts = Attempts(routes, began, has_fallback=has_fallback)
             refused = sent.refused(failure)
             follows = attempts.failed(
-                route, failure, now(), self._waiter.draw(), refuses_form=bool(refused)
+                route,
+                failure,
+                now(),
+                self._waiter.draw(),
+                paused=self._waiter.paused(),
+                refuses_form=bool(refused),
             )
             call.failed(route, admitted.at, now(), failure, follows, attempts)
             match follows:
