@@ -1,4 +1,4 @@
-"""Milliseconds until Chromium first paints a page, and until the page is whole: `first_paint.py PAGE.html`, as JSON.
+"""First paint of a page in a real browser, in seconds.
 
 Runs in the environment of the browser tests, `.venv/browser`.
 """

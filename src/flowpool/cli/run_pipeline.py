@@ -30,6 +30,7 @@ from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
 from flowpool.printable import is_terminal
+from flowpool.run.event_log import STDERR
 from flowpool.values import Status
 
 STDIN = STDOUT = "-"
@@ -65,6 +66,7 @@ def _check_named(pipeline: Pipeline, options: Mapping[str, Any], allowed: Folder
     for path, named in (
         (pipeline.output.path, options["output"]),
         (pipeline.run.store, options["store"]),
+        (pipeline.run.log, options["log"]),
     ):
         if isinstance(path, str) and path != STDOUT and named is None:
             check_beneath(path, allowed)
@@ -159,8 +161,9 @@ def _run_in(
 def _pool(
     runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, options: Mapping[str, Any]
 ) -> Pool:
-    mixed = pipeline.output.path == STDOUT and is_terminal(sys.stdout)
-    progress, watch = progress_of(options["quiet"], mixed=mixed), options["watch"]
+    # Nothing stands between the lines of a log.
+    quiet, watch = options["quiet"] or pipeline.run.log == STDERR, options["watch"]
+    progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
     settings = pipeline.run.pool()
     if store.path is None:  # there is nothing to tell items apart in
         settings.pop("key", None)

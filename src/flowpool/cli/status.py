@@ -87,10 +87,10 @@ def _live_lines(view: LiveView | None) -> list[str]:
     if view is None:
         return []
     from flowpool.limits.lane_view import BOUNDS
-    from flowpool.views.words import bottleneck_words, clock, item_rate, sample_words
+    from flowpool.views.words import bottleneck_words, clock, rate_words, sample_words
 
     now = view.sample
-    figures = [f"{item_rate(now.rate)} items"] if now.rate > 0.0 else []
+    figures = [f"{rate_words(now.rate)} items"] if now.rate > 0.0 else []
     figures += [f"{now.running:,} in progress"]
     figures += [f"{clock(now.eta)} left"] if now.eta is not None else []
     lines = [f"  now       {', '.join(figures)}"]

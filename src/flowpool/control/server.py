@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -178,7 +178,7 @@ def _view_of(run: Steered) -> LiveView:
     now, settings = run.snapshot, run.settings
     samples = run.samples
     cpu, lag = (samples[-1].cpu, samples[-1].lag) if samples else (0.0, 0.0)
-    timings: Mapping[str, Mapping[str, Any]] = getattr(now, "timings", {})
+    timings = now.timings
     return LiveView(
         printable(run.name),
         os.getpid(),

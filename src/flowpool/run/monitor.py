@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import process_time, time
+from typing import Any
 
-import msgspec
+from msgspec import structs
 
 from flowpool.limits.lane_view import LaneView, ceilings_of
-from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest
+from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest, shares
 from flowpool.run.progress import Snapshot
 from flowpool.run.sample import Bottleneck, LaneSample, Sample
 
@@ -27,14 +28,17 @@ PART = 1 / 600
 # The module that has the price list, which takes 0.3 s to import: not on the loop.
 _PRICE_LIST = "genai_prices"
 
-Tell = Callable[[str, bytes], None]
+# What a lane is that answers nobody, and what one is that answers.
+ILL, WELL = ("outage", "broken"), "well"
+
+Tell = Callable[[str, Any], None]
 
 
 class Monitor:
     """A run's samples and bottlenecks.
 
-    snapshot, look: give how the run stands, on its loop. tell: is given each sample, and each change of the
-    bottleneck, as a kind and JSON.
+    snapshot, look: give how the run stands, on its loop. tell: is given each sample, each change of the bottleneck,
+    and each lane that falls ill or recovers, as a kind and plain data.
     """
 
     # A simulated clock doesn't go on for this alone.
@@ -50,6 +54,7 @@ class Monitor:
         self.samples: list[Sample] = []
         self.bottlenecks: list[Bottleneck] = []  # each as it was when it had begun
         self._steadied = Steadied()
+        self._ill: dict[str, str] = {}  # lanes that answer nobody, by what they are
         self._loop = loop
         self._snapshot = snapshot
         self._look = look
@@ -68,6 +73,13 @@ class Monitor:
     def bottleneck(self) -> Bottleneck | None:
         """What holds the run back, or held it back at its end."""
         return self._steadied.now
+
+    @property
+    def held(self) -> tuple[tuple[Bottleneck, float], ...]:
+        """What held the run back so far, each with its seconds, the longest first."""
+        is_over = self._timer is None and self.samples
+        until = self.samples[-1].at if is_over else self._epoch + self._loop.time()
+        return shares(tuple(self.bottlenecks), until)
 
     def close(self) -> None:
         """The run is over: the last sample is of its end."""
@@ -89,27 +101,37 @@ class Monitor:
         self._last = now
         snapshot = self._snapshot()
         self._keep(snapshot, cores, lag)
+        self._look_for_illness(snapshot.lanes)
         look = self._look(snapshot)
         since, read = self._read[0]
         self._read.append((now, look.read))
         pace = (look.read - read) / max(1e-3, now - since)
         at = self._epoch + now
-        found = narrowest(
-            msgspec.structs.replace(look, at=at, cpu=cores, lag=lag, source_rate=pace)
-        )
+        found = narrowest(structs.replace(look, at=at, cpu=cores, lag=lag, source_rate=pace))
         before = self._steadied.now
         held = self._steadied.saw(found, at)
         if before is None or (before.kind, before.lane) != (held.kind, held.lane):
             self.bottlenecks.append(held)
             if self._tell is not None:
-                self._tell("bottleneck", msgspec.json.encode(held))
+                self._tell("bottleneck", held)
         self._wait()
+
+    def _look_for_illness(self, lanes: Iterable[LaneView]) -> None:
+        for lane in lanes:
+            state = lane.bound if lane.bound in ILL else WELL
+            if state == self._ill.get(lane.name, WELL):
+                continue
+            self._ill[lane.name] = state
+            if self._tell is not None:
+                error = "" if state == WELL else lane.error
+                data = {"lane": lane.name, "state": state, "error": error}
+                self._tell("lane", data)
 
     def _keep(self, snapshot: Snapshot, cores: float, lag: float) -> None:
         sample = sample_of(snapshot, self._epoch + self._loop.time(), cores, lag)
         self.samples.append(sample)
         if self._tell is not None:
-            self._tell("sample", msgspec.json.encode(sample))
+            self._tell("sample", sample)
 
 
 def sample_of(snapshot: Snapshot, at: float, cpu: float = 0.0, lag: float = 0.0) -> Sample:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from flowpool.views.words import ProgressText, item_rate
+from flowpool.views.words import ProgressText, rate_words
 
 _GREEN, RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
 _BLUE = "#0072b2"
@@ -71,7 +71,7 @@ def sparkline(rates: Sequence[float]) -> str:
     )
     return (
         f'<svg role="img" width="{WIDTH}" height="{HEIGHT}" style="flex:none;overflow:visible">'
-        f"<title>items a second, {len(rates)} s, at most {escape(item_rate(most))}</title>"
+        f"<title>items a second, {len(rates)} s, at most {escape(rate_words(most))}</title>"
         f'<polyline points="{points}" fill="none" stroke="{_BLUE}" stroke-width="1.5"/></svg>'
     )
 

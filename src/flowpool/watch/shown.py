@@ -11,7 +11,7 @@ from flowpool.limits.lane_view import BOUNDS
 from flowpool.printable import printable
 from flowpool.run.sample import TIME_KINDS, Bottleneck, LaneSample, Sample, TimeSpread
 from flowpool.store.reading import FailedItem
-from flowpool.views.words import UNITS, about, big, clock, dollars, duration, is_bad, item_rate
+from flowpool.views.words import UNITS, about, big, clock, dollars, duration, is_bad, rate_words
 from flowpool.watch.view import MOST_CHANGES, Grid, RunView, State, thinned
 
 # Characters of a message: what a provider says may be a page of HTML.
@@ -184,7 +184,7 @@ def _figures(view: RunView) -> Iterator[Figure]:
         yield Figure("cancelled", f"{now.cancelled:,}")
     if view.state in ("running", "paused"):
         yield Figure("in progress", f"{now.running:,}")
-        yield Figure("rate", item_rate(now.rate) if now.rate else "-")
+        yield Figure("rate", rate_words(now.rate) if now.rate else "-")
         yield Figure("time left", clock(now.eta) if now.eta is not None else "-")
     yield Figure("took" if view.state == "ended" else "so far", duration(now.elapsed))
     if now.cost is not None:
