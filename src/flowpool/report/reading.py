@@ -50,7 +50,7 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
     """A run as it stands in the store, whether or not it goes on."""
     samples, bottlenecks, others = _sorted_events(reader.events(info.id))
     last_begin = max((event.at for event in others if event.kind == "begin"), default=0.0)
-    names = _function_names(info)
+    names = function_names(info)
     attempts = [_attempt(row, names) for row in reader.attempts(info.id)]
     attempts.sort(key=lambda one: one.started)
     steps: dict[int, dict[str, Any]] = defaultdict(dict)
@@ -298,7 +298,7 @@ def _saved_by_cache(items: Iterable[ItemData]) -> float:
     return saved
 
 
-def _function_names(info: RunInfo) -> dict[str, str]:
+def function_names(info: RunInfo) -> dict[str, str]:
     """What the functions of a run are called, by their steps' paths."""
     return dict(_named_steps(decode(info.definition.encode()))) if info.definition else {}
 

@@ -71,7 +71,7 @@ class PoolSource:
                 bottleneck=bottleneck if state == "running" else None,
                 bottlenecks=tuple(self._bottlenecks),
                 samples=samples,
-                timings=getattr(now, "timings", {}),
+                timings=now.timings,
                 settings={
                     "max_flows": session.settings.max_flows,
                     "max_cost": session.settings.max_cost,

@@ -42,9 +42,9 @@ def as_screen(now: Shown, console: Console, said: str = "") -> Group:
     lines += _course(now, width, plain)
     lines += _parts(now, width, plain)
     foot = _cut(Text(printable(said) or (_KEYS if now.steers else "q leave"), QUIET), width)
-    room = max(1, console.height - 1)
+    room = max(1, console.height - 2)
     lines = lines[:room] + [Text()] * (room - len(lines))
-    return Group(*(_cut(line, width) for line in lines), foot)
+    return Group(*(_cut(line, width) for line in lines), Text(), foot)
 
 
 def _head(now: Shown, width: int) -> list[Text]:
@@ -166,7 +166,7 @@ def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> l
             f"{cell:<{size}}" if column in texts else f"{cell:>{size}}"
             for column, (cell, size) in enumerate(zip(row, widths, strict=True))
         )
-        lines.append(Text("  ".join(cells), QUIET if number == 0 else ""))
+        lines.append(Text("  ".join(cells).rstrip(), QUIET if number == 0 else ""))
     return [*lines, Text()]
 
 

@@ -160,7 +160,7 @@ def _verdict(view: RunView) -> tuple[str, str, bool]:
     if view.state == "running" and bottleneck is not None:
         return _said(bottleneck.words), _said(bottleneck.fix), is_bad(bottleneck)
     if view.state == "ended" and now.failed:
-        fix = "see below why; retry() or `flowpool retry` tries them again"
+        fix = "see below why: flowpool retry, or pool.retry(), tries them again"
         return f"Ended: {now.failed:,} failed", fix, True
     return _said(view.words), "", view.state == "away"
 

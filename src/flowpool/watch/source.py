@@ -7,7 +7,7 @@ knows comes from its control channel.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -19,7 +19,7 @@ from flowpool.control import client
 from flowpool.errors import FlowpoolError, InvalidInput, StoreRefused
 from flowpool.folders import local_path
 from flowpool.report.data import AttemptData, time_spreads
-from flowpool.report.reading import fix_of
+from flowpool.report.reading import fix_of, function_names
 from flowpool.run.sample import Bottleneck, LiveView, Sample, TimeSpread
 from flowpool.run.session import Change
 from flowpool.store.damage import refuses_damage
@@ -214,7 +214,8 @@ class StoreSource:
         return Grid(size, items, [done for _, done, _ in blocks], [bad for _, _, bad in blocks])
 
     def _find_times(self) -> Timings:
-        return time_spreads(_attempts(self._reader.last_attempts(self._run.id, MOST_ATTEMPTS)))
+        rows = self._reader.last_attempts(self._run.id, MOST_ATTEMPTS)
+        return time_spreads(_attempts(rows, function_names(self._run)))
 
 
 class _Course:
@@ -283,12 +284,12 @@ def _state(
     return "away", "Nobody is at work on it: its process has ended or was killed."
 
 
-def _attempts(rows: Iterable[dict[str, Any]]) -> Iterable[AttemptData]:
+def _attempts(rows: Iterable[dict[str, Any]], names: Mapping[str, str]) -> Iterator[AttemptData]:
     for row in rows:
         yield AttemptData(
             0,
             row["step"],
-            row["model"] or f"step {row['step']}",
+            row["model"] or names.get(row["step"], row["step"]),
             row["model"],
             row["started"],
             row["seconds"],
