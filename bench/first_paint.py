@@ -1,4 +1,4 @@
-"""Milliseconds until Chromium first paints a page, and until the page is whole: `first_paint.py PAGE.html`, as JSON.
+"""Milliseconds until Chromium first paints a page, and until it is whole, as JSON: `first_paint.py PAGE.html`.
 
 Runs in the environment of the browser tests, `.venv/browser`.
 """

@@ -19,7 +19,7 @@ from flowpool.checkpoint.checkpoint import pick_run
 from flowpool.encoding import decode, encode
 from flowpool.errors import CallError, InvalidInput, message_of
 from flowpool.pipeline import build
-from flowpool.record import Record, known_sum
+from flowpool.record import Record
 from flowpool.report.data import AttemptData, ErrorGroup, ItemData, RunData, SpendData
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
@@ -53,17 +53,8 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
     names = _function_names(info)
     attempts = [_attempt(row, names) for row in reader.attempts(info.id)]
     attempts.sort(key=lambda one: one.started)
-    steps: dict[int, dict[str, Any]] = defaultdict(dict)
-    for item, step, output in reader.step_outputs(info.id):
-        steps[item][step] = output[:_MOST_OF_STEP] if isinstance(output, str) else output
-    items = [
-        _stored_item(index, known, variables, last_begin, steps)
-        for index, (known, variables) in enumerate(reader.items(info.id))
-    ]
-    spent, course = reader.spent(info.id), reader.course(info.id)
-    recalled = [item for item in items if item.from_earlier]
-    cached = _saved_by_cache(items)
-    paid = spent.cost if spent.cost or not spent.unpriced else None
+    items = _stored_items(reader, info.id, last_begin)
+    course = reader.course(info.id)
     return RunData(
         name=info.name,
         runner=runner_words(info),
@@ -73,15 +64,8 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
         reason=info.reason,
         counts=reader.counts(info.id),
         usage=_usage(attempts, items),
-        spend=SpendData(
-            paid,
-            None if paid is None else paid + cached,
-            cached,
-            known_sum(item.cost for item in recalled) or 0.0,
-            spent.unpriced,
-            spent.unknown_cost,
-        ),
-        recalled=len(recalled),
+        spend=_stored_spend(reader, info.id, items),
+        recalled=sum(item.from_earlier for item in items),
         items=items,
         attempts=attempts,
         errors=error_groups(items),
@@ -89,6 +73,29 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
         bottlenecks=bottlenecks,
         events=others,
         source=reader.path.name,
+    )
+
+
+def _stored_items(reader: Reader, run: int, last_begin: float) -> list[ItemData]:
+    steps: dict[int, dict[str, Any]] = defaultdict(dict)
+    for item, step, output in reader.step_outputs(run):
+        steps[item][step] = output[:_MOST_OF_STEP] if isinstance(output, str) else output
+    return [
+        _stored_item(index, known, variables, last_begin, steps)
+        for index, (known, variables) in enumerate(reader.items(run))
+    ]
+
+
+def _stored_spend(reader: Reader, run: int, items: Iterable[ItemData]) -> SpendData:
+    spent, cached = reader.spent(run), _saved_by_cache(items)
+    paid = spent.cost if spent.cost or not spent.unpriced else None
+    return SpendData(
+        paid,
+        None if paid is None else paid + cached,
+        cached,
+        sum(item.cost or 0.0 for item in items if item.from_earlier),
+        spent.unpriced,
+        spent.unknown_cost,
     )
 
 

@@ -40,7 +40,7 @@ F.showRun = (data) => {
 F.head = (run) => {
   const began = run.began ? F.clock(run.began) : null, ended = run.ended ? F.clock(run.ended) : null;
   return F.el("div", {}, F.el("p", {class: "runner"}, run.runner),
-    F.el("p", {class: "quiet"}, began ? `Began ${began}, ended ${began.slice(0, 10) === ended.slice(0, 10) ? ended.slice(11) : ended}.` : "Nothing was sent.",
+    F.el("p", {class: "quiet"}, began ? `Began ${began}, ended ${began.slice(0, 10) === ended.slice(0, 10) ? ended.slice(11) : ended} (in your time zone).` : "Nothing was sent.",
       run.content ? "" : " Without content: prompts, variables and answers are left out.", run.cut ? " " + run.cut : ""));
 };
 
