@@ -235,10 +235,16 @@ class InvalidOutput(CallError):
 
 
 class TransportError(CallError):
-    """No whole HTTP answer arrived."""
+    """No whole HTTP answer arrived.
+
+    connect, first_byte: what of its seconds went where: for a connection, and then until the answer began, if it
+    did; 0 where the transport can't tell.
+    """
 
     retryable = True
     verdict = Verdict.OUTAGE
+    connect = 0.0
+    first_byte = 0.0
 
 
 class ConnectFailed(TransportError):

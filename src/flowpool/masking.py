@@ -43,20 +43,20 @@ class Mask:
         """The response without what no answer may have."""
         if not 200 <= response.status < 300:
             return self.failure(response)
-        body = self._always.out_of(response.body)
-        return HttpResponse(response.status, self._headers(response), body)
+        return self._with_body(response, self._always.out_of(response.body))
 
     def failure(self, response: HttpResponse) -> HttpResponse:
         """The response without anything that may be a key: for one that turned out to be no answer."""
         body = self._of_failures.out_of(self._always.out_of(response.body))
-        return HttpResponse(response.status, self._headers(response), body)
+        return self._with_body(response, body)
 
     def text(self, words: str) -> str:
         """A failure's words without keys."""
         return self._of_failures.out_of_text(self._always.out_of_text(words))
 
-    def _headers(self, response: HttpResponse) -> dict[str, str]:
-        return {name: self.text(value) for name, value in response.headers.items()}
+    def _with_body(self, response: HttpResponse, body: bytes) -> HttpResponse:
+        headers = {name: self.text(value) for name, value in response.headers.items()}
+        return HttpResponse(response.status, headers, body, response.connect, response.first_byte)
 
 
 @lru_cache(maxsize=1024)

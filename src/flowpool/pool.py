@@ -34,6 +34,7 @@ from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.record import TableList
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
+from flowpool.run.event_log import check_log
 from flowpool.run.loop_thread import outcome
 from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
@@ -73,6 +74,7 @@ class PoolOptions(TypedDict, total=False):
     max_cost: float | None
     max_tokens_total: int | None
     progress: bool | Callable[[Snapshot], None] | None
+    log: str | Path | None
     tracing: bool | Tracing | None
     environment: Environment | None
 
@@ -113,6 +115,8 @@ class Pool(Sealed, Generic[Output]):
         it once, `"skip"` makes no call and has None for its output, `"fail"` fails without a call.
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
+    log: a file that gets a line of JSON for each item that ends, each attempt that fails and what follows it, and
+        what else happens; "-" is standard error. Lines are added; no prompt or answer is in them. [none]
     tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
         `Tracing(content=True)` with it. By default the environment's `FLOWPOOL_TRACING` says. [no]
     environment: what tests set: the transport, the environment and chance.
@@ -193,6 +197,7 @@ class Pool(Sealed, Generic[Output]):
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        log: str | Path | None = None,
         tracing: bool | Tracing | None = None,
         environment: Environment | None = None,
     ) -> None:
@@ -212,7 +217,7 @@ class Pool(Sealed, Generic[Output]):
             version=version,
             tracing=tracing,
         )
-        _check_words(name, description, key, store, progress)
+        _check_words(name, description, key, store, progress, log)
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
@@ -237,6 +242,7 @@ class Pool(Sealed, Generic[Output]):
             settings,
             checkpoint=checkpoint,
             progress=progress,
+            log=log,
             environment=environment,
         )
         self._seal(Pool)
@@ -282,6 +288,10 @@ class Pool(Sealed, Generic[Output]):
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
         return f"Pool({self.name!r}: {counts or 'nothing started'})"
+
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").of_pool(self.name, self.snapshot)
+        return table
 
     # Running
 
@@ -364,6 +374,8 @@ class Pool(Sealed, Generic[Output]):
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
+        if self._session.log is not None:
+            check_log(self._session.log, local_path(path))
         writer = open_writer(path, self._session.rows, self._session.plan.answers, **options)
         checkpoint = self._session.checkpoint
         if checkpoint is not None and writer.path != "-" and not options.get("append"):
@@ -547,8 +559,20 @@ class Pool(Sealed, Generic[Output]):
         """How the run stands, as a progress callable gets it; from any thread."""
         return self._session.snapshot
 
+    def trace(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the run as a trace that https://ui.perfetto.dev and Chrome open: which call was where, and when.
 
-def _check_words(name: Any, description: Any, key: Any, store: Any, progress: Any) -> None:
+        path: ends in .json or .json.gz. overwrite: lets a file that holds something be replaced.
+
+        With a `store` it has each attempt, what it waited for and what the lanes did; without one, the items that
+        are kept. No prompt and no answer is in it. Raises `InvalidInput` for a path that can't be written.
+        """
+        wiring.load("trace").trace_of_session(self._session, path, overwrite=overwrite)
+
+
+def _check_words(
+    name: Any, description: Any, key: Any, store: Any, progress: Any, log: Any
+) -> None:
     """Raises `InvalidInput` for arguments of a pool that can't be meant, or that nobody would read."""
     for text in (name, description):
         if text is not None and not isinstance(text, str):
@@ -559,3 +583,5 @@ def _check_words(name: Any, description: Any, key: Any, store: Any, progress: An
         raise InvalidInput(
             f"progress={progress!r}: use True, False or a function that is given a Snapshot."
         )
+    if log is not None:
+        check_log(log)

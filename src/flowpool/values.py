@@ -166,11 +166,16 @@ class HttpRequest(Struct, frozen=True):
 
 
 class HttpResponse(Struct, frozen=True):
-    """A whole HTTP answer. Header names are in lower case; the body is decompressed."""
+    """A whole HTTP answer. Header names are in lower case; the body is decompressed.
+
+    connect, first_byte: what of its time went where, as in `Timing`; 0 where the transport can't tell.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    connect: float = 0.0
+    first_byte: float = 0.0
 
 
 class Caps(Struct, frozen=True):

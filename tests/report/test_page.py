@@ -106,7 +106,7 @@ def test_a_folder_and_a_path_that_cant_be_written_are_said(made: Path, tmp_path:
     run = run_in_store(made)
     with pytest.raises(InvalidInput, match="is a folder"):
         write_report(tmp_path, [run])
-    with pytest.raises(InvalidInput, match="can't be written"):
+    with pytest.raises(InvalidInput, match="there is no folder"):
         write_report(tmp_path / "none" / "report.html", [run])
 
 

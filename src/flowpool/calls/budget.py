@@ -49,13 +49,14 @@ class Spend(Struct, frozen=True):
 
 
 class Reservation:
-    """A call's worst case, set aside until it is settled, released or kept."""
+    """A call's worst case, set aside until it is settled, released or kept. waited: the seconds that it took."""
 
-    __slots__ = ("is_open", "worst")
+    __slots__ = ("is_open", "waited", "worst")
 
     def __init__(self, worst: Amount) -> None:
         self.worst = worst
         self.is_open = True
+        self.waited = 0.0
 
     def __repr__(self) -> str:
         return f"<Reservation {self.worst}, {'open' if self.is_open else 'closed'}>"

@@ -54,12 +54,13 @@ class BudgetQueue:
             return reservation
         if self.budget.can_never_afford(worst):
             raise self._refusal(worst)
+        began = self._loop.time()
         waiter: _Waiter = self._loop.create_future()
         self._arrivals += 1
         heapq.heappush(self._waiting, (rank, self._arrivals, worst, waiter))
         self._serve()  # its rank may let it pass those who wait
         try:
-            return await waiter
+            reservation = await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self.release(waiter.result())  # its turn came in the same moment
@@ -67,6 +68,8 @@ class BudgetQueue:
                 waiter.cancel()
             self._serve()
             raise
+        reservation.waited = self._loop.time() - began
+        return reservation
 
     async def reserve_any(
         self, worst: Sequence[tuple[R, Amount]], rank: float

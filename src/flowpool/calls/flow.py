@@ -7,9 +7,15 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from flowpool.calls.decide import Attempts, Next
 from flowpool.chain import Step
+from flowpool.errors import InvalidOutput
 from flowpool.record import ItemSpend, Record
-from flowpool.values import Attempt
+from flowpool.values import Attempt, Timing
+
+# Attempts whose times are still to be summed up. Of each: its seconds, and then the fields of its `Timing`, so that
+# no object is made where nobody keeps it.
+Pending = list[float]
 
 
 class Log(Protocol):
@@ -36,11 +42,46 @@ class Log(Protocol):
 MISSING: Any = object()
 
 
+class Witness(Protocol):
+    """Who hears of an item's attempts that failed, as they happen."""
+
+    def failed(
+        self,
+        route: Any,
+        began: float,
+        now: float,
+        error: Exception,
+        follows: Next[Any],
+        attempts: Attempts[Any] | None,
+    ) -> None:
+        """An attempt on `route` failed, which began at that moment. attempts: its call's so far."""
+
+    def unfit(self, route: Any, error: InvalidOutput, left: int) -> None:
+        """An answer doesn't fit, and is asked for again as often as is `left`."""
+
+
+class Times(Protocol):
+    """Where the time of attempts is summed up."""
+
+    def open(self, lane: str, rest: str) -> Pending:
+        """Where the loop's thread adds attempts of the lane; once that is `MOST_PENDING` long it has to `sum_up`.
+
+        rest: of which of `TIME_KINDS` is what is left of an attempt's seconds.
+        """
+
+    def sum_up(self) -> None:
+        """Takes what was added."""
+
+
+MOST_PENDING = 256 * (1 + len(Timing.__struct_fields__))
+
+
 class Flow(ItemSpend, eq=False):
     """What one item's way through the runner has cost so far, and the slot that it holds.
 
     branches: those of its steps that don't wait for a retry. is_cut: the run has cancelled it: no more of its steps
-    begin, also where one swallows its cancellation. is_over: its item has its record.
+    begin, also where one swallows its cancellation. is_over: its item has its record. witness: where somebody wants
+    to know of its failures.
     """
 
     log: Log | None = None
@@ -50,6 +91,7 @@ class Flow(ItemSpend, eq=False):
     is_cut: bool = False
     is_over: bool = False
     attempts: int = 0
+    witness: Witness | None = None
 
 
 class Rank:
@@ -70,3 +112,16 @@ class StepCall(Struct, eq=False):
     flow: Flow
     rank: float = Rank.NEW
     made: Set[str] = frozenset()
+
+    def failed(
+        self,
+        route: Any,
+        began: float,
+        now: float,
+        error: Exception,
+        follows: Next[Any],
+        attempts: Attempts[Any] | None,
+    ) -> None:
+        """An attempt failed, for whoever wants to know; see `Witness`."""
+        if self.flow.witness is not None:
+            self.flow.witness.failed(route, began, now, error, follows, attempts)

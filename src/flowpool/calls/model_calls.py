@@ -22,7 +22,7 @@ from flowpool.calls.decide import (
     weigh_setup,
     worth_trying,
 )
-from flowpool.calls.flow import Rank, StepCall
+from flowpool.calls.flow import MOST_PENDING, Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.calls.route import (
     Conversation,
@@ -47,7 +47,17 @@ from flowpool.providers import without_key
 from flowpool.settings import Settings
 from flowpool.skill import Skill
 from flowpool.structured import TEXT
-from flowpool.values import NO_USAGE, HttpRequest, Message, Reply, Text, Timeouts, Tls, Transport
+from flowpool.values import (
+    NO_USAGE,
+    HttpRequest,
+    Message,
+    Reply,
+    Text,
+    Timeouts,
+    Timing,
+    Tls,
+    Transport,
+)
 from flowpool.wire import WIRES
 from flowpool.wire.limits import read_limits
 
@@ -76,6 +86,7 @@ class ModelCalls:
         waiter: RetryWaiter,
         transport: Transport,
         environ: Mapping[str, str],
+        times: Times,
         budget: BudgetQueue | None = None,
         tracer: Tracer | None = None,
     ) -> None:
@@ -84,6 +95,7 @@ class ModelCalls:
         self._waiter = waiter
         self._transport = transport
         self._environ = environ
+        self._times = times
         self._budget = budget
         self._tracer = tracer
         self._reply = self._attempts if tracer is None else self._traced
@@ -160,6 +172,8 @@ class ModelCalls:
             try:
                 accepted = conversation.answer.accept(reply.text)
             except InvalidOutput as error:
+                if call.flow.witness is not None:
+                    call.flow.witness.unfit(routes[0], error, left)
                 if not left:
                     raise
                 left -= 1
@@ -202,32 +216,36 @@ class ModelCalls:
         now = self._loop.time
         attempts: Attempts[ModelRoute] | None = None  # of which there is no need until one fails
         requests = RequestBuilder(conversation, self._plainer)
+        backoff = 0.0
         while True:
             usable = routes if attempts is None else attempts.usable
             route, admitted, reserved = await self._enter(call, usable, requests, has_fallback)
             if span is not None:
                 span.sent(route.target, admitted.at)
             sent = requests.built.get(route) or requests.of(route)
-            outcome = await self._send(call, route, sent.request, admitted, reserved)
+            outcome = await self._send(call, route, sent.request, admitted, reserved, backoff)
             failure = outcome.result
             if type(failure) is Reply:
                 return failure
             assert isinstance(failure, CallError)
             if span is not None:
                 span.failed_attempt(failure)
-            call.rank = Rank.BEGUN
+            call.rank, backoff = Rank.BEGUN, 0.0
             if attempts is None:
                 attempts = Attempts(routes, admitted.at, has_fallback=has_fallback)
             refused = sent.refused(failure)
             follows = attempts.failed(
                 route, failure, now(), self._waiter.draw(), refuses_form=bool(refused)
             )
+            call.failed(route, admitted.at, now(), failure, follows, attempts)
             match follows:
                 case AskPlainer():
                     self._ask_without(refused, requests, route, failure)
                 case Wait():
-                    if not await self._waiter.wait(call.flow, follows, route.lane):
+                    waited = await self._waiter.wait(call.flow, follows, route.lane)
+                    if waited is None:
                         raise failure
+                    backoff = waited
                 case GiveUp():
                     if failure.retryable:
                         failures = max(1, attempts.failures)
@@ -272,39 +290,62 @@ class ModelCalls:
         request: HttpRequest,
         admitted: Admitted,
         reserved: Reservation | None,
+        backoff: float,
     ) -> Outcome:
         """One attempt, entered in all books: the budget, the item's log, the lane and the flow."""
         flow, now = call.flow, self._loop.time
         flow.attempts += 1
         try:
             outcome = await _exchange(route, request)
-        except BaseException:
-            lost = NOTHING
+        except BaseException as error:
+            ended, lost = now(), NOTHING
             if self._budget is not None and reserved is not None:
                 self._budget.keep(reserved)
                 lost = reserved.worst
-            if flow.log is not None:
-                cut = NotFinished("cut off")
-                flow.log.attempted(attempt_of(route, admitted.at, now(), cut, lost))
-            route.lane.leave(admitted, now())
+            # A cancellation says so too, where it came over the network.
+            times = backoff, getattr(error, "connect", 0.0), getattr(error, "first_byte", 0.0)
+            cut = NotFinished("cut off")
+            self._note(call, route, admitted, reserved, times, ended, cut, lost)
+            route.lane.leave(admitted, ended)
             raise
-        result = outcome.result
-        lost = NOTHING
+        ended, result, lost = now(), outcome.result, NOTHING
         if self._budget is not None and reserved is not None:
             lost = _settle(self._budget, reserved, route, outcome)
-        if flow.log is not None:
-            flow.log.attempted(attempt_of(route, admitted.at, now(), result, lost))
+        times = backoff, outcome.connect, outcome.first_byte
+        self._note(call, route, admitted, reserved, times, ended, result, lost)
         if type(result) is Reply:
             flow.bill(route.name, result.usage, route.prices)
             if self._waiter.is_short:
                 self._waiter.answered()
-            route.lane.answered(admitted, now(), result.usage, outcome.readings)
+            route.lane.answered(admitted, ended, result.usage, outcome.readings)
         elif isinstance(result, CallError):
             weigh_setup(result, route.lane)
-            route.lane.failed(admitted, result, now(), outcome.readings)
+            route.lane.failed(admitted, result, ended, outcome.readings)
             if result.usage is not NO_USAGE:
                 flow.bill(route.name, result.usage, route.prices)
         return outcome
+
+    def _note(
+        self,
+        call: StepCall,
+        route: ModelRoute,
+        admitted: Admitted,
+        reserved: Reservation | None,
+        times: tuple[float, float, float],
+        ended: float,
+        result: Reply | Exception,
+        lost: Amount,
+    ) -> None:
+        """Writes an attempt down, if anybody does, and where its time went. times: the last three of `Timing`."""
+        started, pending = admitted.at, route.pending
+        of_budget = 0.0 if reserved is None else reserved.waited
+        spent = (admitted.slot_wait, admitted.limit_wait, of_budget, *times)
+        pending += (ended - started, *spent)
+        if len(pending) >= MOST_PENDING:
+            self._times.sum_up()
+        if call.flow.log is not None:
+            timing = Timing(*spent)
+            call.flow.log.attempted(attempt_of(route, started, ended, result, lost, timing))
 
     def _ask_without(
         self, what: str, requests: RequestBuilder, route: ModelRoute, error: CallError
@@ -348,6 +389,7 @@ class ModelCalls:
             id(skill),
             step_path,
             model.prices,
+            self._times.open(lane.name, "reading"),
             bound,
             target,
         )
@@ -363,7 +405,7 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
     try:
         response = route.mask.answer(await route.transport.send(request, route.timeouts))
     except TransportError as error:
-        return Outcome(error)
+        return Outcome(error, connect=error.connect, first_byte=error.first_byte)
     result = route.wire.parse(response)
     if type(result) is not Reply and 200 <= response.status < 300:  # no answer after all
         result = route.wire.parse(route.mask.failure(response))
@@ -371,7 +413,8 @@ async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:
         result.message += f" (called: {route.mask.text(request.url)})"
     if isinstance(result, AuthFailed) and result.fix == AuthFailed.fix:  # it says no more itself
         result.fix = without_key(route.endpoint) or result.fix
-    return Outcome(result, read_limits(response.headers), response.status)
+    readings = read_limits(response.headers)
+    return Outcome(result, readings, response.status, response.connect, response.first_byte)
 
 
 def _settle(

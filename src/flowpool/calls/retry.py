@@ -111,15 +111,21 @@ class RetryWaiter:
         """A call of the run was answered."""
         self.is_short = not self._budget.answered()
 
-    async def wait(self, flow: Any, wait: Wait, lane: Lane[Any]) -> bool:
-        """Waits for a call's next attempt; False when its time is over before the retry budget has one for it."""
+    async def wait(self, flow: Any, wait: Wait, lane: Lane[Any]) -> float | None:
+        """Waits for a call's next attempt: for how many seconds.
+
+        None when its time is over before the retry budget has one for it.
+        """
+        began = now = self._now()
         if wait.seconds > 0.0:
             await self._pause(flow, wait.seconds)
+            now = self._now()
         while wait.rationed and lane.rations_retries() and not self._take():
-            if self._now() + RetryBudget.ASK_AGAIN > wait.until:
-                return False
+            if now + RetryBudget.ASK_AGAIN > wait.until:
+                return None
             await self._pause(flow, RetryBudget.ASK_AGAIN)
-        return True
+            now = self._now()
+        return now - began
 
     def _take(self) -> bool:
         self.is_short = True

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from flowpool.calls.budget import PER_DOLLAR, Amount
 from flowpool.calls.cost_bound import CostBound
+from flowpool.calls.flow import Pending
 from flowpool.calls.retry import RetryPolicy
 from flowpool.errors import CallError, InvalidOutput
 from flowpool.limits.lanes import Bid, CallLane
@@ -29,6 +30,7 @@ from flowpool.values import (
     Reply,
     Text,
     Timeouts,
+    Timing,
     Transport,
 )
 from flowpool.wire import Wire
@@ -56,6 +58,7 @@ class ModelRoute(Struct, frozen=True, eq=False):
     template: int  # which prompt: calls of one are alike in tokens
     step_path: str  # the step, as records call it
     prices: Prices | None  # as the user gave them, where the price list isn't to be asked
+    pending: Pending
     bound: CostBound | None = None  # where the run has a ceiling
     target: Any = None  # how spans name it, where the run is traced
 
@@ -143,16 +146,26 @@ class RequestBuilder(Struct, eq=False):
         return BuiltRequest(request, output, size_of(request.body, said), said)
 
 
-class Outcome(NamedTuple):
-    """What an attempt gave: a reply or why not, and what its headers say of the limits."""
+class Outcome(Struct, frozen=True):
+    """What an attempt gave: a reply or why not, and what its headers say of the limits.
+
+    connect, first_byte: what of its seconds went where, as in `Timing`.
+    """
 
     result: Reply | CallError
     readings: tuple[LimitReading, ...] = ()
     status: int | None = None  # of a failure's HTTP answer, if there was one
+    connect: float = 0.0
+    first_byte: float = 0.0
 
 
 def attempt_of(
-    route: ModelRoute, started: float, ended: float, result: Reply | Exception, lost: Amount
+    route: ModelRoute,
+    started: float,
+    ended: float,
+    result: Reply | Exception,
+    lost: Amount,
+    timing: Timing,
 ) -> Attempt:
     """How an attempt went, to be written down."""
     answered = result if isinstance(result, (Reply, CallError)) else None
@@ -168,6 +181,7 @@ def attempt_of(
         route.prices,
         lost.cost / PER_DOLLAR,
         lost.tokens,
+        timing,
     )
 
 

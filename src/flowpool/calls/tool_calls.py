@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from flowpool.calls.decide import Attempts, Wait, setting
-from flowpool.calls.flow import Flow, Rank, StepCall
+from flowpool.calls.decide import Attempts, GiveUp, Wait, setting
+from flowpool.calls.flow import MOST_PENDING, Flow, Pending, Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.chain import Step
 from flowpool.errors import (
@@ -36,13 +36,14 @@ from flowpool.limits.lanes import AUTO_CEILING, CallLane, Lanes
 from flowpool.settings import RetryOn, Settings, is_retried
 from flowpool.threads import DaemonThreads
 from flowpool.tools.base import Tool
-from flowpool.values import NO_USAGE, Attempt
+from flowpool.values import NO_TIMING, NO_USAGE, Attempt, Timing
 
 if TYPE_CHECKING:
     from flowpool.tracing.spans import Tracer
 
 # Calls at once of a function that says no width: coroutines cost little; threads are what a machine has room for.
 ASYNC_WIDTH, THREAD_WIDTH = 100, 32
+_NO_ANSWER = ForeignAnswer(None)
 
 
 class ToolRoute(Struct, frozen=True, eq=False):
@@ -54,6 +55,7 @@ class ToolRoute(Struct, frozen=True, eq=False):
     policy: RetryPolicy
     retry_on: RetryOn | None
     step_path: str  # the step, as records call it
+    pending: Pending
 
     def demand(self, arguments: Mapping[str, Any]) -> Demand:
         """What a call will take of the lane's limits: by its texts, and what calls before it took."""
@@ -71,6 +73,7 @@ class ToolCalls:
         settings: Settings,
         lanes: Lanes,
         waiter: RetryWaiter,
+        times: Times,
         tracer: Tracer | None = None,
         *,
         is_single: bool,
@@ -80,6 +83,7 @@ class ToolCalls:
         self._is_single = is_single
         self._lanes = lanes
         self._waiter = waiter
+        self._times = times
         self._loop = asyncio.get_running_loop()
         self._threads: DaemonThreads | None = None
         self._routes: dict[Step, ToolRoute] = {}
@@ -114,13 +118,17 @@ class ToolCalls:
             if name in call.made and name in arguments:
                 arguments[name] = made_of(arguments[name])
         attempts: Attempts[ToolRoute] | None = None
+        backoff = 0.0
         while True:
             admitted = await self._enter(route.lane, route.demand(arguments), call.rank)
+            waits = admitted.slot_wait, admitted.limit_wait, 0.0, backoff
             call.flow.attempts += 1
             try:
-                return await self._noted_attempt(route, arguments, admitted, call.flow)
+                return await self._noted_attempt(route, arguments, admitted, call.flow, waits)
             except Exception as error:
                 if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
+                    now = self._loop.time()
+                    call.failed(route, admitted.at, now, error, GiveUp(error), None)
                     raise
                 failure = error
             call.rank = Rank.BEGUN
@@ -135,10 +143,12 @@ class ToolCalls:
                 self._waiter.draw(),
                 wanted=is_retried(route.retry_on, failure),
             )
-            if isinstance(follows, Wait) and await self._waiter.wait(
-                call.flow, follows, route.lane
-            ):
-                continue
+            call.failed(route, admitted.at, self._loop.time(), failure, follows, attempts)
+            if isinstance(follows, Wait):
+                waited = await self._waiter.wait(call.flow, follows, route.lane)
+                if waited is not None:
+                    backoff = waited
+                    continue
             if isinstance(failure, CallError):
                 raise failure
             raise StepFailed(route.tool.name, failure) from failure
@@ -149,23 +159,58 @@ class ToolCalls:
         return await self._lanes.enter(bids, rank) if admitted is None else admitted
 
     async def _noted_attempt(
-        self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
+        self,
+        route: ToolRoute,
+        arguments: dict[str, Any],
+        admitted: Admitted,
+        flow: Flow,
+        waits: tuple[float, float, float, float],
     ) -> Any:
-        """One call's output; its failure is written down."""
+        """One call's output; how it went is written down, and where its time went."""
         try:
-            return await self._attempt(route, arguments, admitted, flow)
+            answer = await self._attempt(route, arguments, admitted, flow)
         except Exception as error:
-            if flow.log is not None:
-                status = error.status if isinstance(error, CallError) else None
-                seconds = self._loop.time() - admitted.at
-                kind = type(error).__name__
-                flow.log.attempted(Attempt(route.step_path, "", admitted.at, seconds, status, kind))
+            status = error.status if isinstance(error, CallError) else None
+            self._note(flow, route, admitted, waits, status, type(error).__name__)
             raise
+        self._note(flow, route, admitted, waits, answer=answer)
+        return answer.output
+
+    def _note(
+        self,
+        flow: Flow,
+        route: ToolRoute,
+        admitted: Admitted,
+        waits: tuple[float, float, float, float],
+        status: int | None = None,
+        error: str | None = None,
+        answer: ForeignAnswer = _NO_ANSWER,
+    ) -> None:
+        """Writes an attempt down, if anybody does, and where its time went. waits: the first four of `Timing`."""
+        began, pending = admitted.at, route.pending
+        seconds = self._loop.time() - began
+        pending += (seconds, *waits, 0.0, 0.0)
+        if len(pending) >= MOST_PENDING:
+            self._times.sum_up()
+        if flow.log is not None:
+            timing = Timing(*waits) if any(waits) else NO_TIMING
+            flow.log.attempted(
+                Attempt(
+                    route.step_path,
+                    answer.model,
+                    began,
+                    seconds,
+                    status,
+                    error,
+                    answer.usage,
+                    timing=timing,
+                )
+            )
 
     async def _attempt(
         self, route: ToolRoute, arguments: dict[str, Any], admitted: Admitted, flow: Flow
-    ) -> Any:
-        """One call's output; tells the lane how it ended."""
+    ) -> ForeignAnswer:
+        """What one call gave; tells the lane how it ended."""
         tool, lane = route.tool, route.lane
         is_foreign = isinstance(tool, ForeignTool)
         try:
@@ -199,11 +244,7 @@ class ToolCalls:
             self._waiter.answered()
         if answer.usage is not NO_USAGE:
             flow.bill(answer.model, answer.usage, None)
-        if flow.log is not None:
-            seconds, usage = self._loop.time() - admitted.at, answer.usage
-            note = Attempt(route.step_path, answer.model, admitted.at, seconds, None, usage=usage)
-            flow.log.attempted(note)
-        return answer.output
+        return answer
 
     async def _run_tool(self, route: ToolRoute, arguments: dict[str, Any]) -> Any:
         name = route.tool.name
@@ -273,7 +314,8 @@ class ToolCalls:
             lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
         timeout = of_step("timeout", 0.0) or None
         retry_on = of_step("retry_on", None)
-        self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path)
+        pending = self._times.open(lane.name, "own_code")
+        self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path, pending)
 
     def _width(self, tool: Tool) -> int:
         if tool.max_flows is not None:

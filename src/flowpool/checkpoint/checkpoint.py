@@ -87,7 +87,7 @@ class Checkpoint:
 
     @property
     def run(self) -> int | None:
-        """The number of its run in the store; None before the first."""
+        """The number of its run in the store; None before its first."""
         return self._run
 
     def written_to(self, path: str | Path) -> None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "retry": "Try again what failed in a run that a store keeps.",
     "export": "Take a run's results out of its store.",
     "report": "Write a page about a run, or about two beside each other.",
+    "trace": "Write a run as a trace that Perfetto and Chrome open.",
     "init": "Write a commented pipeline file to start from.",
     "schema": "Print the JSON Schema of pipeline files, for editors.",
     "limits": "Find out a provider's limits with a few small calls.",

@@ -71,15 +71,35 @@ class StaleConnection(ConnectionReset):
 
 
 class Exchange(Struct, eq=False):
-    """One request on its way. A class of its own so that no traceback's locals show headers or body."""
+    """One request on its way. A class of its own so that no traceback's locals show headers or body.
+
+    connect: seconds until it had its connection. sent: when it was written, on the loop's clock, and 0 before.
+    first_byte: seconds from then until the answer began, and 0 before.
+    """
 
     payload: bytes
     head_only: bool
     timeouts: Timeouts
     deadline: float
+    connect: float = 0.0
+    sent: float = 0.0
+    first_byte: float = 0.0
 
     def __repr__(self) -> str:
         return f"<Exchange of {len(self.payload)} bytes>"
+
+    def ends_with(
+        self, error: TransportError | asyncio.CancelledError, began: float, now: float
+    ) -> None:
+        """Says on the error what of the time since `began` went where."""
+        connect, first_byte = now - began, 0.0
+        if self.sent:
+            connect, first_byte = self.connect, self.first_byte or now - self.sent
+        # A cancellation has no such fields of its own, and its attempt is written down all the same.
+        error.connect, error.first_byte = connect, first_byte  # type: ignore[union-attr]
+
+
+_NO_EXCHANGE = Exchange(b"", False, Timeouts(), 0.0)
 
 
 class Owner(Protocol):
@@ -126,11 +146,10 @@ class Connection(asyncio.Protocol):
         self._tick: asyncio.TimerHandle | None = None
         self._tick_at = 0.0
         self._active = 0.0
-        self._deadline = self._read = 0.0
-        self._head_only = False
         self._reset()
 
     def _reset(self) -> None:
+        self._exchange = _NO_EXCHANGE
         self._status = 0
         self._head_size = 0
         self._received = 0
@@ -155,11 +174,9 @@ class Connection(asyncio.Protocol):
         """Sends a request; the future gets its answer or a `TransportError`."""
         loop = self._loop
         self.answer = answer = loop.create_future()
-        self._active = now = loop.time()
-        self._deadline = exchange.deadline
-        self._read = exchange.timeouts.read
-        self._head_only = exchange.head_only
-        due = min(self._deadline, now + self._read)
+        self._exchange = exchange
+        self._active = exchange.sent = now = loop.time()
+        due = min(exchange.deadline, now + exchange.timeouts.read)
         if due < self._tick_at:
             self._tick_in(due - now)
         assert self._transport is not None
@@ -191,7 +208,9 @@ class Connection(asyncio.Protocol):
         if self.answer is None:
             self.abort()  # nothing was asked, so it can't be trusted to answer the next request
             return
-        self._active = self._loop.time()
+        self._active = now = self._loop.time()
+        if not self._received:
+            self._exchange.first_byte = now - self._exchange.sent
         self._received += len(data)
         if not self._in_body:
             self._head_size += len(data)
@@ -266,7 +285,7 @@ class Connection(asyncio.Protocol):
         if status >= 200:
             self._headers = _joined(self._fields)
             self._in_body = True
-            if self._head_only:
+            if self._exchange.head_only:
                 self._complete = True
                 self._keep_alive = self._parser.should_keep_alive()
 
@@ -306,7 +325,7 @@ class Connection(asyncio.Protocol):
         if not free:
             self.abort()
             return
-        if self._head_only:
+        if self._exchange.head_only:
             self._parser = HttpResponseParser(self)  # the old one waits for a body
         self._reset()
         self.reused = True
@@ -316,7 +335,10 @@ class Connection(asyncio.Protocol):
         """The answer, its body as it was sent."""
         pieces = self._parts + self._pieces if self._parts else self._pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        return HttpResponse(self._status, self._headers, body)
+        exchange = self._exchange
+        return HttpResponse(
+            self._status, self._headers, body, exchange.connect, exchange.first_byte
+        )
 
     def _refuse(self, what: str) -> None:
         self.fail(ProtocolError(f"{self.name} {what}"))
@@ -345,18 +367,19 @@ class Connection(asyncio.Protocol):
         now = self._loop.time()
         if self.closing:
             return
+        exchange = self._exchange
         if self.answer is None:
             due = self._active + self._idle_seconds
         else:
-            due = min(self._deadline, self._active + self._read)
+            due = min(exchange.deadline, self._active + exchange.timeouts.read)
         if now < due:
             self._tick_in(min(due - now, self._idle_seconds))
         elif self.answer is None:
             self.abort()
-        elif now >= self._deadline:
+        elif now >= exchange.deadline:
             self.fail(AttemptTimeout(f"{self.name} took longer than the attempt's timeout"))
         else:
-            self.fail(ReadTimeout(f"{self.name} sent nothing for {self._read:g} s"))
+            self.fail(ReadTimeout(f"{self.name} sent nothing for {exchange.timeouts.read:g} s"))
 
 
 def _was_received(transport: asyncio.Transport) -> bool:

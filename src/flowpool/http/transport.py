@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from flowpool.errors import BodyCut, InvalidInput, ProtocolError
+from flowpool.errors import BodyCut, InvalidInput, ProtocolError, TransportError
 from flowpool.http import body as bodies
 from flowpool.http.connecting import Dialer, Resolve, Way
 from flowpool.http.connection import (
@@ -120,37 +120,42 @@ class HttpTransport:
         route = self._routes.get((request.method, request.url, id(request.headers)))
         if route is None:
             route = self._add_route(request)
-        pool = route.pool
+        pool, began = route.pool, loop.time()
         exchange = Exchange(
             whole_request(request.method, route.head, request.body),
             request.method == "HEAD",
             timeouts,
-            loop.time() + timeouts.total,
+            began + timeouts.total,
         )
         del request, route  # they hold keys, and tracebacks can show locals
         is_repeat = False
         connection = pool.take()
-        while True:
-            while connection is None or connection.closing:
-                if connection is not None and not connection.reused:
-                    raise pool.unanswered()
-                connection = await pool.wait(timeouts, exchange.deadline, fresh=is_repeat)
-            answer = connection.begin(exchange)
-            try:
-                response = await answer
-            except StaleConnection:
-                if is_repeat:
+        try:
+            while True:
+                while connection is None or connection.closing:
+                    if connection is not None and not connection.reused:
+                        raise pool.unanswered()
+                    connection = await pool.wait(timeouts, exchange.deadline, fresh=is_repeat)
+                    exchange.connect = loop.time() - began
+                answer = connection.begin(exchange)
+                try:
+                    response = await answer
+                except StaleConnection:
+                    if is_repeat:
+                        raise
+                    pool.drop_free()  # what was idle longer is most likely dead too
+                    connection, is_repeat, exchange.sent = None, True, 0.0
+                    continue
+                except asyncio.CancelledError:
+                    if connection.answer is answer:
+                        connection.abort()
                     raise
-                pool.drop_free()  # what was idle longer is most likely dead too
-                connection, is_repeat = None, True
-                continue
-            except asyncio.CancelledError:
-                if connection.answer is answer:
-                    connection.abort()
-                raise
-            if "content-encoding" in response.headers:
-                return await _decompressed(response, pool.name, self._max_body)
-            return response
+                if "content-encoding" in response.headers:
+                    return await _decompressed(response, pool.name, self._max_body)
+                return response
+        except (TransportError, asyncio.CancelledError) as error:
+            exchange.ends_with(error, began, loop.time())
+            raise
 
     async def aclose(self) -> None:
         """Closes every connection; calls under way fail. The transport can't be used afterwards."""
@@ -258,7 +263,7 @@ async def _decompressed(response: HttpResponse, name: str, cap: int) -> HttpResp
             raise BodyCut(f"the compressed answer of {name} ends too early") from None
         else:
             raise ProtocolError(f"the answer of {name} can't be read: {error}") from None
-    return HttpResponse(response.status, headers, made)
+    return HttpResponse(response.status, headers, made, response.connect, response.first_byte)
 
 
 def _quickly(body: bytes, encoding: str, cap: int) -> bytes | None:

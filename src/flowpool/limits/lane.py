@@ -32,7 +32,8 @@ DIMENSIONS = {
 
 class Admitted(Struct, frozen=True, eq=False):
     """A call in flight: through which lane and when it entered, as which of those in flight, and what the limiter
-    took for it. is_turned_away: the lane was broken by then, so it fails unsent.
+    took for it. is_turned_away: the lane was broken by then, so it fails unsent. slot_wait, limit_wait: the seconds
+    that it waited, as in `Timing`.
     """
 
     lane: Lane[Any]
@@ -40,6 +41,8 @@ class Admitted(Struct, frozen=True, eq=False):
     ahead: int
     sent: Admission | None
     is_turned_away: bool = False
+    slot_wait: float = 0.0
+    limit_wait: float = 0.0
 
 
 class Waiting(Protocol):

@@ -9,6 +9,8 @@ from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
 from flowpool.chain import Step
 from flowpool.errors import CallError, NotFinished
 from flowpool.limits.breaker import Breaker
@@ -152,6 +154,7 @@ class Lanes:
 
         has_fallback: raises, too, when nobody is answered in any of them: the call may go elsewhere.
         """
+        began, kind = self._loop.time(), _kind_of_wait(wants)
         while True:
             usable = [want for want in wants if want[0].broken is None]
             if not usable:
@@ -164,7 +167,7 @@ class Lanes:
             admitted = await self._wait(usable, rank, has_fallback)
             # One that was broken then may be asked again by now, and only by a call that has its turn.
             if admitted.lane.broken is None and not admitted.is_turned_away:
-                return admitted
+                return structs.replace(admitted, **{kind: admitted.at - began})
             admitted.lane.leave(admitted, self._loop.time())
 
     async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Admitted:
@@ -232,6 +235,12 @@ class Lanes:
             # uvloop's time has steps of a millisecond: an earlier moment would be asked for again and again.
             turn = max(turn, now + 0.001)
             self._timers[lane] = self._loop.call_at(turn, self._pump, lane)
+
+
+def _kind_of_wait(wants: Sequence[Bid]) -> str:
+    """What a call that can't go now waits for: a slot where all are taken, else its turn within a limit."""
+    is_full = all(lane.in_flight >= lane.width for lane, _ in wants)
+    return "slot_wait" if is_full else "limit_wait"
 
 
 def is_own(base_url: str) -> bool:

@@ -104,6 +104,8 @@ def run_of_session(session: Session, runner: Any) -> RunData:
     now, records = session.snapshot, session.records()
     # Seconds since 1970 at the loop clock's 0.
     epoch = time.time() - time.monotonic()
+    if session.samples:
+        epoch = session.samples[0].at - session.samples[0].elapsed - session.began
     items = [_item_of(record, epoch) for record in records]
     at_work = [item for item in items if item.started]
     spent, cached = session.spent, _saved_by_cache(items)

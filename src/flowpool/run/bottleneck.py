@@ -7,7 +7,7 @@ A run is as quick as its narrowest part. `narrowest` names it from one look at t
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct, structs
@@ -249,6 +249,21 @@ def _with_chance(lane: LaneView, found: Bottleneck) -> Bottleneck:
     if found.kind in ("", "learning"):
         return Bottleneck("chance", refused, "", lane.name)
     return structs.replace(found, words=f"{found.words}; {refused}")
+
+
+def shares(bottlenecks: Sequence[Bottleneck], until: float) -> tuple[tuple[Bottleneck, float], ...]:
+    """For how many seconds each held a run back, the longest first. until: when the last of them ended.
+
+    >>> slow, full = Bottleneck("source", "a", since=0.0), Bottleneck("slots", "b", since=10.0)
+    >>> [(one.words, seconds) for one, seconds in shares([slow, full, Bottleneck("source", "c", since=12.0)], 13.0)]
+    [('c', 11.0), ('b', 2.0)]
+    """
+    found: dict[tuple[str, str], tuple[Bottleneck, float]] = {}
+    ends = [*(one.since for one in bottlenecks[1:]), until]
+    for one, end in zip(bottlenecks, ends, strict=False):
+        _, before = found.get((one.kind, one.lane), (one, 0.0))
+        found[one.kind, one.lane] = one, before + max(0.0, end - one.since)
+    return tuple(sorted(found.values(), key=lambda pair: -pair[1]))
 
 
 class Steadied:

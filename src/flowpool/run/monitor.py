@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import process_time, time
 
 import msgspec
 
 from flowpool.limits.lane_view import LaneView, ceilings_of
-from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest
+from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest, shares
 from flowpool.run.progress import Snapshot
 from flowpool.run.sample import Bottleneck, LaneSample, Sample
 
@@ -27,14 +27,17 @@ PART = 1 / 600
 # The module that has the price list, which takes 0.3 s to import: not on the loop.
 _PRICE_LIST = "genai_prices"
 
+# What a lane is that answers nobody, and what one is that answers.
+ILL, WELL = ("outage", "broken"), "well"
+
 Tell = Callable[[str, bytes], None]
 
 
 class Monitor:
     """A run's samples and bottlenecks.
 
-    snapshot, look: give how the run stands, on its loop. tell: is given each sample, and each change of the
-    bottleneck, as a kind and JSON.
+    snapshot, look: give how the run stands, on its loop. tell: is given each sample, each change of the bottleneck,
+    and each lane that falls ill or recovers, as a kind and JSON.
     """
 
     # A simulated clock doesn't go on for this alone.
@@ -50,6 +53,7 @@ class Monitor:
         self.samples: list[Sample] = []
         self.bottlenecks: list[Bottleneck] = []  # each as it was when it had begun
         self._steadied = Steadied()
+        self._ill: dict[str, str] = {}  # lanes that answer nobody, by what they are
         self._loop = loop
         self._snapshot = snapshot
         self._look = look
@@ -68,6 +72,13 @@ class Monitor:
     def bottleneck(self) -> Bottleneck | None:
         """What holds the run back, or held it back at its end."""
         return self._steadied.now
+
+    @property
+    def held(self) -> tuple[tuple[Bottleneck, float], ...]:
+        """What held the run back so far, each with its seconds, the longest first."""
+        is_over = self._timer is None and self.samples
+        until = self.samples[-1].at if is_over else self._epoch + self._loop.time()
+        return shares(tuple(self.bottlenecks), until)
 
     def close(self) -> None:
         """The run is over: the last sample is of its end."""
@@ -89,6 +100,7 @@ class Monitor:
         self._last = now
         snapshot = self._snapshot()
         self._keep(snapshot, cores, lag)
+        self._look_for_illness(snapshot.lanes)
         look = self._look(snapshot)
         since, read = self._read[0]
         self._read.append((now, look.read))
@@ -104,6 +116,17 @@ class Monitor:
             if self._tell is not None:
                 self._tell("bottleneck", msgspec.json.encode(held))
         self._wait()
+
+    def _look_for_illness(self, lanes: Iterable[LaneView]) -> None:
+        for lane in lanes:
+            state = lane.bound if lane.bound in ILL else WELL
+            if state == self._ill.get(lane.name, WELL):
+                continue
+            self._ill[lane.name] = state
+            if self._tell is not None:
+                error = "" if state == WELL else lane.error
+                data = {"lane": lane.name, "state": state, "error": error}
+                self._tell("lane", msgspec.json.encode(data))
 
     def _keep(self, snapshot: Snapshot, cores: float, lag: float) -> None:
         sample = sample_of(snapshot, self._epoch + self._loop.time(), cores, lag)

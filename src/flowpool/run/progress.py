@@ -13,7 +13,7 @@ from flowpool.limits.lane_view import Bound, LaneView, least_seconds_in, units_o
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.record import ModelSpend, known_sum
 from flowpool.results import Record
-from flowpool.run.sample import Bottleneck
+from flowpool.run.sample import Bottleneck, TimeSpread
 from flowpool.values import NO_USAGE, Prices, Status, Usage
 
 
@@ -100,6 +100,8 @@ class Snapshot(Struct, frozen=True):
     known: items that are still to be met and that an earlier run had ended.
     spent_before: dollars that earlier runs of the same work spent, as far as is known.
     bottleneck: what holds the run back, or held it back at its end; None in its first second.
+    held: what held it back so far, each with its seconds, the longest first.
+    timings: where the time of this run's calls went, by the name of their lane, then by a name of `TIME_KINDS`.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -121,6 +123,8 @@ class Snapshot(Struct, frozen=True):
     known: int = 0
     spent_before: float = 0.0
     bottleneck: Bottleneck | None = None
+    held: tuple[tuple[Bottleneck, float], ...] = ()
+    timings: Mapping[str, Mapping[str, TimeSpread]] = {}
 
     def __repr__(self) -> str:
         of = "items" if self.total is None else f"of {self.total:,}"

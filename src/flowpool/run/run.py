@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from flowpool.calls.budget import Budget
@@ -31,6 +33,7 @@ from flowpool.run.bottleneck import Look
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
+from flowpool.run.event_log import EventLog
 from flowpool.run.monitor import Monitor
 from flowpool.run.progress import Progress, Snapshot
 from flowpool.run.sample import Bottleneck, Sample
@@ -38,6 +41,7 @@ from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
 from flowpool.run.source import Entry, Source
 from flowpool.run.steps import Steps
+from flowpool.run.timings import Timings
 from flowpool.settings import Settings
 from flowpool.sharing.run_shares import RunShares
 from flowpool.tracing import open_tracer
@@ -58,7 +62,7 @@ class Run:
     counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of, where
     that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
     source's items that this run goes on with. caller: the context whose span is the run's parent. snapshot: gives
-    how the run stands, for its monitor; None for none.
+    how the run stands, for its monitor; None for none. events: where what happens is written for others to read.
 
     Raises `InvalidInput` for what is missing: nothing was paid.
     """
@@ -79,20 +83,19 @@ class Run:
         source_pass: SourcePass | None = None,
         caller: Context | None = None,
         snapshot: Callable[[], Snapshot] | None = None,
+        events: EventLog | None = None,
         keep_history: bool = False,
     ) -> None:
         self.budget = budget
         self.reason = ""  # why it is to end, or ended, before its end
-        self._plan = plan
-        self._source = source
+        self._plan, self._source = plan, source
         self._shared = {**plan.variables, **shared}
         self._check = ItemCheck(plan, self._shared, constant_prompt=settings.constant_prompt)
-        self._settings = settings
-        self._sink = sink
-        self._counts = counts
+        self._settings, self._sink, self._counts = settings, sink, counts
         self._identity, self._journal = identity, journal
-        self._pass = source_pass or SourcePass()
-        self._keep_history = keep_history
+        self._pass, self._keep_history = source_pass or SourcePass(), keep_history
+        self._events, self._snapshot = events, snapshot
+        self._tell_end = self._tell if events is None else self._tell_events
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
@@ -104,9 +107,8 @@ class Run:
         self._crash: BaseException | None = None
         self._met = 0  # items whose end was in the journal, or that it can't keep
         self._looks: tuple[LaneView, ...] = ()
-        self._snapshot = snapshot
         self._monitor: Monitor | None = None
-        self.progress = Progress(self._loop.time())
+        self.progress, self.timings = Progress(self._loop.time()), Timings()
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
@@ -118,11 +120,12 @@ class Run:
             waiter,
             environment.transport,
             environment.environ,
+            self.timings,
             self._budget_queue,
             self._tracer,
         )
         self._tool_calls = ToolCalls(
-            settings, self._lanes, waiter, self._tracer, is_single=plan.is_single
+            settings, self._lanes, waiter, self.timings, self._tracer, is_single=plan.is_single
         )
         self.empties = Empties(settings.on_empty, self._shared)
         calls = self._model_calls, self._tool_calls
@@ -153,8 +156,8 @@ class Run:
             await self._open_journal()
             self._lanes.begin()
             if self._snapshot is not None:
-                tell = self._journal.event if self._journal is not None else None
-                self._monitor = Monitor(self._loop, self._snapshot, self._look_for_bottleneck, tell)
+                looks = self._snapshot, self._look_for_bottleneck
+                self._monitor = Monitor(self._loop, *looks, self.happened)
             if (limit := self._settings.deadline) is not None:
                 deadline = self._deadline = Deadline(limit, self.cancel, self._give_up)
             self._fill()
@@ -197,7 +200,7 @@ class Run:
         if self._identity is not None:
             self._steps.tell_apart(self._identity, journal.answer if journal else None)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
+            journal.attach(self._tell_end, self._lost_store, self.go_on, self._pass)
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -213,6 +216,13 @@ class Run:
     def accumulated(self) -> dict[str, Any]:
         """All variables of the last item, where history is kept."""
         return self._steps.accumulated
+
+    def happened(self, kind: str, data: bytes) -> None:
+        """Something is to be kept of the run: of which kind, and what it says, as JSON."""
+        if self._journal is not None:
+            self._journal.event(kind, data)
+        if self._events is not None and kind != "sample":
+            self._events.tell(kind, partial(msgspec.json.decode, data))
 
     # Control, from the loop's thread; also before `execute`
 
@@ -287,6 +297,11 @@ class Run:
     def bottleneck(self) -> Bottleneck | None:
         """What holds the run back, or held it back at its end. From any thread."""
         return None if self._monitor is None else self._monitor.bottleneck
+
+    @property
+    def held(self) -> tuple[tuple[Bottleneck, float], ...]:
+        """What held the run back so far, each with its seconds, the longest first. From any thread."""
+        return () if self._monitor is None else self._monitor.held
 
     @property
     def samples(self) -> list[Sample]:
@@ -449,6 +464,11 @@ class Run:
         self._counts[record.status] += 1
         self._sink.put(record)
 
+    def _tell_events(self, record: Record) -> None:
+        assert self._events is not None
+        self._events.ended(record)
+        self._tell(record)
+
     async def _carry_traced(self, index: int, item: Any, log: ItemLog | None) -> Record:
         assert self._tracer is not None
         with self._tracer.item(index) as tell:
@@ -461,6 +481,8 @@ class Run:
         """One item from its start to its record."""
         self._counts[Status.RUNNING] += 1
         flow = Flow(log, [] if self._keep_history else None)
+        if self._events is not None:
+            flow.witness = self._events.witness(index)
         started = self._loop.time()
         self._carried[flow] = _Carried(index, item, started)
         try:
@@ -525,7 +547,7 @@ class Run:
         if was_given_up:
             return record
         if flow.log is None:
-            self._tell(record)
+            self._tell_end(record)
         else:
             flow.log.ended(record)
         self.progress.add(record, ended)

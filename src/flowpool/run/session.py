@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Context, copy_context
 from copy import copy
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -27,7 +30,7 @@ from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
 from flowpool.checkpoint.identity import Identity, identify
 from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
-from flowpool.errors import InvalidInput, NotFinished
+from flowpool.errors import InvalidInput, NotFinished, message_of
 from flowpool.integrations import ForeignTool
 from flowpool.limits.lane_view import LaneView
 from flowpool.logs import log
@@ -36,6 +39,7 @@ from flowpool.printable import printable
 from flowpool.results import CallCost, Record, Results
 from flowpool.run.ctrl_c import WAITING, heeded_by
 from flowpool.run.environment import Environment, real_environment
+from flowpool.run.event_log import STDERR, EventLog, begin_fields, check_log, end_fields
 from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
@@ -75,6 +79,7 @@ class Session:
         *,
         checkpoint: Checkpoint | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        log: str | Path | None = None,
         environment: Environment | None = None,
     ) -> None:
         self.name = name
@@ -87,7 +92,9 @@ class Session:
         self.interrupted = False  # whether Ctrl-C came during the last run
         self._items = items
         self._source = _open(rows or items)
-        self._progress = progress
+        self._progress = False if progress is None and log == STDERR else progress
+        self.log = log
+        self._events: EventLog | None = None
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
         self._stored = sum(self._counts) if isinstance(items, StoredItems) else None
@@ -147,6 +154,7 @@ class Session:
             self._earlier,
             self._stopped,
             interrupted=self.interrupted,
+            ending=self.snapshot if self._run is not None and not self._is_running else None,
         )
 
     @property
@@ -217,7 +225,14 @@ class Session:
             max(0, self._known - self._recalled) if self._is_running else 0,
             self._before.cost,
             run.bottleneck,
+            held=run.held,
+            timings=run.timings.spreads(),
         )
+
+    @property
+    def began(self) -> float:
+        """When the last run began, in seconds of its loop's clock."""
+        return self._started
 
     @property
     def samples(self) -> list[Sample]:
@@ -316,6 +331,9 @@ class Session:
             raise
 
     def _start(self, sink: Sink | None, spent: Spend, retry_failed: bool) -> Start:
+        if self.log is not None:
+            read = None if self.rows is None else self.rows.path
+            check_log(self.log, None if self.checkpoint is None else self.checkpoint.path, read)
         self.interrupted = False
         self._has_run = True
         self._run = None
@@ -419,7 +437,28 @@ class Session:
         self._clock = self._loop.time
         self._started = self._loop.time()
         with heeded_by(self):
-            await self._execute_counted(start)
+            if self.log is None:
+                await self._execute_counted(start)
+                return
+            async with self._logging(str(self.log)):
+                await self._execute_counted(start)
+
+    @asynccontextmanager
+    async def _logging(self, path: str) -> AsyncIterator[None]:
+        """Writes down what happens in the run, from its beginning to its end."""
+        epoch = time.time() - self._clock()
+        events = self._events = EventLog(path, self.name, self._clock, epoch)
+        failure = ""
+        try:
+            yield
+        except BaseException as error:
+            failure = f"{type(error).__name__}: {message_of(error)}"
+            raise
+        finally:
+            now = self.snapshot
+            events.tell("end", partial(end_fields, now, now.stopped or failure))
+            self._events = None
+            await events.close()
 
     async def _execute_counted(self, start: Start) -> None:
         try:
@@ -478,6 +517,8 @@ class Session:
         budget = None
         if settings.max_cost is not None or settings.max_tokens_total is not None:
             budget = Budget(settings.max_cost, settings.max_tokens_total, spent)
+        if self._events is not None:
+            self._events.tell("begin", begin_fields(self._total, settings))
         self._run = Run(
             self.plan,
             self._source,
@@ -492,6 +533,7 @@ class Session:
             source_pass=self._pass,
             caller=start.caller,
             snapshot=lambda: self.snapshot,
+            events=self._events,
         )
         if self._awaited is not None:
             self._awaited(self._run)

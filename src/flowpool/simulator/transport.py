@@ -23,6 +23,10 @@ from flowpool.values import Headers, HttpRequest, HttpResponse, Timeouts
 # The wall time at which a loop's clock shows 0, so that dates in headers are the same in each run.
 EPOCH = 1_767_225_600.0
 _Waiter = asyncio.Future[None]
+_LOST: dict[str, tuple[type[TransportError], str]] = {
+    "reset": (ConnectionReset, "the connection closed before the answer began"),
+    "cut": (BodyCut, "the connection closed in the middle of the answer"),
+}
 
 
 class SimTransport:
@@ -68,8 +72,11 @@ class SimTransport:
         plan = self.provider.receive(loop.time(), asked)
         try:
             await self._play(loop, plan, timeouts)
-        except BaseException:
-            self._start(self.provider.abandoned(loop.time(), plan.ticket))
+        except BaseException as error:
+            now = loop.time()
+            self._start(self.provider.abandoned(now, plan.ticket))
+            if isinstance(error, TransportError | asyncio.CancelledError):
+                error.first_byte = _first_byte(plan, now)  # type: ignore[union-attr]
             raise
         self._start(self.provider.finished(loop.time(), plan.ticket))
         return self._result(plan, loop.time())
@@ -117,11 +124,14 @@ class SimTransport:
                 waiter.set_result(None)
 
     def _result(self, plan: ReplyPlan, now: float) -> HttpResponse:
-        if plan.connection == "reset":
-            raise ConnectionReset("the connection closed before the answer began")
-        if plan.connection == "cut":
-            raise BodyCut("the connection closed in the middle of the answer")
-        return _response(answers.render(plan, self.provider.profile.headers, now, self.epoch))
+        first_byte = _first_byte(plan, now)
+        if plan.connection in _LOST:
+            kind, words = _LOST[plan.connection]
+            error = kind(words)
+            error.first_byte = first_byte
+            raise error
+        rendered = answers.render(plan, self.provider.profile.headers, now, self.epoch)
+        return _response(rendered, first_byte)
 
     async def _elsewhere(self, method: str, path: str, timeouts: Timeouts) -> HttpResponse:
         if path.startswith(pages.PREFIX):
@@ -149,8 +159,14 @@ class SimTransport:
         return key
 
 
-def _response(rendered: answers.Rendered) -> HttpResponse:
-    return HttpResponse(rendered.status, dict(rendered.headers), rendered.body)
+def _response(rendered: answers.Rendered, first_byte: float = 0.0) -> HttpResponse:
+    headers = dict(rendered.headers)
+    return HttpResponse(rendered.status, headers, rendered.body, first_byte=first_byte)
+
+
+def _first_byte(plan: ReplyPlan, now: float) -> float:
+    """Seconds until the answer began, or until now if it hasn't."""
+    return min(plan.due, now) - plan.received
 
 
 def _timeout(timeouts: Timeouts, silent: bool) -> TransportError:

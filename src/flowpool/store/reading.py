@@ -275,19 +275,29 @@ class Reader:
 
     def attempts(self, run: int) -> Iterator[dict[str, Any]]:
         """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
+        yield from self._attempts(run, "", "item, started")
+
+    def attempts_in_time(self, run: int) -> Iterator[dict[str, Any]]:
+        """The same in the order of their starts; `later`: how many attempts the item has after it."""
+        order = "started {0}, attempts.rowid {0}"
+        later = f"row_number() OVER (PARTITION BY item ORDER BY {order.format('DESC')}) - 1"
+        yield from self._attempts(run, f", {later} AS later", order.format("ASC"))
+
+    def _attempts(self, run: int, more: str, order: str) -> Iterator[dict[str, Any]]:
         columns = [
             f"0 AS {name}" if name in Timing.__struct_fields__ and not self._is_timed else name
             for name in ATTEMPT
         ]
         cursor = self._db.execute(
-            f"SELECT position, {', '.join(columns)} FROM attempts JOIN ("
+            f"SELECT position AS item, {', '.join(columns)}{more} FROM attempts JOIN ("
             "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
-            ") ON id = item ORDER BY item, started",
+            f") ON id = item ORDER BY {order}",
             (run,),
         )
+        names = [column[0] for column in cursor.description]
         with refuses_damage(self.path):
             for row in cursor:
-                yield dict(zip(("item", *ATTEMPT), row, strict=True))
+                yield dict(zip(names, row, strict=True))
 
     def events(self, run: int, kind: str | None = None, after: float = 0.0) -> Iterator[Event]:
         """What happened in the run since `after` (seconds since 1970), in order; of one kind, if it is given."""

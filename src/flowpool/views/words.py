@@ -14,6 +14,10 @@ from flowpool.run.sample import Bottleneck
 MOST_LANES = 4
 # Seconds: shorter runs aren't slowed by loading the price list.
 COST_AFTER = 2.0
+# Seconds: what held a shorter run back isn't worth a line at its end.
+HELD_AFTER = 10.0
+# The part of a run from which on it says what held it back for so long.
+LEAST_HELD = 0.05
 UNITS = {
     "requests": "requests",
     "tokens": "tokens",
@@ -42,7 +46,7 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
     if now.recalled:
         counts += f" ({now.recalled:,} from earlier)"
     if now.rate > 0.0:
-        counts += f" · {_rate(now.rate)}"
+        counts += f" · {rate_words(now.rate)}"
     if now.eta is not None:
         counts += f" · {clock(now.eta)} left"
     figures = [f"{now.running:,} in progress", *_counted(now), *_spent(now, is_over=False)]
@@ -57,9 +61,10 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
     """A run that is over."""
     counts = ended_words(now.done, now.failed, now.cancelled, now.recalled)
     counts += f" in {duration(now.elapsed)}"
-    figures = [_rate(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
+    figures = [rate_words(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
     lines = [(now.stopped, True)] if now.stopped else []
+    lines += [(words, False) for words in _held(now)]
     return _text(name, now, " · ".join([counts, *figures]), [*lines, *_failure_lines(now)])
 
 
@@ -70,6 +75,26 @@ def ended_words(done: int, failed: int, cancelled: int, recalled: int) -> str:
     words += [f"{cancelled:,} cancelled"] if cancelled else []
     earlier = f" ({recalled:,} of them earlier)" if recalled else ""
     return f"{', '.join(words)}{earlier}"
+
+
+def held_back(now: Snapshot) -> list[tuple[str, str]]:
+    """What held the run back the longest, and for how long, each with what would change it, which may be empty."""
+    held = [(what, seconds) for what, seconds in now.held if what.kind not in ("", "items")]
+    return [
+        (f"{what.words}, for {duration(seconds)} of {duration(now.elapsed)}", what.fix)
+        for what, seconds in held[:2]
+        if seconds >= LEAST_HELD * now.elapsed
+    ]
+
+
+def end_notes(now: Snapshot) -> list[str]:
+    """What else a run's closing line says."""
+    return [*empty_words(now), *_held(now)]
+
+
+def _held(now: Snapshot) -> list[str]:
+    held = held_back(now)[:1] if now.elapsed >= HELD_AFTER else []
+    return [f"held back: {words}" for words, _ in held]
 
 
 def empty_words(now: Snapshot) -> list[str]:
@@ -249,7 +274,7 @@ def _parts(now: Snapshot) -> tuple[float | None, float]:
     return now.done / now.total, (now.failed + now.cancelled) / now.total
 
 
-def _rate(rate: float) -> str:
+def rate_words(rate: float) -> str:
     if rate >= 0.95:
         return f"{rate:,.0f}/s" if rate >= 99.5 else f"{rate:.1f}/s"
     return f"{rate * 60:.1f}/min"
