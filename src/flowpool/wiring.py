@@ -1,8 +1,8 @@
 """Where a lower layer finds the parts above it that it hands work to, loaded at their first use.
 
 Runners promise `run()`, which the pool does; a pool shows progress, and results a table, which views draw; a pool
-writes a report and a trace; a wire's row names the transport of a package that most runs don't need. None may import
-the other way up, so this table is the only one to know both names.
+writes a report and a trace; a wire's row names the transport of a package that most runs don't need. None may
+import the other way up, so this table is the only one to know both names.
 """
 
 from __future__ import annotations
