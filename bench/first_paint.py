@@ -1,4 +1,4 @@
-"""Milliseconds until Chromium first paints a page, and until it is whole, as JSON: `first_paint.py PAGE.html`.
+"""First paint of a page in Chromium, and when it is whole, in milliseconds: `first_paint PAGE.html`, as JSON.
 
 Runs in the environment of the browser tests, `.venv/browser`.
 """

@@ -223,7 +223,6 @@ class Pool(Sealed, Generic[Output]):
         self.name = name or self.runner.name
         self.description = description or ""
         self.on_error: OnError = on_error
-        self.max_flows = max_flows
         rows = None
         if not isinstance(items, AsyncIterable) or columns or limit is not None:
             rows = as_rows(items, columns, limit)
@@ -481,8 +480,65 @@ class Pool(Sealed, Generic[Output]):
         session = self._session
         return await session.acomplete(session.begin_again(variables, max_cost, max_tokens_total))
 
+    def _changing(self) -> tuple[str, ...]:
+        return ("max_flows", "max_cost", "max_tokens_total")
+
+    @property
+    def max_flows(self) -> MaxFlows:
+        """The most items in progress; may be set, also while a run is at work and from any thread.
+
+        A lower number lets calls in flight end, and starts none until there are fewer; a higher one holds at once;
+        `"auto"` goes back to adapting. A step's own `max_flows` and `Limits(concurrent=...)` hold as well.
+
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> pool.max_flows = 5
+        >>> pool.max_flows
+        5
+        """
+        return self._session.settings.max_flows or "auto"
+
+    @max_flows.setter
+    def max_flows(self, value: MaxFlows) -> None:
+        self._session.change(max_flows=value)
+
+    @property
+    def max_cost(self) -> float | None:
+        """The ceiling in dollars; may be set, also while a run is at work that began with one, and from any thread.
+
+        A higher one lets calls that wait for room go on, `None` all of them. Under a lower one calls in flight end,
+        and none is sent that could exceed it.
+        """
+        return self._session.settings.max_cost
+
+    @max_cost.setter
+    def max_cost(self, value: float | None) -> None:
+        self._session.change(max_cost=value)
+
+    @property
+    def max_tokens_total(self) -> int | None:
+        """The ceiling in tokens; may be set as `max_cost` may."""
+        return self._session.settings.max_tokens_total
+
+    @max_tokens_total.setter
+    def max_tokens_total(self, value: int | None) -> None:
+        self._session.change(max_tokens_total=value)
+
+    def pause(self) -> None:
+        """Sends no more calls and begins no more items until `go()`; calls in flight end. From any thread.
+
+        Nothing times out by it: the time counts neither for the run's deadline nor for anybody's patience.
+        A run that is paused can be stopped and cancelled. Does nothing where no run is at work.
+        """
+        self._session.pause()
+
+    def go(self) -> None:
+        """Goes on after `pause()`. From any thread."""
+        self._session.go()
+
     def stop(self) -> None:
-        """Starts no more items; those in progress go on to their end. From any thread."""
+        """Starts no more items; those in progress go on to their end, in a paused run to that of their calls. From
+        any thread.
+        """
         self._session.stop()
 
     def interrupt(self) -> None:

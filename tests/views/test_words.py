@@ -12,7 +12,7 @@ from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
 from flowpool.record import ModelSpend
 from flowpool.results import Record
-from flowpool.run.sample import Bottleneck
+from flowpool.run.sample import Bottleneck, LaneSample
 from flowpool.values import Limits, Status
 from flowpool.views.words import (
     about,
@@ -22,6 +22,7 @@ from flowpool.views.words import (
     end_text,
     lane_words,
     progress_text,
+    sample_words,
 )
 
 
@@ -96,6 +97,7 @@ def test_of_many_lanes_the_busiest_are_shown() -> None:
         (lane("latency"), "64 at once; more would slow each other"),
         (lane("learning"), "finding the limit, 2,910 requests/min so far · 16 in flight"),
         (lane("paused", throttled=1, in_flight=0), "paused by a 429 · 1 answered 429"),
+        (lane("held", in_flight=3), "paused by you: `flowpool go` or pool.go() goes on · 3 in flight"),
         (lane("outage", error="X: no", in_flight=1), "no answers, probing: X: no · 1 in flight"),
         (lane("paused", asked=7190.0, in_flight=0), "a 429 asks to wait 1:59:50; tried now and then"),
         (
@@ -180,3 +182,21 @@ def test_a_provider_that_answers_nobody_is_a_bad_line() -> None:
     found = Bottleneck("outage", "m answers nobody")
     text = progress_text("x", msgspec.structs.replace(GOING, bottleneck=found), ())
     assert text.lines[1] == ("m answers nobody", True)
+
+
+def test_a_paused_run_says_so_in_place_of_the_time_left() -> None:
+    paused = Snapshot(10_000, 4, 4000, elapsed=82.0, rate=48.9, paused=True)
+    assert progress_text("x", paused, ()).counts == "4,000 of 10,000 · 48.9/s · paused"
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit", "words"),
+    [
+        ("requests", 3000.0, "3,000 requests/min, 97% used · 16 in flight"),
+        ("max_flows", None, "64 at once (max_flows)"),
+        ("outage", None, "no answers, probing: nobody gets an answer · 64 in flight"),
+    ],
+)
+def test_a_lane_of_another_process_in_words(bound: Any, limit: float | None, words: str) -> None:
+    in_flight = 16 if limit else 64
+    assert sample_words(LaneSample("m", bound, in_flight, 64, 9, 0, 1.0, limit, 2910.0)) == words

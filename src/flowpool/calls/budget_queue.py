@@ -91,6 +91,11 @@ class BudgetQueue:
                 if len(left) == 1:
                     raise
 
+    def limit(self, max_cost: float | None, max_tokens: int | None) -> None:
+        """Other ceilings from here on: who waits for room may have it now, or learns that none will come."""
+        self.budget.limit(max_cost, max_tokens)
+        self._serve()
+
     def settle(self, reservation: Reservation, used: Amount) -> None:
         self.budget.settle(reservation, used)
         self._serve()

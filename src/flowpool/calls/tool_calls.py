@@ -132,7 +132,8 @@ class ToolCalls:
                     raise
                 failure = error
             call.rank = Rank.BEGUN
-            attempts = attempts or Attempts((route,), admitted.at)
+            paused = self._waiter.paused()
+            attempts = attempts or Attempts((route,), admitted.at - paused)
             weighed = failure
             if not isinstance(failure, CallError):
                 weighed = recognised(failure, of_sdks_only=False) or failure
@@ -141,6 +142,7 @@ class ToolCalls:
                 weighed,
                 self._loop.time(),
                 self._waiter.draw(),
+                paused=paused,
                 wanted=is_retried(route.retry_on, failure),
             )
             call.failed(route, admitted.at, self._loop.time(), failure, follows, attempts)
@@ -311,20 +313,21 @@ class ToolCalls:
         else:
             # A pool's limits speak of models; of a function where that is all it runs.
             limits = settings.limits if self._is_single else None
-            lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
+            most = ASYNC_WIDTH if tool.mode == "async" else THREAD_WIDTH
+            lane = self._lanes.open_tool(tool, tool.name, step, _own_width(tool), most, limits)
         timeout = of_step("timeout", 0.0) or None
         retry_on = of_step("retry_on", None)
         pending = self._times.open(lane.name, "own_code")
         self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path, pending)
 
-    def _width(self, tool: Tool) -> int:
-        if tool.max_flows is not None:
-            return tool.max_flows
-        if tool.mode == "process":
-            from flowpool import workers
 
-            return workers.default_size()
-        return self._settings.max_flows or (ASYNC_WIDTH if tool.mode == "async" else THREAD_WIDTH)
+def _own_width(tool: Tool) -> int | None:
+    """The most calls of it at once, whatever the pool's number is; None where that holds."""
+    if tool.max_flows is None and tool.mode == "process":
+        from flowpool import workers
+
+        return workers.default_size()
+    return tool.max_flows
 
 
 def _call(tool: Tool, arguments: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from flowpool.values import Limits, Usage
 
 Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
-    "in_flight", "files", "learning", "paused", "outage", "broken", "items", "reader", "",
+    "in_flight", "files", "learning", "paused", "held", "outage", "broken", "items", "reader", "",
 ]  # fmt: skip
 
 BOUNDS: dict[Bound, str] = {
@@ -27,6 +27,7 @@ BOUNDS: dict[Bound, str] = {
     "files": "this process: it may open no more files and sockets (`ulimit -n`)",
     "learning": "it is still being found out how much may be sent",
     "paused": "a 429 asked to wait",
+    "held": "paused by you: `flowpool go` or pool.go() goes on",
     "outage": "the provider answers nobody: one call at a time probes whether it is back",
     "broken": "no call can succeed, and none is sent",
     "items": "nothing waits: more items, or the step before, would have to come",

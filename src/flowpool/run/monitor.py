@@ -10,8 +10,9 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from time import process_time, time
+from typing import Any
 
-import msgspec
+from msgspec import structs
 
 from flowpool.limits.lane_view import LaneView, ceilings_of
 from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest, shares
@@ -30,14 +31,14 @@ _PRICE_LIST = "genai_prices"
 # What a lane is that answers nobody, and what one is that answers.
 ILL, WELL = ("outage", "broken"), "well"
 
-Tell = Callable[[str, bytes], None]
+Tell = Callable[[str, Any], None]
 
 
 class Monitor:
     """A run's samples and bottlenecks.
 
     snapshot, look: give how the run stands, on its loop. tell: is given each sample, each change of the bottleneck,
-    and each lane that falls ill or recovers, as a kind and JSON.
+    and each lane that falls ill or recovers, as a kind and plain data.
     """
 
     # A simulated clock doesn't go on for this alone.
@@ -106,15 +107,13 @@ class Monitor:
         self._read.append((now, look.read))
         pace = (look.read - read) / max(1e-3, now - since)
         at = self._epoch + now
-        found = narrowest(
-            msgspec.structs.replace(look, at=at, cpu=cores, lag=lag, source_rate=pace)
-        )
+        found = narrowest(structs.replace(look, at=at, cpu=cores, lag=lag, source_rate=pace))
         before = self._steadied.now
         held = self._steadied.saw(found, at)
         if before is None or (before.kind, before.lane) != (held.kind, held.lane):
             self.bottlenecks.append(held)
             if self._tell is not None:
-                self._tell("bottleneck", msgspec.json.encode(held))
+                self._tell("bottleneck", held)
         self._wait()
 
     def _look_for_illness(self, lanes: Iterable[LaneView]) -> None:
@@ -126,13 +125,13 @@ class Monitor:
             if self._tell is not None:
                 error = "" if state == WELL else lane.error
                 data = {"lane": lane.name, "state": state, "error": error}
-                self._tell("lane", msgspec.json.encode(data))
+                self._tell("lane", data)
 
     def _keep(self, snapshot: Snapshot, cores: float, lag: float) -> None:
         sample = sample_of(snapshot, self._epoch + self._loop.time(), cores, lag)
         self.samples.append(sample)
         if self._tell is not None:
-            self._tell("sample", msgspec.json.encode(sample))
+            self._tell("sample", sample)
 
 
 def sample_of(snapshot: Snapshot, at: float, cpu: float = 0.0, lag: float = 0.0) -> Sample:

@@ -33,8 +33,9 @@ from flowpool.run.bottleneck import Look
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
-from flowpool.run.event_log import EventLog
+from flowpool.run.event_log import EventLog, begin_fields
 from flowpool.run.monitor import Monitor
+from flowpool.run.pause import Pause
 from flowpool.run.progress import Progress, Snapshot
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.sink import Sink
@@ -48,7 +49,7 @@ from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
 # Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
-LOOK_TIMEOUT = 1.0
+LOOK_TIMEOUT = 0.5
 # Workers that wait for an item, for each that has one, from which on the source is slow: between two items every
 # worker waits for a moment.
 WAITING_PART = 0.25
@@ -109,32 +110,35 @@ class Run:
         self._looks: tuple[LaneView, ...] = ()
         self._monitor: Monitor | None = None
         self.progress, self.timings = Progress(self._loop.time()), Timings()
+        self.is_paused = False  # whether the user holds it
+        self._pause = Pause(self._loop.time)
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
-        waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
         self._budget_queue = self._queue_of(budget)
-        self._model_calls = ModelCalls(
-            settings,
-            self._lanes,
-            waiter,
-            environment.transport,
-            environment.environ,
-            self.timings,
-            self._budget_queue,
-            self._tracer,
-        )
-        self._tool_calls = ToolCalls(
-            settings, self._lanes, waiter, self.timings, self._tracer, is_single=plan.is_single
-        )
+        calls = self._model_calls, self._tool_calls = self._open_calls(environment)
         self.empties = Empties(settings.on_empty, self._shared)
-        calls = self._model_calls, self._tool_calls
         self._steps = Steps(plan, settings, *calls, self._slots, self.empties)
 
     def _queue_of(self, budget: Budget | None) -> BudgetQueue | None:
         if budget is None:
             return None
         return BudgetQueue(budget, self.stop, gives_up=self._source.length is None)
+
+    def _open_calls(self, environment: Environment) -> tuple[ModelCalls, ToolCalls]:
+        draw, now = environment.random.random, self._loop.time
+        waiter = RetryWaiter(self._wait, draw, now, self._pause.seconds)
+        of_all = self._settings, self._lanes, waiter
+        model_calls = ModelCalls(
+            *of_all,
+            environment.transport,
+            environment.environ,
+            self.timings,
+            self._budget_queue,
+            self._tracer,
+        )
+        is_single = self._plan.is_single
+        return model_calls, ToolCalls(*of_all, self.timings, self._tracer, is_single=is_single)
 
     async def execute(self) -> None:
         """Runs until every item has ended.
@@ -160,6 +164,8 @@ class Run:
                 self._monitor = Monitor(self._loop, *looks, self.happened)
             if (limit := self._settings.deadline) is not None:
                 deadline = self._deadline = Deadline(limit, self.cancel, self._give_up)
+                if self.is_paused:
+                    deadline.hold()
             self._fill()
             self._end_if_done()
             await self._ended
@@ -181,6 +187,7 @@ class Run:
                 if self._is_complete:
                     self.reason = ""
                 if self._journal is not None:
+                    self._journal.event("end", msgspec.json.encode({"reason": self.reason}))
                     await self._journal.close(self.reason)
             finally:
                 self._close()
@@ -201,6 +208,8 @@ class Run:
             self._steps.tell_apart(self._identity, journal.answer if journal else None)
         if journal is not None:
             journal.attach(self._tell_end, self._lost_store, self.go_on, self._pass)
+            begun = begin_fields(self._source.length, self._settings)
+            journal.event("begin", msgspec.json.encode(begun))
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -217,12 +226,15 @@ class Run:
         """All variables of the last item, where history is kept."""
         return self._steps.accumulated
 
-    def happened(self, kind: str, data: bytes) -> None:
-        """Something is to be kept of the run: of which kind, and what it says, as JSON."""
+    def happened(self, kind: str, data: Any) -> None:
+        """Something is to be kept of the run: of which kind, and what it says, as plain data."""
+        if self._journal is None and self._events is None:
+            return
+        said = msgspec.json.encode(data)
         if self._journal is not None:
-            self._journal.event(kind, data)
+            self._journal.event(kind, said)
         if self._events is not None and kind != "sample":
-            self._events.tell(kind, partial(msgspec.json.decode, data))
+            self._events.tell(kind, partial(msgspec.json.decode, said))
 
     # Control, from the loop's thread; also before `execute`
 
@@ -253,6 +265,48 @@ class Run:
             flow.is_cut = True
         for worker in self._workers:
             worker.cancel()
+
+    def pause(self) -> None:
+        """Sends no call and begins no item until `go`; calls in flight end, and nothing times out by it."""
+        if self._is_over or self.is_paused:
+            return
+        self.is_paused = True
+        self._pause.begin()
+        self._lanes.hold()
+        if self._deadline is not None:
+            self._deadline.hold()
+
+    def go(self) -> None:
+        """Goes on after `pause`."""
+        if self._is_over or not self.is_paused:
+            return
+        self.is_paused = False
+        self.progress.rested(self._pause.end())
+        if self._deadline is not None:
+            self._deadline.go()
+        self._lanes.go()
+        self.go_on()
+
+    def change(self, settings: Settings) -> None:
+        """Keeps to other `max_flows` and ceilings from here on; what is in flight ends as it began.
+
+        A ceiling that the run began without has no effect: see `may_limit`.
+        """
+        if self._is_over:
+            return
+        before, self._settings = self._settings, settings
+        if settings.max_flows != before.max_flows:
+            self._lanes.choose(settings.max_flows)
+            self._slots.chosen = settings.max_flows
+        if self._budget_queue is not None:
+            self._budget_queue.limit(settings.max_cost, settings.max_tokens_total)
+        self.go_on()
+
+    def may_limit(self, name: str) -> bool:
+        """Whether this ceiling can be set: a run that began without one has no worst case of its calls."""
+        if self.budget is None:
+            return False
+        return name != "max_cost" or self.budget.knows_prices
 
     def _give_up(self) -> None:
         """Ends the run without the steps that swallow every cancellation; they go on, and nobody hears of them."""
@@ -327,6 +381,7 @@ class Run:
             reader_full=self._sink.is_full,
             store_full=self._journal is not None and self._journal.is_full,
             budget_waits=0 if self._budget_queue is None else self._budget_queue.waiting,
+            is_held=self.is_paused,
             left=now.eta,
             running=now.running,
         )
@@ -364,7 +419,8 @@ class Run:
     def _end_if_done(self) -> None:
         if self._workers or self._ended.done():
             return
-        if self._stopping or self._exhausted or not self._is_full:
+        is_read = self._stopping or self._exhausted or (self.is_paused and self._source.left == 0)
+        if is_read or not self._is_full:
             self._ended.set_result(None)
 
     @property
@@ -375,8 +431,12 @@ class Run:
 
     @property
     def _is_full(self) -> bool:
-        """Whether records wait to be written or taken, and no more items should begin."""
-        return self._sink.is_full or (self._journal is not None and self._journal.is_full)
+        """Whether no more items should begin: records wait to be written or taken, or the run is paused."""
+        return (
+            self.is_paused
+            or self._sink.is_full
+            or (self._journal is not None and self._journal.is_full)
+        )
 
     async def _work(self) -> None:
         slots = self._slots

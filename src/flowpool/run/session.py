@@ -19,9 +19,9 @@ from copy import copy
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from flowpool import wiring
 from flowpool.calls.budget import Budget, Spend
@@ -55,6 +55,7 @@ from flowpool.values import Status
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
 Variables = Mapping[str, Any]
+By = Literal["python", "shell"]
 
 
 class Start(Struct, frozen=True):
@@ -64,6 +65,19 @@ class Start(Struct, frozen=True):
     spent: Spend
     retry_failed: bool
     caller: Context
+
+
+class Change(Struct, frozen=True):
+    """What somebody changed of a run at work: what it was and is now, and who, "python" or "shell"."""
+
+    what: str
+    before: Any = field(name="from")
+    after: Any = field(name="to")
+    by: By
+
+    def __str__(self) -> str:
+        before, after = (_in_words(self.what, value) for value in (self.before, self.after))
+        return f"{self.what} from {before} to {after}"
 
 
 class Session:
@@ -86,7 +100,7 @@ class Session:
         self.rows = rows
         self.plan = Plan(runner)
         self.settings = settings
-        self._check_ceilings()
+        self._check_ceilings(settings)
         self.plan.check_installed()
         self.checkpoint = checkpoint
         self.interrupted = False  # whether Ctrl-C came during the last run
@@ -111,6 +125,7 @@ class Session:
         self._is_running = False
         self._has_run = False
         self._awaited: Callable[[Run], None] | None = None  # an order for a run that is being begun
+        self._holds = False  # whether it is to be paused
         self._run: Run | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = float
@@ -227,6 +242,7 @@ class Session:
             run.bottleneck,
             held=run.held,
             timings=run.timings.spreads(),
+            paused=self.is_paused,
         )
 
     @property
@@ -287,9 +303,10 @@ class Session:
         max_tokens_total: int | None = None,
     ) -> Start:
         """A run of what has no output yet, with other ceilings where they are given."""
-        self.settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
-        self._check_ceilings()
+        settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
+        self._check_ceilings(settings)
         with self._claimed():
+            self.settings = settings
             if variables is not None:
                 self._check_items(variables)
                 self._variables = dict(variables)
@@ -340,18 +357,19 @@ class Session:
         self._reason = ""
         self._rest = None
         self._awaited = None
+        self._holds = False
         self._before = spent
         self._ended_before = self._counts[DONE] + self._counts[FAILED]
         self._known = self._ended_before
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
 
-    def _check_ceilings(self) -> None:
+    def _check_ceilings(self, settings: Settings) -> None:
         """Refuses a ceiling where no step asks a model that it could hold back."""
         # A foreign runner asks models too, and is refused with its reason when its step is prepared.
         if any(isinstance(step.runner, (Skill, ForeignTool)) for step in self.plan.steps()):
             return
         for name in ("max_cost", "max_tokens_total"):
-            if (value := getattr(self.settings, name)) is not None:
+            if (value := getattr(settings, name)) is not None:
                 raise InvalidInput(
                     f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
                 )
@@ -491,14 +509,17 @@ class Session:
         if self.checkpoint is None or identity is None:
             await self._new_run(start, start.spent, identity, None).execute()
             return
-        with self.checkpoint.open(
-            self.plan,
-            self._stored_items(),
-            self._variables,
-            self.settings,
-            identity,
-            retry_failed=start.retry_failed,
-        ) as journal:
+        with (
+            self.checkpoint.open(
+                self.plan,
+                self._stored_items(),
+                self._variables,
+                self.settings,
+                identity,
+                retry_failed=start.retry_failed,
+            ) as journal,
+            wiring.load("control").listening(self, self.checkpoint.path, journal.run.id),
+        ):
             self._take_up(journal)
             await self._new_run(start, self._before, identity, journal).execute()
 
@@ -535,6 +556,8 @@ class Session:
             snapshot=lambda: self.snapshot,
             events=self._events,
         )
+        if self._holds:
+            self._run.pause()
         if self._awaited is not None:
             self._awaited(self._run)
         return self._run
@@ -589,17 +612,65 @@ class Session:
 
     # Control, from any thread
 
-    def stop(self) -> None:
-        """Starts no more items; those in progress go on to their end."""
-        self._order(lambda run: run.stop("the run was stopped"))
+    def stop(self, by: By = "python") -> None:
+        """Starts no more items; those in progress go on to their end, in a paused run to that of their calls."""
+
+        def stop(run: Run) -> None:
+            (run.interrupt if run.is_paused else run.stop)("the run was stopped")
+
+        self._order(stop, "stopped", by)
 
     def interrupt(self) -> None:
         """Starts no more items, and ends those that only wait for a retry or at a provider that answers nobody."""
         self._order(lambda run: run.interrupt("the run was interrupted"))
 
-    def cancel(self) -> None:
+    def cancel(self, by: By = "python") -> None:
         """Ends the run now: calls in flight are cut, what is done is kept."""
-        self._order(lambda run: run.cancel("the run was cancelled"))
+        self._order(lambda run: run.cancel("the run was cancelled"), "cancelled", by)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a run is at work, and paused."""
+        return self._holds and self._is_running
+
+    def pause(self, by: By = "python") -> bool:
+        """Sends no more calls and begins no more items until `go`. Returns whether it did go on, and is at work."""
+        return self._hold(True, by)
+
+    def go(self, by: By = "python") -> bool:
+        """Goes on after `pause`. Returns whether it was paused."""
+        return self._hold(False, by)
+
+    def change(self, by: By = "python", **given: Any) -> list[Change]:
+        """Other `max_flows` and ceilings from here on, for a run that is at work and for those that come.
+
+        None is none, and "auto" for `max_flows`. Returns what is another now. Raises `InvalidInput`, and changes
+        nothing, for a value that can't be meant, or a ceiling that a run at work can't keep to any more.
+        """
+        with self._lock:
+            before = self.settings
+            settings = Settings.checked(**{**structs.asdict(before), **given})
+            pairs = [(name, _shown(name, before), _shown(name, settings)) for name in given]
+            changes = [Change(name, old, new, by) for name, old, new in pairs if old != new]
+            if any(change.what != "max_flows" for change in changes):
+                self._check_ceilings(settings)
+            self._refuse_new_ceilings(changes)
+            self.settings = settings
+
+        def change(run: Run) -> None:
+            run.change(self.settings)
+            for one in changes:
+                run.happened("change", one)
+
+        if changes and self._tell(change):
+            for one in changes:
+                log.info("%s: %s, by %s", self.plan.name, one, by)
+        return changes
+
+    def is_heard(self, seconds: float) -> bool:
+        """Whether what was ordered has come to the run, waited for so long: its loop may be busy."""
+        heard = threading.Event()
+        return not self._tell(lambda run: heard.set()) or heard.wait(seconds)
 
     def wait_for(self, future: Future[T]) -> T:
         """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
@@ -631,19 +702,80 @@ class Session:
         if self._run is not None:
             self._run.go_on()
 
-    def _order(self, order: Callable[[Run], None]) -> None:
+    def _order(self, order: Callable[[Run], None], state: str = "", by: By = "python") -> None:
+        """Ends the run in some way, after which it has this state."""
+
+        def give(run: Run) -> None:
+            before = "paused" if run.is_paused else "at work"
+            order(run)
+            if state:
+                run.happened("change", Change("state", before, state, by))
+
+        def wait() -> None:  # it looks through its rows, or opens its store
+            self._awaited = give
+
+        if self._tell(give, wait) and state:
+            log.info("%s: %s, by %s", self.plan.name, state, by)
+
+    def _hold(self, holds: bool, by: By) -> bool:
+        with self._lock:
+            if not self._is_running or self._holds == holds:
+                return False
+            self._holds = holds
+        before, after = ("at work", "paused") if holds else ("paused", "at work")
+
+        def give(run: Run) -> None:
+            (run.pause if holds else run.go)()
+            run.happened("change", Change("state", before, after, by))
+
+        self._tell(give)
+        log.info("%s: %s, by %s", self.plan.name, after, by)
+        return True
+
+    def _refuse_new_ceilings(self, changes: list[Change]) -> None:
+        run = self._run
+        if run is None or not self._is_running:
+            return
+        for change in changes:
+            if change.what != "max_flows" and not run.may_limit(change.what):
+                raise InvalidInput(
+                    f"{change.what}={change.after!r}: the run at work began without one, so nobody knows what its "
+                    "calls in flight may use: stop it and go on with one, by pool.retry() or `flowpool resume`; "
+                    "nothing is asked twice."
+                )
+
+    def _tell(
+        self, order: Callable[[Run], None], otherwise: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Gives the run at work an order, on its loop; whether there is one. otherwise: while it is being begun."""
         loop = self._loop
         if loop is None or not self._is_running:
-            return
+            return False
 
         def give() -> None:
             if self._run is not None:
                 order(self._run)
-            else:  # it looks through its rows, or opens its store
-                self._awaited = order
+            else:
+                otherwise()
 
-        with suppress(RuntimeError):  # the loop closed in between
+        try:
             loop.call_soon_threadsafe(give)
+        except RuntimeError:  # the loop closed in between
+            return False
+        return True
+
+
+def _shown(name: str, settings: Settings) -> Any:
+    """A setting's value, as people give it."""
+    value = getattr(settings, name)
+    return "auto" if name == "max_flows" and value is None else value
+
+
+def _in_words(what: str, value: Any) -> str:
+    """The same, or a state, in words."""
+    if value is None or isinstance(value, str):
+        return value or "none"
+    return f"${value:,.6g}" if what == "max_cost" else f"{value:,}"
 
 
 def _open(items: Any) -> Source:

@@ -103,7 +103,7 @@ def _course(now: Snapshot | None) -> list[Line]:
     """Where the time went, and what held the run back."""
     if now is None:
         return []
-    timings: Mapping[str, Mapping[str, TimeSpread]] = getattr(now, "timings", {})
+    timings = now.timings
     lines = [Line("time went", words) for words in time_words(timings)]
     for words, fix in held_back(now):
         lines.append(Line("held back", words))

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from flowpool.pool import LaneView, Snapshot
+from flowpool.pool import BOUNDS, LaneView, Snapshot
 from flowpool.printable import printable
-from flowpool.run.sample import Bottleneck
+from flowpool.run.sample import Bottleneck, LaneSample
 
 # Lines of lanes: more would push the program's own words off a small terminal.
 MOST_LANES = 4
@@ -49,6 +49,8 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
         counts += f" · {rate_words(now.rate)}"
     if now.eta is not None:
         counts += f" · {clock(now.eta)} left"
+    if now.paused:
+        counts += " · paused"
     figures = [f"{now.running:,} in progress", *_counted(now), *_spent(now, is_over=False)]
     if now.failed:
         figures.insert(0, f"{now.failed:,} failed")
@@ -118,6 +120,28 @@ def lane_words(lane: LaneView) -> str:
     if lane.rations_retries:
         words.append("so many calls fail that retries are rationed")
     return " · ".join(words)
+
+
+def sample_words(lane: LaneSample) -> str:
+    """The same of a lane of another process, as far as a sample has it."""
+    name: str = lane.bound if lane.bound in UNITS else "requests"
+    limits = {} if lane.limit is None else {name: lane.limit}
+    share = lane.used / lane.limit if lane.limit else lane.in_flight / max(1, lane.window)
+    return lane_words(
+        LaneView(
+            lane.name,
+            lane.bound,
+            limits,
+            {name: lane.used},
+            None,
+            share,
+            lane.in_flight,
+            lane.window,
+            lane.queued,
+            lane.throttled,
+            "nobody gets an answer",
+        )
+    )
 
 
 def duration(seconds: float) -> str:
@@ -200,6 +224,7 @@ LONG_ASKED = 10.0
 # What holds a lane back where no figure says how much.
 _BOUND_WORDS = {
     "paused": "paused by a 429",
+    "held": BOUNDS["held"],
     "reader": "waits for the reader of the stream",
     "items": "nothing waits",
 }
@@ -275,6 +300,7 @@ def _parts(now: Snapshot) -> tuple[float | None, float]:
 
 
 def rate_words(rate: float) -> str:
+    """Items a second as people say it: 48.9/s, or a minute where they are few."""
     if rate >= 0.95:
         return f"{rate:,.0f}/s" if rate >= 99.5 else f"{rate:.1f}/s"
     return f"{rate * 60:.1f}/min"
