@@ -57,7 +57,7 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
     course = reader.course(info.id)
     return RunData(
         name=info.name,
-        runner=runner_words(info),
+        runner=_runner_words(info, attempts),
         settings={name: value for name, value in info.settings.items() if name != "outputs"},
         began=course.began if course.began is not None else (last_begin or None),
         ended=course.ended if course.ended is not None else (info.updated or None),
@@ -74,6 +74,13 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
         events=others,
         source=reader.path.name,
     )
+
+
+def _runner_words(info: RunInfo, attempts: Iterable[AttemptData]) -> str:
+    if info.definition is not None:
+        return runner_words(info)
+    steps = dict.fromkeys(attempt.step for attempt in sorted(attempts, key=lambda one: one.step))
+    return f"its script's own: {' -> '.join(steps)}" if steps else "its script's own"
 
 
 def _stored_items(reader: Reader, run: int, last_begin: float) -> list[ItemData]:
