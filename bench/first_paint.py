@@ -1,4 +1,4 @@
-"""First paint of a page in a real browser, in seconds.
+"""First paint of a page in Chromium, and when it is whole, in milliseconds: `first_paint PAGE.html`, as JSON.
 
 Runs in the environment of the browser tests, `.venv/browser`.
 """

@@ -189,7 +189,7 @@ class MadeRun:
         events = [EventRow(BEGAN, "begin", b"{}")]
         ends, refusals = sorted(self._ends), sorted(self._refusals)
         done = failed = refused = 0
-        limit, steps = 900.0, max(1.0, last / 400)
+        limit, steps = 1500.0, max(1.0, last / 400)
         for tick in range(1, int(last / steps) + 1):
             now = tick * steps
             before = done + failed
@@ -200,7 +200,7 @@ class MadeRun:
             while refused < len(refusals) and refusals[refused] <= now:
                 refused += 1
             rate = (done + failed - before) / steps
-            limit = limit * 0.94 if refused - seen > 3 else min(limit * 1.02, 2600.0)
+            limit = limit * 0.93 if refused - seen > 2 else min(limit * 1.12, 2700.0)
             lane = LaneSample(
                 MODEL, "requests", min(self._window(now), self.count - done - failed), self._window(now),
                 max(0, self.count - done - failed - self.slots), refused, 1.2, limit, rate * 60,

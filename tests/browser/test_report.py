@@ -75,6 +75,11 @@ def opened(page: Page, file: Path) -> Page:
     return page
 
 
+def item_of(page: Page) -> str:
+    """What the page says of the item that was opened, its title first."""
+    return text_of(page, "dialog[open]")
+
+
 def text_of(page: Page, selector: str) -> str:
     words: str = page.locator(selector).inner_text()
     return words
@@ -106,33 +111,34 @@ def test_it_says_first_what_held_the_run_back(show) -> None:
 def test_a_click_in_the_grid_opens_the_item_and_escape_closes_it(show) -> None:
     page = show("run")
     page.locator("#grid canvas").click(position={"x": 10 + 16 * 3, "y": 10})
-    assert text_of(page, "#item-title").startswith("Item 3")
-    dialog = text_of(page, "dialog")
+    assert item_of(page).startswith("Item 3")
+    dialog = item_of(page)
     assert "What it was given" in dialog
     assert "customer" in dialog
     assert "openai/gpt-5-mini" in dialog
     page.get_by_role("button", name="Next", exact=True).click()
-    page.wait_for_function("document.getElementById('item-title').textContent.startsWith('Item 4')")
+    page.locator("#item-title", has_text="Item 4:").wait_for()
     page.keyboard.press("Escape")
-    assert page.locator("dialog[open]").count() == 0
+    page.locator("dialog[open]").wait_for(state="detached")
 
 
 def test_an_error_group_shows_its_example_its_fix_and_its_items(show) -> None:
     page = show("run")
     group = page.locator("details.group", has_text="InvalidOutput")
     group.locator("summary").click()
+    group.locator("p.fix").wait_for()
     words = group.inner_text()
     assert "What to do: say in the prompt what is wanted" in words.replace("\n", " ")
     assert "urgency" in words
     group.locator(".chips button").first.click()
-    assert "failed" in text_of(page, "#item-title")
-    assert "InvalidOutput" in text_of(page, "dialog")
+    assert "failed" in item_of(page)
+    assert "InvalidOutput" in item_of(page)
 
 
 def test_an_item_says_why_it_was_tried_again(show) -> None:
     page = show("run")
     page.locator("#slowest tr", has_text="backoff").first.locator("button").click()
-    words = text_of(page, "dialog")
+    words = item_of(page)
     assert "Why it was tried again" in words
     assert "ended with RateLimited, status 429" in words
 
@@ -142,14 +148,14 @@ def test_the_gantt_tells_zooms_and_opens(show) -> None:
     canvas = page.locator("#gantt .frame canvas")
     canvas.scroll_into_view_if_needed()
     canvas.hover(position={"x": 300, "y": 26})
-    assert "took" in text_of(page, "#tip")
+    assert "took" in text_of(page, "#tip:not([hidden])")
     before = canvas.screenshot()
     page.get_by_role("button", name="Zoom in").click()
     page.wait_for_timeout(100)
     assert canvas.screenshot() != before
     page.get_by_role("button", name="All").click()
     canvas.click(position={"x": 300, "y": 26})
-    assert text_of(page, "#item-title").startswith("Item ")
+    assert item_of(page).startswith("Item ")
 
 
 def test_it_is_used_by_the_keyboard_alone(show) -> None:
@@ -164,7 +170,7 @@ def test_it_is_used_by_the_keyboard_alone(show) -> None:
     page.wait_for_selector("dialog[open]")
     assert page.evaluate("document.activeElement.textContent") == "Close"
     page.keyboard.press("Enter")
-    assert page.locator("dialog[open]").count() == 0
+    page.locator("dialog[open]").wait_for(state="detached")
     page.locator("#gantt .frame canvas").focus()
     for key in ("+", "ArrowRight", "ArrowLeft", "-", "0"):
         page.keyboard.press(key)
@@ -183,12 +189,11 @@ def test_what_others_wrote_is_shown_as_words_and_runs_nothing(show, heard: Heard
         for index in (2 * number, 2 * number + 1):
             page.locator("#go-to").fill(str(index))
             page.locator("#grid form button").click()
-            page.wait_for_function(
-                f"document.getElementById('item-title').textContent.startsWith('Item {index}:')"
-            )
+            page.locator("#item-title", has_text=f"Item {index}:").wait_for()
             words = page.evaluate("document.querySelector('dialog').textContent")
             assert SPELT.get(name, text) in words, name
             page.keyboard.press("Escape")
+            page.locator("dialog[open]").wait_for(state="detached")
     for summary in page.locator("details.group summary").all():
         summary.click()
     assert page.title() == HOSTILE["script"]
@@ -217,13 +222,13 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(folder, open_page, name: st
     assert page.evaluate("document.documentElement.scrollWidth") == 400
     if name == "run":
         page.locator("#grid canvas").click(position={"x": 10, "y": 10})
-        assert page.locator("dialog").bounding_box()["width"] <= 400
+        assert page.locator("dialog[open]").bounding_box()["width"] <= 400
 
 
 def test_without_content_an_item_has_its_figures_alone(show) -> None:
     page = show("bare")
     page.locator("#slowest button").first.click()
-    words = text_of(page, "dialog")
+    words = item_of(page)
     assert "This report was made without content" in words
     assert "What it was given" not in words
     assert "Attempts" in words
@@ -235,7 +240,8 @@ def test_two_runs_are_compared_item_by_item(show) -> None:
     assert "urgency" in text_of(page, "#fields")
     page.wait_for_selector("#items td")
     page.locator("#items select").select_option(label="different")
-    page.wait_for_timeout(100)
+    page.locator("#items p, #items .tools span", has_text="of").wait_for()
+    page.locator("#items tbody tr", has_text="only the").first.wait_for(state="detached")
     rows = page.locator("#items tbody tr")
     assert set(rows.locator("td:first-child").all_inner_texts()) == {"different"}
     assert "medium" in rows.first.inner_text()

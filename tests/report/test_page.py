@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.made_run import MadeRun
+from bench.made_run import BEGAN, MadeRun
 
 from flowpool import Pool
 from flowpool.errors import InvalidInput
 from flowpool.report.page import run_page, write_report
 from flowpool.report.reading import run_in_store
+from flowpool.store.file import open_store
+from flowpool.store.rows import AttemptRow, Batch, EventRow
+from flowpool.values import Attempt
 
 _DATA = re.compile(rb'<script type="application/gzip" id="([a-z0-9-]+)">([^<]*)</script>')
 
@@ -55,10 +58,19 @@ def test_columns_give_back_what_the_store_has(made: Path) -> None:
     assert data["slowest"][0] == run.slowest[0].index
 
 
-def test_a_long_pause_divides_a_run_into_sessions(made: Path) -> None:
-    data = unpacked(run_page(run_in_store(made)))["data"]
-    assert len(data["sessions"]) == 1
-    assert data["sessions"][0][0] == 0
+def test_a_run_that_was_begun_again_has_two_sessions(tmp_path: Path) -> None:
+    store = tmp_path / "run.db"
+    MadeRun(50, refused=0.0).write(store)
+    first = unpacked(run_page(run_in_store(store)))["data"]["sessions"]
+    assert len(first) == 1
+    later = BEGAN + 7200.0
+    attempts = [AttemptRow(1, Attempt("1.result", "openai/m", at, 2.0)) for at in (0.1, 5.0)]
+    events = [EventRow(later, "begin", b"{}")]
+    with open_store(store) as opened:
+        opened.write(1, Batch(epoch=later, attempts=attempts, events=events))
+    sessions = unpacked(run_page(run_in_store(store)))["data"]["sessions"]
+    zero = BEGAN - (run_in_store(store).began or 0.0)
+    assert sessions == [first[0], [round((7200.0 + zero) * 1000), round((7207.0 + zero) * 1000)]]
 
 
 def test_a_page_without_content_holds_none(made: Path) -> None:
@@ -94,7 +106,7 @@ def test_a_folder_and_a_path_that_cant_be_written_are_said(made: Path, tmp_path:
     run = run_in_store(made)
     with pytest.raises(InvalidInput, match="is a folder"):
         write_report(tmp_path, [run])
-    with pytest.raises(InvalidInput, match="can't be written"):
+    with pytest.raises(InvalidInput, match="there is no folder"):
         write_report(tmp_path / "none" / "report.html", [run])
 
 

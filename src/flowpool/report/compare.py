@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +25,7 @@ KINDS = (
     "only the second is done",
     "neither is done",
 )
-_EQUAL, _DIFFERENT, _ONE, _OTHER, _NEITHER = range(5)
+_EQUAL, _DIFFERENT, _ONE, _OTHER, _NEITHER = range(len(KINDS))
 _SLOWEST_PART = 0.95
 
 
@@ -73,34 +73,16 @@ def comparison(
     """What the page shows of two runs, and the texts of the items that differ in at most about `room` bytes."""
     pairs = matched(one.items, other.items)
     both = [pair for pair in pairs if pair.one is not None and pair.other is not None]
-    kinds = [pair.kind for pair in pairs]
-    counts = [
-        sum(kind == of for pair, kind in zip(pairs, kinds, strict=True) if _is_both(pair))
-        for of in range(5)
-    ]
-    differing = [
-        pair for pair, kind in zip(pairs, kinds, strict=True) if kind not in (_EQUAL, _NEITHER)
-    ]
+    counts = Counter(pair.kind for pair in both)
+    differing = [pair for pair in pairs if pair.kind not in (_EQUAL, _NEITHER)]
     shown = differing[:MOST_ROWS]
-    texts = Texts([])
-    if content:
-        chunks, most, _ = fitted(shown, [True] * len(shown), _texts_of, room)
-        longest = max(
-            (len(text_of(item.output)) for p in shown for item in (p.one, p.other) if item),
-            default=0,
-        )
-        words = (
-            f"To keep this file small, texts are cut to {most:,} characters."
-            if longest > most
-            else ""
-        )
-        texts = Texts(chunks, words)
+    texts = _texts(shown, room) if content else Texts([])
     payload = {
         "runs": [_summary(run if content else without_content(run)) for run in (one, other)],
         "content": content,
         "matched": len(both),
         "alone": [sum(p.other is None for p in pairs), sum(p.one is None for p in pairs)],
-        "kinds": list(zip(KINDS, counts, strict=True)),
+        "kinds": [(words, counts[kind]) for kind, words in enumerate(KINDS)],
         "fields": _fields(both) if content else [],
         "rows": [_row(pair) for pair in shown],
         "moreRows": len(differing) - len(shown),
@@ -110,8 +92,13 @@ def comparison(
     return payload, texts
 
 
-def _is_both(pair: Pair) -> bool:
-    return pair.one is not None and pair.other is not None
+def _texts(pairs: Sequence[Pair], room: int) -> Texts:
+    """What was asked and answered in these pairs."""
+    chunks, most, _ = fitted(pairs, [True] * len(pairs), _texts_of, room)
+    items = [item for pair in pairs for item in (pair.one, pair.other) if item is not None]
+    is_cut = any(len(text_of(item.output)) > most for item in items)
+    words = f"To keep this file small, texts are cut to {most:,} characters." if is_cut else ""
+    return Texts(chunks, words)
 
 
 def _summary(run: RunData) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappop, heappush
 from typing import Any
 
 from msgspec import Struct
 
+from flowpool.report.slots import SlotFinder
 from flowpool.run.sample import TIME_KINDS, Bottleneck, Sample, TimeSpread
 from flowpool.store.reading import Event
 from flowpool.usage import NO_USAGE, Usage
@@ -198,16 +198,5 @@ def slots(attempts: Iterable[AttemptData]) -> list[int]:
     >>> slots(busy)
     [0, 1, 0]
     """
-    ends: dict[str, list[tuple[float, int]]] = defaultdict(
-        list
-    )  # of slots in use, by when they end
-    free: dict[str, list[int]] = defaultdict(list)
-    found = []
-    for attempt in attempts:
-        busy, idle = ends[attempt.lane], free[attempt.lane]
-        while busy and busy[0][0] <= attempt.started:
-            heappush(idle, heappop(busy)[1])
-        slot = heappop(idle) if idle else len(busy)
-        heappush(busy, (attempt.started + attempt.seconds, slot))
-        found.append(slot)
-    return found
+    finders: dict[str, SlotFinder] = defaultdict(SlotFinder)
+    return [finders[one.lane].slot(one.started, one.started + one.seconds) for one in attempts]

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from flowpool import __version__
-from flowpool.errors import InvalidInput, OutputExists
+from flowpool.data.writers import check_target
+from flowpool.errors import InvalidInput
 from flowpool.folders import local_path
 from flowpool.printable import printable
 from flowpool.report.compare import comparison
@@ -52,10 +53,7 @@ def write_report(
     that exists, without `overwrite`, or can't be written.
     """
     file = local_path(path)
-    if file.is_dir():
-        raise InvalidInput(f"{path} is a folder: name a file, such as report.html.")
-    if not overwrite and file.exists():
-        raise OutputExists(str(path))
+    check_target(file, may_exist=overwrite)
     page = (
         run_page(runs[0], content=content)
         if len(runs) == 1

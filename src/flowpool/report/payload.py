@@ -5,13 +5,14 @@ Moments are milliseconds since the run's begin; `assets/*.js` know the names her
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
 from flowpool.printable import printable
 from flowpool.report.data import AttemptData, ItemData, RunData, slots, time_spreads
-from flowpool.run.sample import TIME_KINDS
+from flowpool.run.sample import TIME_KINDS, LaneSample, Sample
 from flowpool.settings import Settings
 from flowpool.values import Timing
 
@@ -21,6 +22,7 @@ MOST_SLOWEST, MOST_GROUPS, MOST_OF_GROUP = 25, 200, 500
 _MOST_EXAMPLE = 4_000
 # Seconds without any attempt between two sessions of a run, where no event tells.
 _PAUSE = 600.0
+_MOMENT = 0.5
 # Samples: more than a chart has pixels.
 _MOST_SAMPLES = 4_000
 Json = dict[str, Any]
@@ -31,7 +33,7 @@ def run_payload(run: RunData, *, content: bool) -> Json:
     """All that the page shows of a run, but for the texts of its items."""
     zero = run.began or 0.0
     group_of = {index: number for number, group in enumerate(run.errors) for index in group.items}
-    attempts = run.attempts or _as_attempts(run)
+    attempts = run.attempts if run.has_attempts else _as_attempts(run)
     return {
         "name": printable(run.name),
         "runner": printable(run.runner),
@@ -99,21 +101,19 @@ def _times(run: RunData) -> list[Json]:
 
 
 def _sessions(run: RunData, attempts: Sequence[AttemptData], zero: float) -> list[list[int]]:
-    """From when to when somebody was at work on it."""
-    begins = sorted(event.at for event in run.events if event.kind == "begin")
+    """From when to when somebody was at work on it: from one begin, or a long pause's end, to the last attempt."""
     starts = [attempt.started for attempt in attempts]
+    begins = sorted(event.at for event in run.events if event.kind == "begin")
     if not begins:
-        begins = [after for before, after in pairwise(starts) if after - before > _PAUSE]
-        begins = [*starts[:1], *begins]
-    last = run.ended or zero
-    ends = [*begins[1:], max(last, *begins)] if begins else []
+        begins = starts[:1] + [at for before, at in pairwise(starts) if at - before > _PAUSE]
+    if not begins:
+        return []
+    # What was sent in the same moment as a run began is its own.
+    edges = [bisect_left(starts, begin - _MOMENT) for begin in begins[1:]]
     found = []
-    for begin, end in zip(begins, ends, strict=True):
-        inside = (
-            [a for a in attempts if begin - 1.0 <= a.started < end + 1e-3] if begins[1:] else ()
-        )
-        stop = max((a.started + a.seconds for a in inside), default=end)
-        found.append([_ms(begin - zero), _ms(min(stop, end) - zero)])
+    for begin, (first, last) in zip(begins, pairwise([0, *edges, len(starts)]), strict=True):
+        ends = [one.started + one.seconds for one in attempts[first:last]]
+        found.append([_ms(begin - zero), _ms(max([begin, *ends]) - zero)])
     return found
 
 
@@ -183,12 +183,6 @@ def _sample_columns(run: RunData, zero: float) -> Json:
     samples = list(run.samples)[::stride]
     if samples and samples[-1] is not run.samples[-1]:
         samples.append(run.samples[-1])
-    names = list(dict.fromkeys(lane.name for one in samples for lane in one.lanes))
-    by_name = [{lane.name: lane for lane in one.lanes} for one in samples]
-
-    def column(name: str, take: Callable[[Any], Any]) -> list[Any]:
-        return [take(lanes[name]) if name in lanes else None for lanes in by_name]
-
     return {
         "at": [_ms(one.at - zero) for one in samples],
         "done": [one.done for one in samples],
@@ -199,22 +193,34 @@ def _sample_columns(run: RunData, zero: float) -> Json:
         "tokens": [one.tokens for one in samples],
         "cpu": [round(one.cpu, 3) for one in samples],
         "lag": [round(one.lag, 4) for one in samples],
-        "lanes": [
-            {
-                "name": printable(name),
-                "bound": column(name, lambda lane: lane.bound),
-                "inFlight": column(name, lambda lane: lane.in_flight),
-                "window": column(name, lambda lane: lane.window),
-                "queued": column(name, lambda lane: lane.queued),
-                "throttled": column(name, lambda lane: lane.throttled),
-                "limit": column(
-                    name, lambda lane: None if lane.limit is None else _round(lane.limit)
-                ),
-                "used": column(name, lambda lane: _round(lane.used)),
-            }
-            for name in names
-        ],
+        "lanes": _lane_columns(samples),
     }
+
+
+# What a chart needs of a lane's samples, by the name that the page has for it.
+_OF_LANE: dict[str, Callable[[LaneSample], Any]] = {
+    "bound": lambda lane: lane.bound,
+    "inFlight": lambda lane: lane.in_flight,
+    "window": lambda lane: lane.window,
+    "queued": lambda lane: lane.queued,
+    "throttled": lambda lane: lane.throttled,
+    "limit": lambda lane: None if lane.limit is None else _round(lane.limit),
+    "used": lambda lane: _round(lane.used),
+}
+
+
+def _lane_columns(samples: Sequence[Sample]) -> list[Json]:
+    names = dict.fromkeys(lane.name for one in samples for lane in one.lanes)
+    by_name = [{lane.name: lane for lane in one.lanes} for one in samples]
+    found: list[Json] = []
+    for name in names:
+        own = [lanes.get(name) for lanes in by_name]
+        columns = {
+            column: [None if lane is None else take(lane) for lane in own]
+            for column, take in _OF_LANE.items()
+        }
+        found.append({"name": printable(name), **columns})
+    return found
 
 
 def _bottlenecks(run: RunData, zero: float) -> list[list[Any]]:

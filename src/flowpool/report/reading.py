@@ -19,7 +19,7 @@ from flowpool.checkpoint.checkpoint import pick_run
 from flowpool.encoding import decode, encode
 from flowpool.errors import CallError, InvalidInput, message_of
 from flowpool.pipeline import build
-from flowpool.record import Record, known_sum
+from flowpool.record import Record
 from flowpool.report.data import AttemptData, ErrorGroup, ItemData, RunData, SpendData
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
@@ -53,35 +53,19 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
     names = function_names(info)
     attempts = [_attempt(row, names) for row in reader.attempts(info.id)]
     attempts.sort(key=lambda one: one.started)
-    steps: dict[int, dict[str, Any]] = defaultdict(dict)
-    for item, step, output in reader.step_outputs(info.id):
-        steps[item][step] = output[:_MOST_OF_STEP] if isinstance(output, str) else output
-    items = [
-        _stored_item(index, known, variables, last_begin, steps)
-        for index, (known, variables) in enumerate(reader.items(info.id))
-    ]
-    spent, course = reader.spent(info.id), reader.course(info.id)
-    recalled = [item for item in items if item.from_earlier]
-    cached = _saved_by_cache(items)
-    paid = spent.cost if spent.cost or not spent.unpriced else None
+    items = _stored_items(reader, info.id, last_begin)
+    course = reader.course(info.id)
     return RunData(
         name=info.name,
-        runner=runner_words(info),
+        runner=_runner_words(info, attempts),
         settings={name: value for name, value in info.settings.items() if name != "outputs"},
         began=course.began if course.began is not None else (last_begin or None),
         ended=course.ended if course.ended is not None else (info.updated or None),
         reason=info.reason,
         counts=reader.counts(info.id),
         usage=_usage(attempts, items),
-        spend=SpendData(
-            paid,
-            None if paid is None else paid + cached,
-            cached,
-            known_sum(item.cost for item in recalled) or 0.0,
-            spent.unpriced,
-            spent.unknown_cost,
-        ),
-        recalled=len(recalled),
+        spend=_stored_spend(reader, info.id, items),
+        recalled=sum(item.from_earlier for item in items),
         items=items,
         attempts=attempts,
         errors=error_groups(items),
@@ -92,11 +76,43 @@ def read_run(reader: Reader, info: RunInfo) -> RunData:
     )
 
 
+def _runner_words(info: RunInfo, attempts: Iterable[AttemptData]) -> str:
+    if info.definition is not None:
+        return runner_words(info)
+    steps = dict.fromkeys(attempt.step for attempt in sorted(attempts, key=lambda one: one.step))
+    return f"its script's own: {' -> '.join(steps)}" if steps else "its script's own"
+
+
+def _stored_items(reader: Reader, run: int, last_begin: float) -> list[ItemData]:
+    steps: dict[int, dict[str, Any]] = defaultdict(dict)
+    for item, step, output in reader.step_outputs(run):
+        steps[item][step] = output[:_MOST_OF_STEP] if isinstance(output, str) else output
+    return [
+        _stored_item(index, known, variables, last_begin, steps)
+        for index, (known, variables) in enumerate(reader.items(run))
+    ]
+
+
+def _stored_spend(reader: Reader, run: int, items: Iterable[ItemData]) -> SpendData:
+    spent, cached = reader.spent(run), _saved_by_cache(items)
+    paid = spent.cost if spent.cost or not spent.unpriced else None
+    return SpendData(
+        paid,
+        None if paid is None else paid + cached,
+        cached,
+        sum(item.cost or 0.0 for item in items if item.from_earlier),
+        spent.unpriced,
+        spent.unknown_cost,
+    )
+
+
 def run_of_session(session: Session, runner: Any) -> RunData:
     """A run of a pool without a store: its items, and what its process saw of it. It knows no single attempts."""
     now, records = session.snapshot, session.records()
     # Seconds since 1970 at the loop clock's 0.
     epoch = time.time() - time.monotonic()
+    if session.samples:
+        epoch = session.samples[0].at - session.samples[0].elapsed - session.began
     items = [_item_of(record, epoch) for record in records]
     at_work = [item for item in items if item.started]
     spent, cached = session.spent, _saved_by_cache(items)

@@ -63,6 +63,23 @@ def fitted(
 
     texts_of: a row's texts, each of at most so many characters. is_first: the rows whose texts are cut last.
     """
+    most, rest = _levels(rows, is_first, texts_of, room)
+    pairs = list(zip(rows, is_first, strict=True))
+    while True:
+        chunks = [
+            pack(_encode([texts_of(row, most if first else rest) for row, first in chunk]))
+            for chunk in (pairs[at : at + CHUNK] for at in range(0, len(pairs), CHUNK))
+        ]
+        if sum(map(len, chunks)) <= room or not (rest or most):
+            return chunks, most, rest
+        rest = _less(rest)
+        most = _less(most) if all(is_first) or not rest else most
+
+
+def _levels(
+    rows: Sequence[T], is_first: Sequence[bool], texts_of: Callable[[T, int], Any], room: int
+) -> tuple[int, int]:
+    """About how many characters the texts of the first rows, and of the others, may have."""
     preferred = [row for row, first in zip(rows, is_first, strict=True) if first]
     others = [row for row, first in zip(rows, is_first, strict=True) if not first]
 
@@ -75,18 +92,8 @@ def fitted(
     def level(some: Sequence[T], left: float) -> int:
         return next((most for most in LEVELS if size(some, most) <= left), 0)
 
-    most = level(preferred, room * (0.6 if others else 1.0)) if preferred else LEVELS[0]
-    rest = min(most, level(others, room - size(preferred, most))) if others else most
-    pairs = list(zip(rows, is_first, strict=True))
-    while True:
-        chunks = [
-            pack(_encode([texts_of(row, most if first else rest) for row, first in chunk]))
-            for chunk in (pairs[at : at + CHUNK] for at in range(0, len(pairs), CHUNK))
-        ]
-        if sum(map(len, chunks)) <= room or not (rest or most):
-            return chunks, most, rest
-        rest = _less(rest)
-        most = most if others and rest else _less(most)
+    most = level(preferred, room * (0.6 if others else 1.0))
+    return most, min(most, level(others, room - size(preferred, most))) if others else most
 
 
 def _less(level: int) -> int:

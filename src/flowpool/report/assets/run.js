@@ -40,7 +40,7 @@ F.showRun = (data) => {
 F.head = (run) => {
   const began = run.began ? F.clock(run.began) : null, ended = run.ended ? F.clock(run.ended) : null;
   return F.el("div", {}, F.el("p", {class: "runner"}, run.runner),
-    F.el("p", {class: "quiet"}, began ? `Began ${began}, ended ${began.slice(0, 10) === ended.slice(0, 10) ? ended.slice(11) : ended}.` : "Nothing was sent.",
+    F.el("p", {class: "quiet"}, began ? `Began ${began}, ended ${began.slice(0, 10) === ended.slice(0, 10) ? ended.slice(11) : ended} (in your time zone).` : "Nothing was sent.",
       run.content ? "" : " Without content: prompts, variables and answers are left out.", run.cut ? " " + run.cut : ""));
 };
 
@@ -73,7 +73,7 @@ F.guessed = (run) => {
 
 F.figures = (run) => {
   const {counts, spend, tokens} = run, left = counts.pending + counts.running, all = run.items.count;
-  const took = run.sessions.reduce((sum, [from, to]) => sum + to - from, 0), ended = counts.done + counts.failed - run.recalled;
+  const took = run.sessions.reduce((sum, [from, to]) => sum + to - from, 0), ended = counts.done + counts.failed;
   const saved = (spend.cached || 0) + (spend.recalled || 0);
   return F.cards([
     ["Done", F.count(counts.done), all ? `${F.share(counts.done, all)} of ${F.many(all, "item")}` : "", counts.done === all && all ? "good" : ""],
@@ -145,18 +145,29 @@ F.times = (run) => {
 };
 
 F.histogram = (run) => {
-  const a = run.attempts, times = [];
-  for (let i = 0; i < a.item.length; i++) if (!a.errorOf[i]) times.push(a.ms[i]);
-  if (times.length < 2) return null;
-  times.sort((x, y) => x - y);
+  const a = run.attempts, byLane = a.lanes.map(() => []);
+  for (let i = 0; i < a.item.length; i++) if (!a.errorOf[i]) byLane[a.lane[i]].push(a.ms[i]);
+  const lanes = byLane.map((times, lane) => [lane, times.sort((x, y) => x - y), times.reduce((sum, ms) => sum + ms, 0)])
+    .filter(([, times]) => times.length > 1).sort((x, y) => y[2] - x[2]);
+  if (!lanes.length) return null;
+  const box = F.el("div", {}), draw = (n) => box.replaceChildren(...F.distribution(lanes[n][1], run.hasAttempts ? "answer" : "item"));
+  const choice = lanes.length < 2 ? null : F.el("div", {class: "tools"}, F.el("label", {}, "Lane ", F.el("select", {onchange: (event) => draw(Number(event.target.value))},
+    lanes.map(([lane], n) => F.el("option", {value: n}, a.lanes[lane])))));
+  draw(0);
+  return F.section("latency", run.hasAttempts ? "How long answers took" : "How long items took", choice, box);
+};
+
+// Bars over times that stand in order; each bar spans as much more time, in proportion, as the one before.
+F.distribution = (times, what) => {
   const low = Math.max(1, times[0]), high = Math.max(low * 1.5, times[times.length - 1]), COUNT = 36, step = Math.log(high / low) / COUNT;
   const counts = new Array(COUNT).fill(0);
   for (const ms of times) counts[Math.min(COUNT - 1, Math.max(0, Math.floor(Math.log(Math.max(low, ms) / low) / step)))]++;
   const most = Math.max(...counts), edge = (n) => low * Math.exp(step * n), at = (part) => times[Math.min(times.length - 1, Math.floor(part * times.length))];
-  return F.section("latency", run.hasAttempts ? "How long answers took" : "How long items took",
-    F.el("p", {class: "quiet"}, `${F.many(times.length, run.hasAttempts ? "answered attempt" : "item")}: half within ${F.seconds(at(0.5))}, 95 % within ${F.seconds(at(0.95))}, 99 % within ${F.seconds(at(0.99))}. Each bar spans ${Math.round((Math.exp(step) - 1) * 100)} % more time than the one before.`),
+  return [
+    F.el("p", {class: "quiet"}, `${F.many(times.length, what)}: half within ${F.seconds(at(0.5))}, 95 % within ${F.seconds(at(0.95))}, 99 % within ${F.seconds(at(0.99))}. Each bar spans ${Math.round((Math.exp(step) - 1) * 100)} % more time than the one before.`),
     F.el("div", {class: "columns", role: "img", "aria-label": "Histogram of these times"}, counts.map((count, n) => F.el("div", {class: count ? "" : "none", title: `${F.seconds(edge(n))} to ${F.seconds(edge(n + 1))}: ${F.count(count)}`, style: {height: count ? Math.max(1.5, 100 * count / most) + "%" : "0"}}))),
-    F.el("div", {class: "marks", "aria-hidden": "true"}, [0, 1, 2, 3, 4].map((n) => F.el("span", {}, F.seconds(edge(COUNT * n / 4))))));
+    F.el("div", {class: "marks", "aria-hidden": "true"}, [0, 1, 2, 3, 4].map((n) => F.el("span", {}, F.seconds(edge(COUNT * n / 4))))),
+  ];
 };
 
 F.chips = (indexes, open, more) => F.el("div", {class: "chips"}, indexes.map((i) => F.el("button", {onclick: () => open(i), "aria-label": `Item ${i}`}, String(i))), more ? F.el("span", {class: "quiet"}, `and ${F.count(more)} more`) : null);
