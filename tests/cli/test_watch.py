@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -90,6 +91,13 @@ def test_a_run_that_the_store_doesnt_have_is_refused(
 ) -> None:
     assert main(["watch", str(stored.folder / "run.db"), "--run", "other"]) == 2
     assert "no run 'other': it has 1 (" in capsys.readouterr().err
+
+
+def test_a_port_that_is_in_use_is_said(stored: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["watch", str(stored.folder / "run.db"), "--port", str(port)]) == 2
+    assert f"--port {port}: Address already in use" in capsys.readouterr().err
 
 
 def test_the_terminal_has_no_page_to_open(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,6 +176,13 @@ def test_idle_connections_keep_nobody_out_for_long(served: Served) -> None:
         pytest.fail("nobody was let in")
 
 
+def test_the_machines_name_is_not_asked_for(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("it may take seconds"))
+    PageServer(served.page.source).close()
+
+
 def test_an_address_in_use_twice_has_another_token(served: Served, tmp_path: Path) -> None:
     another = PageServer(served.page.source)
     assert another.token != served.page.token

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
+from socketserver import TCPServer
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -97,6 +98,11 @@ class _Http(ThreadingHTTPServer):
         super().__init__(*arguments)
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
 
+    def server_bind(self) -> None:
+        # HTTPServer's own asks for the machine's name, which may take seconds and is of no use here.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = LOOPBACK, self.server_address[1]
+
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
@@ -148,7 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
             order = msgspec.json.decode(body, type=Order)
         except msgspec.MsgspecError as error:
             return self._refuse(HTTPStatus.BAD_REQUEST, f"That is no order: {error}.")
-        return self._answer(lambda: {"said": page.source.order(order.what, **order.values)})
+        return self._answer(
+            lambda: {"said": printable(page.source.order(order.what, **order.values))}
+        )
 
     def _named(self) -> dict[str, str]:
         """The headers by their names; one that comes twice is both."""

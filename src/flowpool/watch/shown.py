@@ -119,7 +119,7 @@ def shown(view: RunView, after: float = 0.0) -> Shown:
     verdict, fix, bad = _verdict(view)
     bottleneck = view.bottleneck if view.state == "running" else None
     return Shown(
-        name=printable(view.name),
+        name=_said(view.name),
         run=view.run,
         state=view.state,
         words=_said(view.words),
@@ -210,7 +210,7 @@ def _lane_row(lane: LaneSample) -> LaneRow:
         limit += f" of {big(lane.limit)}"
     limit += f" {UNITS.get(lane.unit, lane.unit)}"
     return LaneRow(
-        printable(lane.name),
+        _said(lane.name),
         f"{lane.in_flight:,} of {lane.window:,}",
         f"{lane.queued:,}",
         limit,
@@ -230,7 +230,7 @@ def _times(timings: Mapping[str, Mapping[str, TimeSpread]]) -> list[TimeRow]:
             if spread is None or spread.total <= 0.0:
                 continue
             figures = (duration(one) for one in (spread.total, spread.p50, spread.p95, spread.p99))
-            rows.append(TimeRow(printable(lane), kind, words, spread.total / whole, *figures))
+            rows.append(TimeRow(_said(lane), kind, words, spread.total / whole, *figures))
     return rows
 
 

@@ -114,7 +114,7 @@ class StoreSource:
         return self._order(self.path, what, str(self._run.id), **values)
 
     def _missing(self) -> str:
-        """That the file is gone, in words; a new one at its place is opened."""
+        """That the file is gone, in words; a new one of its name is opened."""
         try:
             now = self.path.stat()
         except FileNotFoundError:
@@ -219,7 +219,7 @@ class StoreSource:
 
 
 class _Course:
-    """What the store's events have told so far: `until` is the moment of the last one."""
+    """What the store's events have said so far: `until` is the moment of the last one."""
 
     def __init__(self) -> None:
         self.until = 0.0
