@@ -10,7 +10,6 @@ from typing import Any
 from flowpool.views.words import ProgressText, rate_words
 
 _GREEN, RED, _GREY = "#2da44e", "#cf222e", "rgba(128,128,128,.25)"
-_BLUE = "#0072b2"
 # Pixels of a line of rates, and how many of them are too few to draw.
 WIDTH, HEIGHT, MOST_FEW = 120, 18, 3
 BOX = "font:13px/1.6 system-ui,sans-serif;max-width:60em"
@@ -72,7 +71,7 @@ def sparkline(rates: Sequence[float]) -> str:
     return (
         f'<svg role="img" width="{WIDTH}" height="{HEIGHT}" style="flex:none;overflow:visible">'
         f"<title>items a second, {len(rates)} s, at most {escape(rate_words(most))}</title>"
-        f'<polyline points="{points}" fill="none" stroke="{_BLUE}" stroke-width="1.5"/></svg>'
+        f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-width="1.3" opacity=".75"/></svg>'
     )
 
 
