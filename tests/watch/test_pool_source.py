@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,6 +92,15 @@ def test_items_that_are_handed_over_have_no_grid_and_their_failures_are_told() -
     view = watched.view()
     assert view.grid is None
     assert view.groups[0].count == 4
+
+
+def test_with_a_store_they_have_one(tmp_path: Path) -> None:
+    pool = Pool(work, ITEMS, store=tmp_path / "run.db")
+    watched = source(pool)
+    list(pool.stream())
+    grid = watched.view().grid
+    assert grid is not None
+    assert (grid.items, sum(grid.done), grid.failed[3], grid.done[3]) == (40, 36, 1, 0)
 
 
 def test_orders_of_the_page_are_heeded() -> None:

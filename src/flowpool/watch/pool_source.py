@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import Any
-from weakref import ref
+from weakref import finalize, ref
 
 from msgspec import structs
 
@@ -17,9 +19,11 @@ from flowpool.results import Record
 from flowpool.run.monitor import sample_of
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
-from flowpool.store.reading import FailedItem, shape_of
+from flowpool.store.reading import FailedItem, Reader, shape_of
 from flowpool.values import Status
 from flowpool.views.words import COST_AFTER
+from flowpool.watch.paced import Paced
+from flowpool.watch.source import grid_of
 from flowpool.watch.view import (
     MOST_FAILURES,
     MOST_GROUPS,
@@ -52,6 +56,7 @@ class PoolSource:
         self._lock = Lock()
         self._items = _Items()
         self._bottlenecks: list[Bottleneck] = []
+        self._stored: _StoredCells | None = None
 
     def view(self) -> RunView:
         session, at = self._held(), time.time()
@@ -79,7 +84,7 @@ class PoolSource:
                 steers=self._obey is not None and state in ("running", "paused"),
                 groups=self._items.groups(),
                 failures=tuple(self._items.failures),
-                grid=self._items.grid(now),
+                grid=self._items.grid(now) or self._stored_grid(session, now),
             )
 
     def order(self, what: str, **values: Any) -> str:
@@ -87,11 +92,38 @@ class PoolSource:
             raise FlowpoolError("This run takes no orders.")
         return self._obey(self._held(), what, values)
 
+    def _stored_grid(self, session: Session, now: Snapshot) -> Grid | None:
+        """The cells where records are handed over, and their ends stand in a store."""
+        if session.checkpoint is None or not now.ended:
+            return None
+        with suppress(FlowpoolError):  # it isn't there yet, or no more
+            if self._stored is None or now.elapsed < self._stored.elapsed:
+                self._stored = _StoredCells(session.checkpoint.path, session.name)
+            return self._stored.grid(now)
+        return None
+
     def _held(self) -> Session:
         session = self._session()
         if session is None:
             raise PoolGone("The pool is gone: its program has let go of it.")
         return session
+
+
+class _StoredCells:
+    """The cells of the newest run of this name in a store."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.elapsed = 0.0
+        reader = self._reader = Reader(path)
+        finalize(self, reader.close)
+        found = [run.id for run in reader.runs() if run.name == name]
+        self._run = found[0] if found else 0
+        self._items = 0
+        self._cells = Paced(lambda: grid_of(reader, self._run, self._items), reader.version)
+
+    def grid(self, now: Snapshot) -> Grid | None:
+        self.elapsed, self._items = now.elapsed, max(now.total or 0, now.ended)
+        return self._cells()
 
 
 class _Items:

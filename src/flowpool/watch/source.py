@@ -207,15 +207,20 @@ class StoreSource:
         samples = self._course.samples
         items = sum(self._counts().values())
         items = max(items, (samples[-1].total or 0) if samples else 0)
-        if not items:
-            return None
-        size = cell_size(items)
-        blocks = self._reader.blocks(self._run.id, size)
-        return Grid(size, items, [done for _, done, _ in blocks], [bad for _, _, bad in blocks])
+        return grid_of(self._reader, self._run.id, items)
 
     def _find_times(self) -> Timings:
         rows = self._reader.last_attempts(self._run.id, MOST_ATTEMPTS)
         return time_spreads(_attempts(rows, function_names(self._run)))
+
+
+def grid_of(reader: Reader, run: int, items: int) -> Grid | None:
+    """A run's cells, of so many items in all."""
+    if not items:
+        return None
+    size = cell_size(items)
+    blocks = reader.blocks(run, size)
+    return Grid(size, items, [done for _, done, _ in blocks], [bad for _, _, bad in blocks])
 
 
 class _Course:
