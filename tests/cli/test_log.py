@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 
 def kinds(flowpool: Any, name: str = "run.log") -> list[str]:
-    return [event["event"] for event in flowpool.read(name)]
+    return without_time(event["event"] for event in flowpool.read(name))
+
+
+def without_time(kinds: Iterable[str]) -> list[str]:
+    """The events but for those that a slow machine has more of."""
+    return [kind for kind in kinds if kind not in ("bottleneck", "lane")]
 
 
 def test_map_run_and_resume_add_to_a_log(flowpool: Any) -> None:
@@ -51,6 +57,6 @@ def test_a_dash_puts_it_on_standard_error(flowpool: Any) -> None:
     code, out, err = flowpool(*words)
     assert code == 0
     *lines, last = err.splitlines()
-    assert [json.loads(line)["event"] for line in lines] == ["begin", "item", "end"]
+    assert without_time(json.loads(line)["event"] for line in lines) == ["begin", "item", "end"]
     assert last.startswith("1 done")
     assert json.loads(out)["text"] == "One."

@@ -268,10 +268,10 @@ def test_a_run_without_a_store_shows_how_it_stood(simulate: Any, tmp_path: Path)
 @pytest.mark.parametrize("store", [None, "run.db"])
 def test_a_pool_writes_its_own_trace(tmp_path: Path, store: str | None) -> None:
     kept = None if store is None else tmp_path / store
-    pool = Pool(lambda n: f"prompt {n}", [{"n": n} for n in range(5)], name="job", store=kept)
+    pool = Pool(lambda n: f"canary {n}", [{"n": n} for n in range(5)], name="job", store=kept)
     pool.run()
     pool.trace(tmp_path / "t.json")
     text = (tmp_path / "t.json").read_text()
     assert broken_rules(read_trace(tmp_path / "t.json")["traceEvents"]) == []
     assert text.count('"ph":"X"') == 5
-    assert "prompt" not in text
+    assert "canary" not in text

@@ -22,7 +22,7 @@ from flowpool.calls.decide import (
     weigh_setup,
     worth_trying,
 )
-from flowpool.calls.flow import MOST_PENDING, Rank, StepCall, Times
+from flowpool.calls.flow import MOST_PENDING, Flow, Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.calls.route import (
     Conversation,
@@ -302,16 +302,18 @@ class ModelCalls:
                 self._budget.keep(reserved)
                 lost = reserved.worst
             # A cancellation says so too, where it came over the network.
-            times = backoff, getattr(error, "connect", 0.0), getattr(error, "first_byte", 0.0)
             cut = NotFinished("cut off")
-            self._note(call, route, admitted, reserved, times, ended, cut, lost)
+            connect, first_byte = getattr(error, "connect", 0.0), getattr(error, "first_byte", 0.0)
+            waits = 0.0 if reserved is None else reserved.waited, backoff, connect, first_byte
+            self._note(flow, route, admitted, ended, cut, lost, waits)
             route.lane.leave(admitted, ended)
             raise
         ended, result, lost = now(), outcome.result, NOTHING
         if self._budget is not None and reserved is not None:
             lost = _settle(self._budget, reserved, route, outcome)
-        times = backoff, outcome.connect, outcome.first_byte
-        self._note(call, route, admitted, reserved, times, ended, result, lost)
+        of_budget = 0.0 if reserved is None else reserved.waited
+        waits = of_budget, backoff, outcome.connect, outcome.first_byte
+        self._note(flow, route, admitted, ended, result, lost, waits)
         if type(result) is Reply:
             flow.bill(route.name, result.usage, route.prices)
             if self._waiter.is_short:
@@ -326,25 +328,25 @@ class ModelCalls:
 
     def _note(
         self,
-        call: StepCall,
+        flow: Flow,
         route: ModelRoute,
         admitted: Admitted,
-        reserved: Reservation | None,
-        times: tuple[float, float, float],
         ended: float,
         result: Reply | Exception,
         lost: Amount,
+        waits: tuple[float, float, float, float],
     ) -> None:
-        """Writes an attempt down, if anybody does, and where its time went. times: the last three of `Timing`."""
+        """Writes an attempt down, if anybody does, and where its time went. waits: the last four of `Timing`."""
+        budget_wait, backoff, connect, first_byte = waits
+        slot_wait, limit_wait = admitted.slot_wait, admitted.limit_wait
         started, pending = admitted.at, route.pending
-        of_budget = 0.0 if reserved is None else reserved.waited
-        spent = (admitted.slot_wait, admitted.limit_wait, of_budget, *times)
-        pending += (ended - started, *spent)
+        seconds = ended - started
+        pending += (seconds, slot_wait, limit_wait, budget_wait, backoff, connect, first_byte)
         if len(pending) >= MOST_PENDING:
             self._times.sum_up()
-        if call.flow.log is not None:
-            timing = Timing(*spent)
-            call.flow.log.attempted(attempt_of(route, started, ended, result, lost, timing))
+        if flow.log is not None:
+            timing = Timing(slot_wait, limit_wait, *waits)
+            flow.log.attempted(attempt_of(route, started, seconds, result, lost, timing))
 
     def _ask_without(
         self, what: str, requests: RequestBuilder, route: ModelRoute, error: CallError

@@ -162,7 +162,7 @@ class Outcome(Struct, frozen=True):
 def attempt_of(
     route: ModelRoute,
     started: float,
-    ended: float,
+    seconds: float,
     result: Reply | Exception,
     lost: Amount,
     timing: Timing,
@@ -173,7 +173,7 @@ def attempt_of(
         route.step_path,
         route.name,
         started,
-        ended - started,
+        seconds,
         200 if isinstance(result, Reply) else getattr(result, "status", None),
         None if isinstance(result, Reply) else type(result).__name__,
         answered.usage if answered else NO_USAGE,
