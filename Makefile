@@ -9,7 +9,7 @@ ON_TWO_CORES := --numprocesses 2 --dist worksteal
 # Tests start hundreds of processes: each would compile all anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-frameworks newest coverage check lock house mutate bench bench-pages docs soak clean
+.PHONY: demo test test-frameworks test-browser newest coverage check lock house mutate bench bench-pages docs soak clean
 demo: .venv/installed
 	$(BIN)/flowpool demo
 
@@ -19,6 +19,11 @@ test: check
 # LangChain, DSPy, LlamaIndex, pydantic-ai and any-llm: what they need is 600 MB.
 test-frameworks: .venv/frameworks/installed
 	.venv/frameworks/bin/pytest tests/frameworks
+
+# The pages, in Chromium: Debian's, installed by apt-get where there is none.
+test-browser: .venv/browser/installed
+	$(PYTHON) tools/chromium.py
+	.venv/browser/bin/pytest tests/browser
 
 # The tests with the newest release of everything, the lock left aside.
 newest:
@@ -77,6 +82,10 @@ soak: .venv/installed-dev
 
 .venv/installed-bench: .venv/installed-dev requirements/bench.txt
 	$(PACKAGES) install .venv bench
+	touch $@
+
+.venv/browser/installed: pyproject.toml requirements/browser.txt
+	$(PACKAGES) install .venv/browser browser
 	touch $@
 
 .venv/frameworks/installed: pyproject.toml requirements/frameworks.txt

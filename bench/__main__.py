@@ -25,6 +25,7 @@ from bench.hostile import hostile
 from bench.pages import main as pages_table
 from bench.rates.command import main as rates_table
 from bench.rates.sockets import sockets
+from bench.report import report
 from bench.servers.command import main as servers_table
 from bench.store import store
 from flowpool.simulator import Fixed, Lognormal, SimServer
@@ -218,6 +219,7 @@ BENCHES: dict[str, Callable[[], list[Row]]] = {
         sockets,
         startup,
         hostile,
+        report,
     )
 }
 

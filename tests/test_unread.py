@@ -106,7 +106,7 @@ def test_what_nobody_would_read_is_refused_by_name(make: Callable[[], Any], says
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["max_flows", "retries", "deadline", "items"])
+@pytest.mark.parametrize("name", ["timeout", "retries", "deadline", "items"])
 def test_a_pool_stays_as_it_was_made(name: str) -> None:
     pool = Pool(same, ROWS)
     with pytest.raises(AttributeError, match=rf"pool.{name} can't be changed: pass {name}= to"):

@@ -43,6 +43,7 @@ RECIPES = {
     "demo": Recipe(("build",), extras=("pages",)),
     "dev": Recipe(("build", "dev"), extras=("documents", "excel", "urls"), keeps_to="demo"),
     "frameworks": Recipe(("build", "frameworks")),
+    "browser": Recipe(("build", "browser")),
     "bench": Recipe(("bench",), project=False, keeps_to="dev"),
 }
 

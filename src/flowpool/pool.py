@@ -14,6 +14,7 @@ from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
 
+from flowpool import wiring
 from flowpool.calls.budget import Spend as Spend
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import (
@@ -33,6 +34,7 @@ from flowpool.limits.lane_view import LaneView as LaneView
 from flowpool.record import TableList
 from flowpool.results import Record, Results
 from flowpool.run.environment import Environment as Environment
+from flowpool.run.event_log import check_log
 from flowpool.run.loop_thread import outcome
 from flowpool.run.progress import Snapshot as Snapshot
 from flowpool.run.session import Session, free_thread, read_stream
@@ -72,6 +74,7 @@ class PoolOptions(TypedDict, total=False):
     max_cost: float | None
     max_tokens_total: int | None
     progress: bool | Callable[[Snapshot], None] | None
+    log: str | Path | None
     tracing: bool | Tracing | None
     environment: Environment | None
 
@@ -112,6 +115,8 @@ class Pool(Sealed, Generic[Output]):
         it once, `"skip"` makes no call and has None for its output, `"fail"` fails without a call.
     progress: True shows it, False doesn't, a callable is given a `Snapshot` a few times a second. By default
         it is shown in a terminal or notebook once a run takes over a second.
+    log: a file that gets a line of JSON for each item that ends, each attempt that fails and what follows it, and
+        what else happens; "-" is standard error. Lines are added; no prompt or answer is in them. [none]
     tracing: True tells OpenTelemetry of the run, its items and calls, without their content;
         `Tracing(content=True)` with it. By default the environment's `FLOWPOOL_TRACING` says. [no]
     environment: what tests set: the transport, the environment and chance.
@@ -192,6 +197,7 @@ class Pool(Sealed, Generic[Output]):
         max_cost: float | None = None,
         max_tokens_total: int | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        log: str | Path | None = None,
         tracing: bool | Tracing | None = None,
         environment: Environment | None = None,
     ) -> None:
@@ -211,13 +217,12 @@ class Pool(Sealed, Generic[Output]):
             version=version,
             tracing=tracing,
         )
-        _check_words(name, description, key, store, progress)
+        _check_words(name, description, key, store, progress, log)
         self.runner = as_runner(runner)
         self.items = items
         self.name = name or self.runner.name
         self.description = description or ""
         self.on_error: OnError = on_error
-        self.max_flows = max_flows
         rows = None
         if not isinstance(items, AsyncIterable) or columns or limit is not None:
             rows = as_rows(items, columns, limit)
@@ -236,6 +241,7 @@ class Pool(Sealed, Generic[Output]):
             settings,
             checkpoint=checkpoint,
             progress=progress,
+            log=log,
             environment=environment,
         )
         self._seal(Pool)
@@ -281,6 +287,10 @@ class Pool(Sealed, Generic[Output]):
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {status.name.lower()}" for status, n in self.status.items() if n)
         return f"Pool({self.name!r}: {counts or 'nothing started'})"
+
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").of_pool(self.name, self.snapshot)
+        return table
 
     # Running
 
@@ -363,6 +373,8 @@ class Pool(Sealed, Generic[Output]):
         A row is in the file when `write` returns: in a packed one within a second; in a Parquet file once the
         writer is closed, and till then in part files beside it, from which `append=True` goes on after a kill.
         """
+        if self._session.log is not None:
+            check_log(self._session.log, local_path(path))
         writer = open_writer(path, self._session.rows, self._session.plan.answers, **options)
         checkpoint = self._session.checkpoint
         if checkpoint is not None and writer.path != "-" and not options.get("append"):
@@ -468,8 +480,65 @@ class Pool(Sealed, Generic[Output]):
         session = self._session
         return await session.acomplete(session.begin_again(variables, max_cost, max_tokens_total))
 
+    def _changing(self) -> tuple[str, ...]:
+        return ("max_flows", "max_cost", "max_tokens_total")
+
+    @property
+    def max_flows(self) -> MaxFlows:
+        """The most items in progress; may be set, also while a run is at work and from any thread.
+
+        A lower number lets calls in flight end, and starts none until there are fewer; a higher one holds at once;
+        `"auto"` goes back to adapting. A step's own `max_flows` and `Limits(concurrent=...)` hold as well.
+
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> pool.max_flows = 5
+        >>> pool.max_flows
+        5
+        """
+        return self._session.settings.max_flows or "auto"
+
+    @max_flows.setter
+    def max_flows(self, value: MaxFlows) -> None:
+        self._session.change(max_flows=value)
+
+    @property
+    def max_cost(self) -> float | None:
+        """The ceiling in dollars; may be set, also while a run is at work that began with one, and from any thread.
+
+        A higher one lets calls that wait for room go on, `None` all of them. Under a lower one calls in flight end,
+        and none is sent that could exceed it.
+        """
+        return self._session.settings.max_cost
+
+    @max_cost.setter
+    def max_cost(self, value: float | None) -> None:
+        self._session.change(max_cost=value)
+
+    @property
+    def max_tokens_total(self) -> int | None:
+        """The ceiling in tokens; may be set as `max_cost` may."""
+        return self._session.settings.max_tokens_total
+
+    @max_tokens_total.setter
+    def max_tokens_total(self, value: int | None) -> None:
+        self._session.change(max_tokens_total=value)
+
+    def pause(self) -> None:
+        """Sends no more calls and begins no more items until `go()`; calls in flight end. From any thread.
+
+        Nothing times out by it: the time counts neither for the run's deadline nor for anybody's patience.
+        A run that is paused can be stopped and cancelled. Does nothing where no run is at work.
+        """
+        self._session.pause()
+
+    def go(self) -> None:
+        """Goes on after `pause()`. From any thread."""
+        self._session.go()
+
     def stop(self) -> None:
-        """Starts no more items; those in progress go on to their end. From any thread."""
+        """Starts no more items; those in progress go on to their end, in a paused run to that of their calls. From
+        any thread.
+        """
         self._session.stop()
 
     def interrupt(self) -> None:
@@ -483,6 +552,27 @@ class Pool(Sealed, Generic[Output]):
         self._session.cancel()
 
     # Looking
+
+    def report(self, path: str | Path, *, content: bool = True, overwrite: bool = False) -> Path:
+        """Writes a page about the run, as it stands, and returns where it is: figures, charts, errors, each item.
+
+        path: an HTML file, which opens anywhere and asks nothing of the network. content: False leaves out prompts,
+            variables, answers, and what errors quote of them. overwrite: True lets an existing file be replaced.
+
+        With a `store` it has each attempt too. Raises `InvalidInput` for a file that exists or can't be written.
+
+        >>> import tempfile
+        >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])
+        >>> results = pool.run()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     pool.report(f"{folder}/report.html").name
+        'report.html'
+        """
+        part = wiring.load("report")
+        written: Path = part.report_of_pool(
+            self._session, self.runner, path, content=content, overwrite=overwrite
+        )
+        return written
 
     @property
     def status(self) -> dict[Status, int]:
@@ -525,8 +615,20 @@ class Pool(Sealed, Generic[Output]):
         """How the run stands, as a progress callable gets it; from any thread."""
         return self._session.snapshot
 
+    def trace(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the run as a trace that https://ui.perfetto.dev and Chrome open: which call was where, and when.
 
-def _check_words(name: Any, description: Any, key: Any, store: Any, progress: Any) -> None:
+        path: ends in .json or .json.gz. overwrite: lets a file that holds something be replaced.
+
+        With a `store` it has each attempt, what it waited for and what the lanes did; without one, the items that
+        are kept. No prompt and no answer is in it. Raises `InvalidInput` for a path that can't be written.
+        """
+        wiring.load("trace").trace_of_session(self._session, path, overwrite=overwrite)
+
+
+def _check_words(
+    name: Any, description: Any, key: Any, store: Any, progress: Any, log: Any
+) -> None:
     """Raises `InvalidInput` for arguments of a pool that can't be meant, or that nobody would read."""
     for text in (name, description):
         if text is not None and not isinstance(text, str):
@@ -537,3 +639,5 @@ def _check_words(name: Any, description: Any, key: Any, store: Any, progress: An
         raise InvalidInput(
             f"progress={progress!r}: use True, False or a function that is given a Snapshot."
         )
+    if log is not None:
+        check_log(log)

@@ -128,6 +128,10 @@ class Record(Struct, Generic[Output], frozen=True):
         became = short(self.output) if self.error is None else _in_words(self.error)
         return f"<Record {self.index}: {self.status.name}, {became}>"
 
+    def _repr_html_(self) -> str:
+        table: str = wiring.load("tables").of_record(self)
+        return table
+
     def as_dict(self) -> dict[str, Any]:
         """The record as plain data: what `history` has for each item."""
         return {

@@ -9,11 +9,13 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, Unpack, cast, overload
 
+from flowpool import wiring
 from flowpool.data.layout import Choice, Layout
 from flowpool.errors import NotFinished
 from flowpool.record import CallCost as CallCost
 from flowpool.record import Record as Record
 from flowpool.record import TableList, Tabular, known_sum
+from flowpool.summary import Summary
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import UNKNOWN_ANSWERS, AnswerColumns, Output, Status
 
@@ -50,13 +52,16 @@ class Results(Tabular, list[Output]):
         stopped: str = "",
         *,
         interrupted: bool = False,
+        ending: Any = None,
     ) -> None:
+        """ending: the `Snapshot` of the run's end, where it is known."""
         self.records = TableList(records)
         self.earlier = tuple(earlier)
         self._rows = rows
         self._answers = answers
         self._stopped = stopped
         self._interrupted = interrupted
+        self._ending = ending
         super().__init__(cast("Output", record.output) for record in self.records)
 
     @overload
@@ -122,6 +127,17 @@ class Results(Tabular, list[Output]):
         """Dollars of all items whose model has a known price; None when none has."""
         bills: tuple[CallCost | Record, ...] = (*self.earlier, *self.records)
         return known_sum(bill.cost for bill in bills)
+
+    def summary(self) -> Summary:
+        """What became of the run, to print or to end a notebook's cell with: its counts, pace and cost, where its
+        time went and what held it back the longest, its failures by kind with what to do, and its slowest items.
+
+        >>> from flowpool import Pool
+        >>> print(Pool(lambda n: 6 // n, [{"n": 2}, {"n": 0}]).run().summary())  # doctest: +ELLIPSIS
+        1 done, 1 failed in ...
+        """
+        summary: Summary = wiring.load("summary").summary_of(self, self._ending)
+        return summary
 
     def frame(self, *, meta: Choice = False, output: str | None = None) -> Any:
         """The data frame that came in, with the answers beside it: same kind, rows, types, order and index.

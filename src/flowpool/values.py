@@ -225,10 +225,10 @@ class Reply(Struct, frozen=True):
 class Timing(Struct, frozen=True, gc=False):
     """Where the time of an attempt went, in seconds.
 
-    Before it was sent, it waited for: slot_wait: a place among the calls in flight. limit_wait: its turn within a rate
-    limit. budget_wait: money that other calls had set aside. backoff: after the failure before.
-    Within the attempt's own seconds: connect: for a connection. first_byte: from the request to the first byte of the
-    answer. What is left of them is the reading of the answer; of a function's attempt, its own code.
+    Before it was sent, it waited for: slot_wait: a slot among the calls in flight. limit_wait: its turn within a
+    rate limit. budget_wait: money that other calls had set aside. backoff: after the failure before. Within the
+    attempt's own seconds: connect: for a connection. first_byte: from the request to the first byte of the answer.
+    What is left of them is the reading of the answer; of a function's attempt, its own code.
     """
 
     slot_wait: float = 0.0

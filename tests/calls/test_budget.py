@@ -147,3 +147,26 @@ def test_whatever_happens_the_sum_stays_under_the_ceiling_and_nothing_leaks(seed
     for left in flying:
         budget.release(left)
     assert (budget.in_flight, budget.reserved_cost, budget.reserved_tokens) == (0, 0, 0)
+
+
+def test_another_ceiling_holds_from_here_on_and_what_is_spent_and_reserved_stays() -> None:
+    budget = Budget(max_cost=1.0, max_tokens=100)
+    budget.settle(reserved(budget, Amount(PER_DOLLAR // 2, 50)), Amount(PER_DOLLAR // 2, 50))
+    open_one = reserved(budget, Amount(PER_DOLLAR // 2, 50))
+    assert budget.reserve(dollars(0.1)) is None
+    budget.limit(2.0, 200)
+    assert budget.reserve(dollars(0.1)) is not None
+    budget.limit(0.1, 200)
+    assert budget.reserve(Amount(1, 0)) is None
+    assert budget.can_never_afford(Amount(1, 0))
+    budget.settle(open_one, Amount(PER_DOLLAR // 4, 20))
+    assert (budget.spent.cost, budget.spent.tokens) == (0.75, 70)
+    budget.limit(None, None)
+    assert not budget.can_never_afford(Amount(10**18, 10**9))
+
+
+def test_it_knows_prices_where_it_began_with_a_ceiling_in_dollars() -> None:
+    money, tokens = Budget(max_cost=1.0), Budget(max_tokens=10)
+    money.limit(None, 5)
+    tokens.limit(1.0, 5)
+    assert (money.knows_prices, tokens.knows_prices) == (True, False)

@@ -147,6 +147,15 @@ def test_a_calls_patience_begins_with_its_first_attempt() -> None:
     assert Attempts((one,), 1000.0).failed(one, slow, 1101.0, 0.0) == GiveUp(slow)
 
 
+def test_the_time_for_which_the_run_was_paused_is_none_of_a_calls_patience() -> None:
+    one = route(policy=RetryPolicy(patience=100.0))
+    slow = RateLimited("slow")
+    follows = Attempts((one,), 10.0).failed(one, slow, 1000.0, 0.0, paused=900.0)
+    assert isinstance(follows, Wait)
+    assert follows.until == 110.0
+    assert Attempts((one,), 10.0).failed(one, slow, 1011.0, 0.0, paused=900.0) == GiveUp(slow)
+
+
 def test_a_wait_is_rationed_unless_it_says_otherwise() -> None:
     one = route()
     follows = Attempts((one,), 0.0).failed(one, ILL, 1.0, 0.5)

@@ -141,7 +141,8 @@ def test_the_store_page_names_each_table_and_column() -> None:
         for statement in migration
         if statement.startswith("CREATE TABLE")
     ]
-    assert [name for name, _ in tables] == ["runs", "items", "results", "steps", "attempts"]
+    names = ["runs", "items", "results", "steps", "attempts", "events"]
+    assert [name for name, _ in tables] == names
     for name, columns in tables:
         section = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
         missing = [column for column in columns if f"`{column}`" not in section]

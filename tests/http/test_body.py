@@ -92,7 +92,7 @@ def test_an_answer_over_the_cap_is_refused_and_its_connection_closed(run, raw, s
             with pytest.raises(BodyTooLarge, match="longer than 4999 bytes") as caught:
                 await transport.send(raw.get(server.url), Timeouts(total=5))
             assert not caught.value.retryable
-            await raw.until(lambda: not server.live, 0.2)
+            await raw.until(lambda: not server.live, 1.0)
 
     run(main())
 

@@ -215,7 +215,7 @@ def test_a_connection_that_must_end_or_cannot_be_trusted_is_not_reused(run, raw,
                 answer = await transport.send(raw.get(server.url), Timeouts(total=5))
                 assert answer.body == b"hi"
                 assert server.accepted == count
-                await raw.until(lambda: not server.live, 0.2)
+                await raw.until(lambda: not server.live, 1.0)
 
     run(main())
 

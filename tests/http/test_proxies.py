@@ -187,7 +187,7 @@ def test_a_silent_proxy_meets_the_connect_timeout(run, raw) -> None:
             async with raw.opened(environ=environ) as transport:
                 with pytest.raises(ConnectTimeout):
                     await transport.send(raw.get("https://a.com/"), Timeouts(connect=0.05))
-            await raw.until(lambda: not proxy.live, 0.2)
+            await raw.until(lambda: not proxy.live, 1.0)
 
     run(main())
 

@@ -253,6 +253,6 @@ def test_a_tls_call_that_is_given_up_closes_its_connection(run, raw, authority, 
                 await asyncio.sleep(0.02)
                 call.cancel()
             await asyncio.gather(call, return_exceptions=True)
-            await raw.until(lambda: not server.live, 0.2)
+            await raw.until(lambda: not server.live, 1.0)
 
     run(main())

@@ -16,7 +16,7 @@ from flowpool.http import transport as transport_module
 from flowpool.http.transport import HttpTransport
 from flowpool.values import Timeouts
 
-AT_ONCE = 0.2  # seconds
+AT_ONCE = 1.0  # seconds: on a busy machine
 SOON = Timeouts(total=5)
 
 

@@ -392,3 +392,26 @@ def test_it_is_not_calm_before_enough_calls_were_seen_or_soon_after_failures() -
     for n in range(100):
         breaker.answered(1.0 + n)
     assert not breaker.is_calm
+
+
+def test_a_time_in_which_nobody_was_to_be_asked_is_no_silence_of_the_provider() -> None:
+    breaker = Breaker()
+    fail(breaker, 30)
+    breaker.hold(50.0)
+    assert probes(breaker, 1000.0, 1001.0)  # who asks all the same gives nothing up
+    assert breaker.dead is None
+    breaker.go(1050.0)
+    assert breaker.time_left(1050.0) == 250.0
+    assert len(probes(breaker, 1050.0, 1299.0)) > 5
+    assert breaker.dead is None
+    probes(breaker, 1299.0, 1400.0)
+    assert breaker.dead is not None
+
+
+def test_failures_that_began_while_it_was_held_count_from_when_it_goes_on() -> None:
+    breaker = Breaker()
+    breaker.go(1.0)  # which it did
+    breaker.hold(10.0)
+    fail(breaker, 30, 20.0, 60.0)
+    breaker.go(100.0)
+    assert breaker.time_left(100.0) == 300.0

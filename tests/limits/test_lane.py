@@ -218,3 +218,31 @@ def test_of_several_lanes_with_room_the_one_is_entered_that_answers_soonest() ->
     admitted_to = enter_any(bids, 5.0)
     assert admitted_to is not None
     assert admitted_to.lane is quick
+
+
+def test_a_held_lane_lets_nobody_in_until_it_goes_on() -> None:
+    lane = lane_of(4)
+    in_flight = enter(lane)
+    lane.hold(1.0)
+    assert lane.try_enter(1.0) is None
+    assert not lane.is_free(1.0)
+    lane.wait_for("a", 0.0)
+    assert admitted(lane, 1.0) == []
+    assert lane.next_turn(1.0) is None
+    assert lane.look(1.0, "items").bound == "held"
+    lane.answered(in_flight, 2.0)
+    assert (lane.in_flight, admitted(lane, 2.0)) == (0, [])
+    lane.go(9.0)
+    assert admitted(lane, 9.0) == ["a"]
+    assert lane.look(9.0, "items").bound == "items"
+
+
+def test_a_lane_that_is_broken_says_so_also_while_it_is_held() -> None:
+    lane = lane_of(4)
+    calls = [enter(lane) for _ in range(3)]
+    lane.hold(0.0)
+    lane.wait_for("a", 0.0)
+    for call in calls:
+        lane.failed(call, AuthFailed("no"), 1.0)
+    assert lane.look(1.0, "items").bound == "broken"
+    assert admitted(lane, 1.0) == ["a"]  # turned away, unsent

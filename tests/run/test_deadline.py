@@ -13,6 +13,7 @@ import pytest
 
 from flowpool import Chain, Pool, Status
 from flowpool.run.deadline import Deadline
+from flowpool.simulator import run_virtual
 
 CANCELLED, DONE = Status.CANCELLED, Status.DONE
 LONG = 30.0  # seconds that nothing here may wait for
@@ -163,3 +164,27 @@ def test_a_step_that_swallows_every_cancellation_is_given_up(
     assert step.swallowed > 2 * Deadline.TRIES
     assert pool.status[CANCELLED] == 2
     assert ended < LONG
+
+
+def test_while_it_is_held_the_time_stands_still() -> None:
+    ends: list[float] = []
+
+    async def scene() -> None:
+        loop = asyncio.get_running_loop()
+        deadline = Deadline(10.0, lambda reason: ends.append(loop.time()), lambda: None)
+        await asyncio.sleep(4.0)
+        deadline.hold()
+        deadline.hold()
+        await asyncio.sleep(100.0)
+        assert not deadline.ends()
+        deadline.go()
+        deadline.go()
+        await asyncio.sleep(5.5)
+        assert (deadline.ends(), ends) == (False, [])
+        await asyncio.sleep(1.0)
+        deadline.close()
+        deadline.hold()  # it ends the run already
+        assert deadline.ends()
+
+    run_virtual(scene())
+    assert ends[0] == 110.0

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from flowpool.errors import StoreRefused
-from flowpool.store.reading import Reader
+from flowpool.store.file import open_store
+from flowpool.store.reading import Reader, shape_of
+from flowpool.store.rows import AttemptRow, Batch, ItemRow
+from flowpool.values import Attempt
 
 HOLDER = """
 import sys, time
@@ -46,3 +49,32 @@ def test_a_reader_needs_no_lock(store, holder) -> None:
 def test_a_missing_store_is_named_when_it_is_only_to_be_read(store) -> None:
     with pytest.raises(StoreRefused, match=r"run\.db: no such file"):
         Reader(store)
+
+
+def test_attempts_come_in_the_order_of_their_starts_with_how_many_are_later(store) -> None:
+    attempts = [(1, "1.a", 5.0), (2, "1.a", 1.0), (2, "2.b", 7.0), (2, "2.c", 7.0)]
+    with open_store(store) as opened:
+        run = opened.begin_run("job", b"x" * 16, {"settings": "{}", "steps": ""}, 0.0)
+        batch = Batch(items=[ItemRow(opened.new_item(), b"%d" % n, b"{}") for n in range(2)])
+        batch.attempts = [
+            AttemptRow(item, Attempt(step, "m", at, 1.0)) for item, step, at in attempts
+        ]
+        opened.write(run.id, batch)
+    with Reader(store) as reader:
+        rows = list(reader.attempts_in_time(run.id))
+        ordered = list(reader.attempts(run.id))
+    assert [(row["item"], row["step"], row["later"]) for row in rows] == [
+        (1, "1.a", 2),
+        (0, "1.a", 0),
+        (1, "2.b", 1),
+        (1, "2.c", 0),
+    ]
+    assert [row["item"] for row in ordered] == [0, 1, 1, 1]
+    assert "later" not in ordered[0]
+
+
+def test_the_shape_of_a_long_message_without_spaces_is_found_at_once() -> None:
+    assert shape_of("x" * 1_000_000) == "x" * 1000
+    assert shape_of("item 'a' took 12s, id-7 of \"b\"") == shape_of(
+        "item 'c' took 3s, id-9 of \"d\""
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from flowpool import Pool
 from flowpool.pool import LaneView, Snapshot
-from flowpool.record import Record, TableList, short
+from flowpool.record import CallCost, Record, TableList, short
 from flowpool.results import Results
+from flowpool.usage import Usage
 from flowpool.values import Status
 
 HOSTILE = "<script>alert('x')</script><img src=x onerror=\"alert(1)\">&amp;\x1b[31m\u202e"
@@ -93,8 +95,15 @@ def test_nothing_that_others_wrote_is_more_than_words(hostile: Any) -> None:
     lanes = TableList([lane])
     now = Snapshot(3, lanes=(lane,), failure=failed.records[0], stopped=HOSTILE)
     stopped = Results(results.records, stopped=HOSTILE)
+    pool = Pool(upper, [{"text": HOSTILE}, {"text": "bad"}], name=HOSTILE)
+    pool.run()
     several: tuple[Any, ...] = (
         results,
+        results.records[0],
+        failed.failed[0],
+        pool,
+        results.summary(),
+        stopped.summary(),
         results.records,
         failed,
         failed.failed,
@@ -126,6 +135,56 @@ def test_a_value_that_cant_be_shown_costs_no_table() -> None:
 
     assert "Odd" in page(Pool(lambda n: Odd(), [{"n": 1}]).run()).text
     assert "Odd" in short(Odd())
+
+
+def test_a_record_is_a_small_table_with_its_steps_and_calls(simulate: Any) -> None:
+    sim = simulate()
+    [record] = sim.run(sim.pool(items=[{"text": "hello", "status": "mine"}])).records
+    seen = page(record)
+    assert "items[0]\n" in seen.text
+    assert "hello\n" in seen.text
+    assert "mine\n" in seen.text
+    assert "DONE\n" in seen.text
+    assert "calls" not in seen.text
+    steps = [
+        {"step": 0, "kind": "skill", "name": "ask", "input": {}, "output": "yes"},
+        {"step": 1, "kind": "tool", "name": "parse", "input": {}, "output": None, "error": "no"},
+    ]
+    calls = (CallCost("openai/gpt-5-mini", Usage(1000, 10)), CallCost("x/y", Usage(5, 1)))
+    whole = Record(7, HOSTILE, Status.FAILED, None, ValueError("no"), steps=steps, bills=calls)
+    seen = page(whole)
+    assert "2 steps\n" in seen.text
+    assert "parse\ntool\n" in seen.text
+    assert "2 calls\n" in seen.text
+    assert "x/y\n5\n1\n" in seen.text
+    assert "ValueError: no\n" in seen.text
+
+
+def test_a_record_of_anything_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy = pytest.importorskip("numpy")
+    record = Record(0, {f"v{n}": "x" * 10**5 for n in range(50)}, Status.DONE, numpy.zeros(10**5))
+    html = record._repr_html_()
+    assert len(html) < 30_000
+    assert "array([" in html
+    assert len(repr(record)) < 1000
+
+
+def test_a_pool_is_its_name_and_its_progress() -> None:
+    pool = Pool(upper, [{"text": "a"}], name="jobs")
+    assert "jobs\n" in page(pool).text
+    pool.run()
+    assert "1 done in " in page(pool).text
+    assert repr(pool) == "Pool('jobs': 1 done)"
+
+
+def test_a_hundred_thousand_results_are_shown_at_once() -> None:
+    results = Results([Record(n, {"text": "x" * 500}, Status.DONE, "y") for n in range(100_000)])
+    began = time.process_time()
+    several: tuple[Any, ...] = results, results.records, results.failed, results.summary()
+    for shown in several:
+        assert len(shown._repr_html_()) < 60_000
+        assert len(repr(shown)) < 20_000
+    assert time.process_time() - began < 3.0
 
 
 def test_lanes_and_a_snapshot_are_shown_too() -> None:

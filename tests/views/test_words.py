@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from flowpool.errors import BadRequest
@@ -11,6 +12,7 @@ from flowpool.limits.lane_view import BOUNDS
 from flowpool.pool import LaneView, Snapshot
 from flowpool.record import ModelSpend
 from flowpool.results import Record
+from flowpool.run.sample import Bottleneck, LaneSample
 from flowpool.values import Limits, Status
 from flowpool.views.words import (
     about,
@@ -20,6 +22,7 @@ from flowpool.views.words import (
     end_text,
     lane_words,
     progress_text,
+    sample_words,
 )
 
 
@@ -94,6 +97,7 @@ def test_of_many_lanes_the_busiest_are_shown() -> None:
         (lane("latency"), "64 at once; more would slow each other"),
         (lane("learning"), "finding the limit, 2,910 requests/min so far · 16 in flight"),
         (lane("paused", throttled=1, in_flight=0), "paused by a 429 · 1 answered 429"),
+        (lane("held", in_flight=3), "paused by you: `flowpool go` or pool.go() goes on · 3 in flight"),
         (lane("outage", error="X: no", in_flight=1), "no answers, probing: X: no · 1 in flight"),
         (lane("paused", asked=7190.0, in_flight=0), "a 429 asks to wait 1:59:50; tried now and then"),
         (
@@ -161,3 +165,38 @@ def test_a_cost_says_whose_price_it_leaves_out() -> None:
     going = Snapshot(20, done=10, elapsed=5.0, rate=1.0, spent=spent)
     figures = progress_text("x", going, ()).lines[0][0]
     assert figures.endswith("about $1.68 in all without custom/qwen3, of unknown price")
+
+
+def test_what_holds_the_run_back_is_the_second_line() -> None:
+    found = Bottleneck(
+        "requests", "limited by requests of m (600 a minute)", "a second key", since=1e9
+    )
+    text = progress_text("x", msgspec.structs.replace(GOING, bottleneck=found), ())
+    words, is_bad = text.lines[1]
+    assert words.startswith("limited by requests of m (600 a minute), since ")
+    assert words.endswith(": a second key")
+    assert not is_bad
+
+
+def test_a_provider_that_answers_nobody_is_a_bad_line() -> None:
+    found = Bottleneck("outage", "m answers nobody")
+    text = progress_text("x", msgspec.structs.replace(GOING, bottleneck=found), ())
+    assert text.lines[1] == ("m answers nobody", True)
+
+
+def test_a_paused_run_says_so_in_place_of_the_time_left() -> None:
+    paused = Snapshot(10_000, 4, 4000, elapsed=82.0, rate=48.9, paused=True)
+    assert progress_text("x", paused, ()).counts == "4,000 of 10,000 · 48.9/s · paused"
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit", "words"),
+    [
+        ("requests", 3000.0, "3,000 requests/min, 97% used · 16 in flight"),
+        ("max_flows", None, "64 at once (max_flows)"),
+        ("outage", None, "no answers, probing: nobody gets an answer · 64 in flight"),
+    ],
+)
+def test_a_lane_of_another_process_in_words(bound: Any, limit: float | None, words: str) -> None:
+    in_flight = 16 if limit else 64
+    assert sample_words(LaneSample("m", bound, in_flight, 64, 9, 0, 1.0, limit, 2910.0)) == words

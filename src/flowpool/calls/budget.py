@@ -69,7 +69,8 @@ class Budget:
     which counts too.
 
     Every reservation must end in one of `settle`, `release` and `keep`. What is settled, kept and reserved
-    never exceeds the ceiling, as long as no call uses more than was reserved for it.
+    never exceeds the ceiling, as long as no call uses more than was reserved for it. A ceiling that is lowered to
+    less than that lets nothing more be reserved.
 
     >>> budget = Budget(max_tokens=100)
     >>> first = budget.reserve(Amount(0, 60))
@@ -80,7 +81,7 @@ class Budget:
     (20, True)
     """
 
-    __slots__ = ("_cost", "_kept_cost", "_kept_tokens", "_tokens", "in_flight", "max_cost",
+    __slots__ = ("_cost", "_kept_cost", "_kept_tokens", "_tokens", "in_flight", "knows_prices", "max_cost",
                  "max_tokens", "reserved_cost", "reserved_tokens")  # fmt: skip
 
     def __init__(
@@ -89,14 +90,21 @@ class Budget:
         max_tokens: int | None = None,
         spent: Spend = Spend(),  # noqa: B008
     ) -> None:
-        self.max_cost = math.inf if max_cost is None else parts(max_cost)
-        self.max_tokens = math.inf if max_tokens is None else max_tokens
+        self.limit(max_cost, max_tokens)
+        self.knows_prices = (
+            self.counts_money
+        )  # so its dollars may have another ceiling later, or none
         self._cost, self._tokens = parts(spent.cost), spent.tokens
         self._kept_cost, self._kept_tokens = parts(spent.unknown_cost), spent.unknown_tokens
         self.reserved_cost = self.reserved_tokens = self.in_flight = 0
 
     def __repr__(self) -> str:
         return f"<Budget: {self.spent}; {self.in_flight} in flight>"
+
+    def limit(self, max_cost: float | None, max_tokens: int | None) -> None:
+        """Other ceilings from here on, None for none; what is spent and reserved stays."""
+        self.max_cost = math.inf if max_cost is None else parts(max_cost)
+        self.max_tokens = math.inf if max_tokens is None else max_tokens
 
     @property
     def counts_money(self) -> bool:

@@ -34,6 +34,11 @@ class BudgetQueue:
         self._waiting: list[tuple[float, int, Amount, _Waiter]] = []
         self._arrivals = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait."""
+        return len(self._waiting)
+
     def may_cost(self, least: Amount) -> None:
         """Calls of one kind will come, whose worst case is `least` or more."""
         known = self._smallest or least
@@ -85,6 +90,11 @@ class BudgetQueue:
             except BudgetSpent:
                 if len(left) == 1:
                     raise
+
+    def limit(self, max_cost: float | None, max_tokens: int | None) -> None:
+        """Other ceilings from here on: who waits for room may have it now, or learns that none will come."""
+        self.budget.limit(max_cost, max_tokens)
+        self._serve()
 
     def settle(self, reservation: Reservation, used: Amount) -> None:
         self.budget.settle(reservation, used)

@@ -109,8 +109,8 @@ class AskPlainer(Struct, frozen=True):
 class Wait(Struct, frozen=True):
     """Try again after so many seconds.
 
-    until: the moment from which on nothing is tried again. rationed: while so many calls fail that retries could
-        make it worse, the run's retry budget must have one left, too.
+    until: the moment from which on nothing is tried again, by the clock of `Attempts`. rationed: while so many
+        calls fail that retries could make it worse, the run's retry budget must have one left, too.
     """
 
     seconds: float
@@ -130,8 +130,8 @@ Next = Send[R] | AskPlainer | Wait | GiveUp
 class Attempts(Generic[R]):
     """One call's failed attempts so far: says what follows each.
 
-    began: when the first attempt was sent. has_fallback: whether another model is asked when this call gives up:
-    then nothing waits for an ill provider.
+    began: when the first attempt was sent, by a clock that stands still while the run is paused.
+    has_fallback: whether another model is asked when this call gives up: then nothing waits for an ill provider.
 
     `routes` are those that the call may still take, `usable` those of them for the next attempt.
     """
@@ -160,31 +160,34 @@ class Attempts(Generic[R]):
         now: float,
         uniform: float,
         *,
+        paused: float = 0.0,
         refuses_form: bool = False,
         wanted: bool | None = None,
     ) -> Next[R]:
         """What follows the failure of an attempt, which its lane knows of. `uniform` is drawn from [0, 1).
 
+        paused: the seconds for which the run was, which count for nobody's patience.
         wanted: what the user's `retry_on` says: whether it is tried again, whatever it is.
         """
         if wanted is False:
             return GiveUp(error)
         cause = cause_of(error, refuses_form=refuses_form, wanted=bool(wanted))
         rule = RULES[cause]
+        worked = now - paused
         if cause in (Cause.FORM_REFUSED, Cause.NO_SOCKET):
-            return self._at_no_cost(cause, route, error, now, uniform)
+            return self._at_no_cost(cause, route, error, worked, uniform)
         # Without a limiter nobody but the call can heed a refusal.
         waits = "call" if rule.waits == "lane" and not route.lane.is_paced else rule.waits
         if cause is Cause.THROTTLE:
             self.throttles += 1
-            self._put_off(error, route.policy, now)
+            self._put_off(error, route.policy, worked)
         self.failures += self._counts(rule, waits, route.lane)
         if (other := self._another(route, rule, now)) is not None:
             return other
         if self.has_fallback and cause is Cause.OUTAGE and not route.lane.is_well:
             return GiveUp(error)
         if isinstance(error, CallError) and cause is not Cause.EXCEPTION:
-            return self._wait_or_give_up(route, error, now, uniform, waits)
+            return self._wait_or_give_up(route, error, worked, uniform, waits)
         policy = route.policy
         if self.failures > (policy.retries if wanted else policy.of_exceptions):
             return GiveUp(error)

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from flowpool.calls.decide import Attempts, Next
 from flowpool.chain import Step
+from flowpool.errors import InvalidOutput
 from flowpool.record import ItemSpend, Record
 from flowpool.values import Attempt, Timing
 
@@ -40,6 +42,24 @@ class Log(Protocol):
 MISSING: Any = object()
 
 
+class Witness(Protocol):
+    """Who hears of an item's attempts that failed, as they happen."""
+
+    def failed(
+        self,
+        route: Any,
+        began: float,
+        now: float,
+        error: Exception,
+        follows: Next[Any],
+        attempts: Attempts[Any] | None,
+    ) -> None:
+        """An attempt on `route` failed, which began at that moment. attempts: its call's so far."""
+
+    def unfit(self, route: Any, error: InvalidOutput, left: int) -> None:
+        """An answer doesn't fit, and is asked for again as often as is `left`."""
+
+
 class Times(Protocol):
     """Where the time of attempts is summed up."""
 
@@ -60,7 +80,8 @@ class Flow(ItemSpend, eq=False):
     """What one item's way through the runner has cost so far, and the slot that it holds.
 
     branches: those of its steps that don't wait for a retry. is_cut: the run has cancelled it: no more of its steps
-    begin, also where one swallows its cancellation. is_over: its item has its record.
+    begin, also where one swallows its cancellation. is_over: its item has its record. witness: where somebody wants
+    to know of its failures.
     """
 
     log: Log | None = None
@@ -70,6 +91,7 @@ class Flow(ItemSpend, eq=False):
     is_cut: bool = False
     is_over: bool = False
     attempts: int = 0
+    witness: Witness | None = None
 
 
 class Rank:
@@ -90,3 +112,16 @@ class StepCall(Struct, eq=False):
     flow: Flow
     rank: float = Rank.NEW
     made: Set[str] = frozenset()
+
+    def failed(
+        self,
+        route: Any,
+        began: float,
+        now: float,
+        error: Exception,
+        follows: Next[Any],
+        attempts: Attempts[Any] | None,
+    ) -> None:
+        """An attempt failed, for whoever wants to know; see `Witness`."""
+        if self.flow.witness is not None:
+            self.flow.witness.failed(route, began, now, error, follows, attempts)

@@ -172,6 +172,8 @@ class ModelCalls:
             try:
                 accepted = conversation.answer.accept(reply.text)
             except InvalidOutput as error:
+                if call.flow.witness is not None:
+                    call.flow.witness.unfit(routes[0], error, left)
                 if not left:
                     raise
                 left -= 1
@@ -230,11 +232,14 @@ class ModelCalls:
                 span.failed_attempt(failure)
             call.rank, backoff = Rank.BEGUN, 0.0
             if attempts is None:
-                attempts = Attempts(routes, admitted.at, has_fallback=has_fallback)
+                began = admitted.at - self._waiter.paused()
+                attempts = Attempts(routes, began, has_fallback=has_fallback)
             refused = sent.refused(failure)
+            draw, paused = self._waiter.draw(), self._waiter.paused()
             follows = attempts.failed(
-                route, failure, now(), self._waiter.draw(), refuses_form=bool(refused)
+                route, failure, now(), draw, paused=paused, refuses_form=bool(refused)
             )
+            call.failed(route, admitted.at, now(), failure, follows, attempts)
             match follows:
                 case AskPlainer():
                     self._ask_without(refused, requests, route, failure)
@@ -244,10 +249,7 @@ class ModelCalls:
                         raise failure
                     backoff = waited
                 case GiveUp():
-                    if failure.retryable:
-                        failures = max(1, attempts.failures)
-                        log.info("given up after %d failures: %s", failures, in_short(failure))
-                    raise failure
+                    raise _given_up(failure, attempts)
                 case Send():
                     pass
                 case _:
@@ -397,6 +399,13 @@ class ModelCalls:
             shortest = Conversation(tuple(message.shortest() for message in turns), TEXT)
             self._budget.may_cost(RequestBuilder(shortest, self._plainer).worst(route))
         return route
+
+
+def _given_up(failure: CallError, attempts: Attempts[ModelRoute]) -> CallError:
+    if failure.retryable:
+        failures = max(1, attempts.failures)
+        log.info("given up after %d failures: %s", failures, in_short(failure))
+    return failure
 
 
 async def _exchange(route: ModelRoute, request: HttpRequest) -> Outcome:

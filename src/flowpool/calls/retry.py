@@ -92,7 +92,8 @@ class RetryBudget:
 class RetryWaiter:
     """The waits between attempts, for all calls of a run.
 
-    pause: lets a flow wait so many seconds without its slot. draw: gives a number from [0, 1).
+    pause: lets a flow wait so many seconds without its slot. draw: gives a number from [0, 1). paused: the seconds
+    for which the user has paused the run so far.
     """
 
     def __init__(
@@ -100,9 +101,11 @@ class RetryWaiter:
         pause: Callable[[Any, float], Awaitable[None]],
         draw: Callable[[], float],
         now: Callable[[], float],
+        paused: Callable[[], float] = float,
     ) -> None:
         self._pause = pause
         self.draw = draw
+        self.paused = paused
         self._now = now
         self._budget = RetryBudget()
         self.is_short = False  # whether the budget has less than it could: answers fill it up again
@@ -121,7 +124,7 @@ class RetryWaiter:
             await self._pause(flow, wait.seconds)
             now = self._now()
         while wait.rationed and lane.rations_retries() and not self._take():
-            if now + RetryBudget.ASK_AGAIN > wait.until:
+            if now - self.paused() + RetryBudget.ASK_AGAIN > wait.until:
                 return None
             await self._pause(flow, RetryBudget.ASK_AGAIN)
             now = self._now()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from flowpool.calls.decide import Attempts, Wait, setting
+from flowpool.calls.decide import Attempts, GiveUp, Wait, setting
 from flowpool.calls.flow import MOST_PENDING, Flow, Pending, Rank, StepCall, Times
 from flowpool.calls.retry import DEFAULT_RETRIES, RetryPolicy, RetryWaiter
 from flowpool.chain import Step
@@ -92,6 +92,12 @@ class ToolCalls:
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
+    def modes(self) -> dict[str, str]:
+        """How each function runs, by the name of its lane."""
+        routes = self._routes.values()
+        own = (route for route in routes if not isinstance(route.tool, ForeignTool))
+        return {route.lane.name: route.tool.mode for route in own}
+
     async def use(self, call: StepCall) -> Any:
         """The output of a step that is a tool."""
         if self._tracer is None:
@@ -121,10 +127,13 @@ class ToolCalls:
                 return await self._noted_attempt(route, arguments, admitted, call.flow, waits)
             except Exception as error:
                 if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
+                    now = self._loop.time()
+                    call.failed(route, admitted.at, now, error, GiveUp(error), None)
                     raise
                 failure = error
             call.rank = Rank.BEGUN
-            attempts = attempts or Attempts((route,), admitted.at)
+            paused = self._waiter.paused()
+            attempts = attempts or Attempts((route,), admitted.at - paused)
             weighed = failure
             if not isinstance(failure, CallError):
                 weighed = recognised(failure, of_sdks_only=False) or failure
@@ -133,8 +142,10 @@ class ToolCalls:
                 weighed,
                 self._loop.time(),
                 self._waiter.draw(),
+                paused=paused,
                 wanted=is_retried(route.retry_on, failure),
             )
+            call.failed(route, admitted.at, self._loop.time(), failure, follows, attempts)
             if isinstance(follows, Wait):
                 waited = await self._waiter.wait(call.flow, follows, route.lane)
                 if waited is not None:
@@ -302,20 +313,21 @@ class ToolCalls:
         else:
             # A pool's limits speak of models; of a function where that is all it runs.
             limits = settings.limits if self._is_single else None
-            lane = self._lanes.open_tool(tool, tool.name, step, self._width(tool), limits)
+            most = ASYNC_WIDTH if tool.mode == "async" else THREAD_WIDTH
+            lane = self._lanes.open_tool(tool, tool.name, step, _own_width(tool), most, limits)
         timeout = of_step("timeout", 0.0) or None
         retry_on = of_step("retry_on", None)
         pending = self._times.open(lane.name, "own_code")
         self._routes[step] = ToolRoute(tool, lane, timeout, policy, retry_on, step_path, pending)
 
-    def _width(self, tool: Tool) -> int:
-        if tool.max_flows is not None:
-            return tool.max_flows
-        if tool.mode == "process":
-            from flowpool import workers
 
-            return workers.default_size()
-        return self._settings.max_flows or (ASYNC_WIDTH if tool.mode == "async" else THREAD_WIDTH)
+def _own_width(tool: Tool) -> int | None:
+    """The most calls of it at once, whatever the pool's number is; None where that holds."""
+    if tool.max_flows is None and tool.mode == "process":
+        from flowpool import workers
+
+        return workers.default_size()
+    return tool.max_flows
 
 
 def _call(tool: Tool, arguments: dict[str, Any]) -> Any:

@@ -85,6 +85,11 @@ class Checkpoint:
         if loaded is not None:
             self.variables = loaded.settings.get("variables") or {}
 
+    @property
+    def run(self) -> int | None:
+        """The number of its run in the store; None before its first."""
+        return self._run
+
     def written_to(self, path: str | Path) -> None:
         """Keeps with the run which file its rows go to."""
         self._output = output_name(path, self.path)

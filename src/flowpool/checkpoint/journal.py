@@ -33,6 +33,7 @@ from flowpool.store.reading import Known, Reader
 from flowpool.store.rows import (
     AttemptRow,
     Batch,
+    EventRow,
     HashRow,
     ItemRow,
     ResultRow,
@@ -193,6 +194,7 @@ class Journal:
         self.recalled = 0  # items that had ended before this run, of those that it has met
         self._warned = False
         self._threads: DaemonThreads | None = None
+        self._is_closed = False
 
     def attach(
         self,
@@ -213,6 +215,7 @@ class Journal:
         if self._threads is None:  # the run never began
             return
         await self.flush()
+        self._is_closed = True
         if not self._is_broken:
             end = partial(self._store.end_run, self.run.id, reason, time.time())
             await self._loop.run_in_executor(self._threads, end)
@@ -399,6 +402,12 @@ class Journal:
         return MISSING if output is None else decode(output, typed=True)
 
     # What happens
+
+    def event(self, kind: str, data: bytes) -> None:
+        """Something happens in the run: of which kind, and what it says, as JSON. Nothing before or after it."""
+        if self._threads is not None and not self._is_closed:
+            self._batch.events.append(EventRow(self._epoch + self._loop.time(), kind, data))
+            self._wake()
 
     def answered(self, row: int, step: str, call: bytes, output: bytes) -> None:
         self._batch.steps.append(StepRow(row, step, call, output))

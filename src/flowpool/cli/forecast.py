@@ -10,7 +10,7 @@ import click
 
 from flowpool.checkpoint.checkpoint import Checkpoint
 from flowpool.checkpoint.identity import Identity
-from flowpool.cli.report import RunReport, progress_of
+from flowpool.cli.closing import RunReport, progress_of
 from flowpool.cli.run_store import RunStore
 from flowpool.cli.running import Nowhere, carry_out
 from flowpool.cli.streams import say, show

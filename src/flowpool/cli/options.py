@@ -94,6 +94,12 @@ DEADLINE = click.option(
     metavar="S",
     help="Seconds after which the run ends with what it has. [none]",
 )
+LOG = click.option(
+    "--log",
+    metavar="PATH",
+    help="Add a line of JSON to this file for each row that ends, each attempt that fails, and what else happens; "
+    "- is stderr. No prompt or answer is in it. [none]",
+)
 QUIET = click.option(
     "--quiet", "-q", is_flag=True, help="Show no progress, only the closing line and errors."
 )
@@ -265,6 +271,7 @@ TRYING = grouped(
         help="Run a sample of N rows first and forecast cost and time; their answers are kept. [none]",
     ),
     click.option("--yes", "-y", is_flag=True, help="After the pilot, go on without asking."),
+    LOG,
     QUIET,
 )
 

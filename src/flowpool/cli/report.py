@@ -1,120 +1,69 @@
-"""What the command line says of a run: plain progress lines, and the line that it ends with.
-
-Is given records and snapshots; knows no clock.
-"""
+"""`flowpool report`: a page about a run of a store, or about two runs beside each other."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import TextIO
+import click
 
-from flowpool.cli.streams import say
-from flowpool.errors import BudgetSpent
-from flowpool.pool import Snapshot
-from flowpool.printable import is_terminal
-from flowpool.results import Record
-from flowpool.values import Status
-from flowpool.views.words import cost_words, duration, ended_words, progress_text
-
-# Seconds between two lines: a log of an hour has 360.
-EVERY = 10.0
-# Characters: what a provider says may be a page of HTML.
-_LONGEST_FAILURE = 300
+from flowpool.cli.options import FORCE
 
 
-class RunReport:
-    """Counts of the records so far. `total`: how many items there are, where that is known."""
+@click.command()
+@click.argument("stores", metavar="RUN.db [OTHER.db]", nargs=-1, required=True)
+@click.option("--output", "-o", metavar="PATH", help="The page. [RUN.html beside the store]")
+@click.option(
+    "--run",
+    "runs",
+    metavar="NAME",
+    multiple=True,
+    help="The run of this name or number; said twice, one for each store, or two of one store. [the only one]",
+)
+@click.option(
+    "--no-content",
+    is_flag=True,
+    help="Leave out prompts, variables and answers, and what errors quote of them.",
+)
+@FORCE
+def report(
+    stores: tuple[str, ...],
+    output: str | None,
+    runs: tuple[str, ...],
+    no_content: bool,
+    force: bool,
+) -> int:
+    """Write a page about a run: what held it back, its figures and charts, its errors, and each of its items.
 
-    def __init__(self, total: int | None, store: Path | None = None) -> None:
-        self.counts = dict.fromkeys(Status, 0)
-        self.notes: list[str] = []  # what else the closing line says
-        self.stopped = ""  # what ended the run before its end, where nothing else says it
-        self.is_whole = False  # whether the run ended with every item's output, all written
-        self._total = total
-        self._store = store
-        self.ceiling: BudgetSpent | None = None  # why items had no room under it
-        self._first_failure = ""
-        self._first_index = -1
+    The page is one HTML file that asks nothing of the network. It may be written while the run is at work. Of two
+    runs, it has how far their answers agree, what each cost and took, and the items that differ.
 
-    def add(self, record: Record) -> None:
-        self.counts[record.status] += 1
-        if isinstance(record.error, BudgetSpent):
-            self.ceiling = record.error
-        earlier = self._first_index < 0 or record.index < self._first_index
-        if record.status is Status.FAILED and record.error is not None and earlier:
-            self._first_index = record.index
-            error = record.error
-            words = " ".join(f"{type(error).__name__}: {error}".split())
-            self._first_failure = f"items[{record.index}]: {words}"
+    \b
+    Examples:
+      flowpool report run.db
+      flowpool report run.db -o report.html --no-content
+      flowpool report before.db after.db -o compared.html
+    """
+    from flowpool.cli.streams import say
+    from flowpool.errors import InvalidInput, OutputExists
+    from flowpool.folders import local_path
+    from flowpool.report.page import write_report
+    from flowpool.report.reading import run_in_store
 
-    @property
-    def ended(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether any item has failed."""
-        return bool(self.counts[Status.FAILED])
-
-    @property
-    def all_done(self) -> bool:
-        """Whether every item there is has its output."""
-        done = self.counts[Status.DONE]
-        return done == (self.ended if self._total is None else self._total)
-
-    @property
-    def only_failed(self) -> bool:
-        """Whether every item has ended, some of them badly."""
-        over = self.counts[Status.DONE] + self.counts[Status.FAILED]
-        return self.has_failed and over == (self.ended if self._total is None else self._total)
-
-    def summary(self, seconds: float, target: str, now: Snapshot) -> str:
-        """The run in one line: how all its items stand, and what this time took. now: how it stands at its end."""
-        _, _, done, failed, cancelled = self.counts.values()
-        line = ended_words(done, failed, cancelled, now.recalled)
-        if self._total is not None and self._total > self.ended:
-            line += f", {self._total - self.ended:,} not started"
-        line += f" in {duration(seconds)}"
-        if tokens := now.usage.input_tokens + now.usage.output_tokens:
-            line += f", {tokens:,} tokens"
-        if cost := cost_words(now):
-            line += f", {cost}"
-        line += "".join(f", {note}" for note in self.notes)
-        line += f" -> {self._target(target)}"
-        line += f"; cancelled: {self.ceiling}" if self.ceiling else ""
-        if self._first_failure:
-            return f"{line}; first failure: {self._failure()}"
-        return f"{line}; {self.stopped}" if self.stopped and not self.ceiling else line
-
-    def _target(self, target: str) -> str:
-        return "stdout" if target == "-" else target or str(self._store)
-
-    def _failure(self) -> str:
-        text = self._first_failure
-        return text if len(text) <= _LONGEST_FAILURE else text[: _LONGEST_FAILURE - 3] + "..."
+    wanted = _wanted(stores, runs)
+    target = output or str(local_path(stores[0]).with_suffix(".html"))
+    read = [run_in_store(store, run) for store, run in wanted]
+    try:
+        path = write_report(target, read, content=not no_content, overwrite=force)
+    except OutputExists as error:
+        raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
+    counted = " and ".join(f"{len(run.items):,} items" for run in read)
+    say(f"{counted}, {path.stat().st_size / 1e6:,.1f} MB -> {target}")
+    return 0
 
 
-def progress_of(quiet: bool, *, mixed: bool) -> bool | Callable[[Snapshot], None] | None:
-    """How a run shows its progress; `mixed`: what it writes goes to the same terminal."""
-    if quiet:
-        return False
-    return None if is_terminal(sys.stderr) and not mixed else PlainProgress()
-
-
-class PlainProgress:
-    """A line every ten seconds of a run, for logs: what a terminal shows as a bar."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-        self._next = EVERY
-
-    def __call__(self, now: Snapshot) -> None:
-        if now.elapsed < self._next:
-            return
-        while self._next <= now.elapsed:
-            self._next += EVERY
-        summary = progress_text("", now, now.lanes)
-        words = [summary.counts, *(words for words, _ in summary.lines)]
-        say(f"{duration(now.elapsed)}: {' | '.join(words)}", self._stream)
+def _wanted(stores: tuple[str, ...], runs: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """The store and the name of each run; two runs at most."""
+    if len(stores) > 2 or len(runs) > 2:
+        raise click.UsageError("Name one run, or two to see them beside each other.")
+    if len(stores) == 1:
+        return [(stores[0], run) for run in runs or (None,)]
+    names: tuple[str | None, ...] = runs if len(runs) == 2 else (runs or (None,)) * 2
+    return list(zip(stores, names, strict=True))

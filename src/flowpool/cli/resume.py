@@ -9,6 +9,7 @@ import click
 
 from flowpool.cli.options import (
     DEADLINE,
+    LOG,
     MAX_COST,
     MAX_FLOWS,
     MAX_TOKENS_TOTAL,
@@ -20,7 +21,9 @@ from flowpool.cli.options import (
     grouped,
 )
 
-CHANGES = grouped(STORE, STORE_RUN, MAX_FLOWS, MAX_COST, MAX_TOKENS_TOTAL, DEADLINE, TRUSTED, QUIET)
+CHANGES = grouped(
+    STORE, STORE_RUN, MAX_FLOWS, MAX_COST, MAX_TOKENS_TOTAL, DEADLINE, TRUSTED, LOG, QUIET
+)
 
 
 @click.command()
@@ -62,6 +65,7 @@ def _go_on(
     max_tokens_total: int | None,
     deadline: float | None,
     trusted: bool,
+    log: str | None,
     quiet: bool,
 ) -> int:
     """Goes on with a run of a store; returns the exit code."""
@@ -69,7 +73,7 @@ def _go_on(
     import sys
 
     from flowpool.checkpoint.checkpoint import pick_run
-    from flowpool.cli.report import RunReport, progress_of
+    from flowpool.cli.closing import RunReport, progress_of
     from flowpool.cli.running import Nowhere, carry_out
     from flowpool.cli.streams import say
     from flowpool.cli.words import with_more
@@ -90,6 +94,7 @@ def _go_on(
         "max_cost": max_cost,
         "max_tokens_total": max_tokens_total,
         "deadline": deadline,
+        "log": log,
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     changes["progress"] = progress_of(quiet, mixed=False)

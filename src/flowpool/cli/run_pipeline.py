@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from flowpool.chain import as_runner
 from flowpool.checkpoint.checkpoint import Checkpoint
 from flowpool.checkpoint.keys import Keys
+from flowpool.cli.closing import RunReport, progress_of
 from flowpool.cli.options import is_given, option_of, with_options
 from flowpool.cli.prompt_runner import runner_of
-from flowpool.cli.report import RunReport, progress_of
 from flowpool.cli.run_store import RunStore, find_store, store_path
 from flowpool.cli.running import carry_out
 from flowpool.cli.streams import say
@@ -30,6 +30,7 @@ from flowpool.pipeline.spec import Input, Output, Pipeline, RunOptions
 from flowpool.plan import ItemCheck, Plan
 from flowpool.pool import Pool
 from flowpool.printable import is_terminal
+from flowpool.run.event_log import STDERR
 from flowpool.values import Status
 
 STDIN = STDOUT = "-"
@@ -65,6 +66,7 @@ def _check_named(pipeline: Pipeline, options: Mapping[str, Any], allowed: Folder
     for path, named in (
         (pipeline.output.path, options["output"]),
         (pipeline.run.store, options["store"]),
+        (pipeline.run.log, options["log"]),
     ):
         if isinstance(path, str) and path != STDOUT and named is None:
             check_beneath(path, allowed)
@@ -157,6 +159,7 @@ def _run_in(
 
 
 def _pool(runner: Any, rows: Rows, pipeline: Pipeline, store: RunStore, quiet: bool) -> Pool:
+    quiet = quiet or pipeline.run.log == STDERR  # nothing stands between its lines
     progress = progress_of(quiet, mixed=pipeline.output.path == STDOUT and is_terminal(sys.stdout))
     settings = pipeline.run.pool()
     if store.path is None:  # there is nothing to tell items apart in

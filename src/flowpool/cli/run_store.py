@@ -150,7 +150,7 @@ def _check_free(path: Path) -> None:
 
 def remove(path: Path) -> None:
     """Removes a store's files."""
-    for ending in ("", "-wal", "-shm"):
+    for ending in ("", "-wal", "-shm", ".control"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
 
 

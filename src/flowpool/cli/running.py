@@ -9,13 +9,13 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
-from flowpool.cli.report import RunReport
+from flowpool.cli.closing import RunReport
 from flowpool.cli.signals import Interrupts
 from flowpool.cli.streams import BROKEN_PIPE, STDOUT, give_up, say
 from flowpool.errors import FlowpoolError, InvalidInput
 from flowpool.pool import Pool
 from flowpool.results import Record
-from flowpool.views.words import empty_words
+from flowpool.views.words import end_notes
 
 SOME_FAILED = 1
 
@@ -58,7 +58,7 @@ def carry_out(
     # A reader's thread may need a moment more after the last line: whether it waits says nothing of the run.
     report.is_whole = problem is None and report.all_done and not pool.snapshot.stopped
     if report.ended or problem is None:
-        report.notes = empty_words(pool.snapshot)
+        report.notes = end_notes(pool.snapshot)
         if problem is None and not interrupts.code:
             report.stopped = pool.snapshot.stopped
         say(report.summary(time.monotonic() - started, target.path, pool.snapshot))

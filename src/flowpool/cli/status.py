@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from flowpool.cli.options import STORE
 
 if TYPE_CHECKING:
+    from flowpool.run.sample import LiveView
     from flowpool.store.reading import Reader
     from flowpool.store.rows import RunInfo
     from flowpool.values import Status
@@ -29,7 +29,8 @@ _WIDEST = 150
 def status(store: str, run: str | None) -> int:
     """Say how the runs of a store stand: what is done, what failed and why, what it cost, how to go on.
 
-    It may be asked while a run is at work. Exit code: 0 everything is done, 1 something failed or is still to do.
+    Of a run that is at work it also says its rate, what holds it back and the time left. Exit code: 0 everything is
+    done, 1 something failed or is still to do.
 
     \b
     Example:
@@ -53,11 +54,12 @@ def status(store: str, run: str | None) -> int:
         show(f"{store}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:,.1f} MB")
         if holder:
             show(f"At work on it now: {holder}")
+        views = _views(store)
         all_done = True
         for one in runs:
             counts = reader.counts(one.id)
             show()
-            show("\n".join(_lines(reader, one, counts)))
+            show("\n".join([*_lines(reader, one, counts), *_live_lines(views.get(one.id))]))
             if not holder:
                 for line in _how_to_go_on(path, one, counts, several=len(runs) > 1):
                     show(f"  {line}")
@@ -65,29 +67,50 @@ def status(store: str, run: str | None) -> int:
     return 0 if all_done else 1
 
 
-def in_a_line(data: Mapping[str, Any]) -> str:
-    """A runner's definition in short: `fetch -> to_markdown -> gpt-5-mini 'Summarise: {text}'`."""
-    if "steps" in data:
-        stages = (stage if isinstance(stage, list) else [stage] for stage in data["steps"])
-        return " -> ".join(" + ".join(in_a_line(step) for step in stage) for stage in stages)
-    for kind in ("skill", "chain"):
-        if kind in data:
-            return in_a_line(data[kind])
-    if "model" not in data:
-        return str(data.get("tool") or data.get("function"))
-    model = data["model"]
-    name = model.get("name", model) if isinstance(model, dict) else model
-    prompt = data.get("prompt") or data.get("input", {}).get("messages", [{}])[-1].get("parts")
-    parts = prompt if isinstance(prompt, list) else [prompt]
-    words = " ".join(part for part in parts if isinstance(part, str))
-    return f"{name} {_short(' '.join(words.split()), 60)!r}"
+def _views(store: str) -> dict[int, LiveView]:
+    """How those of its runs stand that are at work, as their process tells of them."""
+    from flowpool.cli.streams import show
+    from flowpool.control.client import RunBusy, looks
+    from flowpool.errors import InvalidInput
+
+    try:
+        return looks(store)
+    except RunBusy as busy:
+        show(f"{busy}; what the store has:")
+    except InvalidInput as elsewhere:
+        show(f"{elsewhere} What the store has:")
+    return {}
+
+
+def _live_lines(view: LiveView | None) -> list[str]:
+    """How a run at work stands now: its rate, what holds it back, and how it was steered."""
+    if view is None:
+        return []
+    from flowpool.limits.lane_view import BOUNDS
+    from flowpool.views.words import bottleneck_words, clock, rate_words, sample_words
+
+    now = view.sample
+    figures = [f"{rate_words(now.rate)} items"] if now.rate > 0.0 else []
+    figures += [f"{now.running:,} in progress"]
+    figures += [f"{clock(now.eta)} left"] if now.eta is not None else []
+    lines = [f"  now       {', '.join(figures)}"]
+    if view.paused:
+        lines.append(f"  paused    {BOUNDS['held']}")
+    elif view.bottleneck is not None:
+        lines.append(f"  held back {_short(bottleneck_words(view.bottleneck), _WIDEST)}")
+    for lane in now.lanes:
+        if lane.bound != "held":
+            lines.append(f"  lane      {lane.name}: {_short(sample_words(lane), _WIDEST)}")
+    return lines
 
 
 def _lines(reader: Reader, run: RunInfo, counts: dict[Status, int]) -> list[str]:
     """What a run is, and how far it is."""
+    from flowpool.views.runners import runner_words
+
     lines = [
         f"{run.name} (run {run.id})",
-        f"  what      {_short(_runner_words(run), _WIDEST)}",
+        f"  what      {_short(runner_words(run), _WIDEST)}",
         f"  items     {count_words(counts)}; {rest_words(run)}",
         *_time_and_spend(reader, run),
     ]
@@ -103,14 +126,6 @@ def _lines(reader: Reader, run: RunInfo, counts: dict[Status, int]) -> list[str]
     if run.reason:
         lines.append(f"  ended     before its end: {_short(run.reason, _WIDEST)}")
     return lines
-
-
-def _runner_words(run: RunInfo) -> str:
-    from flowpool.encoding import decode
-
-    if run.definition is None:
-        return f"only its script has it: {run.obstacle}"
-    return in_a_line(decode(run.definition.encode()))
 
 
 def count_words(counts: dict[Status, int]) -> str:

@@ -27,7 +27,7 @@ _OTHERWISE = {
 _SAME = (
     *Settings.__struct_fields__,
     *("where", "sample", "limit", "columns", "sql", "table", "seed", "base_url", "provider", "store", "rpm", "tpm"),
-    *("encoding", "delimiter"),
+    *("encoding", "delimiter", "log"),
 )  # fmt: skip
 _OPTIONS = {**{name: f"--{name.replace('_', '-')}" for name in _SAME}, **_OTHERWISE}
 _PHRASES = (

@@ -72,7 +72,7 @@ def open_writer(
     if file is None and sys.stdout is None:
         raise InvalidInput("standard output is closed: name a file for the output.")
     if file is not None:
-        _check_target(file, rows, _may_exist(options))
+        check_target(file, rows, may_exist=_may_exist(options))
     kind = options.get("format") or ("jsonl" if file is None else _format(file))
     layout = _layout(rows, answers, options)
     writer = _writer(str(path), file, kind, layout, rows, options)
@@ -216,7 +216,8 @@ def _format(path: Path) -> str:
     return kind
 
 
-def _check_target(path: Path, rows: Rows | None, may_exist: bool) -> None:
+def check_target(path: Path, rows: Rows | None = None, *, may_exist: bool) -> None:
+    """Raises `InvalidInput` for a file that can't be written, or holds something. rows: what is read."""
     if path.is_dir():
         raise InvalidInput(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():

@@ -28,10 +28,11 @@ class Breaker:
             breaker.failed(error, now, in_flight)  # or breaker.answered(sent)
     """
 
-    __slots__ = ("_asked_at", "_failures", "_first", "_give_up", "_interval", "_last", "_longest",
+    __slots__ = ("_asked_at", "_failures", "_first", "_give_up", "_held_at", "_interval", "_last", "_longest",
                  "_opened_at", "_outcomes", "_probe_at", "_share", "_since", "_streak", "_strict", "_was_heard",
                  "dead", "is_calm", "is_open")  # fmt: skip
 
+    IN_A_ROW = 3  # failures from which on it is said that nobody is answered
     SUSPECT = 10  # failures in a row from which on they are the provider's
     OTHERS = 3  # times as many failures as the call's own
     CHANCE = 0.02  # a call's failures may be chance as long as that is more probable
@@ -62,6 +63,7 @@ class Breaker:
         self._probe_at = 0.0  # when the next probe may go
         self._asked_at = 0.0
         self._opened_at = float("-inf")
+        self._held_at: float | None = None  # when the run was paused, while it is
         self._strict = False
         self._was_heard = False  # whether anything ever came back, be it an error
         self.is_open = False
@@ -132,6 +134,22 @@ class Breaker:
         if self.is_open:
             self._give_up_if_due(now)
 
+    def silence(self, now: float) -> float:
+        """Seconds since calls began to fail in a row, with no answer between; 0 while few have."""
+        return now - self._since if self._streak >= self.IN_A_ROW else 0.0
+
+    def hold(self, now: float) -> None:
+        """Nobody is asked from here on until `go`, by the user's wish: nothing is given up meanwhile."""
+        self._held_at = now
+
+    def go(self, now: float) -> None:
+        """Calls may go again. The time in which they might not says nothing of the provider."""
+        if self._held_at is None:
+            return
+        held, self._held_at = now - self._held_at, None
+        self._since = min(now, self._since + held)
+        self._asked_at = min(now, self._asked_at + held)
+
     def time_left(self, now: float) -> float | None:
         """Seconds until it is `dead` if nobody is answered; None while it is closed, or dead."""
         if not self.is_open or self.dead is not None:
@@ -168,7 +186,7 @@ class Breaker:
     def _give_up_if_due(self, now: float) -> None:
         idle = now - self._asked_at
         self._asked_at = now
-        if self.dead is not None:
+        if self.dead is not None or self._held_at is not None:
             return
         if idle > self.IDLE:
             self._since = now

@@ -77,6 +77,7 @@ class Lane(Generic[T]):
         "breaker",
         "configured",
         "in_flight",
+        "is_held",
         "latency",
         "limiter",
         "name",
@@ -101,6 +102,7 @@ class Lane(Generic[T]):
         self.limiter = limiter
         self.breaker = breaker
         self.in_flight = 0
+        self.is_held = False  # whether the user lets no call go
         self.latency = 0.0  # seconds that answers take, lately; 0 before the first
         self.throttles = 0
         self._refusal: CallError | None = None
@@ -206,12 +208,26 @@ class Lane(Generic[T]):
 
     def turn_of(self, cost: Demand, now: float) -> float | None:
         """When a call that would be the next may enter though no other ends before, or None."""
+        if self.is_held:
+            return None
         if self.breaker is not None and self.breaker.is_open:
             return self.breaker.next_probe(now)
         if self.in_flight >= self.width or self.limiter is None:
             return None
         wait = self.limiter.wait(cost, now, self.in_flight)
         return now + wait if wait < inf else None
+
+    def hold(self, now: float) -> None:
+        """Lets no call go until `go`; those in flight end as ever."""
+        self.is_held = True
+        if self.breaker is not None:
+            self.breaker.hold(now)
+
+    def go(self, now: float) -> None:
+        """Lets calls go again."""
+        self.is_held = False
+        if self.breaker is not None:
+            self.breaker.go(now)
 
     def leave(self, entered: Admitted, now: float) -> None:
         """A call ended that says nothing of the provider: cancelled, or a tool's."""
@@ -345,11 +361,17 @@ class Lane(Generic[T]):
             self.rations_retries(),
             self.latency,
             self._spare(now),
+            self._grounds(),
+            self.limiter.chance() if self.limiter is not None else 0.0,
+            self.window.slots,
+            self.breaker.silence(now) if self.breaker is not None else 0.0,
         )
 
     def _bound(self, now: float, idle: Bound) -> Bound:
         if self.broken is not None:
             return "broken"
+        if self.is_held:
+            return "held"
         if self.breaker is not None and self.breaker.is_open:
             return "outage"
         if self.in_flight >= self.width:
@@ -373,6 +395,10 @@ class Lane(Generic[T]):
             DIMENSIONS[name]: learned[name] for name in DIMENSIONS if learned.get(name, inf) < inf
         }
         return limits, {DIMENSIONS[name]: 60.0 * rates[name] for name in DIMENSIONS}
+
+    def _grounds(self) -> dict[str, str]:
+        grounds = {} if self.limiter is None else self.limiter.grounds()
+        return {DIMENSIONS[name]: words for name, words in grounds.items() if name in DIMENSIONS}
 
     def _spare(self, now: float) -> dict[str, float]:
         """What may go at once, by the provider's headers."""
@@ -412,8 +438,8 @@ class Lane(Generic[T]):
         return Admitted(self, now, self.in_flight, sent)
 
     def _is_open(self, now: float) -> bool:
-        """Whether the window and the breaker let a call go."""
-        if self.in_flight >= self.width:
+        """Whether the user, the window and the breaker let a call go."""
+        if self.is_held or self.in_flight >= self.width:
             return False
         return self.breaker is None or not self.breaker.is_open or self.breaker.may_enter(now)
 

@@ -11,7 +11,7 @@ from flowpool.values import Limits, Usage
 
 Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
-    "in_flight", "files", "learning", "paused", "outage", "broken", "items", "reader", "",
+    "in_flight", "files", "learning", "paused", "held", "outage", "broken", "items", "reader", "",
 ]  # fmt: skip
 
 BOUNDS: dict[Bound, str] = {
@@ -27,6 +27,7 @@ BOUNDS: dict[Bound, str] = {
     "files": "this process: it may open no more files and sockets (`ulimit -n`)",
     "learning": "it is still being found out how much may be sent",
     "paused": "a 429 asked to wait",
+    "held": "paused by you: `flowpool go` or pool.go() goes on",
     "outage": "the provider answers nobody: one call at a time probes whether it is back",
     "broken": "no call can succeed, and none is sent",
     "items": "nothing waits: more items, or the step before, would have to come",
@@ -50,6 +51,10 @@ class LaneView(Struct, frozen=True):
     throttled: calls answered 429 so far.
     error: what the last failed attempt said, "" if none has failed.
     spare: what the provider's headers say may go at once beside the limits, in units by the same names.
+    grounds: what each of `limits` rests on, in words.
+    chance: the share of the calls that is refused at random, which is no limit.
+    silence: seconds since calls began to fail in a row, with no answer between; 0 while few have.
+    slots: how many calls the server seems to work on at once; 0 while that isn't known.
     latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
     asked: the seconds that a 429 still asks to wait, where no call was answered since; else None. It is tried now
@@ -75,6 +80,10 @@ class LaneView(Struct, frozen=True):
     rations_retries: bool = False
     latency: float = 0.0
     spare: Mapping[str, float] = {}
+    grounds: Mapping[str, str] = {}
+    chance: float = 0.0
+    slots: int = 0
+    silence: float = 0.0
 
     @property
     def broken(self) -> bool:

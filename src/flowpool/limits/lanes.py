@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from flowpool.chain import Step
 from flowpool.errors import CallError, NotFinished
@@ -35,6 +35,19 @@ CallLane = Lane[Ticket]
 Bid = tuple[CallLane, Demand]  # a lane that would do, and what the call would take from it
 
 
+class _Width(Struct, frozen=True):
+    """How wide a step wants its lane.
+
+    own: the number that the step has, or its tool; None where the pool's holds. most: where that has none either,
+    found within it where it `adapts`. limits: those that it has.
+    """
+
+    own: int | None
+    most: int
+    limits: Limits
+    adapts: bool
+
+
 class Lanes:
     """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool."""
 
@@ -46,7 +59,7 @@ class Lanes:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[CallLane, asyncio.TimerHandle] = {}
         self._models: dict[CallLane, tuple[Endpoint, str]] = {}
-        self._configured: dict[object, tuple[int, Limits]] = {}
+        self._widths: dict[object, list[_Width]] = {}
         self._tickets: dict[Ticket, list[CallLane]] = {}  # those that wait, and where
         self._may_leave: set[Ticket] = set()  # of them those that have a fallback
         self._let_go = ""  # why nobody waits any more where nobody gets an answer
@@ -97,11 +110,20 @@ class Lanes:
         return self._open_provider(key, name, step, most, self._settings.limits)
 
     def open_tool(
-        self, key: object, name: str, step: Step, width: int, limits: Limits | None = None
+        self,
+        key: object,
+        name: str,
+        step: Step,
+        width: int | None,
+        most: int,
+        limits: Limits | None = None,
     ) -> CallLane:
-        """The lane of a tool, `width` calls wide unless a step that uses it says otherwise."""
-        ceiling, limits = self._tighten(key, step, step.max_flows or width, limits or Limits())
-        lane = self._lane(key, name, FixedWindow(ceiling))
+        """The lane of a tool. `width`: its own, None where the pool's number holds, else `most`; a step that uses
+        it may say otherwise.
+        """
+        own = step.max_flows or width
+        lane = self._lane(key, name, _Width(own, most, limits or Limits(), adapts=False))
+        limits = self._limits(key)
         if limits != Limits():
             lane.limiter = Limiter(eager=True, limits=limits)
             lane.configured = limits
@@ -118,34 +140,62 @@ class Lanes:
         own: bool = False,
     ) -> CallLane:
         """own: the server is one's own, and refuses nobody for a rate."""
-        chosen = step.max_flows or self._settings.max_flows
-        ceiling, limits = self._tighten(key, step, chosen or most, limits or Limits())
-        bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
-        # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
-        window: Window
-        window = (
-            FixedWindow(ceiling, bound) if chosen else AdaptiveWindow(AUTO_START, ceiling, bound)
-        )
-        lane = self._lane(key, name, window)
-        lane.limiter = Limiter(eager=chosen is not None or own, limits=limits)
+        width = _Width(step.max_flows, most, limits or Limits(), adapts=True)
+        lane = self._lane(key, name, width)
+        limits = self._limits(key)
+        lane.limiter = Limiter(eager=own or not lane.window.adapts, limits=limits)
         lane.breaker = Breaker()
         lane.configured = limits if limits != Limits() else None
         return lane
 
-    def _tighten(self, key: object, step: Step, width: int, limits: Limits) -> tuple[int, Limits]:
-        ceiling = min(n for n in (limits.concurrent, step.max_flows, width) if n is not None)
-        if key in self._configured:
-            known, known_limits = self._configured[key]
-            ceiling, limits = min(known, ceiling), tightest(known_limits, limits)
-        self._configured[key] = ceiling, limits
-        return ceiling, limits
+    def _limits(self, key: object) -> Limits:
+        """The tightest of those that a lane's steps have."""
+        return reduce(tightest, (width.limits for width in self._widths[key]))
 
-    def _lane(self, key: object, name: str, window: Window) -> CallLane:
+    def _window(self, key: object) -> Window:
+        """A lane's window: as wide as its narrowest step wants it."""
+        widths, pool = self._widths[key], self._settings.max_flows
+        limits = self._limits(key)
+        ceiling = min(width.own or pool or width.most for width in widths)
+        ceiling = min(ceiling, limits.concurrent or ceiling)
+        bound: Bound = "limits" if ceiling == limits.concurrent else "max_flows"
+        # A number that somebody chose is kept to, and had almost at once; unasked, both are found.
+        if widths[-1].adapts and not (widths[-1].own or pool):
+            return AdaptiveWindow(AUTO_START, ceiling, bound)
+        return FixedWindow(ceiling, bound)
+
+    def _lane(self, key: object, name: str, width: _Width) -> CallLane:
+        self._widths.setdefault(key, []).append(width)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(name, window, wakes=self)
-        lane.window = window
+            lane = self._lanes[key] = Lane(name, self._window(key), wakes=self)
+        else:
+            lane.window = self._window(key)
         return lane
+
+    # What the user changes while calls go.
+
+    def choose(self, max_flows: int | None) -> None:
+        """The pool's number is another, None for one that is found: the lanes that it holds for are as wide."""
+        self._settings = structs.replace(self._settings, max_flows=max_flows)
+        for key, lane in self._lanes.items():
+            window = self._window(key)
+            if not (window.adapts and lane.window.adapts):
+                lane.window = window
+            self._pump(lane)
+
+    def hold(self) -> None:
+        """No call goes until `go`; those in flight end as ever."""
+        for lane in self._lanes.values():
+            lane.hold(self._loop.time())
+            self._pump(lane)
+        self._end_idle_waits()
+
+    def go(self) -> None:
+        """Calls go again."""
+        for lane in self._lanes.values():
+            lane.go(self._loop.time())
+            self._pump(lane)
 
     async def enter(
         self, wants: Sequence[Bid], rank: float, *, has_fallback: bool = False
@@ -213,7 +263,7 @@ class Lanes:
         if not self._let_go:
             return
         for ticket, lanes in self._tickets.items():
-            goes_on = any(lane.in_flight and lane.is_well for lane in lanes)
+            goes_on = any(lane.in_flight and lane.is_well and not lane.is_held for lane in lanes)
             if not ticket.done() and not goes_on:
                 ticket.set_exception(NotFinished(self._let_go))
 

@@ -358,9 +358,24 @@ class Limiter:
         paced = {dimension: pacer.rate / self._share * 60.0 for dimension, pacer in self._pacers}
         return known | paced
 
+    def chance(self) -> float:
+        """The share of the calls that is refused at random, as far as is known; 0 where a limit refuses them."""
+        noise = max((pacer.noise for _, pacer in self._pacers), default=0.0)
+        if self.refusals.mode == "open" and not self._pacers:
+            return self.refusals.refused / max(1, self.refusals.total)
+        return noise
+
+    def grounds(self) -> dict[str, str]:
+        """What each of `limits()` rests on, in words."""
+        paced = {
+            dimension: "still being found" if pacer.is_searching else "found by refusals"
+            for dimension, pacer in self._pacers
+        }
+        return {gauge.dimension: "by its headers" for gauge in self._gauges} | paced
+
     def belief(self) -> str:
         """What is believed of the provider's limits and why, in words; "" while nothing is."""
-        refusals = self.refusals
+        refusals, grounds = self.refusals, self.grounds()
         share = refusals.refused / max(1, refusals.total)
         words = [
             f"{60.0 * gauge.rate:,.0f} {gauge.dimension} a minute (by its headers)"
@@ -371,8 +386,7 @@ class Limiter:
             words.append(f"at most {refusals.cap:,} in flight (more are refused)")
         for dimension, pacer in self._pacers:
             rate = 60.0 * pacer.rate / self._share
-            how = "still being found" if pacer.is_searching else "found by refusals"
-            words.append(f"about {rate:,.0f} {dimension} a minute ({how})")
+            words.append(f"about {rate:,.0f} {dimension} a minute ({grounds[dimension]})")
             if pacer.noise:
                 words.append(f"{pacer.noise:.1%} refused whatever the rate")
         if refusals.mode == "open" and refusals.refused:

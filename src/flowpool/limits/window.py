@@ -21,6 +21,10 @@ class Window(Protocol):
     def bound(self) -> Bound:
         """What keeps it from being wider, in a person's words."""
 
+    @property
+    def slots(self) -> int:
+        """How many calls the server seems to work on at once; 0 while that isn't known."""
+
     def answered(
         self, now: float, sent: float, ahead: int, in_flight: int, output_tokens: int
     ) -> None:
@@ -33,6 +37,7 @@ class FixedWindow:
     """A size that somebody chose."""
 
     adapts = False
+    slots = 0
     __slots__ = ("bound", "size")
 
     def __init__(self, size: int, bound: Bound = "max_flows") -> None:
@@ -107,6 +112,10 @@ class AdaptiveWindow:
         if knee is None or knee.safe > knee.seen:
             return "learning"
         return "latency" if knee.curve.pays_to(self.PAYS) < self.MARGIN * knee.safe else "slots"
+
+    @property
+    def slots(self) -> int:
+        return 0 if self.knee is None else round(self.knee.likely)
 
     def answered(
         self, now: float, sent: float, ahead: int, in_flight: int, output_tokens: int

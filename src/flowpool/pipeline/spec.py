@@ -103,7 +103,7 @@ class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RunOptions(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The run's settings, as `Pool` takes them; seconds and dollars.
 
-    key: the variable that tells items apart in the store. store: a path, or False for none.
+    key: the variable that tells items apart in the store. store: a path, or False for none. log: a path, or "-".
     retry_failed: tries again what failed in the run before.
     """
 
@@ -112,6 +112,7 @@ class RunOptions(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True
     tracing: bool | None = None
     key: str | None = None
     store: str | bool | None = None
+    log: str | None = None
     retry_failed: bool = False
 
     def pool(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 class Deadline:
     """Calls `end` after so many seconds, and each second from then on: some code swallows its cancellation.
 
-    What swallows every one is given up after `TRIES`: `give_up` ends the run without it.
+    What swallows every one is given up after `TRIES`: `give_up` ends the run without it. While it is held, the time
+    stands still.
     """
 
     # Seconds between two tries: seldom enough to cost nothing, soon enough for who waits.
@@ -26,14 +27,28 @@ class Deadline:
         self._end = end
         self._give_up = give_up
         self._tries = 0
+        self._left: float | None = None  # seconds, while it is held
         self._timer = self._loop.call_at(self._at, self._insist)
 
     def ends(self) -> bool:
         """Ends the run if its time is over. For those who run while the loop is too busy to say so."""
-        is_over = self._loop.time() >= self._at
+        is_over = self._left is None and self._loop.time() >= self._at
         if is_over:
             self._end(self._reason)
         return is_over
+
+    def hold(self) -> None:
+        """Ends nothing until `go`, which gives as many seconds as are left now."""
+        if self._tries == 0 and self._left is None:
+            self._left = self._at - self._loop.time()
+            self._timer.cancel()
+
+    def go(self) -> None:
+        """The time goes on."""
+        if self._left is not None:
+            self._at = self._loop.time() + self._left
+            self._left = None
+            self._timer = self._loop.call_at(self._at, self._insist)
 
     def close(self) -> None:
         self._timer.cancel()

@@ -13,20 +13,21 @@ from flowpool.limits.lane_view import Bound, LaneView, least_seconds_in, units_o
 from flowpool.limits.rate_meter import RateMeter
 from flowpool.record import ModelSpend, known_sum
 from flowpool.results import Record
-from flowpool.run.sample import TimeSpread
+from flowpool.run.sample import Bottleneck, TimeSpread
 from flowpool.values import NO_USAGE, Prices, Status, Usage
 
 
 class Progress:
     """Told of each record as it comes; readable from any thread."""
 
-    __slots__ = ("_began", "_ended", "_recent", "_spent", "failure")
+    __slots__ = ("_began", "_ended", "_recent", "_rested", "_spent", "failure")
 
     # Items that the rate of the whole run counts for beside the last seconds: a few items alone say little.
     BELIEF = 10.0
 
     def __init__(self, now: float) -> None:
         self._began = now
+        self._rested = 0.0  # seconds
         self._ended = 0
         self._recent = RateMeter(1)
         self._spent: dict[tuple[str, Prices | None], ModelSpend] = {}
@@ -41,6 +42,7 @@ class Progress:
         if record.status is Status.FAILED:
             self.failure = record
         if record.status is not Status.CANCELLED:
+            now -= self._rested
             if now >= self._recent.due:
                 self._recent.see(now, (self._ended,))
             self._ended += 1
@@ -55,6 +57,10 @@ class Progress:
         spent.cached_input_tokens += usage.cached_input_tokens
         spent.cache_write_tokens += usage.cache_write_tokens
         spent.reasoning_tokens += usage.reasoning_tokens
+
+    def rested(self, seconds: float) -> None:
+        """The run was paused for so long: that is no time in which items were slow to end."""
+        self._rested += seconds
 
     def spent(self) -> dict[str, ModelSpend]:
         """What the ended items used, by `provider/model`, as it is now; also by prices where one has several."""
@@ -78,6 +84,7 @@ class Progress:
         """Items a second: of the last seconds, and of the whole run as long as few came in those."""
         if not self._ended:
             return 0.0
+        now -= self._rested
         overall = self._ended / max(1e-3, now - self._began)
         [recent] = self._recent.rates(now, (self._ended,))
         seen = recent * RateMeter.SPAN
@@ -99,7 +106,10 @@ class Snapshot(Struct, frozen=True):
     recalled: items among the done and failed ones that an earlier run had ended; they ask nothing again.
     known: items that are still to be met and that an earlier run had ended.
     spent_before: dollars that earlier runs of the same work spent, as far as is known.
+    bottleneck: what holds the run back, or held it back at its end; None in its first second.
+    held: what held it back so far, each with its seconds, the longest first.
     timings: where the time of this run's calls went, by the name of their lane, then by a name of `TIME_KINDS`.
+    paused: whether `pool.pause()` or `flowpool pause` holds it: no call is sent until it goes on.
 
     >>> Snapshot(total=100, done=40, rate=2.0).eta
     30.0
@@ -120,7 +130,10 @@ class Snapshot(Struct, frozen=True):
     recalled: int = 0
     known: int = 0
     spent_before: float = 0.0
+    bottleneck: Bottleneck | None = None
+    held: tuple[tuple[Bottleneck, float], ...] = ()
     timings: Mapping[str, Mapping[str, TimeSpread]] = {}
+    paused: bool = False
 
     def __repr__(self) -> str:
         of = "items" if self.total is None else f"of {self.total:,}"
@@ -149,7 +162,7 @@ class Snapshot(Struct, frozen=True):
     @property
     def eta(self) -> float | None:
         """Seconds left at this rate, and at least what the known limits allow; None where that can't be known."""
-        if self.left is None or self.rate <= 0.0:
+        if self.left is None or self.rate <= 0.0 or self.paused:
             return None
         asked = (self.lane.asked if self.left and self.lane is not None else None) or 0.0
         return asked + max(self.left / self.rate, self.least_seconds(self.left))

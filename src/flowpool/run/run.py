@@ -7,11 +7,13 @@ that waits for a retry gives its slot to another worker and takes one back befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from flowpool.calls.budget import Budget
@@ -27,10 +29,15 @@ from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
 from flowpool.plan import ItemCheck, Plan
 from flowpool.results import Record
+from flowpool.run.bottleneck import Look
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
-from flowpool.run.progress import Progress
+from flowpool.run.event_log import EventLog, begin_fields
+from flowpool.run.monitor import Monitor
+from flowpool.run.pause import Pause
+from flowpool.run.progress import Progress, Snapshot
+from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.sink import Sink
 from flowpool.run.slots import Slots
 from flowpool.run.source import Entry, Source
@@ -42,7 +49,10 @@ from flowpool.tracing import open_tracer
 from flowpool.values import Status
 
 # Seconds that another thread waits for a busy loop's answer: it then shows what it knew before.
-LOOK_TIMEOUT = 1.0
+LOOK_TIMEOUT = 0.5
+# Workers that wait for an item, for each that has one, from which on the source is slow: between two items every
+# worker waits for a moment.
+WAITING_PART = 0.25
 # Items found in the journal before others have their turn: some 5 ms, which nobody on the loop notices.
 YIELD_EVERY = 500
 
@@ -50,9 +60,10 @@ YIELD_EVERY = 500
 class Run:
     """The execution of a plan over a source, once. Made on the loop that it runs on.
 
-    counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of,
-    where that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
-    source's items that this run goes on with. caller: the context whose span is the run's parent.
+    counts: items by status, which it keeps. budget: what may be spent. identity: what the run is made of, where
+    that is of use. journal: where what becomes of the items is written down. source_pass: the reading of the
+    source's items that this run goes on with. caller: the context whose span is the run's parent. snapshot: gives
+    how the run stands, for its monitor; None for none. events: where what happens is written for others to read.
 
     Raises `InvalidInput` for what is missing: nothing was paid.
     """
@@ -72,6 +83,8 @@ class Run:
         journal: Journal | None = None,
         source_pass: SourcePass | None = None,
         caller: Context | None = None,
+        snapshot: Callable[[], Snapshot] | None = None,
+        events: EventLog | None = None,
         keep_history: bool = False,
     ) -> None:
         self.budget = budget
@@ -79,12 +92,11 @@ class Run:
         self._plan, self._source = plan, source
         self._shared = {**plan.variables, **shared}
         self._check = ItemCheck(plan, self._shared, constant_prompt=settings.constant_prompt)
-        self._settings = settings
-        self._sink = sink
-        self._counts = counts
+        self._settings, self._sink, self._counts = settings, sink, counts
         self._identity, self._journal = identity, journal
-        self._pass = source_pass or SourcePass()
-        self._keep_history = keep_history
+        self._pass, self._keep_history = source_pass or SourcePass(), keep_history
+        self._events, self._snapshot = events, snapshot
+        self._tell_end = self._tell if events is None else self._tell_events
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._workers: set[asyncio.Task[None]] = set()
@@ -96,29 +108,37 @@ class Run:
         self._crash: BaseException | None = None
         self._met = 0  # items whose end was in the journal, or that it can't keep
         self._looks: tuple[LaneView, ...] = ()
+        self._monitor: Monitor | None = None
         self.progress, self.timings = Progress(self._loop.time()), Timings()
+        self.is_paused = False  # whether the user holds it
+        self._pause = Pause(self._loop.time)
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
         self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
-        waiter = RetryWaiter(self._wait, environment.random.random, self._loop.time)
-        gives_up = source.length is None
-        queue = None if budget is None else BudgetQueue(budget, self.stop, gives_up=gives_up)
-        self._model_calls = ModelCalls(
-            settings,
-            self._lanes,
-            waiter,
+        self._budget_queue = self._queue_of(budget)
+        calls = self._model_calls, self._tool_calls = self._open_calls(environment)
+        self.empties = Empties(settings.on_empty, self._shared)
+        self._steps = Steps(plan, settings, *calls, self._slots, self.empties)
+
+    def _queue_of(self, budget: Budget | None) -> BudgetQueue | None:
+        if budget is None:
+            return None
+        return BudgetQueue(budget, self.stop, gives_up=self._source.length is None)
+
+    def _open_calls(self, environment: Environment) -> tuple[ModelCalls, ToolCalls]:
+        draw, now = environment.random.random, self._loop.time
+        waiter = RetryWaiter(self._wait, draw, now, self._pause.seconds)
+        of_all = self._settings, self._lanes, waiter
+        model_calls = ModelCalls(
+            *of_all,
             environment.transport,
             environment.environ,
             self.timings,
-            queue,
+            self._budget_queue,
             self._tracer,
         )
-        self._tool_calls = ToolCalls(
-            settings, self._lanes, waiter, self.timings, self._tracer, is_single=plan.is_single
-        )
-        self.empties = Empties(settings.on_empty, self._shared)
-        calls = self._model_calls, self._tool_calls
-        self._steps = Steps(plan, settings, *calls, self._slots, self.empties)
+        is_single = self._plan.is_single
+        return model_calls, ToolCalls(*of_all, self.timings, self._tracer, is_single=is_single)
 
     async def execute(self) -> None:
         """Runs until every item has ended.
@@ -139,8 +159,13 @@ class Run:
         try:
             await self._open_journal()
             self._lanes.begin()
+            if self._snapshot is not None:
+                looks = self._snapshot, self._look_for_bottleneck
+                self._monitor = Monitor(self._loop, *looks, self.happened)
             if (limit := self._settings.deadline) is not None:
                 deadline = self._deadline = Deadline(limit, self.cancel, self._give_up)
+                if self.is_paused:
+                    deadline.hold()
             self._fill()
             self._end_if_done()
             await self._ended
@@ -157,9 +182,12 @@ class Run:
                 await self._source.close(was_cut)
                 if self._journal is not None:
                     await self._journal.flush()  # only then is known what became of each item
+                if self._monitor is not None:
+                    self._monitor.close()
                 if self._is_complete:
                     self.reason = ""
                 if self._journal is not None:
+                    self._journal.event("end", msgspec.json.encode({"reason": self.reason}))
                     await self._journal.close(self.reason)
             finally:
                 self._close()
@@ -179,7 +207,9 @@ class Run:
         if self._identity is not None:
             self._steps.tell_apart(self._identity, journal.answer if journal else None)
         if journal is not None:
-            journal.attach(self._tell, self._lost_store, self.go_on, self._pass)
+            journal.attach(self._tell_end, self._lost_store, self.go_on, self._pass)
+            begun = begin_fields(self._source.length, self._settings)
+            journal.event("begin", msgspec.json.encode(begun))
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -195,6 +225,16 @@ class Run:
     def accumulated(self) -> dict[str, Any]:
         """All variables of the last item, where history is kept."""
         return self._steps.accumulated
+
+    def happened(self, kind: str, data: Any) -> None:
+        """Something is to be kept of the run: of which kind, and what it says, as plain data."""
+        if self._journal is None and self._events is None:
+            return
+        said = msgspec.json.encode(data)
+        if self._journal is not None:
+            self._journal.event(kind, said)
+        if self._events is not None and kind != "sample":
+            self._events.tell(kind, partial(msgspec.json.decode, said))
 
     # Control, from the loop's thread; also before `execute`
 
@@ -225,6 +265,48 @@ class Run:
             flow.is_cut = True
         for worker in self._workers:
             worker.cancel()
+
+    def pause(self) -> None:
+        """Sends no call and begins no item until `go`; calls in flight end, and nothing times out by it."""
+        if self._is_over or self.is_paused:
+            return
+        self.is_paused = True
+        self._pause.begin()
+        self._lanes.hold()
+        if self._deadline is not None:
+            self._deadline.hold()
+
+    def go(self) -> None:
+        """Goes on after `pause`."""
+        if self._is_over or not self.is_paused:
+            return
+        self.is_paused = False
+        self.progress.rested(self._pause.end())
+        if self._deadline is not None:
+            self._deadline.go()
+        self._lanes.go()
+        self.go_on()
+
+    def change(self, settings: Settings) -> None:
+        """Keeps to other `max_flows` and ceilings from here on; what is in flight ends as it began.
+
+        A ceiling that the run began without has no effect: see `may_limit`.
+        """
+        if self._is_over:
+            return
+        before, self._settings = self._settings, settings
+        if settings.max_flows != before.max_flows:
+            self._lanes.choose(settings.max_flows)
+            self._slots.chosen = settings.max_flows
+        if self._budget_queue is not None:
+            self._budget_queue.limit(settings.max_cost, settings.max_tokens_total)
+        self.go_on()
+
+    def may_limit(self, name: str) -> bool:
+        """Whether this ceiling can be set: a run that began without one has no worst case of its calls."""
+        if self.budget is None:
+            return False
+        return name != "max_cost" or self.budget.knows_prices
 
     def _give_up(self) -> None:
         """Ends the run without the steps that swallow every cancellation; they go on, and nobody hears of them."""
@@ -265,6 +347,45 @@ class Run:
         now = self._loop.time()
         return tuple(lane.look(now, idle) for lane in self._lanes.all())
 
+    @property
+    def bottleneck(self) -> Bottleneck | None:
+        """What holds the run back, or held it back at its end. From any thread."""
+        return None if self._monitor is None else self._monitor.bottleneck
+
+    @property
+    def held(self) -> tuple[tuple[Bottleneck, float], ...]:
+        """What held the run back so far, each with its seconds, the longest first. From any thread."""
+        return () if self._monitor is None else self._monitor.held
+
+    @property
+    def samples(self) -> list[Sample]:
+        """How the run stood from second to second."""
+        return [] if self._monitor is None else self._monitor.samples
+
+    @property
+    def bottlenecks(self) -> list[Bottleneck]:
+        """What held the run back, one after the other, each as it was when it had begun."""
+        return [] if self._monitor is None else self._monitor.bottlenecks
+
+    def _look_for_bottleneck(self, now: Snapshot) -> Look:
+        slots, source = self._slots, self._source
+        may_wait = not (self._exhausted or self._stopping)
+        return Look(
+            lanes=now.lanes,
+            modes=self._tool_calls.modes(),
+            chosen=slots.chosen,
+            taken=slots.taken,
+            source_waits=may_wait and self._waiting > WAITING_PART * slots.taken,
+            read=source.taken,
+            is_read=not may_wait or source.left == 0,
+            reader_full=self._sink.is_full,
+            store_full=self._journal is not None and self._journal.is_full,
+            budget_waits=0 if self._budget_queue is None else self._budget_queue.waiting,
+            is_held=self.is_paused,
+            left=now.eta,
+            running=now.running,
+        )
+
     # Workers
 
     def _fill(self) -> None:
@@ -298,7 +419,8 @@ class Run:
     def _end_if_done(self) -> None:
         if self._workers or self._ended.done():
             return
-        if self._stopping or self._exhausted or not self._is_full:
+        is_read = self._stopping or self._exhausted or (self.is_paused and self._source.left == 0)
+        if is_read or not self._is_full:
             self._ended.set_result(None)
 
     @property
@@ -309,8 +431,12 @@ class Run:
 
     @property
     def _is_full(self) -> bool:
-        """Whether records wait to be written or taken, and no more items should begin."""
-        return self._sink.is_full or (self._journal is not None and self._journal.is_full)
+        """Whether no more items should begin: records wait to be written or taken, or the run is paused."""
+        return (
+            self.is_paused
+            or self._sink.is_full
+            or (self._journal is not None and self._journal.is_full)
+        )
 
     async def _work(self) -> None:
         slots = self._slots
@@ -398,6 +524,11 @@ class Run:
         self._counts[record.status] += 1
         self._sink.put(record)
 
+    def _tell_events(self, record: Record) -> None:
+        assert self._events is not None
+        self._events.ended(record)
+        self._tell(record)
+
     async def _carry_traced(self, index: int, item: Any, log: ItemLog | None) -> Record:
         assert self._tracer is not None
         with self._tracer.item(index) as tell:
@@ -410,6 +541,8 @@ class Run:
         """One item from its start to its record."""
         self._counts[Status.RUNNING] += 1
         flow = Flow(log, [] if self._keep_history else None)
+        if self._events is not None:
+            flow.witness = self._events.witness(index)
         started = self._loop.time()
         self._carried[flow] = _Carried(index, item, started)
         try:
@@ -474,7 +607,7 @@ class Run:
         if was_given_up:
             return record
         if flow.log is None:
-            self._tell(record)
+            self._tell_end(record)
         else:
             flow.log.ended(record)
         self.progress.add(record, ended)

@@ -11,8 +11,8 @@ class Bottleneck(Struct, frozen=True):
     """What holds a run back.
 
     kind: of which kind that is: one of `bottleneck.KINDS`. words: the same in words. fix: what would change it, in
-    words; empty where nothing would. lane: the name of the lane that it is about, if it is about one. since: seconds
-    since 1970.
+    words; empty where nothing would. lane: the name of the lane that it is about, if it is about one. since:
+    seconds since 1970.
     """
 
     kind: str
@@ -23,7 +23,11 @@ class Bottleneck(Struct, frozen=True):
 
 
 class LaneSample(Struct, frozen=True):
-    """A lane at that moment; see `LaneView`. limit, used: of what bounds it (else of requests), in units a minute."""
+    """A lane at that moment; see `LaneView`.
+
+    limit, used: of what bounds it, of requests, or of what is used most of, in units a minute: `unit` says which.
+    limit is None while none is known.
+    """
 
     name: str
     bound: Bound
@@ -34,15 +38,16 @@ class LaneSample(Struct, frozen=True):
     latency: float
     limit: float | None
     used: float
+    unit: str = "requests"
 
 
 class Sample(Struct, frozen=True):
     """A run at one moment.
 
-    at: seconds since 1970. elapsed: seconds since it began. total: None for a source of unknown length. done, failed,
-    cancelled, running, recalled: items, as in `Snapshot`. rate: items a second. eta: seconds left, None where that
-    can't be known. cost: dollars so far of this run, None where no price is known. tokens: input and output, in all.
-    cpu: cores that the process keeps busy. lag: seconds by which the event loop is behind.
+    at: seconds since 1970. elapsed: seconds since it began. total: None for a source of unknown length. done,
+    failed, cancelled, running, recalled: items, as in `Snapshot`. rate: items a second. eta: seconds left, None
+    where that can't be known. cost: dollars so far of this run, None where no price is known. tokens: input and
+    output, in all. cpu: cores that the process keeps busy. lag: seconds by which the event loop is behind.
     """
 
     at: float
@@ -88,8 +93,8 @@ TIME_KINDS = {
 class LiveView(Struct, frozen=True):
     """A run that is at work, as its process tells of it.
 
-    timings: by the name of a lane, then by a name of `TIME_KINDS`. settings: those that can be changed while it runs.
-    paused: whether somebody has paused it.
+    timings: by the name of a lane, then by a name of `TIME_KINDS`. settings: those that can be changed while it
+    runs. paused: whether somebody has paused it.
     """
 
     name: str

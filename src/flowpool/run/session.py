@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Context, copy_context
 from copy import copy
+from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, field, structs
 
 from flowpool import wiring
 from flowpool.calls.budget import Budget, Spend
@@ -27,7 +30,7 @@ from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
 from flowpool.checkpoint.identity import Identity, identify
 from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
-from flowpool.errors import InvalidInput, NotFinished
+from flowpool.errors import InvalidInput, NotFinished, message_of
 from flowpool.integrations import ForeignTool
 from flowpool.limits.lane_view import LaneView
 from flowpool.logs import log
@@ -36,9 +39,11 @@ from flowpool.printable import printable
 from flowpool.results import CallCost, Record, Results
 from flowpool.run.ctrl_c import WAITING, heeded_by
 from flowpool.run.environment import Environment, real_environment
+from flowpool.run.event_log import STDERR, EventLog, begin_fields, check_log, end_fields
 from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
+from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.sink import Keep, Sink, Stream
 from flowpool.run.source import AsyncSource, Source, ThreadSource
 from flowpool.runner import Runner
@@ -50,6 +55,7 @@ from flowpool.values import Status
 PENDING, RUNNING, DONE, FAILED, CANCELLED = Status
 T = TypeVar("T")
 Variables = Mapping[str, Any]
+By = Literal["python", "shell"]
 
 
 class Start(Struct, frozen=True):
@@ -59,6 +65,19 @@ class Start(Struct, frozen=True):
     spent: Spend
     retry_failed: bool
     caller: Context
+
+
+class Change(Struct, frozen=True):
+    """What somebody changed of a run at work: what it was and is now, and who, "python" or "shell"."""
+
+    what: str
+    before: Any = field(name="from")
+    after: Any = field(name="to")
+    by: By
+
+    def __str__(self) -> str:
+        before, after = (_in_words(self.what, value) for value in (self.before, self.after))
+        return f"{self.what} from {before} to {after}"
 
 
 class Session:
@@ -74,19 +93,22 @@ class Session:
         *,
         checkpoint: Checkpoint | None = None,
         progress: bool | Callable[[Snapshot], None] | None = None,
+        log: str | Path | None = None,
         environment: Environment | None = None,
     ) -> None:
         self.name = name
         self.rows = rows
         self.plan = Plan(runner)
         self.settings = settings
-        self._check_ceilings()
+        self._check_ceilings(settings)
         self.plan.check_installed()
         self.checkpoint = checkpoint
         self.interrupted = False  # whether Ctrl-C came during the last run
         self._items = items
         self._source = _open(rows or items)
-        self._progress = progress
+        self._progress = False if progress is None and log == STDERR else progress
+        self.log = log
+        self._events: EventLog | None = None
         self._environment = environment
         self._counts = checkpoint.counts() if checkpoint is not None else [0] * len(Status)
         self._stored = sum(self._counts) if isinstance(items, StoredItems) else None
@@ -103,6 +125,7 @@ class Session:
         self._is_running = False
         self._has_run = False
         self._awaited: Callable[[Run], None] | None = None  # an order for a run that is being begun
+        self._holds = False  # whether it is to be paused
         self._run: Run | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: Callable[[], float] = float
@@ -146,6 +169,7 @@ class Session:
             self._earlier,
             self._stopped,
             interrupted=self.interrupted,
+            ending=self.snapshot if self._run is not None and not self._is_running else None,
         )
 
     @property
@@ -215,8 +239,26 @@ class Session:
             self._recalled,
             max(0, self._known - self._recalled) if self._is_running else 0,
             self._before.cost,
+            run.bottleneck,
+            held=run.held,
             timings=run.timings.spreads(),
+            paused=self.is_paused,
         )
+
+    @property
+    def began(self) -> float:
+        """When the last run began, in seconds of its loop's clock."""
+        return self._started
+
+    @property
+    def samples(self) -> list[Sample]:
+        """How the last run stood from second to second."""
+        return [] if self._run is None else self._run.samples
+
+    @property
+    def bottlenecks(self) -> list[Bottleneck]:
+        """What held the last run back, one after the other."""
+        return [] if self._run is None else self._run.bottlenecks
 
     @property
     def _recalled(self) -> int:
@@ -261,9 +303,10 @@ class Session:
         max_tokens_total: int | None = None,
     ) -> Start:
         """A run of what has no output yet, with other ceilings where they are given."""
-        self.settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
-        self._check_ceilings()
+        settings = self.settings.changed(max_cost=max_cost, max_tokens_total=max_tokens_total)
+        self._check_ceilings(settings)
         with self._claimed():
+            self.settings = settings
             if variables is not None:
                 self._check_items(variables)
                 self._variables = dict(variables)
@@ -305,24 +348,28 @@ class Session:
             raise
 
     def _start(self, sink: Sink | None, spent: Spend, retry_failed: bool) -> Start:
+        if self.log is not None:
+            read = None if self.rows is None else self.rows.path
+            check_log(self.log, None if self.checkpoint is None else self.checkpoint.path, read)
         self.interrupted = False
         self._has_run = True
         self._run = None
         self._reason = ""
         self._rest = None
         self._awaited = None
+        self._holds = False
         self._before = spent
         self._ended_before = self._counts[DONE] + self._counts[FAILED]
         self._known = self._ended_before
         return Start(sink or Keep(self._kept), spent, retry_failed, copy_context())
 
-    def _check_ceilings(self) -> None:
+    def _check_ceilings(self, settings: Settings) -> None:
         """Refuses a ceiling where no step asks a model that it could hold back."""
         # A foreign runner asks models too, and is refused with its reason when its step is prepared.
         if any(isinstance(step.runner, (Skill, ForeignTool)) for step in self.plan.steps()):
             return
         for name in ("max_cost", "max_tokens_total"):
-            if (value := getattr(self.settings, name)) is not None:
+            if (value := getattr(settings, name)) is not None:
                 raise InvalidInput(
                     f"{name}={value!r} bounds the calls of skills, and {self.plan.name!r} has none: leave it out."
                 )
@@ -408,7 +455,28 @@ class Session:
         self._clock = self._loop.time
         self._started = self._loop.time()
         with heeded_by(self):
-            await self._execute_counted(start)
+            if self.log is None:
+                await self._execute_counted(start)
+                return
+            async with self._logging(str(self.log)):
+                await self._execute_counted(start)
+
+    @asynccontextmanager
+    async def _logging(self, path: str) -> AsyncIterator[None]:
+        """Writes down what happens in the run, from its beginning to its end."""
+        epoch = time.time() - self._clock()
+        events = self._events = EventLog(path, self.name, self._clock, epoch)
+        failure = ""
+        try:
+            yield
+        except BaseException as error:
+            failure = f"{type(error).__name__}: {message_of(error)}"
+            raise
+        finally:
+            now = self.snapshot
+            events.tell("end", partial(end_fields, now, now.stopped or failure))
+            self._events = None
+            await events.close()
 
     async def _execute_counted(self, start: Start) -> None:
         try:
@@ -441,14 +509,17 @@ class Session:
         if self.checkpoint is None or identity is None:
             await self._new_run(start, start.spent, identity, None).execute()
             return
-        with self.checkpoint.open(
-            self.plan,
-            self._stored_items(),
-            self._variables,
-            self.settings,
-            identity,
-            retry_failed=start.retry_failed,
-        ) as journal:
+        with (
+            self.checkpoint.open(
+                self.plan,
+                self._stored_items(),
+                self._variables,
+                self.settings,
+                identity,
+                retry_failed=start.retry_failed,
+            ) as journal,
+            wiring.load("control").listening(self, self.checkpoint.path, journal.run.id),
+        ):
             self._take_up(journal)
             await self._new_run(start, self._before, identity, journal).execute()
 
@@ -467,6 +538,8 @@ class Session:
         budget = None
         if settings.max_cost is not None or settings.max_tokens_total is not None:
             budget = Budget(settings.max_cost, settings.max_tokens_total, spent)
+        if self._events is not None:
+            self._events.tell("begin", begin_fields(self._total, settings))
         self._run = Run(
             self.plan,
             self._source,
@@ -480,7 +553,11 @@ class Session:
             journal=journal,
             source_pass=self._pass,
             caller=start.caller,
+            snapshot=lambda: self.snapshot,
+            events=self._events,
         )
+        if self._holds:
+            self._run.pause()
         if self._awaited is not None:
             self._awaited(self._run)
         return self._run
@@ -535,17 +612,65 @@ class Session:
 
     # Control, from any thread
 
-    def stop(self) -> None:
-        """Starts no more items; those in progress go on to their end."""
-        self._order(lambda run: run.stop("the run was stopped"))
+    def stop(self, by: By = "python") -> None:
+        """Starts no more items; those in progress go on to their end, in a paused run to that of their calls."""
+
+        def stop(run: Run) -> None:
+            (run.interrupt if run.is_paused else run.stop)("the run was stopped")
+
+        self._order(stop, "stopped", by)
 
     def interrupt(self) -> None:
         """Starts no more items, and ends those that only wait for a retry or at a provider that answers nobody."""
         self._order(lambda run: run.interrupt("the run was interrupted"))
 
-    def cancel(self) -> None:
+    def cancel(self, by: By = "python") -> None:
         """Ends the run now: calls in flight are cut, what is done is kept."""
-        self._order(lambda run: run.cancel("the run was cancelled"))
+        self._order(lambda run: run.cancel("the run was cancelled"), "cancelled", by)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether a run is at work, and paused."""
+        return self._holds and self._is_running
+
+    def pause(self, by: By = "python") -> bool:
+        """Sends no more calls and begins no more items until `go`. Returns whether it did go on, and is at work."""
+        return self._hold(True, by)
+
+    def go(self, by: By = "python") -> bool:
+        """Goes on after `pause`. Returns whether it was paused."""
+        return self._hold(False, by)
+
+    def change(self, by: By = "python", **given: Any) -> list[Change]:
+        """Other `max_flows` and ceilings from here on, for a run that is at work and for those that come.
+
+        None is none, and "auto" for `max_flows`. Returns what is another now. Raises `InvalidInput`, and changes
+        nothing, for a value that can't be meant, or a ceiling that a run at work can't keep to any more.
+        """
+        with self._lock:
+            before = self.settings
+            settings = Settings.checked(**{**structs.asdict(before), **given})
+            pairs = [(name, _shown(name, before), _shown(name, settings)) for name in given]
+            changes = [Change(name, old, new, by) for name, old, new in pairs if old != new]
+            if any(change.what != "max_flows" for change in changes):
+                self._check_ceilings(settings)
+            self._refuse_new_ceilings(changes)
+            self.settings = settings
+
+        def change(run: Run) -> None:
+            run.change(self.settings)
+            for one in changes:
+                run.happened("change", one)
+
+        if changes and self._tell(change):
+            for one in changes:
+                log.info("%s: %s, by %s", self.plan.name, one, by)
+        return changes
+
+    def is_heard(self, seconds: float) -> bool:
+        """Whether what was ordered has come to the run, waited for so long: its loop may be busy."""
+        heard = threading.Event()
+        return not self._tell(lambda run: heard.set()) or heard.wait(seconds)
 
     def wait_for(self, future: Future[T]) -> T:
         """The future's result. A run's first Ctrl-C stops it, the second cancels it and is raised."""
@@ -577,19 +702,80 @@ class Session:
         if self._run is not None:
             self._run.go_on()
 
-    def _order(self, order: Callable[[Run], None]) -> None:
+    def _order(self, order: Callable[[Run], None], state: str = "", by: By = "python") -> None:
+        """Ends the run in some way, after which it has this state."""
+
+        def give(run: Run) -> None:
+            before = "paused" if run.is_paused else "at work"
+            order(run)
+            if state:
+                run.happened("change", Change("state", before, state, by))
+
+        def wait() -> None:  # it looks through its rows, or opens its store
+            self._awaited = give
+
+        if self._tell(give, wait) and state:
+            log.info("%s: %s, by %s", self.plan.name, state, by)
+
+    def _hold(self, holds: bool, by: By) -> bool:
+        with self._lock:
+            if not self._is_running or self._holds == holds:
+                return False
+            self._holds = holds
+        before, after = ("at work", "paused") if holds else ("paused", "at work")
+
+        def give(run: Run) -> None:
+            (run.pause if holds else run.go)()
+            run.happened("change", Change("state", before, after, by))
+
+        self._tell(give)
+        log.info("%s: %s, by %s", self.plan.name, after, by)
+        return True
+
+    def _refuse_new_ceilings(self, changes: list[Change]) -> None:
+        run = self._run
+        if run is None or not self._is_running:
+            return
+        for change in changes:
+            if change.what != "max_flows" and not run.may_limit(change.what):
+                raise InvalidInput(
+                    f"{change.what}={change.after!r}: the run at work began without one, so nobody knows what its "
+                    "calls in flight may use: stop it and go on with one, by pool.retry() or `flowpool resume`; "
+                    "nothing is asked twice."
+                )
+
+    def _tell(
+        self, order: Callable[[Run], None], otherwise: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Gives the run at work an order, on its loop; whether there is one. otherwise: while it is being begun."""
         loop = self._loop
         if loop is None or not self._is_running:
-            return
+            return False
 
         def give() -> None:
             if self._run is not None:
                 order(self._run)
-            else:  # it looks through its rows, or opens its store
-                self._awaited = order
+            else:
+                otherwise()
 
-        with suppress(RuntimeError):  # the loop closed in between
+        try:
             loop.call_soon_threadsafe(give)
+        except RuntimeError:  # the loop closed in between
+            return False
+        return True
+
+
+def _shown(name: str, settings: Settings) -> Any:
+    """A setting's value, as people give it."""
+    value = getattr(settings, name)
+    return "auto" if name == "max_flows" and value is None else value
+
+
+def _in_words(what: str, value: Any) -> str:
+    """The same, or a state, in words."""
+    if value is None or isinstance(value, str):
+        return value or "none"
+    return f"${value:,.6g}" if what == "max_cost" else f"{value:,}"
 
 
 def _open(items: Any) -> Source:

@@ -40,7 +40,7 @@ class _Selector(selectors.DefaultSelector):
         events = super().select(0)
         if events:
             return events
-        if timeout is None:
+        if timeout is None or self.loop.only_looks():
             raise Deadlock(_waiting(self.loop))
         self.loop.now += timeout
         return []
@@ -59,6 +59,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
+    def only_looks(self) -> bool:
+        """Whether nothing is planned but looks at a run, which go on as long as it does."""
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return all(timer.cancelled() or _is_look(timer) for timer in timers)
+
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
@@ -76,6 +81,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _came_back(self, future: asyncio.Future[Any]) -> None:
         self.outside -= 1
+
+
+def _is_look(timer: asyncio.TimerHandle) -> bool:
+    callback = timer._callback  # type: ignore[attr-defined]
+    return getattr(getattr(callback, "__self__", None), "is_idle", False) is True
 
 
 def run_virtual(main: Coroutine[Any, Any, T]) -> T:

@@ -27,6 +27,8 @@ from flowpool.values import Status, Timing
 CHUNK = 1000
 # What differs from one message to the next that says the same: quoted texts, numbers, ids.
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|\S*\d\S*")
+# Characters of a message that tell what it says: looked at whole, a page without spaces would take minutes.
+_SHAPED = 1000
 _DONE = int(Status.DONE)
 # Seconds at the end of a run that its rate is of: long enough to hold several answers of a slow model.
 LATELY = 60.0
@@ -99,6 +101,11 @@ class Trouble(Struct, frozen=True):
     error: str
     count: int
     message: str
+
+
+def shape_of(message: str) -> str:
+    """What is left of an error's message without what differs from item to item: quoted texts, numbers and ids."""
+    return _VARYING.sub("", message[:_SHAPED])
 
 
 class RunTiming(Struct, frozen=True):
@@ -242,7 +249,7 @@ class Reader:
         found: dict[tuple[str, str], Trouble] = {}
         for error, message in rows:
             kind, words = str(error or ""), str(message or "")
-            alike = kind, _VARYING.sub("", words)
+            alike = kind, shape_of(words)
             known = found.get(alike)
             found[alike] = Trouble(kind, 1 if known is None else known.count + 1, words)
         return sorted(found.values(), key=lambda one: (-one.count, one.error))
@@ -268,26 +275,37 @@ class Reader:
 
     def attempts(self, run: int) -> Iterator[dict[str, Any]]:
         """Each attempt by the names of its columns, in the order of the items; `item` is 0 for the first."""
+        yield from self._attempts(run, "", "item, started")
+
+    def attempts_in_time(self, run: int) -> Iterator[dict[str, Any]]:
+        """The same in the order of their starts; `later`: how many attempts the item has after it."""
+        order = "started {0}, attempts.rowid {0}"
+        later = f"row_number() OVER (PARTITION BY item ORDER BY {order.format('DESC')}) - 1"
+        yield from self._attempts(run, f", {later} AS later", order.format("ASC"))
+
+    def _attempts(self, run: int, more: str, order: str) -> Iterator[dict[str, Any]]:
         columns = [
             f"0 AS {name}" if name in Timing.__struct_fields__ and not self._is_timed else name
             for name in ATTEMPT
         ]
         cursor = self._db.execute(
-            f"SELECT position, {', '.join(columns)} FROM attempts JOIN ("
+            f"SELECT position AS item, {', '.join(columns)}{more} FROM attempts JOIN ("
             "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
-            ") ON id = item ORDER BY item, started",
+            f") ON id = item ORDER BY {order}",
             (run,),
         )
+        names = [column[0] for column in cursor.description]
         with refuses_damage(self.path):
             for row in cursor:
-                yield dict(zip(("item", *ATTEMPT), row, strict=True))
+                yield dict(zip(names, row, strict=True))
 
     def events(self, run: int, kind: str | None = None, after: float = 0.0) -> Iterator[Event]:
-        """What happened in the run since `after` (seconds since 1970), in order; of one kind only, if that is given."""
+        """What happened in the run since `after` (seconds since 1970), in order; of one kind, if it is given."""
         if not self._is_timed:
             return
         rows = self._all(
-            "SELECT at, kind, data FROM events WHERE run = ? AND at > ? AND kind = coalesce(?, kind) ORDER BY at, rowid",
+            "SELECT at, kind, data FROM events WHERE run = ? AND at > ? AND kind = coalesce(?, kind) "
+            "ORDER BY at, rowid",
             run,
             after,
             kind,
@@ -332,6 +350,18 @@ class Reader:
         with refuses_damage(self.path):
             return unpack(*rows[0]) if rows else None
 
+    def step_outputs(self, run: int) -> Iterator[tuple[int, str, Any]]:
+        """The output of each step that items have been through: the item (0 for the first), the step's path, it."""
+        cursor = self._db.execute(
+            "SELECT position, step, output, output_zstd FROM steps JOIN ("
+            "SELECT id, row_number() OVER (ORDER BY id) - 1 AS position FROM items WHERE run = ?"
+            ") ON id = item ORDER BY item, step",
+            (run,),
+        )
+        with refuses_damage(self.path):
+            for item, step, *output in cursor:
+                yield item, step, decode(unpack(*output))
+
     def variables(self, run: int) -> Iterator[Any]:
         """Each item's variables, in order."""
         for _, variables in self._inputs(run):
@@ -339,16 +369,20 @@ class Reader:
 
     def records(self, run: int, *, typed: bool = False) -> Iterator[Record]:
         """Each item's record, in order: those still to do are PENDING. typed: as `decode` has it."""
-        known: list[Known] = []
-        for index, (item, variables) in enumerate(self._inputs(run)):
-            if not known:
-                known = self.items_after(run, item - 1)[::-1]
-            one = known.pop()
+        for index, (one, variables) in enumerate(self.items(run)):
             if one.ended is None:
                 pending = errors.NotFinished("not finished: resume the run")
                 yield Record(index, variables, Status.PENDING, error=pending)
             else:
                 yield one.record(index, variables, typed=typed)
+
+    def items(self, run: int) -> Iterator[tuple[Known, Any]]:
+        """Each item and its variables, in order."""
+        known: list[Known] = []
+        for item, variables in self._inputs(run):
+            if not known:
+                known = self.items_after(run, item - 1)[::-1]
+            yield known.pop(), variables
 
     def _inputs(self, run: int) -> Iterator[tuple[int, Any]]:
         last = 0

@@ -73,7 +73,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     (
         # Seconds of an attempt: before it was sent, it waited for
-        "ALTER TABLE attempts ADD COLUMN slot_wait REAL NOT NULL DEFAULT 0",  # a place among the calls in flight,
+        "ALTER TABLE attempts ADD COLUMN slot_wait REAL NOT NULL DEFAULT 0",  # a slot among the calls in flight,
         "ALTER TABLE attempts ADD COLUMN limit_wait REAL NOT NULL DEFAULT 0",  # its turn within a rate limit,
         "ALTER TABLE attempts ADD COLUMN budget_wait REAL NOT NULL DEFAULT 0",  # money that others had set aside,
         "ALTER TABLE attempts ADD COLUMN backoff REAL NOT NULL DEFAULT 0",  # after the failure before;

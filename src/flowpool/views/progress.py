@@ -129,7 +129,7 @@ class _Steady:
     def _steadied(self, lane: LaneView) -> LaneView:
         looks = self._looks.setdefault(lane.name, deque(maxlen=STEADY))
         looks.append(lane)
-        if lane.bound in ("outage", "broken", "items"):
+        if lane.bound in ("held", "outage", "broken", "items"):
             return lane
         [(bound, _)] = Counter(look.bound for look in looks).most_common(1)
         like = next(look for look in reversed(looks) if look.bound == bound)

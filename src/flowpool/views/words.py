@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import Struct
 
-from flowpool.pool import LaneView, Snapshot
+from flowpool.pool import BOUNDS, LaneView, Snapshot
 from flowpool.printable import printable
+from flowpool.run.sample import Bottleneck, LaneSample
 
 # Lines of lanes: more would push the program's own words off a small terminal.
 MOST_LANES = 4
 # Seconds: shorter runs aren't slowed by loading the price list.
 COST_AFTER = 2.0
+# Seconds: what held a shorter run back isn't worth a line at its end.
+HELD_AFTER = 10.0
+# The part of a run from which on it says what held it back for so long.
+LEAST_HELD = 0.05
 UNITS = {
     "requests": "requests",
     "tokens": "tokens",
@@ -39,13 +46,16 @@ def progress_text(name: str, now: Snapshot, lanes: tuple[LaneView, ...]) -> Prog
     if now.recalled:
         counts += f" ({now.recalled:,} from earlier)"
     if now.rate > 0.0:
-        counts += f" · {_rate(now.rate)}"
+        counts += f" · {rate_words(now.rate)}"
     if now.eta is not None:
         counts += f" · {clock(now.eta)} left"
+    if now.paused:
+        counts += " · paused"
     figures = [f"{now.running:,} in progress", *_counted(now), *_spent(now, is_over=False)]
     if now.failed:
         figures.insert(0, f"{now.failed:,} failed")
-    lines = [(" · ".join(figures), False), *_lane_lines(lanes), *_failure_lines(now)]
+    lines = [(" · ".join(figures), False), *_bottleneck_lines(now)]
+    lines += [*_lane_lines(lanes), *_failure_lines(now)]
     return _text(name, now, counts, lines)
 
 
@@ -53,9 +63,10 @@ def end_text(name: str, now: Snapshot) -> ProgressText:
     """A run that is over."""
     counts = ended_words(now.done, now.failed, now.cancelled, now.recalled)
     counts += f" in {duration(now.elapsed)}"
-    figures = [_rate(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
+    figures = [rate_words(now.carried / now.elapsed)] if now.carried and now.elapsed >= 1.0 else []
     figures += [*_counted(now), *_spent(now, is_over=True), *empty_words(now)]
     lines = [(now.stopped, True)] if now.stopped else []
+    lines += [(words, False) for words in _held(now)]
     return _text(name, now, " · ".join([counts, *figures]), [*lines, *_failure_lines(now)])
 
 
@@ -66,6 +77,26 @@ def ended_words(done: int, failed: int, cancelled: int, recalled: int) -> str:
     words += [f"{cancelled:,} cancelled"] if cancelled else []
     earlier = f" ({recalled:,} of them earlier)" if recalled else ""
     return f"{', '.join(words)}{earlier}"
+
+
+def held_back(now: Snapshot) -> list[tuple[str, str]]:
+    """What held the run back the longest, and for how long, each with what would change it, which may be empty."""
+    held = [(what, seconds) for what, seconds in now.held if what.kind not in ("", "items")]
+    return [
+        (f"{what.words}, for {duration(seconds)} of {duration(now.elapsed)}", what.fix)
+        for what, seconds in held[:2]
+        if seconds >= LEAST_HELD * now.elapsed
+    ]
+
+
+def end_notes(now: Snapshot) -> list[str]:
+    """What else a run's closing line says."""
+    return [*empty_words(now), *_held(now)]
+
+
+def _held(now: Snapshot) -> list[str]:
+    held = held_back(now)[:1] if now.elapsed >= HELD_AFTER else []
+    return [f"held back: {words}" for words, _ in held]
 
 
 def empty_words(now: Snapshot) -> list[str]:
@@ -89,6 +120,28 @@ def lane_words(lane: LaneView) -> str:
     if lane.rations_retries:
         words.append("so many calls fail that retries are rationed")
     return " · ".join(words)
+
+
+def sample_words(lane: LaneSample) -> str:
+    """The same of a lane of another process, as far as a sample has it."""
+    name: str = lane.bound if lane.bound in UNITS else "requests"
+    limits = {} if lane.limit is None else {name: lane.limit}
+    share = lane.used / lane.limit if lane.limit else lane.in_flight / max(1, lane.window)
+    return lane_words(
+        LaneView(
+            lane.name,
+            lane.bound,
+            limits,
+            {name: lane.used},
+            None,
+            share,
+            lane.in_flight,
+            lane.window,
+            lane.queued,
+            lane.throttled,
+            "nobody gets an answer",
+        )
+    )
 
 
 def duration(seconds: float) -> str:
@@ -133,6 +186,19 @@ def _unpriced(now: Snapshot) -> str:
     return f" without {', '.join(names)}, of unknown price" if names else ""
 
 
+def bottleneck_words(found: Bottleneck) -> str:
+    """What holds a run back, since when, and what would change it."""
+    since = f", since {datetime.fromtimestamp(found.since):%H:%M:%S}" if found.since else ""
+    return f"{found.words}{since}{f': {found.fix}' if found.fix else ''}"
+
+
+def _bottleneck_lines(now: Snapshot) -> list[tuple[str, bool]]:
+    found = now.bottleneck
+    if found is None:
+        return []
+    return [(bottleneck_words(found), found.kind in ("outage", "broken", "quota"))]
+
+
 def _lane_lines(lanes: tuple[LaneView, ...]) -> list[tuple[str, bool]]:
     """A line for each of the busiest lanes, in the lanes' order."""
     busiest = sorted(lanes, key=lambda lane: (-lane.queued, -lane.utilisation))[:MOST_LANES]
@@ -158,6 +224,7 @@ LONG_ASKED = 10.0
 # What holds a lane back where no figure says how much.
 _BOUND_WORDS = {
     "paused": "paused by a 429",
+    "held": BOUNDS["held"],
     "reader": "waits for the reader of the stream",
     "items": "nothing waits",
 }
@@ -232,7 +299,8 @@ def _parts(now: Snapshot) -> tuple[float | None, float]:
     return now.done / now.total, (now.failed + now.cancelled) / now.total
 
 
-def _rate(rate: float) -> str:
+def rate_words(rate: float) -> str:
+    """Items a second as people say it: 48.9/s, or a minute where they are few."""
     if rate >= 0.95:
         return f"{rate:,.0f}/s" if rate >= 99.5 else f"{rate:.1f}/s"
     return f"{rate * 60:.1f}/min"
