@@ -3,7 +3,8 @@
 `python -m bench rates [--seeds 200] [--half tune|held] [--only WORDS] [--figure FILE.svg]` plays every kind of
 world in virtual time first, and `python -m bench rates exact` buckets and headers; see `--help` of both.
 `python -m bench servers [NAME ...]` measures against real servers, those that are installed, and
-`python -m bench pages FOLDER` how well main content is found on sets of pages.
+`python -m bench pages FOLDER` how well main content is found on sets of pages. `python -m bench against TREE` holds
+the CPU of an item against that of another checkout.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.against import against
 from bench.common import ROUNDS, SERVER_CPU, Row, child, median, print_table
 from bench.data import data
 from bench.hostile import hostile
@@ -230,6 +232,9 @@ def main(*names: str) -> None:
         return
     if names[:1] == ("pages",):
         pages_table(*names[1:])
+        return
+    if names[:1] == ("against",):
+        print_table(against(*names[1:]))
         return
     if names[:1] == ("rates",):
         if not rates_table(*names[1:]):
