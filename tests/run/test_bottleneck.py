@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +231,8 @@ def test_an_outage_is_said_at_the_first_look() -> None:
     for at in range(5):
         steadied.saw(Bottleneck("slots", "full"), float(at))
     assert steadied.saw(Bottleneck("outage", "nobody"), 5.0).kind == "outage"
+
+
+def test_the_page_on_seeing_a_run_has_every_kind() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "seeing.md").read_text()
+    assert [kind for kind in KINDS if kind and f"`{kind}`" not in page] == []
