@@ -121,3 +121,10 @@ def test_looks_from_other_threads_lose_no_attempt() -> None:
     for thread in looking:
         thread.join()
     assert astuple(timings.spreads()["a"]["reading"])[:2] == (rounds, float(rounds))
+
+
+def test_no_percentile_is_longer_than_the_longest() -> None:
+    histogram = Histogram()
+    histogram.add([1.0, 0.001])
+    spread = histogram.spread(2)
+    assert spread.p99 == 1.0 < spread.total

@@ -45,6 +45,8 @@ _PROXY_FIXES = {
     "403": "ask who runs the proxy to allow the host, or list it in NO_PROXY to go there directly",
 }
 _FULL = (errno.EMFILE, errno.ENFILE)
+# Seconds for idle connections to close where no file is left, each time they are asked to.
+_ROOM_AFTER = (0.005, 0.02, 0.05)
 # Bytes of a proxy's answer to CONNECT: more is no such answer.
 _PROXY_HEAD = 64 * 1024
 
@@ -244,20 +246,7 @@ class Dialer:
         return sock
 
     async def _new_socket(self, family: int) -> socket.socket:
-        try:
-            sock = _spared_socket(family)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            self._make_room()
-            _raise_file_limit()
-            await asyncio.sleep(0.005)  # the loop closes in its next turn what was asked to close
-            try:
-                sock = _spared_socket(family)
-            except OSError as again:
-                if again.errno in _FULL:
-                    self._say_full()
-                raise
+        sock = _socket_if_room(family) or await self._socket_after_room(family)
         sock.setblocking(False)
         if family not in (socket.AF_INET, socket.AF_INET6):
             return sock
@@ -266,6 +255,18 @@ class Dialer:
         if hasattr(socket, "TCP_KEEPIDLE"):  # answers may take minutes, and routers forget sooner
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         return sock
+
+    async def _socket_after_room(self, family: int) -> socket.socket:
+        """A socket once idle connections were closed, or more files were allowed."""
+        _raise_file_limit()
+        for seconds in _ROOM_AFTER:
+            # Anew each time: a connection that was being made meanwhile is idle only now.
+            self._make_room()
+            await asyncio.sleep(seconds)  # the loop closes in its next turn what was asked to close
+            if (sock := _socket_if_room(family)) is not None:
+                return sock
+        self._say_full()
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     def _say_full(self) -> None:
         if not self._has_said_full:
@@ -344,13 +345,18 @@ def _interleaved(addresses: Sequence[str]) -> list[str]:
     return paired + first[len(second) :] + second[len(first) :]
 
 
-def _spared_socket(family: int) -> socket.socket:
-    """A socket, unless it takes one of the last files that the process may open."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
+def _socket_if_room(family: int) -> socket.socket | None:
+    """A socket; None where it would take one of the last files that the process may open."""
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno in _FULL:
+            return None
+        raise
     most = _most_files()
     if sock.fileno() >= most - min(most // _SPARED_PART, _MOST_SPARED):
         sock.close()
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return None
     return sock
 
 

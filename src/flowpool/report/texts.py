@@ -6,6 +6,7 @@ Texts are in chunks of items that follow each other, each packed by itself: a pa
 from __future__ import annotations
 
 import gzip
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +28,8 @@ LEVELS = (
 SLOWEST = 100
 # Items by which it is found out how large all will be.
 _SAMPLE = 1500
+# The part of the room that they are fitted into: what a sample tells isn't exact, and a second try takes as long.
+_SURE = 0.96
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +46,7 @@ class Texts(Struct, frozen=True):
 
 def pack(data: bytes) -> bytes:
     """As a page's `DecompressionStream` takes it; the same bytes for the same data."""
-    return gzip.compress(data, 6, mtime=0)
+    return gzip.compress(data, 5, mtime=0)
 
 
 def item_texts(items: Sequence[ItemData], room: int) -> Texts:
@@ -77,7 +80,7 @@ def fitted(
 
 
 def _levels(
-    rows: Sequence[T], is_first: Sequence[bool], texts_of: Callable[[T, int], Any], room: int
+    rows: Sequence[T], is_first: Sequence[bool], texts_of: Callable[[T, int], Any], room: float
 ) -> tuple[int, int]:
     """About how many characters the texts of the first rows, and of the others, may have."""
     preferred = [row for row, first in zip(rows, is_first, strict=True) if first]
@@ -90,8 +93,13 @@ def _levels(
         return packed * len(some) / max(1, len(sample))
 
     def level(some: Sequence[T], left: float) -> int:
-        return next((most for most in LEVELS if size(some, most) <= left), 0)
+        # The first that fits: each is smaller than the one before.
+        at = bisect_left(
+            LEVELS, True, hi=len(LEVELS) - 1, key=lambda most: size(some, most) <= left
+        )
+        return LEVELS[at]
 
+    room *= _SURE
     most = level(preferred, room * (0.6 if others else 1.0))
     return most, min(most, level(others, room - size(preferred, most))) if others else most
 
@@ -142,10 +150,11 @@ def cut(text: str, most: int) -> Text:
 
 def _words_of_cut(items: Sequence[ItemData], is_first: Sequence[bool], most: int, rest: int) -> str:
     """Which texts were cut, in words; empty where none was."""
-    lengths = list(map(_longest, items)) if rest < LEVELS[0] else []
-    pairs = list(zip(lengths, is_first, strict=False))
-    cut_others = sum(length > rest for length, first in pairs if not first)
-    cut_first = sum(length > most for length, first in pairs if first)
+    cut_first = cut_others = 0
+    if rest < LEVELS[0]:
+        pairs = list(zip(items, is_first, strict=True))
+        cut_others = sum(_is_longer(item, rest) for item, first in pairs if not first)
+        cut_first = sum(_is_longer(item, most) for item, first in pairs if first)
     words = []
     if cut_others:
         what = f"cut to {rest:,} characters each" if rest else "left out"
@@ -158,16 +167,19 @@ def _words_of_cut(items: Sequence[ItemData], is_first: Sequence[bool], most: int
     return f"To keep this file small, {'; '.join(words)}. The store has all." if words else ""
 
 
-def _longest(item: ItemData) -> int:
+def _is_longer(item: ItemData, most: int) -> bool:
+    """Whether any text of the item has more characters than that."""
     parts = (item.variables, item.output, item.message, *item.steps.values())
-    return max((_length(part) for part in parts), default=0)
+    return any(_length(part, most) > most for part in parts)
 
 
-def _length(value: Any) -> int:
+def _length(value: Any, most: int) -> int:
+    """How long the longest text of a value is, or the first that is longer than `most`."""
     if value is None:
         return 0
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, Mapping):
-        return max(map(_length, value.values()), default=0)
+    if fields := fields_of(value):
+        lengths = (_length(part, most) for part in fields.values())
+        return next((length for length in lengths if length > most), 0)
     return len(text_of(value))

@@ -94,19 +94,20 @@ class Histogram:
         histogram.spread(count=4)
     """
 
-    __slots__ = ("_counts", "_total")
+    __slots__ = ("_counts", "_longest", "_total")
 
     STEPS = 8.0
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
-        self._total = 0.0
+        self._total = self._longest = 0.0
 
     def add(self, durations: Sequence[float]) -> None:
         """Things took so many seconds; those that took none need not be added."""
         some = [seconds for seconds in durations if seconds > 0.0]
         self._counts.update(map(floor, map(mul, map(log2, some), repeat(self.STEPS))))
         self._total += sum(some)
+        self._longest = max(self._longest, *some, 0.0)
 
     def spread(self, count: int) -> TimeSpread:
         """What was added, and as often 0 as makes `count` of them."""
@@ -122,4 +123,4 @@ class Histogram:
             left -= self._counts[step]
             if left <= 0:
                 break
-        return float(2.0 ** ((step + 0.5) / self.STEPS))
+        return min(self._longest, 2.0 ** ((step + 0.5) / self.STEPS))
