@@ -21,13 +21,13 @@ from bench.clients import PROMPT, TEXT
 from bench.common import SERVER_CPU, Row, child
 from flowpool.simulator import Fixed, SimServer
 
-COUNT, FLOWS = 400, 64
+COUNT, FLOWS = 2_000, 64
 PACKAGE = "flowpool"
 # Microseconds of an item that a change may add to it, without a store and with one.
 BARS = {"": 3.0, "store": 6.0}
 
 
-def against(tree: str, rounds: str = "100") -> list[Row]:
+def against(tree: str, rounds: str = "30") -> list[Row]:
     """A row without a store, and one with a store. tree: a checkout, such as `git worktree add` makes."""
     if not Path(tree, "src", PACKAGE).is_dir():
         sys.exit(

@@ -55,7 +55,10 @@ class Mask:
         return self._of_failures.out_of_text(self._always.out_of_text(words))
 
     def _with_body(self, response: HttpResponse, body: bytes) -> HttpResponse:
-        headers = {name: self.text(value) for name, value in response.headers.items()}
+        headers = response.headers
+        values = "\n".join(headers.values())  # one look at all of them: most answers have none
+        if self.text(values) != values:
+            headers = {name: self.text(value) for name, value in headers.items()}
         return HttpResponse(response.status, headers, body, response.connect, response.first_byte)
 
 
