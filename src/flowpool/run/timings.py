@@ -123,4 +123,4 @@ class Histogram:
             left -= self._counts[step]
             if left <= 0:
                 break
-        return min(self._longest, 2.0 ** ((step + 0.5) / self.STEPS))
+        return min(self._longest, float(2.0 ** ((step + 0.5) / self.STEPS)))
