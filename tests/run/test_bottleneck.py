@@ -149,7 +149,7 @@ def test_a_function_that_keeps_the_processor_busy_is_said(simulate, monkeypatch,
     monkeypatch.setattr(monitor, "process_time", lambda: cores * asyncio.get_running_loop().time())
     found = held(sim, sim.pool(parse, items=100_000))
     assert found.words == f"your function 'parse' uses {cores:.1f} cores"
-    assert "mode='process'" in found.fix
+    assert "cpu_bound=True" in found.fix
 
 
 def test_the_last_items_are_said(simulate) -> None:
@@ -236,3 +236,94 @@ def test_an_outage_is_said_at_the_first_look() -> None:
 def test_the_page_on_seeing_a_run_has_every_kind() -> None:
     page = (Path(__file__).parents[2] / "docs" / "seeing.md").read_text()
     assert [kind for kind in KINDS if kind and f"`{kind}`" not in page] == []
+
+
+def a_lane(name: str, bound: Any = "", **changes: Any) -> LaneView:
+    fields: dict[str, Any] = {"utilisation": 1.0, "in_flight": 3, "window": 3, "queued": 5}
+    fields |= {"limits": {}, "used": {}, "configured": None, "throttled": 0, "error": ""}
+    return LaneView(name=name, bound=bound, **fields | changes)
+
+
+def test_a_sick_lane_is_not_what_holds_a_spread_back_while_another_answers() -> None:
+    sick = a_lane("m/bad", "outage", queued=90, in_flight=0, error="Overloaded")
+    well = a_lane("m/good", "slots", slots=3)
+    assert narrowest(Look(lanes=(sick, well))).lane == "m/good"
+    idle = a_lane("m/good", "items", in_flight=0, queued=0)
+    assert narrowest(Look(lanes=(sick, idle))).kind == "outage"
+    asked = a_lane("m/bad", "paused", queued=90, in_flight=0, asked=3600.0)
+    assert narrowest(Look(lanes=(asked, well))).lane == "m/good"
+
+
+def test_a_retry_after_beyond_all_calendars_has_a_date() -> None:
+    asked = a_lane("m", "paused", in_flight=0, asked=1e15)
+    assert "until 9999-12-3" in narrowest(Look(lanes=(asked,), at=1e9)).words
+
+
+def test_a_functions_width_that_is_the_pools_is_said_to_be_max_flows() -> None:
+    look = Look(lanes=(a_lane("work", "max_flows"),), modes={"work": "async"}, chosen=3, taken=3)
+    assert narrowest(look).words == "limited by max_flows: 3 at once"
+
+
+@pytest.mark.parametrize("bound", ["max_flows", "slots", "limits"])
+def test_a_busy_core_is_blamed_only_where_the_loop_is_late(bound: Any) -> None:
+    lanes = (a_lane("m", bound, slots=3),)
+    assert narrowest(Look(lanes=lanes, cpu=0.95)).kind == bound
+    late = narrowest(Look(lanes=lanes, cpu=0.95, lag=0.01)).kind
+    assert late == (bound if bound == "limits" else "cpu")
+    starved = narrowest(Look(lanes=(a_lane("m", "max_flows"),), cpu=0.1, lag=0.5))
+    assert starved.words == "the machine is busy with other work: this process gets 0.1 cores"
+
+
+def test_the_budget_that_is_short_is_named() -> None:
+    found = narrowest(Look(budget_waits=3, ceilings=("max_tokens_total",)))
+    assert found.fix == "raise max_tokens_total, or set a lower max_tokens in options="
+
+
+def test_a_pause_is_said_from_its_moment_to_its_end(simulate) -> None:
+    sim = simulate(latency=Fixed(0.1))
+    pool = sim.pool(items=100_000, max_flows=10)
+
+    async def main() -> Any:
+        run = asyncio.create_task(pool.arun())
+        await asyncio.sleep(5.0)
+        pool.pause()
+        await asyncio.sleep(3.3)
+        pool.go()
+        await asyncio.sleep(0.01)
+        after = pool.snapshot.bottleneck
+        await asyncio.sleep(5.0)
+        held = pool.snapshot.held
+        pool.cancel()
+        await run
+        return after, held
+
+    after, held = sim.run(main())
+    assert after.kind == "max_flows"
+    seconds = {one.kind: spent for one, spent in held}
+    assert seconds["held"] == pytest.approx(3.3, abs=0.05)
+
+
+def test_another_number_is_said_from_when_it_was_set(simulate) -> None:
+    sim = simulate()
+    pool = sim.pool(items=100_000, max_flows=40)
+
+    async def main() -> Any:
+        run = asyncio.create_task(pool.arun())
+        await asyncio.sleep(8.0)
+        before = pool.snapshot.bottleneck
+        pool.max_flows = 60
+        await asyncio.sleep(3.0)
+        after = pool.snapshot.bottleneck
+        pool.cancel()
+        await run
+        return before, after
+
+    before, after = sim.run(main())
+    assert after.words == "limited by max_flows: 60 calls of custom/m at once"
+    assert after.since - before.since == pytest.approx(8.0, abs=1.1)
+
+
+def test_items_that_had_ended_are_said_to_be_met_again() -> None:
+    found = narrowest(Look(recalled=12_000, known=88_000, is_recalling=True))
+    assert found.kind == "recall"
+    assert found.words == "meeting again what had ended earlier: 12,000 of 100,000 items"

@@ -107,6 +107,12 @@ class Budget:
         self.max_tokens = math.inf if max_tokens is None else max_tokens
 
     @property
+    def ceilings(self) -> tuple[str, ...]:
+        """Those that it has, as the settings are called."""
+        ceilings = {"max_cost": self.max_cost, "max_tokens_total": self.max_tokens}
+        return tuple(name for name, most in ceilings.items() if most < math.inf)
+
+    @property
     def counts_money(self) -> bool:
         """Whether dollars have a ceiling."""
         return self.max_cost != math.inf

@@ -6,7 +6,7 @@ A run is as quick as its narrowest part. `narrowest` names it from one look at t
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -17,8 +17,11 @@ from flowpool.run.sample import Bottleneck
 
 # Cores of its own from which on a process has none left for more: an interpreter runs on one at a time.
 FULL_CORE = 0.9
-# Seconds by which the loop is late, from which on somebody keeps it from its work.
-BLOCKED = 0.2
+# Seconds by which the loop is late, from which on it has no time left, and from which on somebody keeps it from
+# its work.
+LATE, BLOCKED = 0.002, 0.2
+# Cores from which on it is the process itself that makes its loop late, and not the machine.
+OWN_WORK = 0.5
 # Seconds that a refusal asks to wait, from which on it is a quota rather than a rate.
 LONG_ASKED = 10.0
 # Seconds in which every call failed, from which on it is no accident.
@@ -31,6 +34,8 @@ CHANCE = 0.005
 MOST_UNASKED = 1000
 # Kinds that one look is enough for: they say so by themselves.
 AT_ONCE = frozenset({"held", "broken", "outage", "quota"})
+# Seconds from 1970 to the end of the year 9999, the last that has a date, in every time zone.
+LAST_MOMENT = 253_402_200_000.0
 # Looks of which the most frequent bottleneck is said, and how many of them are enough to change it.
 STEADY, ENOUGH = 5, 3
 
@@ -54,12 +59,13 @@ KINDS = {
     "broken": "no call can succeed",
     "learning": "it is still being found out how much may be sent",
     "files": "the process may open no more files",
+    "recall": "items that had ended earlier are met again",
     "function": "one of your functions",
     "cpu": "the process's own core is full",
     "budget": "calls wait for money that others have set aside",
     "source": "the source of the items",
     "reader": "who reads the results",
-    "store": "the store's disk",
+    "store": "writing the store",
     "held": "somebody has paused the run",
     "items": "there is nothing more to begin",
     "": "nothing",
@@ -71,11 +77,13 @@ class Look(Struct, frozen=True, kw_only=True):
 
     at: seconds since 1970. lanes: how they stand. modes: how a function runs ("async", "thread", "process"), by the
     name of its lane. chosen: the items in progress that the user wants, None for as many as there may be. taken:
-    those that there are. source_waits: whether items are waited for while more could be in progress. read: items
-    that the source has given; source_rate: how many a second lately. is_read: no more items will come. reader_full,
-    store_full: records wait to be taken or written. budget_waits: calls that wait for budget. is_held: somebody has
-    paused the run. cpu: cores that the process keeps busy; lag: seconds by which its loop is late. left: seconds,
-    where known. running: items in progress.
+    those that there are. running: those, and such as wait for a retry. is_held: somebody has paused the run.
+    source_waits: whether items are waited for while more could be in progress. read: items that the source has
+    given; source_rate: how many a second lately. is_read: no more items will come. recalled: items that had ended
+    earlier, so far; known: those of them still to be met; is_recalling: whether they are being met. reader_full,
+    store_full: records wait to be taken or written. budget_waits: calls that wait for budget; ceilings: the
+    settings that bound it. cpu: cores that the process keeps busy; lag: seconds by which its loop is late. left:
+    seconds, where known.
     """
 
     at: float = 0.0
@@ -90,6 +98,10 @@ class Look(Struct, frozen=True, kw_only=True):
     reader_full: bool = False
     store_full: bool = False
     budget_waits: int = 0
+    ceilings: tuple[str, ...] = ("max_cost",)
+    recalled: int = 0
+    known: int = 0
+    is_recalling: bool = False
     is_held: bool = False
     cpu: float = 0.0
     lag: float = 0.0
@@ -103,11 +115,17 @@ def narrowest(look: Look) -> Bottleneck:
     >>> narrowest(Look(source_waits=True, source_rate=40.0)).words
     'the source gives 40 rows a second'
     """
-    lane = max(look.lanes, key=lambda one: (one.queued, one.utilisation), default=None)
     if look.is_held:
         return Bottleneck("held", "paused by you", "`flowpool go` or pool.go() goes on")
-    if lane is not None and (ill := _of_illness(lane, look)) is not None:
-        return ill
+    lanes = sorted(look.lanes, key=lambda one: (-one.queued, -one.utilisation))
+    lane = lanes[0] if lanes else None
+    ill = None if lane is None else _of_illness(lane, look)
+    if ill is not None:
+        # Calls that wait there may go elsewhere as well, where one is answered: another of a `Spread`, a fallback.
+        goes_on = (one for one in lanes if one.in_flight and one.name not in look.modes)
+        lane = next((one for one in goes_on if _of_illness(one, look) is None), None)
+        if lane is None:
+            return ill
     return _of_run(look) or _of_load(lane, look) or _of_lanes(lane, look)
 
 
@@ -121,7 +139,7 @@ def _of_illness(lane: LaneView, look: Look) -> Bottleneck | None:
         words = f"{lane.name} answers nobody and is probed{left}: {error}"
         return Bottleneck("outage", words, "", lane.name)
     if lane.asked is not None and lane.asked >= LONG_ASKED:
-        until = datetime.fromtimestamp(look.at + lane.asked)
+        until = datetime.fromtimestamp(min(look.at + lane.asked, LAST_MOMENT))
         moment = f"{until:%H:%M}" if lane.asked < 43_200 else f"{until:%Y-%m-%d %H:%M}"
         words = f"waiting for quota of {lane.name} until {moment}; it is tried now and then"
         return Bottleneck("quota", words, "a second key has a quota of its own", lane.name)
@@ -134,13 +152,15 @@ def _of_run(look: Look) -> Bottleneck | None:
         fix = "take its records quicker, or let pool.write(path) take them"
         return Bottleneck("reader", "the reader of the stream is behind", fix)
     if look.store_full:
-        return Bottleneck(
-            "store", "the disk of the store is behind", "put the store on a quicker disk"
-        )
+        return Bottleneck("store", "writing the store is behind", "a quicker disk, shorter answers")
+    if look.is_recalling:
+        of = f"{look.recalled:,} of {look.recalled + look.known:,}"
+        return Bottleneck("recall", f"meeting again what had ended earlier: {of} items")
     if look.budget_waits:
         calls = _many(look.budget_waits, "call")
         words = f"waiting for budget: {calls} until others have cost less than they might"
-        return Bottleneck("budget", words, "raise max_cost, or set max_tokens in options=")
+        fix = f"raise {' or '.join(look.ceilings)}, or set a lower max_tokens in options="
+        return Bottleneck("budget", words, fix)
     if look.source_waits:
         rate = look.source_rate
         pace = f"{rate:,.0f} rows a second" if rate >= 0.95 else f"{60 * rate:,.1f} rows a minute"
@@ -150,18 +170,23 @@ def _of_run(look: Look) -> Bottleneck | None:
 
 def _of_load(lane: LaneView | None, look: Look) -> Bottleneck | None:
     """A process whose own work leaves no time for more calls."""
-    if lane is not None and lane.bound in _UNITS and lane.utilisation >= USED_UP:
+    if lane is not None and lane.bound in (*_UNITS, "limits") and lane.utilisation >= USED_UP:
         return None
     if look.cpu < FULL_CORE and look.lag < BLOCKED:
         return None
     own = [one for one in look.lanes if look.modes.get(one.name) in ("async", "thread")]
     busy = max(own, key=lambda one: one.in_flight, default=None)
-    if busy is None or not busy.in_flight:
-        words = f"this process uses {look.cpu:.1f} cores, and Python runs on one at a time"
-        return Bottleneck("cpu", words, "split the items among several processes")
-    verb = "keeps the event loop busy" if look.cpu < FULL_CORE else f"uses {look.cpu:.1f} cores"
-    fix = "@tool(mode='process') runs it on all cores"
-    return Bottleneck("function", f"your function {busy.name!r} {verb}", fix, busy.name)
+    if busy is not None and busy.in_flight:
+        verb = "keeps the event loop busy" if look.cpu < FULL_CORE else f"uses {look.cpu:.1f} cores"
+        fix = "@tool(cpu_bound=True) runs it on all cores"
+        return Bottleneck("function", f"your function {busy.name!r} {verb}", fix, busy.name)
+    if look.cpu < OWN_WORK:
+        words = f"the machine is busy with other work: this process gets {look.cpu:.1f} cores"
+        return Bottleneck("cpu", words, "leave it a core")
+    if look.lag < LATE:
+        return None
+    words = f"this process uses {look.cpu:.1f} cores, and Python runs on one at a time"
+    return Bottleneck("cpu", words, "split the items among several processes")
 
 
 def _of_lanes(lane: LaneView | None, look: Look) -> Bottleneck:
@@ -188,6 +213,8 @@ def _of_max_flows(chosen: int) -> Bottleneck:
 
 def _of_function(lane: LaneView, look: Look) -> Bottleneck:
     """A function that runs as often at once as it may."""
+    if look.chosen == lane.window and look.modes[lane.name] != "process":
+        return _of_max_flows(look.chosen)
     if look.modes[lane.name] == "process":
         processes = _many(lane.window, "worker process", "es")
         words, fix = f"your function {lane.name!r} uses all {processes}", "more cores"
@@ -271,22 +298,29 @@ class Steadied:
 
     def __init__(self) -> None:
         self._recent: deque[Bottleneck] = deque(maxlen=STEADY)
+        self._is_new = False
         self.now: Bottleneck | None = None
+
+    def begin_anew(self) -> None:
+        """The run was changed: what holds it back from here on is said at the next look."""
+        self._recent.clear()
+        self._is_new = True
 
     def saw(self, found: Bottleneck, at: float) -> Bottleneck:
         """Takes what a look found; gives what holds the run back, since when, in the newest words of its kind."""
-        recent = self._recent
+        before, recent = self.now, self._recent
+        is_new = self._is_new or before is None or "held" in (found.kind, before.kind)
+        if is_new or (found.kind in AT_ONCE and before is not None and not _alike(found, before)):
+            recent.clear()
         recent.append(structs.replace(found, since=at))
-        now = self.now
-        if now is not None and _alike(found, now):
-            self.now = structs.replace(found, since=now.since)
-        counts = Counter((one.kind, one.lane) for one in recent)
-        [(most, times)] = counts.most_common(1)
-        if found.kind in AT_ONCE:
-            most, times = (found.kind, found.lane), ENOUGH
-        if self.now is None or (most != (self.now.kind, self.now.lane) and times >= ENOUGH):
-            same = [one for one in recent if (one.kind, one.lane) == most]
-            self.now = structs.replace(same[-1], since=same[0].since)
+        if before is not None and not self._is_new and _alike(found, before):
+            self.now = structs.replace(found, since=before.since)
+            return self.now
+        self._is_new = False
+        same = [one for one in recent if _alike(one, found)]
+        if before is None or len(recent) == 1 or len(same) >= ENOUGH:
+            self.now = structs.replace(found, since=same[0].since)
+        assert self.now is not None
         return self.now
 
 

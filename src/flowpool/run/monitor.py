@@ -25,6 +25,12 @@ EVERY = 0.977
 # Of a run's time so far: a run of ten hours is kept in about 3,000 samples, and each of its minutes in one at
 # least.
 PART = 1 / 600
+# Seconds between two looks at most, however seldom samples are kept: three of them change what is said.
+SELDOM = 3.0
+# Seconds after which what is said is written down again, in its newest words.
+NEWS = 10.0
+# Items that had ended earlier and were met between two looks, from which on that is what the run does.
+MANY_MET = 50
 # The module that has the price list, which takes 0.3 s to import: not on the loop.
 _PRICE_LIST = "genai_prices"
 
@@ -66,6 +72,8 @@ class Monitor:
         self._read = deque(
             [(self._began, 0)], maxlen=STEADY
         )  # when, and how many items the source had given
+        self._kept = self._told = self._began  # when the last sample was, and the last words
+        self._met = 0
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
 
@@ -84,37 +92,74 @@ class Monitor:
     def close(self) -> None:
         """The run is over: the last sample is of its end."""
         if self._timer is not None:
+            self.stop()
+            self._keep(self._snapshot(), 0.0, 0.0)
+            if self.bottlenecks:
+                self._say(self.bottlenecks[-1])
+
+    def stop(self) -> None:
+        """Looks no more."""
+        if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._keep(self._snapshot(), 0.0, 0.0)
+
+    def changed(self) -> None:
+        """Somebody steered the run: looks at once, and what holds it back from here on is another thing."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._steadied.begin_anew()
+        self._due = self._loop.time()
+        self._see()
 
     def _wait(self) -> None:
         now = self._loop.time()
-        self._due = now + max(EVERY, PART * (now - self._began))
+        self._due = now + min(SELDOM, max(EVERY, PART * (now - self._began)))
         self._timer = self._loop.call_at(self._due, self._see)
 
     def _see(self) -> None:
-        now = self._loop.time()
-        lag = max(0.0, now - self._due)
+        try:
+            now = self._loop.time()
+            snapshot = self._snapshot()
+            lag = max(0.0, now - self._due)
+            cores = self._cores(now)
+            if now - self._kept >= PART * (now - self._began):
+                self._keep(snapshot, cores, lag)
+            self._look_for_illness(snapshot.lanes)
+            look = structs.replace(self._look(snapshot), at=self._epoch + now, cpu=cores, lag=lag)
+            self._heed(narrowest(self._with_pace(look, now)), now)
+        finally:
+            self._wait()
+
+    def _cores(self, now: float) -> float:
         cpu, self._cpu = self._cpu, process_time()
-        cores = (self._cpu - cpu) / max(1e-3, now - self._last)
-        self._last = now
-        snapshot = self._snapshot()
-        self._keep(snapshot, cores, lag)
-        self._look_for_illness(snapshot.lanes)
-        look = self._look(snapshot)
+        seconds, self._last = now - self._last, now
+        return (self._cpu - cpu) / seconds if seconds > 0.0 else 0.0
+
+    def _with_pace(self, look: Look, now: float) -> Look:
+        """The same, with what several looks tell."""
         since, read = self._read[0]
         self._read.append((now, look.read))
         pace = (look.read - read) / max(1e-3, now - since)
-        at = self._epoch + now
-        found = narrowest(structs.replace(look, at=at, cpu=cores, lag=lag, source_rate=pace))
+        met, self._met = look.recalled - self._met, look.recalled
+        is_recalling = met >= MANY_MET and look.known > 0
+        return structs.replace(look, source_rate=pace, is_recalling=is_recalling)
+
+    def _heed(self, found: Bottleneck, now: float) -> None:
         before = self._steadied.now
-        held = self._steadied.saw(found, at)
-        if before is None or (before.kind, before.lane) != (held.kind, held.lane):
+        held = self._steadied.saw(found, self._epoch + now)
+        if before is None or before.since != held.since:
             self.bottlenecks.append(held)
-            if self._tell is not None:
-                self._tell("bottleneck", held)
-        self._wait()
+            self._say(held)
+        else:
+            self.bottlenecks[-1] = held
+            if held.words != before.words and now - self._told >= NEWS:
+                self._say(held)
+
+    def _say(self, held: Bottleneck) -> None:
+        self._told = self._loop.time()
+        if self._tell is not None:
+            self._tell("bottleneck", held)
 
     def _look_for_illness(self, lanes: Iterable[LaneView]) -> None:
         for lane in lanes:
@@ -128,6 +173,7 @@ class Monitor:
                 self._tell("lane", data)
 
     def _keep(self, snapshot: Snapshot, cores: float, lag: float) -> None:
+        self._kept = self._loop.time()
         sample = sample_of(snapshot, self._epoch + self._loop.time(), cores, lag)
         self.samples.append(sample)
         if self._tell is not None:

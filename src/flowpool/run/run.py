@@ -24,6 +24,7 @@ from flowpool.calls.retry import RetryWaiter
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
+from flowpool.encoding import plain_json
 from flowpool.errors import FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
@@ -187,7 +188,7 @@ class Run:
                 if self._is_complete:
                     self.reason = ""
                 if self._journal is not None:
-                    self._journal.event("end", msgspec.json.encode({"reason": self.reason}))
+                    self._journal.event("end", plain_json({"reason": self.reason}))
                     await self._journal.close(self.reason)
             finally:
                 self._close()
@@ -195,6 +196,8 @@ class Run:
             raise self._crash
 
     def _close(self) -> None:
+        if self._monitor is not None:
+            self._monitor.stop()
         self._looks = self._look()
         self._is_over = True
         self._lanes.close()
@@ -209,7 +212,7 @@ class Run:
         if journal is not None:
             journal.attach(self._tell_end, self._lost_store, self.go_on, self._pass)
             begun = begin_fields(self._source.length, self._settings)
-            journal.event("begin", msgspec.json.encode(begun))
+            journal.event("begin", plain_json(begun))
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -230,7 +233,7 @@ class Run:
         """Something is to be kept of the run: of which kind, and what it says, as plain data."""
         if self._journal is None and self._events is None:
             return
-        said = msgspec.json.encode(data)
+        said = plain_json(data)
         if self._journal is not None:
             self._journal.event(kind, said)
         if self._events is not None and kind != "sample":
@@ -275,6 +278,7 @@ class Run:
         self._lanes.hold()
         if self._deadline is not None:
             self._deadline.hold()
+        self._look_anew()
 
     def go(self) -> None:
         """Goes on after `pause`."""
@@ -286,6 +290,7 @@ class Run:
             self._deadline.go()
         self._lanes.go()
         self.go_on()
+        self._look_anew()
 
     def change(self, settings: Settings) -> None:
         """Keeps to other `max_flows` and ceilings from here on; what is in flight ends as it began.
@@ -301,6 +306,11 @@ class Run:
         if self._budget_queue is not None:
             self._budget_queue.limit(settings.max_cost, settings.max_tokens_total)
         self.go_on()
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        if self._monitor is not None:
+            self._monitor.changed()
 
     def may_limit(self, name: str) -> bool:
         """Whether this ceiling can be set: a run that began without one has no worst case of its calls."""
@@ -381,6 +391,9 @@ class Run:
             reader_full=self._sink.is_full,
             store_full=self._journal is not None and self._journal.is_full,
             budget_waits=0 if self._budget_queue is None else self._budget_queue.waiting,
+            ceilings=() if self.budget is None else self.budget.ceilings,
+            recalled=now.recalled,
+            known=now.known,
             is_held=self.is_paused,
             left=now.eta,
             running=now.running,
