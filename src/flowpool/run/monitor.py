@@ -72,7 +72,7 @@ class Monitor:
         self._read = deque(
             [(self._began, 0)], maxlen=STEADY
         )  # when, and how many items the source had given
-        self._kept = self._told = self._began  # when the last sample was, and the last words
+        self._kept = self._said_at = self._began  # when the last sample was, and the last words
         self._met = 0
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
@@ -153,11 +153,11 @@ class Monitor:
             self._say(held)
         else:
             self.bottlenecks[-1] = held
-            if held.words != before.words and now - self._told >= NEWS:
+            if held.words != before.words and now - self._said_at >= NEWS:
                 self._say(held)
 
     def _say(self, held: Bottleneck) -> None:
-        self._told = self._loop.time()
+        self._said_at = self._loop.time()
         if self._tell is not None:
             self._tell("bottleneck", held)
 
