@@ -11,7 +11,7 @@ import pytest
 from flowpool import Chain, Limits, Pool, tool
 from flowpool.limits.lane_view import LaneView
 from flowpool.run import monitor
-from flowpool.run.bottleneck import KINDS, Look, Steadied, narrowest
+from flowpool.run.bottleneck import KINDS, Look, Steadied, add_to, narrowest
 from flowpool.run.sample import Bottleneck
 from flowpool.simulator import Fixed
 
@@ -327,3 +327,14 @@ def test_items_that_had_ended_are_said_to_be_met_again() -> None:
     found = narrowest(Look(recalled=12_000, known=88_000, is_recalling=True))
     assert found.kind == "recall"
     assert found.words == "meeting again what had ended earlier: 12,000 of 100,000 items"
+
+
+def test_the_same_in_newer_words_replaces_the_older_ones() -> None:
+    history: list[Bottleneck] = []
+    for said in (
+        Bottleneck("slots", "2", since=1.0),
+        Bottleneck("slots", "4", since=1.0),
+        Bottleneck("items", "x", since=3.0),
+    ):
+        add_to(history, said)
+    assert [one.words for one in history] == ["4", "x"]

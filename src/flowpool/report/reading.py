@@ -21,6 +21,7 @@ from flowpool.errors import CallError, InvalidInput, message_of
 from flowpool.pipeline import build
 from flowpool.record import Record
 from flowpool.report.data import AttemptData, ErrorGroup, ItemData, RunData, SpendData
+from flowpool.run.bottleneck import add_to
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
 from flowpool.store.damage import refuses_damage
@@ -201,7 +202,7 @@ def _sorted_events(
             if event.kind == "sample":
                 samples.append(msgspec.convert(event.data, Sample))
             elif event.kind == "bottleneck":
-                bottlenecks.append(msgspec.convert(event.data, Bottleneck))
+                add_to(bottlenecks, msgspec.convert(event.data, Bottleneck))
             else:
                 others.append(event)
     return samples, bottlenecks, others

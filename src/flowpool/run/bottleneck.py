@@ -278,6 +278,14 @@ def _with_chance(lane: LaneView, found: Bottleneck) -> Bottleneck:
     return structs.replace(found, words=f"{found.words}; {refused}")
 
 
+def add_to(history: list[Bottleneck], said: Bottleneck) -> None:
+    """Adds what was said last; the same in newer words stands in the place of the older ones."""
+    if history and history[-1].since == said.since:
+        history[-1] = said
+    else:
+        history.append(said)
+
+
 def shares(bottlenecks: Sequence[Bottleneck], until: float) -> tuple[tuple[Bottleneck, float], ...]:
     """For how many seconds each held a run back, the longest first. until: when the last of them ended.
 

@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import structs
 
 from flowpool.limits.lane_view import LaneView, ceilings_of
-from flowpool.run.bottleneck import STEADY, Look, Steadied, narrowest, shares
+from flowpool.run.bottleneck import STEADY, Look, Steadied, add_to, narrowest, shares
 from flowpool.run.progress import Snapshot
 from flowpool.run.sample import Bottleneck, LaneSample, Sample
 
@@ -148,13 +148,11 @@ class Monitor:
     def _heed(self, found: Bottleneck, now: float) -> None:
         before = self._steadied.now
         held = self._steadied.saw(found, self._epoch + now)
+        add_to(self.bottlenecks, held)
         if before is None or before.since != held.since:
-            self.bottlenecks.append(held)
             self._say(held)
-        else:
-            self.bottlenecks[-1] = held
-            if held.words != before.words and now - self._said_at >= NEWS:
-                self._say(held)
+        elif held.words != before.words and now - self._said_at >= NEWS:
+            self._say(held)
 
     def _say(self, held: Bottleneck) -> None:
         self._said_at = self._loop.time()

@@ -16,6 +16,7 @@ from flowpool.errors import FlowpoolError, message_of
 from flowpool.pool import Snapshot
 from flowpool.report.reading import fix_of
 from flowpool.results import Record
+from flowpool.run.bottleneck import add_to
 from flowpool.run.monitor import sample_of
 from flowpool.run.sample import Bottleneck, Sample
 from flowpool.run.session import Session
@@ -63,8 +64,8 @@ class PoolSource:
         with self._lock:
             now = session.snapshot
             samples, bottleneck = tuple(session.samples), now.bottleneck
-            if bottleneck is not None and self._bottlenecks[-1:] != [bottleneck]:
-                self._bottlenecks.append(bottleneck)
+            if bottleneck is not None:
+                add_to(self._bottlenecks, bottleneck)
             self._items.read(session, now)
             state, words = _state(session, now)
             return RunView(

@@ -20,6 +20,7 @@ from flowpool.errors import FlowpoolError, InvalidInput, StoreRefused
 from flowpool.folders import local_path
 from flowpool.report.data import AttemptData, time_spreads
 from flowpool.report.reading import fix_of, function_names
+from flowpool.run.bottleneck import add_to
 from flowpool.run.sample import Bottleneck, LiveView, Sample, TimeSpread
 from flowpool.run.session import Change
 from flowpool.store.damage import refuses_damage
@@ -246,7 +247,7 @@ class _Course:
                 self._has_ended = False
                 self.samples.append(msgspec.convert(event.data, Sample))
             case "bottleneck":
-                self.bottlenecks.append(msgspec.convert(event.data, Bottleneck))
+                add_to(self.bottlenecks, msgspec.convert(event.data, Bottleneck))
             case "change":
                 self.changes.append(Happened(event.at, _change_words(event.data)))
             case "lane":
