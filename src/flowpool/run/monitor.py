@@ -149,9 +149,11 @@ class Monitor:
         before = self._steadied.now
         held = self._steadied.saw(found, self._epoch + now)
         add_to(self.bottlenecks, held)
-        if before is None or before.since != held.since:
-            self._say(held)
-        elif held.words != before.words and now - self._said_at >= NEWS:
+        if (
+            before is None
+            or before.since != held.since
+            or (held.words != before.words and now - self._said_at >= NEWS)
+        ):
             self._say(held)
 
     def _say(self, held: Bottleneck) -> None:
