@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -33,7 +32,7 @@ from flowpool.run.bottleneck import Look
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
-from flowpool.run.event_log import EventLog, begin_fields
+from flowpool.run.event_log import EventLog, as_json, begin_fields
 from flowpool.run.monitor import Monitor
 from flowpool.run.pause import Pause
 from flowpool.run.progress import Progress, Snapshot
@@ -187,7 +186,7 @@ class Run:
                 if self._is_complete:
                     self.reason = ""
                 if self._journal is not None:
-                    self._journal.event("end", msgspec.json.encode({"reason": self.reason}))
+                    self._journal.event("end", as_json({"reason": self.reason}))
                     await self._journal.close(self.reason)
             finally:
                 self._close()
@@ -230,11 +229,11 @@ class Run:
         """Something is to be kept of the run: of which kind, and what it says, as plain data."""
         if self._journal is None and self._events is None:
             return
-        said = msgspec.json.encode(data)
+        said = as_json(data)
         if self._journal is not None:
             self._journal.event(kind, said)
         if self._events is not None and kind != "sample":
-            self._events.tell(kind, partial(msgspec.json.decode, said))
+            self._events.happened(kind, said)
 
     # Control, from the loop's thread; also before `execute`
 
