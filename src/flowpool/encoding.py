@@ -248,23 +248,3 @@ def _is_whole(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def plain_json(data: Any) -> bytes:
-    """Plain data as JSON that any reader takes: half a character stands escaped.
-
-    >>> plain_json({"reason": "caf\\udce9"})
-    b'{"reason":"caf\\\\\\\\udce9"}'
-    """
-    try:
-        return msgspec.json.encode(data)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(_whole_texts(msgspec.to_builtins(data)))
-
-
-def _whole_texts(data: Any) -> Any:
-    if isinstance(data, str):
-        return data.encode("utf-8", "backslashreplace").decode()
-    if isinstance(data, dict):
-        return {_whole_texts(name): _whole_texts(value) for name, value in data.items()}
-    return [_whole_texts(one) for one in data] if isinstance(data, (list, tuple)) else data

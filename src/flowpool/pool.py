@@ -576,9 +576,10 @@ class Pool(Sealed, Generic[Output]):
         """Writes a page about the run, as it stands, and returns where it is: figures, charts, errors, each item.
 
         path: an HTML file, which opens anywhere and asks nothing of the network. content: False leaves out prompts,
-            variables, answers, and what errors quote of them. overwrite: True lets an existing file be replaced.
+            variables, answers, and what errors repeat of them. overwrite: True lets an existing page be replaced.
 
-        With a `store` it has each attempt too. Raises `InvalidInput` for a file that exists or can't be written.
+        With a `store` it has each attempt too. Raises `InvalidInput` for a file that exists, can't be written, or
+        is the run's store, input, output or log.
 
         >>> import tempfile
         >>> pool = Pool(lambda text: text.upper(), [{"text": "one"}])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Any
 
 from tests.report.test_page import unpacked
@@ -48,3 +50,33 @@ def test_a_run_that_isnt_there_is_named(stored: Any) -> None:
     code, _, err = stored("report", "run.db", "--run", "other")
     assert code == 2
     assert "no run 'other'" in err
+
+
+def test_a_report_never_overwrites_a_store_or_what_is_no_page(stored: Any) -> None:
+    shutil.copy(stored.folder / "run.db", stored.folder / "two.html")
+    stored.write("notes.txt", "mine")
+    os.link(stored.folder / "rows.jsonl", stored.folder / "rows.html")
+    os.link(stored.folder / "out.jsonl", stored.folder / "out.html")
+    before = {one: one.read_bytes() for one in stored.folder.iterdir() if one.is_file()}
+    for name, words in (
+        ("run.db", "run.db is the run's store, input, output or log: name another file"),
+        ("rows.html", "rows.html is the run's store, input"),
+        ("out.html", "out.html is the run's store, input"),
+        ("two.html", "two.html is a store or another database: name another file"),
+        ("notes.txt", "notes.txt holds something else: name another file, as with .html"),
+        ("x" * 260 + ".html", "the name is too long: name another file"),
+    ):
+        for command in (("report", "run.db"), ("report", "run.db", "run.db")):
+            code, _, err = stored(*command, "-o", name, "--force")
+            assert code == 2
+            assert words in err
+            assert "Traceback" not in err
+    assert {one: one.read_bytes() for one in before} == before
+
+
+def test_a_page_of_any_name_may_be_replaced_and_leaves_nothing_beside_it(stored: Any) -> None:
+    os.symlink("elsewhere", stored.folder / "page.part")
+    for force in ((), ("--force",)):
+        assert stored("report", "run.db", "-o", "page", *force)[0] == 0
+    assert not (stored.folder / "elsewhere").exists()
+    assert [one.name for one in stored.folder.glob(".page*")] == []

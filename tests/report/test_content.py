@@ -7,8 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flowpool.report.content import unquoted, without_content
+from flowpool.report.content import without_content
+from flowpool.report.data import ErrorGroup, ItemData, RunData, SpendData
 from flowpool.report.reading import run_in_store
+from flowpool.run.own_words import own_message, unquoted
+from flowpool.run.sample import Bottleneck
+from flowpool.store.reading import Event
+from flowpool.usage import NO_USAGE
+from flowpool.values import Status
 
 
 @pytest.mark.parametrize(
@@ -31,7 +37,7 @@ def test_what_an_error_quotes_is_left_out(message: str, left: str) -> None:
 
 
 def test_what_a_functions_error_says_is_left_out_quoted_or_not() -> None:
-    assert unquoted("1.result: ValueError: secret", "StepFailed") == "…"
+    assert own_message("StepFailed", "1.result: ValueError: secret") == "…"
 
 
 def test_nothing_of_items_is_left_but_figures(made: Path) -> None:
@@ -44,3 +50,35 @@ def test_nothing_of_items_is_left_but_figures(made: Path) -> None:
     assert b"Sort this ticket" not in left
     assert b"tier " not in left
     assert without_content(run).counts == run.counts
+
+
+def test_nothing_that_a_provider_says_is_left_wherever_it_stands() -> None:
+    said = "Invalid prompt: Summarise: Patient Smith has cancer"
+    fix = "check the API key and what it may use"
+    run = RunData(
+        name="job",
+        runner="",
+        settings={},
+        began=1.0,
+        ended=2.0,
+        reason=f"reading the items failed: {said}",
+        counts={},
+        usage=NO_USAGE,
+        spend=SpendData(),
+        recalled=0,
+        items=[ItemData(0, {"text": said}, Status.FAILED, None, "BadRequest", said)],
+        attempts=(),
+        errors=[ErrorGroup("BadRequest", said, "mend the prompt", (0,))],
+        bottlenecks=[
+            Bottleneck("broken", f"custom/m:8b was given up: {said} ({fix})"),
+            Bottleneck("outage", f"a/b answers nobody and is probed, gives up in 4:30: {said}"),
+        ],
+        events=[Event(1.0, "lane", {"lane": "a/b", "state": "outage", "error": said})],
+    )
+    left = without_content(run)
+    assert "Smith" not in str(left)
+    assert (left.items[0].error, left.errors[0].fix) == ("BadRequest", "mend the prompt")
+    assert [one.words for one in left.bottlenecks] == [
+        f"custom/m:8b was given up: … ({fix})",
+        "a/b answers nobody and is probed, gives up in 4:30: …",
+    ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flowpool.report.data import AttemptData, slots, time_spreads
+from flowpool.run.timings import Histogram
 from flowpool.values import Timing
 
 
@@ -21,6 +24,18 @@ def test_attempts_that_had_no_part_in_a_kind_count_as_none_of_it() -> None:
     attempts = [attempt(0.0, 1.0, backoff=4.0), *(attempt(0.0, 1.0) for _ in range(9))]
     spread = time_spreads(attempts)["openai/m"]["backoff"]
     assert (spread.count, spread.total, spread.p50, spread.p95) == (10, 4.0, 0.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    "spent", [[1.0, 3.0], [1.0, 2.0, 3.0, 4.0], [0.5 * n for n in range(1, 41)]]
+)
+def test_percentiles_are_those_of_a_run_that_goes_on(spent: list[float]) -> None:
+    spread = time_spreads([attempt(0.0, 9.0, backoff=one) for one in spent])["openai/m"]["backoff"]
+    histogram = Histogram()
+    histogram.add(spent)
+    live = histogram.spread(len(spent))
+    for ours, other in ((spread.p50, live.p50), (spread.p95, live.p95), (spread.p99, live.p99)):
+        assert ours == pytest.approx(other, rel=0.05)
 
 
 def test_the_kinds_of_a_lane_come_in_the_order_in_which_time_passes() -> None:

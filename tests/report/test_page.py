@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,25 @@ def test_a_report_is_written_while_the_run_goes_on(simulate, tmp_path: Path) -> 
     sim.run(main())
     data = unpacked((tmp_path / "now.html").read_bytes())["data"]
     assert 3 <= data["counts"]["done"] < 20
+
+
+def test_a_pools_report_and_trace_never_overwrite_its_store_input_or_log(tmp_path: Path) -> None:
+    rows, store, log = tmp_path / "rows.jsonl", tmp_path / "q.db", tmp_path / "log.html"
+    rows.write_text('{"text": "a"}\n')
+    pool = Pool(_upper, rows, store=store, log=log)
+    pool.write(tmp_path / "out.jsonl")
+    Pool(_upper, rows, store=tmp_path / "q2.db").run()
+    for name in ("q.db", "q2.db", "rows.jsonl", "out.jsonl", "log.html"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(InvalidInput, match="name another file"):
+            pool.report(tmp_path / name, overwrite=True)
+        assert (tmp_path / name).read_bytes() == before
+    os.link(rows, tmp_path / "rows.json")
+    with pytest.raises(InvalidInput, match="name another file"):
+        pool.trace(tmp_path / "rows.json", overwrite=True)
+    for overwrite in (False, True):
+        pool.report(tmp_path / "r.html", overwrite=overwrite)
+
+
+def _upper(text: str) -> str:
+    return text.upper()

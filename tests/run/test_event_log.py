@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import math
 import os
 import threading
 import time
+import weakref
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.helpers import until
 
 from flowpool import Chain, Limits, Pool, Spread, tool
-from flowpool.errors import InvalidInput, RateLimited
-from flowpool.run.event_log import EventLog
+from flowpool.errors import BadRequest, InvalidInput, InvalidOutput, RateLimited
+from flowpool.record import Record
+from flowpool.run.event_log import EventLog, as_json
 from flowpool.simulator import Fixed
+from flowpool.values import Prices, Status
 
 KEY = "sk-canary-0123456789"
 
@@ -153,7 +159,7 @@ def test_a_functions_failures_are_in_it(simulate, path: Path) -> None:
     first, *_, last = events(path, "attempt")
     assert (first["lane"], first["error"], first["next"]) == ("look-up", "RateLimited", "wait")
     assert first["wait"] >= 0.5
-    assert (last["error"], last["message"], last["next"]) == ("ValueError", "no such thing", "none")
+    assert (last["error"], last["message"], last["next"]) == ("ValueError", "…", "none")
     ends = {one["item"]: one["status"] for one in events(path, "item")}
     assert ends == {0: "done", 1: "failed"}
 
@@ -170,6 +176,72 @@ def test_no_prompt_answer_or_key_is_in_it(simulate, path: Path) -> None:
     assert events(path, "attempt")
 
 
+def test_nothing_that_errors_may_repeat_of_a_prompt_or_an_answer_is_in_it(
+    simulate, path: Path
+) -> None:
+    sim = simulate()
+    model = sim.model(api_key=KEY)
+    skill = sim.skill(model=model, output={"fields": {"n": "integer"}}, output_retries=1)
+    faults = ('say={"n": "canary"}', "400", "401")
+    items = [{"text": f"[[sim: {fault}]] x"} for fault in faults]
+    sim.run(sim.pool(skill, items, log=path, retries=0, max_flows=1))
+    said = {one["error"]: one for one in events(path, "attempt")}
+    assert said.keys() == {"InvalidOutput", "BadRequest", "AuthFailed"}
+    assert {one["message"] for one in said.values()} == {"…"}
+    assert said["BadRequest"]["status"] == 400
+    assert said["AuthFailed"]["fix"] == "check the API key and what it may use"
+    assert "canary" not in path.read_text()
+
+
+def test_an_item_waits_for_the_disk_with_its_figures_alone(path: Path) -> None:
+    log = EventLog(str(path), "job", lambda: 0.0, 0.0)
+    log._is_due = True  # nobody writes
+    output, error = Output(), BadRequest("no", partial="x" * 1000)
+    failed = Record(1, {}, Status.FAILED, error=error)
+    for record in (Record(0, output, Status.DONE, output), failed):
+        log.ended(record)
+    log.witness(0).unfit(Route(), InvalidOutput("no", partial="x"), 1)
+    kept: list[Any] = [weakref.ref(output), weakref.ref(error)]
+    del output, error, record, failed
+    gc.collect()
+    assert [one() for one in kept] == [None, None]
+
+
+class Output:
+    pass
+
+
+class Route:
+    step_path = "1.result"
+    lane = SimpleNamespace(name="a/b")
+
+
+def test_an_event_that_cant_be_written_costs_no_other_its_line(path: Path) -> None:
+    def broken() -> Any:
+        raise ValueError
+
+    async def main() -> None:
+        log = EventLog(str(path), "job\ud800", asyncio.get_running_loop().time, 0.0)
+        log.tell("change", {"what": 1})
+        log.tell("lane", broken)
+        log.happened("change", as_json({"what": "\ud800"}))
+        await log.close()
+
+    asyncio.run(main())
+    first, unreadable, last = events(path)
+    assert (first["what"], last["what"], first["run"]) == (1, "\\ud800", "job\\ud800")
+    assert (unreadable["event"], unreadable["unreadable"]) == ("lane", "ValueError")
+
+
+def test_costs_of_items_sum_up_to_the_runs(simulate, path: Path) -> None:
+    sim = simulate()
+    model = sim.model(prices=Prices(input=0.013, output=0.017))
+    sim.run(sim.pool(sim.skill(model=model), items=200, log=path))
+    total = math.fsum(one["cost"] for one in events(path, "item"))
+    assert total == pytest.approx(events(path, "end")[0]["cost"], rel=1e-9)
+    assert 0.0 < total < 0.001
+
+
 def test_words_of_others_are_safe_to_show(path: Path) -> None:
     def raising(text: str) -> str:
         raise ValueError("a\x1b[31m red\u202e\ud800 word " + "x" * 5000)
@@ -180,7 +252,7 @@ def test_words_of_others_are_safe_to_show(path: Path) -> None:
     assert "\u202e" not in text
     [item] = events(path, "item")
     assert item["run"] == "n\\x1b[31m"
-    assert len(item["message"]) == 500
+    assert (item["error"], item["message"]) == ("StepFailed", "…")
 
 
 def test_a_log_is_added_to_and_mends_a_line_that_was_cut(path: Path) -> None:
@@ -208,7 +280,7 @@ def test_a_run_that_cant_begin_says_so(path: Path) -> None:
 
     with pytest.raises(OSError, match="gone"):
         Pool(upper, rows(), log=path).run()
-    assert "the table is gone" in events(path, "end")[0]["reason"]
+    assert "reading the items failed: …" in events(path, "end")[0]["reason"]
 
 
 def test_with_a_store_an_item_is_told_of_once_it_is_safe_and_never_again(

@@ -20,7 +20,7 @@ from flowpool.cli.options import FORCE
 @click.option(
     "--no-content",
     is_flag=True,
-    help="Leave out prompts, variables and answers, and what errors quote of them.",
+    help="Leave out prompts, variables and answers, and what errors may repeat of them.",
 )
 @FORCE
 def report(
@@ -46,12 +46,14 @@ def report(
     from flowpool.folders import local_path
     from flowpool.report.page import write_report
     from flowpool.report.reading import run_in_store
+    from flowpool.report.target import files_in_store
 
     wanted = _wanted(stores, runs)
     target = output or str(local_path(stores[0]).with_suffix(".html"))
     read = [run_in_store(store, run) for store, run in wanted]
+    kept = [file for store, run in wanted for file in files_in_store(store, run)]
     try:
-        path = write_report(target, read, content=not no_content, overwrite=force)
+        path = write_report(target, read, kept, content=not no_content, overwrite=force)
     except OutputExists as error:
         raise InvalidInput(f"{error.problem}: name another file, or say --force.") from None
     counted = " and ".join(f"{len(run.items):,} items" for run in read)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -218,6 +219,7 @@ def _format(path: Path) -> str:
 
 def check_target(path: Path, rows: Rows | None = None, *, may_exist: bool) -> None:
     """Raises `InvalidInput` for a file that can't be written, or holds something. rows: what is read."""
+    _check_length(path)
     if path.is_dir():
         raise InvalidInput(f"{path} is a folder: name a file.")
     if not path.parent.is_dir():
@@ -228,6 +230,17 @@ def check_target(path: Path, rows: Rows | None = None, *, may_exist: bool) -> No
         raise InvalidInput(f"{path}: can't be written: you may not write there.")
     if not may_exist and path.is_file() and path.stat().st_size:
         raise OutputExists(path)
+
+
+def _check_length(path: Path) -> None:
+    """Raises `InvalidInput` for a name that is longer than the file system has any."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidInput(
+                f"{path}: the name is too long: name another file, with a shorter one."
+            ) from None
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

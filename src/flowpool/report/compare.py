@@ -12,6 +12,7 @@ from flowpool.printable import printable
 from flowpool.report.content import without_content
 from flowpool.report.data import ItemData, RunData
 from flowpool.report.texts import Texts, cut, fitted, text_of, value_texts
+from flowpool.run.timings import nearest_rank
 from flowpool.structured.equal import are_equal
 from flowpool.values import Status
 
@@ -26,7 +27,6 @@ KINDS = (
     "neither is done",
 )
 _EQUAL, _DIFFERENT, _ONE, _OTHER, _NEITHER = range(len(KINDS))
-_SLOWEST_PART = 0.95
 
 
 class Pair(Struct, frozen=True):
@@ -73,7 +73,7 @@ def comparison(
     """What the page shows of two runs, and the texts of the items that differ in at most about `room` bytes."""
     pairs = matched(one.items, other.items)
     both = [pair for pair in pairs if pair.one is not None and pair.other is not None]
-    counts = Counter(pair.kind for pair in both)
+    counts = Counter(pair.kind for pair in pairs)  # as the rows: those of one run alone too
     differing = [pair for pair in pairs if pair.kind not in (_EQUAL, _NEITHER)]
     shown = differing[:MOST_ROWS]
     texts = _texts(shown, room) if content else Texts([])
@@ -116,8 +116,8 @@ def _summary(run: RunData) -> dict[str, Any]:
         "paid": run.spend.paid,
         "tokens": [run.usage.input_tokens, run.usage.output_tokens],
         "attempts": sum(item.attempts for item in run.items),
-        "p50": spread[len(spread) // 2] if spread else None,
-        "p95": spread[int(_SLOWEST_PART * len(spread))] if spread else None,
+        "p50": spread[nearest_rank(0.5, len(spread)) - 1] if spread else None,
+        "p95": spread[nearest_rank(0.95, len(spread)) - 1] if spread else None,
     }
 
 

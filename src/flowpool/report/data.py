@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from flowpool.report.slots import SlotFinder
 from flowpool.run.sample import TIME_KINDS, Bottleneck, Sample, TimeSpread
+from flowpool.run.timings import nearest_rank
 from flowpool.store.reading import Event
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import NO_TIMING, Status, Timing
@@ -187,8 +188,8 @@ def _spread(spent: list[float], count: int) -> TimeSpread:
 
 
 def _percentile(ordered: list[float], count: int, part: float) -> float:
-    at = min(count - 1, int(part * count)) - (count - len(ordered))
-    return ordered[at] if at >= 0 else 0.0
+    at = nearest_rank(part, count) - (count - len(ordered))
+    return ordered[at - 1] if at > 0 else 0.0
 
 
 def slots(attempts: Iterable[AttemptData]) -> list[int]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -14,18 +13,19 @@ from typing import Any
 import msgspec
 
 from flowpool import __version__
-from flowpool.data.writers import check_target
 from flowpool.errors import InvalidInput
-from flowpool.folders import local_path
 from flowpool.printable import printable
 from flowpool.report.compare import comparison
 from flowpool.report.content import without_content
 from flowpool.report.data import RunData
 from flowpool.report.payload import run_payload
+from flowpool.report.target import checked_target
 from flowpool.report.texts import CHUNK, Texts, item_texts, pack
+from flowpool.sharing.directory import PUBLIC, write_whole
 
 # Bytes of the whole file: what anybody can send in a mail.
 MOST = 7_600_000
+ENDINGS = (".html", ".htm")
 # At least so many are left to the items' texts, whatever the figures take.
 _LEAST_TEXTS = 400_000
 _SCRIPTS = {
@@ -45,26 +45,27 @@ _START = {"run": "F.showRun", "compare": "F.showComparison"}
 
 
 def write_report(
-    path: str | Path, runs: Sequence[RunData], *, content: bool = True, overwrite: bool = False
+    path: str | Path,
+    runs: Sequence[RunData],
+    kept: Iterable[Path] = (),
+    *,
+    content: bool = True,
+    overwrite: bool = False,
 ) -> Path:
     """Writes the page of a run, or of two beside each other; returns where it is.
 
-    content: False leaves out prompts, variables, answers, and what errors quote. Raises `InvalidInput` for a file
-    that exists, without `overwrite`, or can't be written.
+    kept: files that it may not be. content: False leaves out prompts, variables, answers, and what errors repeat of
+    them. Raises `InvalidInput` for a file that exists, without `overwrite`, or can't be written.
     """
-    file = local_path(path)
-    check_target(file, may_exist=overwrite)
+    file = checked_target(path, kept, ENDINGS, overwrite=overwrite)
     page = (
         run_page(runs[0], content=content)
         if len(runs) == 1
         else compare_page(*runs, content=content)
     )
-    part = file.with_name(file.name + ".part")
     try:
-        part.write_bytes(page)
-        os.replace(part, file)
+        write_whole(file, page, mode=PUBLIC)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InvalidInput(
             f"{path} can't be written ({error.strerror or error}): name another file."
         ) from None

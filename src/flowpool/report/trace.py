@@ -18,14 +18,15 @@ import msgspec
 
 from flowpool import __version__
 from flowpool.data.compression import GZIP
-from flowpool.data.writers import check_target
 from flowpool.errors import FlowpoolError, InvalidInput
-from flowpool.folders import local_path
 from flowpool.printable import printable
 from flowpool.record import Record
 from flowpool.report.slots import SlotFinder
+from flowpool.report.target import checked_target, files_of_run, files_of_session
+from flowpool.run.own_words import event_fields
 from flowpool.run.sample import TIME_KINDS, LaneSample, Sample
 from flowpool.run.session import Session
+from flowpool.sharing.directory import PUBLIC, draft_of
 from flowpool.store.damage import refuses_damage
 from flowpool.store.reading import Event, Reader
 from flowpool.store.rows import RunInfo
@@ -51,21 +52,30 @@ def trace_of_session(session: Session, path: str | Path, *, overwrite: bool = Fa
     checkpoint = session.checkpoint
     if checkpoint is None or checkpoint.run is None:
         samples = [(session.began + one.elapsed, one) for one in session.samples]
-        trace_of_records(session.records(), session.name, path, samples, overwrite=overwrite)
+        kept = files_of_session(session)
+        records = session.records()
+        trace_of_records(records, session.name, path, samples, kept, overwrite=overwrite)
         return
     with Reader(checkpoint.path) as reader:
         run = next(one for one in reader.runs() if one.id == checkpoint.run)
-        trace_of_store(reader, run, path, overwrite=overwrite)
+        trace_of_store(reader, run, path, files_of_session(session), overwrite=overwrite)
 
 
 def trace_of_store(
-    reader: Reader, run: RunInfo, path: str | Path, *, overwrite: bool = False
+    reader: Reader,
+    run: RunInfo,
+    path: str | Path,
+    kept: Iterable[Path] = (),
+    *,
+    overwrite: bool = False,
 ) -> int:
     """Writes a run of a store as a trace; returns the number of its attempts. path: ends in .json or .json.gz.
 
-    Raises `InvalidInput` for a path that can't be written, or holds something.
+    kept: files that it may not be, beside those of the run. Raises `InvalidInput` for a path that can't be written,
+    or holds something.
     """
-    with _opened(path, run.name, overwrite=overwrite) as trace:
+    kept = [*kept, *files_of_run(reader.path, run)]
+    with _opened(path, run.name, kept, overwrite=overwrite) as trace:
         attempts = reader.attempts_in_time(run.id)
         first = next(attempts, None)
         began = run.created if first is None else min(run.created, first["started"])
@@ -86,18 +96,19 @@ def trace_of_records(
     name: str,
     path: str | Path,
     samples: Iterable[tuple[float, Sample]] = (),
+    kept: Iterable[Path] = (),
     *,
     overwrite: bool = False,
 ) -> int:
     """The same of a run that was kept in memory alone: its items, one track a slot; returns their number.
 
-    samples: how it stood, each with its moment by the clock of the records.
+    samples: how it stood, each with its moment by the clock of the records. kept: files that it may not be.
     """
     ended = [one for one in records if one.status in (Status.DONE, Status.FAILED)]
     ended.sort(key=lambda record: record.started)
     began = ended[0].started if ended else 0.0
     tracks, slots = _Tracks(began), SlotFinder()
-    with _opened(path, name, overwrite=overwrite) as trace:
+    with _opened(path, name, kept, overwrite=overwrite) as trace:
         trace.write(tracks.process(RUN, f"run {name}"))
         for at, sample in samples:
             trace.write(_of_sample(tracks, tracks.at(at), sample))
@@ -139,23 +150,23 @@ class _TraceFile:
 
 
 @contextmanager
-def _opened(path: str | Path, name: str, *, overwrite: bool) -> Iterator[_TraceFile]:
+def _opened(
+    path: str | Path, name: str, kept: Iterable[Path], *, overwrite: bool
+) -> Iterator[_TraceFile]:
     """A trace that is written beside its path, and stands there once it is whole."""
-    file = local_path(path)
-    if not file.name.lower().endswith(ENDINGS):
+    if not str(path).lower().endswith(ENDINGS):
         raise InvalidInput(f"{path}: a trace's name ends in .json.gz or .json.")
-    check_target(file, may_exist=overwrite)
-    part = file.with_name(f"{file.name}.part")
+    file = checked_target(path, kept, ENDINGS, overwrite=overwrite)
     try:
-        with part.open("wb") as raw, _packed(raw, file) as stream:
-            trace = _TraceFile(stream, {"run": printable(name), "flowpool": __version__})
-            yield trace
-            trace.end()
-        part.replace(file)
+        with draft_of(file, PUBLIC) as (draft, raw):
+            with _packed(raw, file) as stream:
+                trace = _TraceFile(stream, {"run": printable(name), "flowpool": __version__})
+                yield trace
+                trace.end()
+            raw.close()
+            draft.replace(file)
     except OSError as error:
         raise FlowpoolError(f"{path}: {error.strerror}: no trace was written.") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _packed(raw: BinaryIO, file: Path) -> AbstractContextManager[BinaryIO]:
@@ -295,9 +306,10 @@ def _args(row: Json) -> Json:
 
 def _of_event(tracks: _Tracks, event: Event) -> Iterable[Json]:
     """What happened in a run beside its calls, as counters and marks."""
-    at, data = tracks.at(event.at), event.data
+    at = tracks.at(event.at)
     if event.kind == "sample":
-        return _of_sample(tracks, at, msgspec.convert(data, Sample))
+        return _of_sample(tracks, at, msgspec.convert(event.data, Sample))
+    data = event_fields(event.kind, event.data)
     if event.kind == "lane":
         lane, state = str(data.get("lane")), str(data.get("state"))
         return [*tracks.process(lane), tracks.instant(lane, at, state, event.kind, data)]

@@ -1,6 +1,7 @@
 """A run's events as lines of JSON, for CI and log collectors: appended to a file by a thread of its own.
 
-No prompt and no answer is in it. It is no store: what can't be written costs the run nothing.
+No prompt and no answer is in it, and nothing that errors may repeat of them. It is no store: what can't be
+written costs the run nothing.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from flowpool import __version__
 from flowpool.calls.decide import AskPlainer, Attempts, GiveUp, Next, Send, Wait
 from flowpool.calls.flow import Witness
 from flowpool.data.writers import check_target
-from flowpool.errors import InvalidInput, InvalidOutput, message_of
+from flowpool.errors import InvalidInput, InvalidOutput
 from flowpool.folders import is_url, local_path
 from flowpool.logs import log
 from flowpool.printable import printable
 from flowpool.record import Record
+from flowpool.run.own_words import error_fields, event_fields
 from flowpool.run.progress import Snapshot
 from flowpool.settings import Settings
 from flowpool.threads import DaemonThreads
@@ -84,7 +86,13 @@ class EventLog:
 
     def ended(self, record: Record) -> None:
         """An item has ended."""
-        self.tell("item", partial(_of_record, record))
+        self.tell(
+            "item", _of_record(record)
+        )  # its figures alone: an answer may be large, and the disk slow
+
+    def happened(self, kind: str, said: bytes) -> None:
+        """Something happened beside the items; `said` is JSON."""
+        self.tell(kind, partial(_of_event, kind, said))
 
     def at(self, moment: float) -> str:
         """A moment of the run's clock as ISO 8601 has it."""
@@ -122,9 +130,12 @@ class EventLog:
         return lines
 
     def _line(self, at: float, kind: str, data: Fields | Callable[[], Fields]) -> bytes:
-        fields = data() if callable(data) else data
-        event = {"at": self.at(at), "run": self._run, "event": kind, **fields}
-        return msgspec.json.encode(_safe(event), enc_hook=str) + b"\n"
+        event = {"at": self.at(at), "run": self._run, "event": kind}
+        try:
+            fields = data() if callable(data) else data
+            return encoded({**event, **fields}) + b"\n"
+        except Exception as error:  # the others' lines are to be there
+            return encoded({**event, "unreadable": type(error).__name__}) + b"\n"
 
     def _append(self, lines: bytes) -> None:
         if self.path == STDERR:
@@ -198,7 +209,7 @@ class _ItemWitness:
         self._tell(route, error, then)
 
     def _tell(self, route: Any, error: Exception, then: Fields) -> None:
-        self._log.tell("attempt", partial(_of_failure, self._index, route, error, then))
+        self._log.tell("attempt", _of_failure(self._index, route, error, then))
 
 
 def begin_fields(total: int | None, settings: Settings) -> Fields:
@@ -235,7 +246,11 @@ def _given(fields: Fields) -> Fields:
 def _of_failure(index: int, route: Any, error: Exception, then: Fields) -> Fields:
     status = getattr(error, "status", None)
     where = {"item": index, "step": route.step_path, "lane": route.lane.name}
-    return {**where, "status": status, **_in_words(error), **_rounded(then)}
+    return {**where, "status": status, **error_fields(error), **_rounded(then)}
+
+
+def _of_event(kind: str, said: bytes) -> Fields:
+    return event_fields(kind, msgspec.json.decode(said))
 
 
 def _why(route: Any, error: Exception, attempts: Attempts[Any] | None) -> str:
@@ -259,25 +274,28 @@ def _of_record(record: Record) -> Fields:
         "output_tokens": usage.output_tokens,
         "cost": record.cost,
     }
-    return _rounded(fields if record.error is None else {**fields, **_in_words(record.error)})
-
-
-# Characters of an error's message: a provider may answer with a page.
-LONGEST = 500
-
-
-def _in_words(error: Exception) -> Fields:
-    words = printable(" ".join(message_of(error).split()))
-    words = words if len(words) <= LONGEST else f"{words[: LONGEST - 1]}…"
-    return {"error": type(error).__name__, "message": words}
+    return _rounded(fields if record.error is None else {**fields, **error_fields(record.error)})
 
 
 def _rounded(fields: Fields) -> Fields:
-    """Seconds to the microsecond: the digits beyond say nothing."""
+    """Seconds to the microsecond: the digits beyond say nothing. Costs stay whole, as they are summed up."""
     return {
-        name: round(value, 6) if isinstance(value, float) else value
+        name: round(value, 6) if isinstance(value, float) and name != "cost" else value
         for name, value in fields.items()
     }
+
+
+def as_json(data: Any) -> bytes:
+    """What is to be kept of a run as JSON, also where a text of others has halves of characters."""
+    try:
+        return msgspec.json.encode(data)
+    except UnicodeEncodeError:
+        return encoded(msgspec.to_builtins(data))
+
+
+def encoded(data: Any) -> bytes:
+    """Plain data as JSON, with every text safe to show."""
+    return msgspec.json.encode(_safe(data), enc_hook=str)
 
 
 def _safe(value: Any) -> Any:

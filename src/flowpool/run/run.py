@@ -10,10 +10,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
-from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from flowpool.calls.budget import Budget
@@ -24,7 +22,6 @@ from flowpool.calls.retry import RetryWaiter
 from flowpool.calls.tool_calls import ToolCalls
 from flowpool.checkpoint.identity import Identity
 from flowpool.checkpoint.journal import ItemLog, Journal, SourcePass
-from flowpool.encoding import plain_json
 from flowpool.errors import FlowpoolError, InvalidItem, NotFinished
 from flowpool.limits.lane_view import Bound, LaneView
 from flowpool.limits.lanes import Lanes
@@ -34,7 +31,7 @@ from flowpool.run.bottleneck import Look
 from flowpool.run.deadline import Deadline
 from flowpool.run.empties import Empties
 from flowpool.run.environment import Environment
-from flowpool.run.event_log import EventLog, begin_fields
+from flowpool.run.event_log import EventLog, as_json, begin_fields
 from flowpool.run.monitor import Monitor
 from flowpool.run.pause import Pause
 from flowpool.run.progress import Progress, Snapshot
@@ -188,7 +185,7 @@ class Run:
                 if self._is_complete:
                     self.reason = ""
                 if self._journal is not None:
-                    self._journal.event("end", plain_json({"reason": self.reason}))
+                    self._journal.event("end", as_json({"reason": self.reason}))
                     await self._journal.close(self.reason)
             finally:
                 self._close()
@@ -212,7 +209,7 @@ class Run:
         if journal is not None:
             journal.attach(self._tell_end, self._lost_store, self.go_on, self._pass)
             begun = begin_fields(self._source.length, self._settings)
-            journal.event("begin", plain_json(begun))
+            journal.event("begin", as_json(begun))
             await journal.register()
 
     def _lost_store(self, error: Exception) -> None:
@@ -233,11 +230,11 @@ class Run:
         """Something is to be kept of the run: of which kind, and what it says, as plain data."""
         if self._journal is None and self._events is None:
             return
-        said = plain_json(data)
+        said = as_json(data)
         if self._journal is not None:
             self._journal.event(kind, said)
         if self._events is not None and kind != "sample":
-            self._events.tell(kind, partial(msgspec.json.decode, said))
+            self._events.happened(kind, said)
 
     # Control, from the loop's thread; also before `execute`
 

@@ -16,7 +16,6 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Context, copy_context
 from copy import copy
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -30,7 +29,7 @@ from flowpool.checkpoint.checkpoint import Checkpoint, StoredItems
 from flowpool.checkpoint.identity import Identity, identify
 from flowpool.checkpoint.journal import Journal, SourcePass
 from flowpool.data.rows import Rows
-from flowpool.errors import InvalidInput, NotFinished, message_of
+from flowpool.errors import InvalidInput, NotFinished
 from flowpool.integrations import ForeignTool
 from flowpool.limits.lane_view import LaneView
 from flowpool.logs import log
@@ -41,6 +40,7 @@ from flowpool.run.ctrl_c import WAITING, heeded_by
 from flowpool.run.environment import Environment, real_environment
 from flowpool.run.event_log import STDERR, EventLog, begin_fields, check_log, end_fields
 from flowpool.run.loop_thread import LoopThread, loop_thread, outcome
+from flowpool.run.own_words import error_fields, own_words
 from flowpool.run.progress import Snapshot
 from flowpool.run.run import Run
 from flowpool.run.sample import Bottleneck, Sample
@@ -490,11 +490,12 @@ class Session:
         try:
             yield
         except BaseException as error:
-            failure = f"{type(error).__name__}: {message_of(error)}"
+            said = error_fields(error)
+            failure = f"{said['error']}: {said['message']}"
             raise
         finally:
             now = self.snapshot
-            events.tell("end", partial(end_fields, now, now.stopped or failure))
+            events.tell("end", end_fields(now, own_words(now.stopped) or failure))
             self._events = None
             await events.close()
 

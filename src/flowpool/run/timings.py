@@ -84,6 +84,15 @@ class _LaneTimes:
         return {kind: known[kind].spread(self.count) for kind in TIME_KINDS if kind in known}
 
 
+def nearest_rank(share: float, count: int) -> int:
+    """Which of `count` in order, counted from 1, is the one that this share of all are at most.
+
+    >>> nearest_rank(0.5, 2), nearest_rank(0.95, 10), nearest_rank(0.5, 0)
+    (1, 10, 0)
+    """
+    return ceil(share * count)
+
+
 class Histogram:
     """Counts durations on a logarithmic scale of `STEPS` steps a doubling.
 
@@ -116,7 +125,7 @@ class Histogram:
 
     def _at(self, share: float, count: int) -> float:
         """The seconds that this share of all took at most, by the nearest rank."""
-        left = ceil(share * count) - (count - self._counts.total())
+        left = nearest_rank(share, count) - (count - self._counts.total())
         if left <= 0:
             return 0.0
         for step in sorted(self._counts):

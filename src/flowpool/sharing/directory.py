@@ -6,13 +6,16 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from flowpool.values import Endpoint
 
 _SALT_BYTES = 32
+# Of new files: for the user alone, or for whom the user's umask lets.
+PRIVATE, PUBLIC = 0o600, 0o666
 # Without a folder for the user's own salt, fingerprints hold within this process.
 _PROCESS_SALT = os.urandom(_SALT_BYTES)
 
@@ -55,14 +58,22 @@ def _refuse_others(directory: Path) -> None:
         raise PermissionError(f"{directory} is another user's")
 
 
-def write_whole(path: Path, data: bytes, *, over: bool = True) -> None:
+def write_whole(path: Path, data: bytes, *, over: bool = True, mode: int = PRIVATE) -> None:
     """Puts a file with `data` in place in one step; with `over=False` one that is there already stays."""
-    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    try:
-        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(data)
+    with draft_of(path, mode) as (draft, file):
+        file.write(data)
+        file.close()
         if over or not _link(draft, path):
             os.replace(draft, path)
+
+
+@contextlib.contextmanager
+def draft_of(path: Path, mode: int = PRIVATE) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file beside `path`, of a name that nobody can guess; it is gone at the end where it wasn't moved."""
+    draft = path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}")
+    try:
+        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            yield draft, file
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft)

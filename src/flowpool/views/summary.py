@@ -14,6 +14,7 @@ from flowpool.printable import printable
 from flowpool.record import Record
 from flowpool.results import Results
 from flowpool.run.sample import TIME_KINDS, TimeSpread
+from flowpool.run.timings import nearest_rank
 from flowpool.store.reading import shape_of
 from flowpool.summary import Line, Summary
 from flowpool.values import Status
@@ -71,7 +72,7 @@ def _pace(records: Sequence[Record], now: Snapshot | None) -> list[Line]:
         lines.append(Line("pace", f"{rate_words(now.carried / now.elapsed)}"))
     took = sorted(record.duration for record in records if record.duration > 0.0)
     if took:
-        half, most = took[len(took) // 2], took[min(len(took) - 1, int(0.95 * len(took)))]
+        half, most = (took[nearest_rank(share, len(took)) - 1] for share in (0.5, 0.95))
         words = f"half within {duration(half)}, 95% within {duration(most)}, the longest {duration(took[-1])}"
         lines.append(Line("an item", words))
     attempts = sum(record.attempts for record in records)

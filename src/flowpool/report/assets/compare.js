@@ -40,7 +40,7 @@ F.runsTable = (data) => {
 };
 
 F.agreement = (data) => {
-  const colours = ["done", "failed", "earlier", "throttled", "pending"], total = Math.max(1, data.matched);
+  const colours = ["done", "failed", "earlier", "throttled", "pending"], total = Math.max(1, data.kinds.reduce((sum, [, count]) => sum + count, 0));
   const alone = data.alone.map((count, n) => count ? `${F.many(count, "item is", "items are")} in the ${n ? "second" : "first"} run alone` : null).filter(Boolean);
   return F.el("div", {},
     F.el("div", {class: "bar", role: "img", "aria-label": data.kinds.map(([words, count]) => `${words}: ${count}`).join(", ")}, data.kinds.map(([words, count], n) =>
