@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from flowpool import Chain, Limits, Model, Pool, Skill
+from flowpool import Chain, Limits, Model, Pool, Skill, Spread
 from flowpool.limits.lane_view import Bound
 from flowpool.pool import BOUNDS, Snapshot
 from flowpool.simulator import PROFILES, Fixed, Lognormal
@@ -72,7 +72,7 @@ def test_max_flows_of_a_pool_of_two_steps_is_named_where_no_lane_is_full(simulat
 def test_two_keys_of_one_model_are_two_lanes_by_name(simulate) -> None:
     sim = simulate()
     keys = [sim.model(api_key="one"), sim.model(api_key="two")]
-    pool = sim.pool(Skill(keys, prompt="{text}"), items=6, limits=Limits(concurrent=1))
+    pool = sim.pool(Skill(Spread(keys), prompt="{text}"), items=6, limits=Limits(concurrent=1))
     sim.run(pool)
     assert [lane.name for lane in pool.lanes] == ["custom/m", "custom/m (2)"]
     timings = pool.snapshot.timings

@@ -18,8 +18,8 @@ class BudgetQueue:
     """A run's budget and those who wait for what is in flight to cost less than it might.
 
     stop: called with the reason, once the budget has no room for any call; with `gives_up`, which an endless
-    source of items needs, also when it had none for the last `REFUSALS` that came. paused: the seconds for which the
-    user has paused the run so far.
+    source of items needs, also when it had none for the last `REFUSALS` that came. paused: the seconds for which
+    the user has paused the run so far.
     """
 
     # Of an endless source a call that fits may still come; after so many in a row that did not, none is expected.
@@ -34,7 +34,7 @@ class BudgetQueue:
         gives_up: bool,
     ) -> None:
         self.budget = budget
-        self.refusal = ""  # what the last call was told that it had no room for
+        self.refusal = ""  # why the last call that had no room had none
         self._paused = paused
         self._gives_up = gives_up
         self._refused = 0

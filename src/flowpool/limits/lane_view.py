@@ -62,8 +62,8 @@ class LaneView(Struct, frozen=True):
     slots: how many calls the server seems to work on at once; 0 while that isn't known.
     latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
-    asked: the seconds that a refusal still asks to wait, where no call was answered since; else None. It is tried now
-        and then whether that is true.
+    asked: the seconds that a refusal still asks to wait, where no call was answered since; else None. It is tried
+        now and then whether that is true.
     rations_retries: whether so many calls fail that retries wait for their turn, one for five answers.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
