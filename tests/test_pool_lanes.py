@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from flowpool import Chain, Limits, Model, Pool, Skill
+from flowpool import Chain, Limits, Model, Pool, Skill, Spread
 from flowpool.limits.lane_view import Bound
 from flowpool.pool import BOUNDS, Snapshot
 from flowpool.simulator import PROFILES, Fixed, Lognormal
@@ -67,6 +67,37 @@ def test_max_flows_of_a_pool_of_two_steps_is_named_where_no_lane_is_full(simulat
     chain = Chain([(sim.skill(), "a"), (sim.skill("{a}", sim.model("n")), "b")])
     lanes = seen_at(sim, sim.pool(chain, 50, max_flows=4), 1.5)
     assert {lane.bound for lane in lanes if lane.in_flight < 4} == {"max_flows"}
+
+
+def test_two_keys_of_one_model_are_two_lanes_by_name(simulate) -> None:
+    sim = simulate()
+    keys = [sim.model(api_key="one"), sim.model(api_key="two")]
+    pool = sim.pool(Skill(Spread(keys), prompt="{text}"), items=6, limits=Limits(concurrent=1))
+    sim.run(pool)
+    assert [lane.name for lane in pool.lanes] == ["custom/m", "custom/m (2)"]
+    timings = pool.snapshot.timings
+    assert {name: kinds["first_byte"].count for name, kinds in timings.items()} == {
+        "custom/m": 3,
+        "custom/m (2)": 3,
+    }
+    assert {lane.shared_name for lane in pool.lanes} == set(pool.snapshot.spent)
+
+
+def test_two_functions_of_one_name_are_two_lanes_by_name() -> None:
+    async def one(text: str) -> str:
+        return text
+
+    def other(first: str) -> str:
+        return first
+
+    other.__name__ = "one"
+    pool = Pool(Chain([(one, "first"), (other, "last")]), [{"text": "a"}], progress=False)
+    pool.run()
+    assert [lane.name for lane in pool.lanes] == ["one", "one (2)"]
+    run = pool._session._run
+    assert run is not None
+    assert run._tool_calls.modes() == {"one": "async", "one (2)": "thread"}
+    assert list(pool.snapshot.timings) == ["one", "one (2)"]
 
 
 def test_at_the_end_the_items_are_what_is_missing(simulate) -> None:

@@ -92,6 +92,53 @@ def test_calls_wait_for_the_money_that_others_have_set_aside(simulate, store) ->
     assert totals(pool)["budget_wait"] == 3.0
 
 
+async def paused_for_an_hour(pool: Pool, at: float) -> None:
+    running = asyncio.ensure_future(pool.arun())
+    await asyncio.sleep(at)
+    pool.pause()
+    await asyncio.sleep(3600)
+    pool.go()
+    await running
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "seconds"),
+    [
+        ({"limits": Limits(rpm=6)}, "limit_wait", 30.0),
+        ({"max_tokens_total": 700}, "budget_wait", 3.0),
+    ],
+)
+def test_a_pause_is_no_wait(simulate, settings, kind, seconds) -> None:
+    sim = simulate()
+    skill = sim.skill(model=sim.model(options={"max_tokens": 100}))
+    pool = sim.pool(skill, items("a", "b", "c"), max_flows=3, **settings)
+    sim.run(paused_for_an_hour(pool, 0.5))
+    assert sim.seconds > 3600.0
+    assert 0.0 < totals(pool)[kind] <= seconds
+    assert sum(totals(pool).values()) < 60.0
+
+
+def test_a_pause_is_no_wait_for_a_slot(simulate) -> None:
+    sim = simulate()
+
+    async def ready(text: str) -> str:
+        return text
+
+    chain = Chain([(ready, "text"), (sim.skill(), "answer", {}, {"max_flows": 2})])
+    pool = sim.pool(chain, 6)
+    sim.run(paused_for_an_hour(pool, 0.5))
+    assert totals(pool) == {"slot_wait": pytest.approx(4.0, abs=2.0), "first_byte": 6.0}
+
+
+def test_a_pause_is_no_backoff(simulate) -> None:
+    sim = simulate()
+    pool = sim.pool(items=items("[[sim: 500 times=1 retry-after=7]] a"))
+    sim.run(paused_for_an_hour(pool, 2.0))
+    assert sim.seconds > 3600.0
+    assert 0.0 < totals(pool)["backoff"] < 8.0
+    assert totals(pool).get("limit_wait", 0.0) < 8.0
+
+
 @pytest.mark.parametrize("fault", ["500", "reset", "429"])
 def test_the_next_attempt_of_a_call_that_failed_says_how_long_it_was_put_off(
     simulate, store, fault

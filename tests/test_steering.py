@@ -489,14 +489,37 @@ def test_a_run_that_is_paused_with_nothing_begun_can_be_ended(simulate: Any, end
     assert (sim.seconds, sim.ledger.answers, pool.status[CANCELLED]) == (9.0, 0, 6)
 
 
-def test_pause_and_go_where_nothing_runs_or_nothing_changes_do_nothing(simulate: Any) -> None:
+def test_pause_and_go_where_nothing_changes_do_nothing(simulate: Any) -> None:
+    sim = simulate(latency=Fixed(1.0))
+    pool = sim.pool(items=4, max_flows=2)
+    pool.go()
+    sim.run(steered(pool, (0.5, pool.go), (0.6, pool.pause), (0.7, pool.pause), (9.0, pool.go)))
+    assert (pool.status[DONE], sim.seconds) == (4, 10.0)
+
+
+def test_a_pause_where_nothing_runs_holds_the_next_run_from_its_start(
+    simulate: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     sim = simulate(latency=Fixed(1.0))
     pool = sim.pool(items=4, max_flows=2)
     pool.pause()
-    sim.run(steered(pool, (0.5, pool.go), (0.6, pool.pause), (0.7, pool.pause), (9.0, pool.go)))
-    assert (pool.status[DONE], sim.seconds) == (4, 10.0)
+    assert pool.snapshot.paused
+    sim.run(steered(pool, (9.0, pool.go)))
+    assert (pool.status[DONE], sim.seconds) == (4, 11.0)
+    assert "paused before it began: pool.go() has it begin" in caplog.text
     pool.pause()
-    assert pool.snapshot.paused is False
+    pool.go()
+    sim.run(pool)
+    assert sim.seconds == 2.0
+
+
+def test_the_pause_of_a_run_ends_with_it(simulate: Any) -> None:
+    sim = simulate(latency=Fixed(1.0))
+    pool = sim.pool(items=4, max_flows=2)
+    sim.run(steered(pool, (0.5, pool.pause), (5.0, pool.stop)))
+    assert (pool.status[DONE], pool.snapshot.paused) == (2, False)
+    sim.run(pool.aretry())
+    assert (pool.status[DONE], sim.seconds) == (4, 1.0)
 
 
 def test_a_lazy_source_is_not_read_on_while_the_run_is_paused(simulate: Any) -> None:

@@ -532,7 +532,8 @@ class Pool(Sealed, Generic[Output]):
         """Sends no more calls and begins no more items until `go()`; calls in flight end. From any thread.
 
         Nothing times out by it: the time counts neither for the run's deadline nor for anybody's patience.
-        A run that is paused can be stopped and cancelled. Does nothing where no run is at work.
+        A run that is paused can be stopped and cancelled. Where none is at work, the next one waits for `go()`
+        before its first call.
         """
         self._session.pause()
 

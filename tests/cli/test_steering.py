@@ -128,6 +128,21 @@ def test_what_a_run_refuses_is_said_in_the_shells_words(flowpool: Any, sim: Any)
     process.kill()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--max-cost", "nan", "--max-cost nan: use dollars above 0"),
+        ("--max-cost", "inf", "--max-cost inf: use dollars above 0"),
+        ("--max-tokens-total", "-5", "--max-tokens-total -5: use 1 or more"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_before_anybody_is_asked(
+    option: str, value: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["set", str(tmp_path / "run.db"), option, value]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_set_without_a_change_says_what_can_be_changed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -474,6 +474,36 @@ def test_a_run_that_hangs_is_said_so_after_a_second(store: Path, run: Run) -> No
         free.set()
 
 
+def test_an_order_that_nobody_waits_for_any_more_is_dropped(
+    store: Path, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As by a run that was stopped by a signal, and takes up what came meanwhile once it goes on."""
+    held, taken = threading.Event(), threading.Event()
+
+    def late(connection: socket.socket, most: int, seconds: float) -> bytes:
+        held.wait(20)
+        line = messages.read_line(connection, most, seconds)
+        taken.set()
+        return line
+
+    monkeypatch.setattr(server, "read_line", late)
+    monkeypatch.setattr("flowpool.control.client.ORDERED", 0.3)
+    with pytest.raises(RunBusy, match="stopped, and the order is dropped: give it again"):
+        order(store, "cancel")
+    held.set()
+    assert taken.wait(20)
+    until(lambda: "dropped an order that came too late (cancel)" in caplog.text)
+    assert run.orders == []
+    request = {"token": address_of(store).token, "what": "pause", "until": time.time() - 1}
+    [one] = server._servers.values()
+    refused = one.reply(json.dumps(request).encode())
+    assert (refused.how, refused.words.split(" and ")[0]) == (
+        "refused",
+        "the order (pause) came too late",
+    )
+    assert run.orders == []
+
+
 # Where nothing can listen.
 
 

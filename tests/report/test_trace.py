@@ -152,7 +152,7 @@ def test_samples_are_counters_of_the_run_and_of_its_lanes(tmp_path: Path) -> Non
         ("in flight", 3),
         ("window", 16),
         ("limit", 200_000.0),
-        ("429s", 2),
+        ("refused", 2),
         ("items", 2.5),
         ("dollars", 0.25),
     ]:

@@ -87,7 +87,7 @@ def test_of_many_lanes_the_busiest_are_shown() -> None:
         (lane("requests", utilisation=1.2), "3,000 requests/min, 100% used · 16 in flight"),
         (
             lane("output_tokens", limits={"output_tokens": 8000.0}, throttled=2),
-            "8,000 output tokens/min, 97% used · 16 in flight · 2 answered 429",
+            "8,000 output tokens/min, 97% used · 16 in flight · 2 refused (429 or 503)",
         ),
         (lane("max_flows", in_flight=64), "64 at once (max_flows)"),
         (lane("max_flows"), "max_flows reached"),
@@ -96,10 +96,10 @@ def test_of_many_lanes_the_busiest_are_shown() -> None:
         (lane("slots"), "64 at once fill the server's slots"),
         (lane("latency"), "64 at once; more would slow each other"),
         (lane("learning"), "finding the limit, 2,910 requests/min so far · 16 in flight"),
-        (lane("paused", throttled=1, in_flight=0), "paused by a 429 · 1 answered 429"),
+        (lane("paused", throttled=1, in_flight=0), "paused by a refusal · 1 refused (429 or 503)"),
         (lane("held", in_flight=3), "paused by you: `flowpool go` or pool.go() goes on · 3 in flight"),
         (lane("outage", error="X: no", in_flight=1), "no answers, probing: X: no · 1 in flight"),
-        (lane("paused", asked=7190.0, in_flight=0), "a 429 asks to wait 1:59:50; tried now and then"),
+        (lane("paused", asked=7190.0, in_flight=0), "a refusal asks to wait 1:59:50; tried now and then"),
         (
             lane("items", in_flight=0, rations_retries=True),
             "nothing waits · so many calls fail that retries are rationed",

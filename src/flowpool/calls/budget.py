@@ -6,6 +6,7 @@ Knows no calls, no prices and no clock.
 from __future__ import annotations
 
 import math
+import re
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -23,6 +24,18 @@ class Amount(NamedTuple):
 
 
 NOTHING = Amount(0, 0)
+
+_FIX = re.compile(r"\(raise (max_cost|max_tokens_total) and run it again\)")
+
+
+def ceiling_in(reason: str) -> str:
+    """The setting that has to be raised where a run ended for this reason; empty where it ended for another.
+
+    >>> ceiling_in("the run's ceiling of $1 leaves no room ... (raise max_cost and run it again)")
+    'max_cost'
+    """
+    found = _FIX.search(reason)
+    return found[1] if found else ""
 
 
 class Spend(Struct, frozen=True):

@@ -18,14 +18,24 @@ class BudgetQueue:
     """A run's budget and those who wait for what is in flight to cost less than it might.
 
     stop: called with the reason, once the budget has no room for any call; with `gives_up`, which an endless
-    source of items needs, also when it had none for the last `REFUSALS` that came.
+    source of items needs, also when it had none for the last `REFUSALS` that came. paused: the seconds for which
+    the user has paused the run so far.
     """
 
     # Of an endless source a call that fits may still come; after so many in a row that did not, none is expected.
     REFUSALS = 1000
 
-    def __init__(self, budget: Budget, stop: Callable[[str], None], *, gives_up: bool) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        stop: Callable[[str], None],
+        paused: Callable[[], float] = float,
+        *,
+        gives_up: bool,
+    ) -> None:
         self.budget = budget
+        self.refusal = ""  # why the last call that had no room had none
+        self._paused = paused
         self._gives_up = gives_up
         self._refused = 0
         self._smallest: Amount | None = None
@@ -54,7 +64,7 @@ class BudgetQueue:
             return reservation
         if self.budget.can_never_afford(worst):
             raise self._refusal(worst)
-        began = self._loop.time()
+        began = self._loop.time() - self._paused()
         waiter: _Waiter = self._loop.create_future()
         self._arrivals += 1
         heapq.heappush(self._waiting, (rank, self._arrivals, worst, waiter))
@@ -68,7 +78,7 @@ class BudgetQueue:
                 waiter.cancel()
             self._serve()
             raise
-        reservation.waited = self._loop.time() - began
+        reservation.waited = max(0.0, self._loop.time() - self._paused() - began)
         return reservation
 
     async def reserve_any(
@@ -125,8 +135,8 @@ class BudgetQueue:
 
     def _refusal(self, worst: Amount) -> BudgetSpent:
         refusal = self.budget.refusal(worst)
-        self._refused += 1
+        self._refused, self.refusal = self._refused + 1, str(refusal)
         none_fits = self._smallest is not None and self.budget.can_never_afford(self._smallest)
         if none_fits or (self._gives_up and self._refused >= self.REFUSALS):
-            self._stop(str(refusal))
+            self._stop(self.refusal)
         return refusal

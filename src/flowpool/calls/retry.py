@@ -115,11 +115,12 @@ class RetryWaiter:
         self.is_short = not self._budget.answered()
 
     async def wait(self, flow: Any, wait: Wait, lane: Lane[Any]) -> float | None:
-        """Waits for a call's next attempt: for how many seconds.
+        """Waits for a call's next attempt: for how many seconds, without those of a pause.
 
         None when its time is over before the retry budget has one for it.
         """
-        began = now = self._now()
+        now = self._now()
+        began = now - self.paused()
         if wait.seconds > 0.0:
             await self._pause(flow, wait.seconds)
             now = self._now()
@@ -128,7 +129,7 @@ class RetryWaiter:
                 return None
             await self._pause(flow, RetryBudget.ASK_AGAIN)
             now = self._now()
-        return now - began
+        return max(0.0, now - self.paused() - began)
 
     def _take(self) -> bool:
         self.is_short = True

@@ -210,8 +210,10 @@ class Journal:
         self._batch.epoch = self._epoch
         self._tell, self._fail, self._go_on, self._pass = tell, fail, go_on, going_on
 
-    async def close(self, reason: str) -> None:
-        """Everything is written; `reason`: why the run ended before its end, if it did."""
+    async def close(self, reason: str, *, is_read: bool) -> None:
+        """Everything is written; `reason`: why the run ended before its end, if it did. is_read: whether the source
+        was read to its own all the same.
+        """
         if self._threads is None:  # the run never began
             return
         await self.flush()
@@ -219,9 +221,7 @@ class Journal:
         if not self._is_broken:
             end = partial(self._store.end_run, self.run.id, reason, time.time())
             await self._loop.run_in_executor(self._threads, end)
-            if (
-                not reason and self._failure is None and self._options.is_whole
-            ):  # so the source was read to its end
+            if is_read and self._failure is None and self._options.is_whole:
                 complete = partial(self._store.complete_run, self.run.id)
                 await self._loop.run_in_executor(self._threads, complete)
         self._threads.shutdown(wait=False)

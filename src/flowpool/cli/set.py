@@ -50,5 +50,8 @@ def set(
             "say what to change: --max-flows, --max-cost or --max-tokens-total.",
             click.get_current_context(),
         )
+    from flowpool.settings import Settings
+
+    Settings.checked(**values)  # what can't be meant at all; the run itself knows the rest
     words = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in values.items())
     return steer(store, "set", run, f"flowpool resume {{}} {words} goes on with that", **values)

@@ -61,7 +61,8 @@ def status(store: str, run: str | None) -> int:
             show()
             show("\n".join([*_lines(reader, one, counts), *_live_lines(views.get(one.id))]))
             if not holder:
-                for line in _how_to_go_on(path, one, counts, several=len(runs) > 1):
+                more = _ceiling_words(reader, one)
+                for line in _how_to_go_on(path, one, counts, more, several=len(runs) > 1):
                     show(f"  {line}")
             all_done &= one.complete and counts[Status.DONE] == sum(counts.values())
     return 0 if all_done else 1
@@ -171,8 +172,24 @@ def _time_and_spend(reader: Reader, run: RunInfo) -> list[str]:
     return lines
 
 
+def _ceiling_words(reader: Reader, run: RunInfo) -> str:
+    """The option with which a run goes on that ended at its ceiling: twice that, or twice what is spent."""
+    from flowpool.calls.budget import ceiling_in
+    from flowpool.cli.options import option_of
+    from flowpool.cli.words import rounded_up
+
+    name = ceiling_in(run.reason)
+    if not name:
+        return ""
+    spent = reader.spent(run.id)
+    most = spent.tokens + spent.unknown_tokens
+    least = spent.cost + spent.unknown_cost if name == "max_cost" else most
+    ceiling = run.settings.get(name) or 0  # another, where it was changed while the run was at work
+    return f" {option_of(name)} {rounded_up(2 * max(least, ceiling))}"
+
+
 def _how_to_go_on(
-    path: Path, run: RunInfo, counts: dict[Status, int], *, several: bool
+    path: Path, run: RunInfo, counts: dict[Status, int], more: str, *, several: bool
 ) -> list[str]:
     from flowpool.values import Status
 
@@ -181,7 +198,7 @@ def _how_to_go_on(
         return ["go on     run its script again, with the same store"]
     lines = []
     if counts[Status.PENDING] or not run.complete:
-        lines.append(f"go on     flowpool resume {words}")
+        lines.append(f"go on     flowpool resume {words}{more}")
     if counts[Status.FAILED]:
         lines.append(f"try again flowpool retry {words}")
     return [*lines, f"take out  flowpool export {words} results.csv"]

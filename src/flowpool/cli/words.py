@@ -70,7 +70,7 @@ def with_more(words: Sequence[str], refusal: BudgetSpent) -> str:
     "flowpool map 'Say {x}' --max-cost 2.1"
     """
     option = f"--{refusal.setting.replace('_', '-')}"
-    more = _rounded_up(2 * refusal.least)
+    more = rounded_up(2 * refusal.least)
     found: list[str] = []
     given = iter([word for word in words if word not in _ANEW])
     for word in given:
@@ -82,10 +82,11 @@ def with_more(words: Sequence[str], refusal: BudgetSpent) -> str:
     return "flowpool " + shlex.join([*found[:at], option, more, *found[at:]])
 
 
-def _rounded_up(number: float) -> str:
+def rounded_up(number: float) -> str:
     """A number with two digits that count, in plain digits."""
-    step = Decimal(1).scaleb(Decimal(number).adjusted() - 1)
-    return f"{((Decimal(number) / step).to_integral_value(ROUND_CEILING) * step).normalize():f}"
+    exact = Decimal(str(number))
+    step = Decimal(1).scaleb(exact.adjusted() - 1)
+    return f"{((exact / step).to_integral_value(ROUND_CEILING) * step).normalize():f}"
 
 
 def in_shell_words(text: str) -> str:

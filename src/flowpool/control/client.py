@@ -96,7 +96,13 @@ def _ask(
         if not holder_of(store.resolve()):  # left by a run that was killed there
             return None
         raise InvalidInput(f"{path}: its run is at work on {address.host}: ask there.")
-    request = {"token": address.token, "what": what, "run": run, "values": values}
+    request = {
+        "token": address.token,
+        "what": what,
+        "run": run,
+        "values": values,
+        "until": time.time() + seconds,
+    }
     try:
         reply = _reply_of(address, msgspec.convert(request, Request), seconds)
     except TimeoutError:
@@ -104,7 +110,7 @@ def _ask(
             return None
         raise RunBusy(
             f"{path}: its run (process {address.pid}) gives no answer within {seconds:g} s: "
-            "it is too busy, or stopped"
+            f"it is too busy, or stopped{'' if what == 'look' else ', and the order is dropped: give it again'}"
         ) from None
     except (OSError, ValueError, RecursionError):  # nobody listens, or somebody else
         return None

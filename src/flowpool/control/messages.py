@@ -41,12 +41,16 @@ class Address(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """What is asked of a run; `run`: its name or number, None for the only one, or all that are looked at."""
+    """What is asked of a run; `run`: its name or number, None for the only one, or all that are looked at.
+
+    until: the time, in seconds since 1970, after which nobody waits for the reply; None for ever.
+    """
 
     token: str
     what: Order | Literal["look"]
     run: str | None = None
     values: dict[str, int | float | str] = {}
+    until: float | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.what!r})"

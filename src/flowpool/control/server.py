@@ -191,7 +191,12 @@ def _view_of(run: Steered) -> LiveView:
 
 
 def carry_out(request: Request, run: Steered) -> str:
-    """Does what is asked; returns it in words."""
+    """Does what is asked; returns it in words. Refuses what comes too late for its reply to be waited for."""
+    if request.until is not None and time.time() + HEARD_WITHIN > request.until:
+        log.warning("steering: dropped an order that came too late (%s)", request.what)
+        raise InvalidInput(
+            f"the order ({request.what}) came too late and is dropped: give it again."
+        )
     words = _set(request, run) if request.what == "set" else _order(request, run)
     if not run.is_heard(HEARD_WITHIN):
         words += "; its loop is busy now, and heeds it as soon as it can"

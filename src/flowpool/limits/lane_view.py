@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -13,6 +14,9 @@ Bound = Literal[
     "requests", "tokens", "input_tokens", "output_tokens", "limits", "max_flows", "slots", "latency",
     "in_flight", "files", "learning", "paused", "held", "outage", "broken", "items", "reader", "",
 ]  # fmt: skip
+
+# How a provider says that calls come too fast: 503 is what gateways say for it.
+REFUSED = "refused (429 or 503)"
 
 BOUNDS: dict[Bound, str] = {
     "requests": "the provider's limit of requests",
@@ -26,7 +30,7 @@ BOUNDS: dict[Bound, str] = {
     "in_flight": "the provider: it refuses more calls at once",
     "files": "this process: it may open no more files and sockets (`ulimit -n`)",
     "learning": "it is still being found out how much may be sent",
-    "paused": "a 429 asked to wait",
+    "paused": "a refusal asked to wait",
     "held": "paused by you: `flowpool go` or pool.go() goes on",
     "outage": "the provider answers nobody: one call at a time probes whether it is back",
     "broken": "no call can succeed, and none is sent",
@@ -39,7 +43,8 @@ BOUNDS: dict[Bound, str] = {
 class LaneView(Struct, frozen=True):
     """A lane at one moment: what shares a limit, and what holds it back.
 
-    name: `provider/model`, or the tool's.
+    name: `provider/model`, or the tool's; where several of a run are called so, as a model that is asked with two
+        keys, the second is `provider/model (2)`.
     bound: what keeps more calls from going now; `BOUNDS` has the words for each.
     limits: what was learned of the provider's limits, in units a minute, by `requests`, `tokens`,
         `input_tokens`, `output_tokens`; empty while nothing is known.
@@ -48,7 +53,7 @@ class LaneView(Struct, frozen=True):
     utilisation: the part in use of what bounds it, from 0 to 1; a little more while a full bucket drains.
     in_flight, window: calls in flight, and how many may be.
     queued: calls that wait for their turn.
-    throttled: calls answered 429 so far.
+    throttled: calls refused so far, by a 429 or a 503 or 529 that stands for one.
     error: what the last failed attempt said, "" if none has failed.
     spare: what the provider's headers say may go at once beside the limits, in units by the same names.
     grounds: what each of `limits` rests on, in words.
@@ -57,8 +62,8 @@ class LaneView(Struct, frozen=True):
     slots: how many calls the server seems to work on at once; 0 while that isn't known.
     latency: seconds that its answers take, lately; 0 before the first.
     belief: what is believed of the provider's limits and why, as in `at most 20 in flight (more are refused)`.
-    asked: the seconds that a 429 still asks to wait, where no call was answered since; else None. It is tried now
-        and then whether that is true.
+    asked: the seconds that a refusal still asks to wait, where no call was answered since; else None. It is tried
+        now and then whether that is true.
     rations_retries: whether so many calls fail that retries wait for their turn, one for five answers.
     gives_up: in an outage, the seconds after which the lane is given up if nobody is answered; else None.
     """
@@ -86,6 +91,11 @@ class LaneView(Struct, frozen=True):
     silence: float = 0.0
 
     @property
+    def shared_name(self) -> str:
+        """The name without the number that tells it from others of that name."""
+        return _NUMBER.sub("", self.name)
+
+    @property
     def broken(self) -> bool:
         """Whether the lane was given up: every further call fails as `error` says."""
         return self.bound == "broken"
@@ -94,6 +104,18 @@ class LaneView(Struct, frozen=True):
         state = "broken" if self.broken else f"{self.in_flight}/{self.window} in flight"
         bound = f", bound by {self.bound}" if self.bound else ""
         return f"<Lane {self.name}: {state}, {self.queued} waiting{bound}>"
+
+
+_NUMBER = re.compile(r" \(\d+\)$")
+
+
+def numbered(name: str, number: int) -> str:
+    """The name of the first, second, ... lane that is called so.
+
+    >>> numbered("openai/m", 1), numbered("openai/m", 2)
+    ('openai/m', 'openai/m (2)')
+    """
+    return name if number == 1 else f"{name} ({number})"
 
 
 def ceilings_of(limits: Limits | None) -> dict[str, float]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from ipaddress import ip_address
+from itertools import count
 from urllib.parse import urlsplit
 
 from msgspec import Struct, structs
@@ -17,7 +18,7 @@ from flowpool.limits.breaker import Breaker
 from flowpool.limits.ceilings import tightest
 from flowpool.limits.demand import Demand
 from flowpool.limits.lane import Admitted, Lane
-from flowpool.limits.lane_view import Bound
+from flowpool.limits.lane_view import Bound, numbered
 from flowpool.limits.limiter import Limiter
 from flowpool.limits.window import AdaptiveWindow, FixedWindow, Window
 from flowpool.logs import in_short, log
@@ -49,9 +50,19 @@ class _Width(Struct, frozen=True):
 
 
 class Lanes:
-    """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool."""
+    """Every lane of a run, by what it stands for: an endpoint with its key and model, or a tool.
 
-    def __init__(self, settings: Settings, shares: RunShares, ceilings: KeyCeilings) -> None:
+    paused: the seconds for which the user has paused the run so far.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        shares: RunShares,
+        ceilings: KeyCeilings,
+        paused: Callable[[], float] = float,
+    ) -> None:
+        self._paused = paused
         self._settings = settings
         self._shares = shares
         self._ceilings = ceilings
@@ -168,10 +179,15 @@ class Lanes:
         self._widths.setdefault(key, []).append(width)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(name, self._window(key), wakes=self)
+            lane = self._lanes[key] = Lane(self._own_name(name), self._window(key), wakes=self)
         else:
             lane.window = self._window(key)
         return lane
+
+    def _own_name(self, name: str) -> str:
+        """The name, or where another lane has it with its number: views tell lanes apart by it."""
+        taken = {lane.name for lane in self._lanes.values()}
+        return next(own for n in count(1) if (own := numbered(name, n)) not in taken)
 
     # What the user changes while calls go.
 
@@ -204,7 +220,7 @@ class Lanes:
 
         has_fallback: raises, too, when nobody is answered in any of them: the call may go elsewhere.
         """
-        began, kind = self._loop.time(), _kind_of_wait(wants)
+        began, kind = self._loop.time() - self._paused(), _kind_of_wait(wants)
         while True:
             usable = [want for want in wants if want[0].broken is None]
             if not usable:
@@ -217,7 +233,8 @@ class Lanes:
             admitted = await self._wait(usable, rank, has_fallback)
             # One that was broken then may be asked again by now, and only by a call that has its turn.
             if admitted.lane.broken is None and not admitted.is_turned_away:
-                return structs.replace(admitted, **{kind: admitted.at - began})
+                waited = max(0.0, admitted.at - self._paused() - began)
+                return structs.replace(admitted, **{kind: waited})
             admitted.lane.leave(admitted, self._loop.time())
 
     async def _wait(self, wants: Sequence[Bid], rank: float, has_fallback: bool) -> Admitted:

@@ -345,7 +345,7 @@ def _of_lane(tracks: _Tracks, at: int, lane: LaneSample) -> Iterator[Json]:
         ("in flight", "calls", lane.in_flight),
         ("window", "calls", lane.window),
         ("queue", "calls", lane.queued),
-        ("429s", "so far", lane.throttled),
+        ("refused", "so far", lane.throttled),
         ("used", "a minute", lane.used),
         ("limit", "a minute", lane.limit),
     ]

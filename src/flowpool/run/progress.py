@@ -171,7 +171,7 @@ class Snapshot(Struct, frozen=True):
         """What so many items take at least by the limits of the lanes, if they are like those that have ended."""
         longest = 0.0
         for name, spent in self.spent.items():
-            lanes = [lane for lane in self.lanes if lane.name == name]
+            lanes = [lane for lane in self.lanes if lane.shared_name == name]
             calls = spent.calls * items / max(1, self.carried)
             calls -= sum(lane.in_flight for lane in lanes)
             units = units_of(spent.calls, spent.usage, max(0.0, calls) / spent.calls)

@@ -111,7 +111,8 @@ class Run:
         self.is_paused = False  # whether the user holds it
         self._pause = Pause(self._loop.time)
         self._tracer = open_tracer(settings.tracing, environment.environ, caller or copy_context())
-        self._lanes = Lanes(settings, RunShares(environment.sharing), environment.ceilings)
+        shares = RunShares(environment.sharing)
+        self._lanes = Lanes(settings, shares, environment.ceilings, self._pause.seconds)
         self._slots = Slots(settings.max_flows, self._lanes.width, self._fill)
         self._budget_queue = self._queue_of(budget)
         calls = self._model_calls, self._tool_calls = self._open_calls(environment)
@@ -121,7 +122,8 @@ class Run:
     def _queue_of(self, budget: Budget | None) -> BudgetQueue | None:
         if budget is None:
             return None
-        return BudgetQueue(budget, self.stop, gives_up=self._source.length is None)
+        gives_up = self._source.length is None
+        return BudgetQueue(budget, self.stop, self._pause.seconds, gives_up=gives_up)
 
     def _open_calls(self, environment: Environment) -> tuple[ModelCalls, ToolCalls]:
         draw, now = environment.random.random, self._loop.time
@@ -182,15 +184,23 @@ class Run:
                     await self._journal.flush()  # only then is known what became of each item
                 if self._monitor is not None:
                     self._monitor.close()
-                if self._is_complete:
-                    self.reason = ""
+                is_read = self._find_reason()
                 if self._journal is not None:
                     self._journal.event("end", as_json({"reason": self.reason}))
-                    await self._journal.close(self.reason)
+                    await self._journal.close(self.reason, is_read=is_read)
             finally:
                 self._close()
         if self._crash is not None:
             raise self._crash
+
+    def _find_reason(self) -> bool:
+        """Sees to the reason of the run's end; returns whether the source was read to its own."""
+        if self._is_complete:
+            self.reason = ""
+        is_read = not self.reason
+        if is_read and self._counts[Status.CANCELLED] and self._budget_queue is not None:
+            self.reason = self._budget_queue.refusal  # each item's call had no room, one by one
+        return is_read
 
     def _close(self) -> None:
         if self._monitor is not None:

@@ -226,7 +226,7 @@ class Session:
         status, now, run = self.status, self._clock(), self._run
         counts = (status[RUNNING], status[DONE], status[FAILED], status[CANCELLED])
         if run is None:
-            return Snapshot(self._total, *counts)
+            return Snapshot(self._total, *counts, paused=self.is_paused)
         progress = run.progress
         return Snapshot(
             self._total,
@@ -377,7 +377,6 @@ class Session:
         self._reason = ""
         self._rest = None
         self._awaited = None
-        self._holds = False
         self._before = spent
         self._ended_before = self._counts[DONE] + self._counts[FAILED]
         self._known = self._ended_before
@@ -518,7 +517,7 @@ class Session:
                 self._counts[CANCELLED] += self._source.left or 0
             ended = self._clock()
             self._clock = lambda: ended
-            self._is_running = False
+            self._holds = self._is_running = False
             how = (self.plan.name, *self._counts[DONE:], ended - self._started)
             log.info("%s: %d done, %d failed, %d cancelled in %.1f s", *how)
             if self._recalled:
@@ -579,6 +578,7 @@ class Session:
         )
         if self._holds:
             self._run.pause()
+            log.warning("%s: paused before it began: pool.go() has it begin", self.plan.name)
         if self._awaited is not None:
             self._awaited(self._run)
         return self._run
@@ -651,11 +651,14 @@ class Session:
 
     @property
     def is_paused(self) -> bool:
-        """Whether a run is at work, and paused."""
-        return self._holds and self._is_running
+        """Whether the run at work is paused, or the next one is to be held."""
+        return self._holds
 
     def pause(self, by: By = "python") -> bool:
-        """Sends no more calls and begins no more items until `go`. Returns whether it did go on, and is at work."""
+        """Sends no more calls and begins no more items until `go`. Returns whether it did go on.
+
+        Where no run is at work, the next one is held from its start; another process means the one that it sees.
+        """
         return self._hold(True, by)
 
     def go(self, by: By = "python") -> bool:
@@ -742,7 +745,7 @@ class Session:
 
     def _hold(self, holds: bool, by: By) -> bool:
         with self._lock:
-            if not self._is_running or self._holds == holds:
+            if self._holds == holds or (by == "shell" and not self._is_running):
                 return False
             self._holds = holds
         before, after = ("at work", "paused") if holds else ("paused", "at work")

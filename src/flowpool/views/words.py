@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from flowpool.limits.lane_view import REFUSED
 from flowpool.pool import BOUNDS, LaneView, Snapshot
 from flowpool.printable import printable
 from flowpool.run.sample import Bottleneck, LaneSample
@@ -117,7 +118,7 @@ def lane_words(lane: LaneView) -> str:
     if lane.bound not in ("max_flows", "slots", "files", "latency", "broken") and lane.in_flight:
         words.append(f"{lane.in_flight:,} in flight")
     if lane.throttled:
-        words.append(f"{lane.throttled:,} answered 429")
+        words.append(f"{lane.throttled:,} {REFUSED}")
     if lane.rations_retries:
         words.append("so many calls fail that retries are rationed")
     return " · ".join(words)
@@ -229,7 +230,7 @@ def _failure_lines(now: Snapshot) -> list[tuple[str, bool]]:
 LONG_ASKED = 10.0
 # What holds a lane back where no figure says how much.
 _BOUND_WORDS = {
-    "paused": "paused by a 429",
+    "paused": "paused by a refusal",
     "held": BOUNDS["held"],
     "reader": "waits for the reader of the stream",
     "items": "nothing waits",
@@ -239,7 +240,7 @@ _BOUND_WORDS = {
 def _bound_words(lane: LaneView) -> str:
     is_ill = lane.bound in ("outage", "broken")
     if lane.asked is not None and lane.asked >= LONG_ASKED and not is_ill:
-        return f"a 429 asks to wait {clock(lane.asked)}; tried now and then"
+        return f"a refusal asks to wait {clock(lane.asked)}; tried now and then"
     return _words_of_bound(lane)
 
 
