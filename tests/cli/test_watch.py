@@ -6,9 +6,11 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from tests.helpers import until
@@ -38,6 +40,26 @@ def test_a_finished_run_can_be_watched_and_ctrl_c_ends_that(stored: Any) -> None
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, b"")
     assert b"Ctrl-C ends the watching" in err
+
+
+def test_open_tells_the_browser_no_token_but_a_file_that_leads_there(stored: Any) -> None:
+    stored.write(
+        "browser.py",
+        "import sys, pathlib, urllib.parse, urllib.request\n"
+        "file = urllib.request.url2pathname(urllib.parse.urlsplit(sys.argv[1]).path)\n"
+        "pathlib.Path('seen').write_text(f'{sys.argv[1]} {pathlib.Path(file).read_text()}')\n",
+    )
+    stored.env["BROWSER"] = f"{sys.executable} browser.py %s"
+    process = stored.start("watch", "run.db", "--open")
+    address = first_line(process)
+    until(lambda: stored.has("seen") and (stored.folder / "seen").read_text())
+    file, _, page = (stored.folder / "seen").read_text().partition(" ")
+    assert file.startswith("file:")
+    assert address not in file
+    assert address in page
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    assert not Path(urlsplit(file).path).parent.exists()
 
 
 def test_a_run_at_work_in_another_process_is_watched_and_steered(flowpool: Any) -> None:

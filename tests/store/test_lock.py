@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,19 @@ def test_a_store_that_another_process_has_is_refused_with_who_has_it(store, hold
         open_store(store),
     ):
         pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another lock there")
+def test_who_looks_for_the_holder_just_then_keeps_nobody_from_taking_the_store(store) -> None:
+    import fcntl
+
+    with store.with_name("run.db.lock").open("ab+") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_EX)
+        end = threading.Timer(0.005, fcntl.flock, (looked_at, fcntl.LOCK_UN))
+        end.start()
+        with open_store(store):
+            assert end.finished.is_set()
+        end.join()
 
 
 def test_a_killed_process_leaves_the_store_free(store, holder) -> None:

@@ -11,7 +11,7 @@ import pytest
 from flowpool.errors import StoreRefused
 from flowpool.store.file import open_store
 from flowpool.store.reading import Reader, shape_of
-from flowpool.store.rows import AttemptRow, Batch, ItemRow
+from flowpool.store.rows import AttemptRow, Batch, EventRow, ItemRow
 from flowpool.values import Attempt
 
 HOLDER = """
@@ -41,9 +41,62 @@ def holder(store: Path):
     process.communicate()
 
 
+def keep_out(store: Path) -> None:
+    """As in a folder that can't be written: SQLite can't make its file there, whoever asks it."""
+    store.with_name("run.db-shm").symlink_to(store.parent / "none" / "none")
+
+
 def test_a_reader_needs_no_lock(store, holder) -> None:
     with Reader(store) as reader:
         assert reader.runs() == []
+
+
+def test_reading_a_store_that_nobody_has_open_leaves_nothing_beside_it(store) -> None:
+    with open_store(store):
+        pass
+    with Reader(store) as reader:
+        assert reader.items_like(1, b"x") == []
+    assert [file.name for file in store.parent.iterdir()] == ["run.db"]
+
+
+def test_reading_leaves_the_log_of_a_killed_run_as_it_is(store, holder) -> None:
+    holder.kill()
+    holder.wait()
+    log = store.with_name("run.db-wal")
+    content = log.read_bytes()
+    assert content
+    with Reader(store) as reader:
+        assert reader.runs() == []
+    assert log.read_bytes() == content
+
+
+def test_a_store_in_a_folder_that_cant_be_written_is_read(store) -> None:
+    with open_store(store):
+        pass
+    keep_out(store)
+    with Reader(store) as reader:
+        assert reader.is_frozen
+        assert reader.items_like(1, b"x") == []
+
+
+def test_a_store_whose_log_cant_be_read_says_what_to_do(store, holder) -> None:
+    holder.kill()
+    holder.wait()
+    store.with_name("run.db-shm").unlink()
+    keep_out(store)
+    with pytest.raises(StoreRefused, match=r"copy both files to a folder that you may write to\.$"):
+        Reader(store)
+
+
+def test_events_come_in_the_order_in_which_they_were_written_each_with_its_row(store) -> None:
+    with open_store(store) as opened:
+        run = opened.begin_run("job", b"x" * 16, {"settings": "{}", "steps": ""}, 0.0)
+        opened.write(run.id, Batch(events=[EventRow(at, "begin", b"{}") for at in (5.0, 5.0, 2.0)]))
+    with Reader(store) as reader:
+        rows = [event.row for event in reader.events(run.id)]
+        assert len(set(rows)) == 3
+        assert [event.at for event in reader.events(run.id)] == [5.0, 5.0, 2.0]
+        assert [event.at for event in reader.events(run.id, after=rows[0])] == [5.0, 2.0]
 
 
 def test_a_missing_store_is_named_when_it_is_only_to_be_read(store) -> None:

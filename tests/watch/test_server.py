@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 from tests.watch.stores import HOSTILE, Live, live, make_store
 
-from flowpool.watch.server import FILES, MOST_CONNECTIONS, PageServer
+from flowpool.watch import server
+from flowpool.watch.server import FILES, MOST_STRANGERS, PageServer
 from flowpool.watch.source import StoreSource
 
 
@@ -160,20 +163,49 @@ def test_names_and_errors_of_others_are_words(served: Served) -> None:
     assert HOSTILE not in json.dumps(now, ensure_ascii=False)
 
 
-def test_idle_connections_keep_nobody_out_for_long(served: Served) -> None:
-    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(MOST_CONNECTIONS)]
-    for connection in idle:
+def strangers(served: Served, number: int) -> list[socket.socket]:
+    """Connections that have begun a request without the token."""
+    found = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(number)]
+    for connection in found:
+        connection.settimeout(10)
         connection.sendall(b"GET / HTTP/1.1\r\n")
-    for connection in idle:
+    return found
+
+
+def test_strangers_that_hold_all_connections_keep_nobody_out(served: Served) -> None:
+    held = strangers(served, 2 * MOST_STRANGERS)
+    for _ in range(3):
+        assert served.ask("GET", "view")[0] == 200
+    for connection in held:
         connection.close()
-    for _ in range(50):
-        try:
-            assert served.ask("GET", "view")[0] == 200
-            break
-        except (ConnectionError, http.client.HTTPException):
+
+
+def test_strangers_dont_end_a_connection_that_has_shown_the_token(served: Served) -> None:
+    known = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    known.request("GET", f"{served.path}view")
+    known.getresponse().read()
+    kept = known.sock
+    held = strangers(served, 2 * MOST_STRANGERS)
+    known.request("GET", f"{served.path}view")
+    assert known.getresponse().status == 200
+    assert known.sock is kept
+    known.close()
+    for connection in held:
+        connection.close()
+
+
+def test_a_byte_now_and_then_keeps_no_connection_open(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "FIRST", 0.5)
+    [slow] = strangers(served, 1)
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        while time.monotonic() - began < 10:
+            slow.sendall(b"a")
             threading.Event().wait(0.1)
-    else:
-        pytest.fail("nobody was let in")
+    slow.close()
+    assert time.monotonic() - began < 5
 
 
 def test_the_machines_name_is_not_asked_for(

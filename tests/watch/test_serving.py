@@ -11,8 +11,9 @@ import subprocess
 import sys
 import urllib.request
 import webbrowser
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from tests.helpers import until
@@ -49,7 +50,26 @@ def test_nothing_is_opened_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     pool.watch()
     assert opened == []
     address = pool.watch(open=True)
-    assert opened == [address]
+    [file] = [Path(unquote(urlsplit(one).path)) for one in opened]
+    assert urlsplit(opened[0]).scheme == "file"
+    assert f'content="0; url={address}"' in file.read_text()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no modes of files here")
+def test_the_address_is_in_no_command_line_and_in_a_file_for_its_user_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    pool = Pool(upper, ITEMS)
+    token = pool.watch(open=True).split("/")[3]
+    file = Path(urlsplit(opened[0]).path)
+    assert token not in opened[0]
+    assert file.stat().st_mode & 0o077 == 0
+    assert file.parent.stat().st_mode & 0o077 == 0
+    del pool
+    gc.collect()
+    until(lambda: not file.parent.exists())
 
 
 def test_in_a_notebook_the_address_is_a_link() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,10 @@ from tests.watch.stores import BOTTLENECK, LANE, Live, course, live, make_store,
 from flowpool.control.client import RunBusy
 from flowpool.errors import InvalidInput, StoreRefused
 from flowpool.store.file import open_store
+from flowpool.store.reading import Reader
 from flowpool.store.rows import Batch, EventRow
+from flowpool.values import Timing
+from flowpool.watch.shown import shown
 from flowpool.watch.source import StoreSource
 
 opened: list[StoreSource] = []
@@ -78,6 +82,81 @@ def test_a_run_whose_process_was_killed_says_that_nobody_is_at_work(tmp_path: Pa
     view = source(tmp_path / "run.db").view()
     assert (view.state, view.now.running, view.now.rate) == ("away", 0, 0.0)
     assert view.words == "Nobody is at work on it: its process has ended or was killed."
+    assert view.fix == "run its script again, with the same store: it goes on with what is left"
+
+
+def test_a_killed_run_that_has_its_definition_says_how_to_resume_it(tmp_path: Path) -> None:
+    path = tmp_path / "my run.db"
+    make_store(path, to_do=5, complete=False)
+    with open_store(path) as store, store._transaction() as db:
+        db.execute("UPDATE runs SET definition = '{}'")
+    watched = source(path)
+    assert watched.view().fix == f"flowpool resume '{path}' goes on with what is left"
+    assert shown(watched.view()).fix == watched.view().fix
+
+
+def test_a_run_of_hours_whose_process_gives_no_answer_is_not_called_killed(tmp_path: Path) -> None:
+    """Its samples are 60 s apart by then, and who holds the store is asked."""
+    began = time.time() - 36_050
+    long = sample(began + 36_000, elapsed=36_000.0)
+    run = make_store(tmp_path / "run.db", to_do=5, complete=False, samples=[long], began=began)
+    watched = source(tmp_path / "run.db")
+    assert watched.view().state == "away"
+    with open_store(tmp_path / "run.db") as store:
+        view = watched.view()
+        assert (view.state, view.now.running) == ("running", 16)
+        store.write(run, Batch(events=[event(began + 36_001, "end", {"reason": ""})]))
+        assert watched.view().state == "away"
+
+
+def test_another_run_of_a_store_at_work_leaves_a_killed_one_killed(tmp_path: Path) -> None:
+    began = time.time() - 3600
+    make_store(tmp_path / "run.db", to_do=5, complete=False, samples=[sample(began)], began=began)
+    make_store(tmp_path / "run.db", name="other", to_do=5, complete=False)
+    with open_store(tmp_path / "run.db"):
+        assert source(tmp_path / "run.db", run="reviews").view().state == "away"
+        assert source(tmp_path / "run.db", run="other").view().state == "running"
+
+
+def test_events_of_a_clock_that_was_set_back_or_stands_still_are_seen(tmp_path: Path) -> None:
+    began = time.time() - 100
+    run = make_store(tmp_path / "run.db", samples=[sample(began)], began=began)
+    watched = source(tmp_path / "run.db")
+    watched.view()
+    with open_store(tmp_path / "run.db") as store:
+        store.write(run, Batch(events=[event(began, "sample", sample(began))]))
+        store.write(run, Batch(events=[event(began - 50, "sample", sample(began - 50))]))
+    assert len(watched.view().samples) == 3
+
+
+def test_events_of_an_older_store_are_seen_once_a_run_has_brought_it_to_this_version(
+    tmp_path: Path,
+) -> None:
+    path, began = tmp_path / "run.db", time.time() - 100
+    run = make_store(path, began=began)
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE events")
+        for name in Timing.__struct_fields__:
+            db.execute(f"ALTER TABLE attempts DROP COLUMN {name}")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    watched = source(path)
+    assert watched.view().samples == []
+    with open_store(path) as store:
+        store.write(run, Batch(events=[event(began, "sample", sample(began))]))
+    assert len(watched.view().samples) == 1
+
+
+def test_what_a_run_spent_in_all_is_beside_what_it_spent_since_it_went_on(tmp_path: Path) -> None:
+    make_store(tmp_path / "run.db", to_do=5, complete=False)
+    process = Live(live(sample=sample(time.time(), recalled=150)))
+    view = source(tmp_path / "run.db", process).view()
+    assert view.cost_in_all is not None
+    figures = {one.name: one for one in shown(view).figures}
+    assert figures["spent since it went on"].words == "$1.25"
+    assert figures["spent since it went on"].note.endswith("with earlier sessions")
+    assert "tokens since it went on" in figures
+    assert source(tmp_path / "run.db", Live(live())).view().cost_in_all is None
 
 
 def test_a_run_that_ended_before_its_end_says_why(tmp_path: Path) -> None:
@@ -162,9 +241,44 @@ def test_a_store_that_goes_away_leaves_what_was_seen_last(tmp_path: Path) -> Non
         file.unlink()
     view = watched.view()
     assert (view.state, view.now.done, view.steers) == ("ended", 7, False)
-    assert view.words.startswith("The store is gone")
+    assert (view.words, view.is_gone) == ("The run ended and its store was removed.", True)
     make_store(path, done=8, name="anew")  # and a new one in its place is seen
     assert (watched.view().name, watched.view().now.done) == ("anew", 8)
+
+
+def test_the_end_of_a_run_that_drops_its_store_is_seen_though_nobody_looked_just_then(
+    tmp_path: Path,
+) -> None:
+    path, began = tmp_path / "run.db", time.time() - 10
+    run = make_store(path, done=390, failed=["no"], complete=False, samples=[sample(began)])
+    process = Live(live())
+    watched = source(path, process)
+    assert watched.view().state == "running"
+    process.view = None
+    with open_store(path) as store:
+        store.complete_run(run)
+        store.write(run, Batch(events=[event(began + 9, "sample", sample(began + 9, total=391))]))
+    for file in tmp_path.iterdir():
+        file.unlink()
+    now = shown(watched.view())
+    assert (now.state, now.counts) == ("ended", "391 of 391")
+    assert now.verdict == "The run ended and its store was removed."
+
+
+def test_a_watcher_of_a_store_that_was_made_anew_leaves_the_new_ones_log(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    make_store(path)
+    watched = source(path)
+    watched.view()
+    for file in tmp_path.iterdir():
+        file.unlink()
+    with open_store(path) as store:
+        store.begin_run("anew", b"f" * 16, {"settings": "{}", "steps": ""}, 0.0)
+        assert watched.view().name == "anew"
+        opened.pop().close()
+        assert path.with_name("run.db-wal").stat().st_size > 0
+        with Reader(path) as reader:
+            assert [run.name for run in reader.runs()] == ["anew"]
 
 
 def test_watching_keeps_nobody_from_writing_or_folding_the_log_back(tmp_path: Path) -> None:

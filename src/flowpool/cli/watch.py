@@ -10,6 +10,7 @@ import click
 from flowpool.cli.options import STORE, STORE_RUN
 
 if TYPE_CHECKING:
+    from flowpool.watch.server import PageServer
     from flowpool.watch.source import StoreSource
 
 
@@ -70,9 +71,15 @@ def _in_terminal(source: StoreSource) -> None:
     watch_in_terminal(source, console)
 
 
+def _is_opened(server: PageServer) -> bool:
+    try:
+        return server.open()
+    except OSError:  # no room for the file that leads there
+        return False
+
+
 def _on_page(source: StoreSource, opens: bool, port: int) -> None:
     import threading
-    import webbrowser
 
     from flowpool.cli.streams import say, show
     from flowpool.errors import InvalidInput
@@ -85,8 +92,8 @@ def _on_page(source: StoreSource, opens: bool, port: int) -> None:
     try:
         show(server.address)
         say("Whoever has this address may watch and steer the run. Ctrl-C ends the watching.")
-        if opens and not webbrowser.open(server.address):
-            say("No browser was found: open the address in one.")
+        if opens and not _is_opened(server):
+            say("No browser could be started: open the address in one.")
         threading.Event().wait()
     finally:
         server.close()

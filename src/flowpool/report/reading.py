@@ -49,7 +49,9 @@ def run_in_store(path: str | Path, run: str | None = None) -> RunData:
 
 def read_run(reader: Reader, info: RunInfo) -> RunData:
     """A run as it stands in the store, whether or not it goes on."""
-    samples, bottlenecks, others = _sorted_events(reader.events(info.id))
+    samples, bottlenecks, others = _sorted_events(
+        sorted(reader.events(info.id), key=lambda event: event.at)
+    )
     last_begin = max((event.at for event in others if event.kind == "begin"), default=0.0)
     names = function_names(info)
     attempts = [_attempt(row, names) for row in reader.attempts(info.id)]

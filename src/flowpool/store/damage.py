@@ -30,7 +30,7 @@ _MEANINGS = {
     sqlite3.SQLITE_READONLY: "it can't be written: the file or its folder is read-only",
     sqlite3.SQLITE_FULL: "the disk is full: make room",
     sqlite3.SQLITE_IOERR: "the disk failed to write or read it: check the disk, or use another",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened: is its folder there, and writable?",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened: name a file in a folder that is there, and that you may write to",
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ import msgspec
 from flowpool.errors import StoreRefused
 
 LOCK_ENDING = ".lock"
+# How often a lock that is held is tried, and seconds between.
+LOOKS, LOOKED_AT = 3, 0.01
 _held: set[StoreLock] = set()
 
 
@@ -56,7 +59,7 @@ class StoreLock:
                 raise StoreRefused(
                     f"{store}: can't be locked: {error.strerror}: use a folder that you may write to."
                 ) from None
-            if not _lock(file):
+            if not _lock_soon(file):
                 holder = _holder(file)
                 file.close()
                 raise StoreRefused(
@@ -81,6 +84,15 @@ def holder_of(store: Path) -> str:
             return "" if _lock(file) else _holder(file)
     except OSError:
         return ""
+
+
+def _lock_soon(file: IO[bytes]) -> bool:
+    """Takes the lock, whoever looks for a moment who holds it: `holder_of` has it meanwhile."""
+    for _ in range(LOOKS):
+        if _lock(file):
+            return True
+        time.sleep(LOOKED_AT)
+    return False
 
 
 def _holder(file: IO[bytes]) -> str:

@@ -20,6 +20,7 @@ from flowpool.store.compression import unpack
 from flowpool.store.damage import ODD, damaged, in_words, refuses_damage
 from flowpool.store.file import BUSY, RUN_COLUMNS, check_version, run_info, without_log
 from flowpool.store.rows import RunInfo
+from flowpool.store.schema import VERSION
 from flowpool.usage import NO_USAGE, Usage
 from flowpool.values import Status, Timing
 
@@ -130,39 +131,92 @@ class RunTiming(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """Something that happened in a run: when, in seconds since 1970; of which kind; and what it says."""
+    """Something that happened in a run: when, in seconds since 1970; of which kind; and what it says.
+
+    row: its number among all events of the store, in the order in which they were written.
+    """
 
     at: float
     kind: str
     data: dict[str, Any]
+    row: int = 0
+
+
+def has_log(store: Path) -> bool:
+    """Whether there is a log beside a store with something in it, which a run writes now or a killed one left."""
+    try:
+        return store.resolve().with_name(f"{store.resolve().name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _is_kept_out(error: sqlite3.Error) -> bool:
+    """Whether SQLite can't make what it needs beside a file."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
+
+
+def _unreadable_log(store: Path) -> str:
+    name = store.name
+    return (
+        f"{store}: a part of it is in {name}-wal, and SQLite can't read that where it can't make {name}-shm: "
+        "copy both files to a folder that you may write to."
+    )
 
 
 class Reader:
-    """A store's content. Raises `StoreRefused` for a file that is no store or can't be read."""
+    """A store's content. Raises `StoreRefused` for a file that is no store or can't be read.
+
+    is_frozen: its folder can't be written, and what others write to it from now on is not seen.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = local_path(path)
+        self.is_frozen = False
         self._indexed: set[str] = set()
         if not self.path.is_file():
             raise StoreRefused(f"{path}: no such file.")
+        # As SQLite closes what may be written, it removes the files that it made beside it; a log that somebody
+        # left or writes there stays as it is.
+        mode = "ro" if has_log(self.path) else "rw"
         try:
-            uri = f"file:{quote(str(self.path.resolve()))}?mode=ro"
-            self._db = sqlite3.connect(
-                uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
-            )
+            self._version = self._open(f"mode={mode}")
         except sqlite3.Error as error:
-            raise StoreRefused(f"{path}: {in_words(error)}.") from None
+            if not _is_kept_out(error):
+                raise StoreRefused(f"{path}: {in_words(error)}.") from None
+            if has_log(self.path):
+                raise StoreRefused(_unreadable_log(self.path)) from None
+            self._open_frozen()
+
+    def _open(self, how: str) -> int:
+        """Opens the file; the version of its tables."""
+        uri = f"file:{quote(str(self.path.resolve()))}?{how}"
+        self._db = sqlite3.connect(
+            uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False
+        )
         try:
+            self._db.execute("PRAGMA query_only = 1")
             version = check_version(self._db, self.path)
             if not version:
                 raise StoreRefused(without_log(self.path))
-            self._is_timed = version >= _TIMED_SINCE
-        except sqlite3.Error as error:
-            self.close()
-            raise StoreRefused(f"{path}: {in_words(error)}.") from None
         except BaseException:
             self.close()
             raise
+        return version
+
+    def _open_frozen(self) -> None:
+        """Opens a file in a folder where nothing can be written: as long as it has no log, it doesn't change."""
+        try:
+            self._version = self._open("mode=ro&immutable=1")
+        except sqlite3.Error as error:
+            raise StoreRefused(f"{self.path}: {in_words(error)}.") from None
+        self.is_frozen = True
+
+    @property
+    def _is_timed(self) -> bool:
+        if self._version < VERSION:  # a run that goes on brings it to the newest
+            self._version = int(self._one("PRAGMA user_version")[0])
+        return self._version >= _TIMED_SINCE
 
     def close(self) -> None:
         self._db.close()
@@ -354,20 +408,21 @@ class Reader:
             for row in cursor:
                 yield dict(zip(names, row, strict=True))
 
-    def events(self, run: int, kind: str | None = None, after: float = 0.0) -> Iterator[Event]:
-        """What happened in the run since `after` (seconds since 1970), in order; of one kind, if it is given."""
+    def events(self, run: int, kind: str | None = None, after: int = 0) -> Iterator[Event]:
+        """What happened in the run after that row, as it was written down; of one kind, if it is given."""
         if not self._is_timed:
             return
         rows = self._all(
-            "SELECT at, kind, data FROM events WHERE run = ? AND at > ? AND kind = coalesce(?, kind) "
-            "ORDER BY at, rowid",
+            # By rowid alone, not by the index of the run: what is new is few, whatever there is.
+            "SELECT rowid, at, kind, data FROM events "
+            "WHERE +run = ? AND rowid > ? AND kind = coalesce(?, kind) ORDER BY rowid",
             run,
             after,
             kind,
         )
         with refuses_damage(self.path):
-            for at, what, data in rows:
-                yield Event(float(at), what, decode(data.encode()))
+            for row, at, what, data in rows:
+                yield Event(float(at), what, decode(data.encode()), row)
 
     # Items
 
@@ -458,8 +513,10 @@ class Reader:
         if name in self._indexed:
             return
         self._indexed.add(name)
+        self._all("PRAGMA query_only = 0")
         self._all(f"CREATE TEMP TABLE {name} AS {pairs}", *values)
         self._all(f"CREATE INDEX temp.{name}_by_key ON {name} (key)")
+        self._all("PRAGMA query_only = 1")
 
     def _known(self, where: str, *values: Any) -> list[Known]:
         rows = self._all(

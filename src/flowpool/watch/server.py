@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
@@ -18,18 +21,21 @@ from msgspec import Struct
 
 from flowpool.errors import FlowpoolError
 from flowpool.printable import printable
+from flowpool.watch.browser import Opener
 from flowpool.watch.guard import HEADERS, is_own, may_change, part_of
 from flowpool.watch.shown import Shown, shown
 from flowpool.watch.source import RunSource
 from flowpool.watch.view import RunView
 
 LOOPBACK = "127.0.0.1"
-# Requests at once: browsers open six connections, and nobody else has anything to do here.
-MOST_CONNECTIONS = 24
+# Connections at once that have not shown the token: one more, and the one that has been there longest is closed.
+MOST_STRANGERS = 24
 # Bytes of an order.
 MOST_BODY = 4096
-# Seconds that a connection may be idle, and that a look at the run stands for everybody who asks.
-IDLE, STANDS = 15.0, 0.4
+# Seconds for a first request, for each later one of who has shown the token, and for an answer to be taken.
+FIRST, LATER, TAKEN = 5.0, 15.0, 15.0
+# Seconds that a look at the run stands for everybody who asks.
+STANDS = 0.4
 _JSON = "application/json"
 # What the page is made of: each file by its name in the address, with its package, its name there and its type.
 FILES = {
@@ -63,6 +69,7 @@ class PageServer:
         self.source = source
         self._looked: tuple[float, RunView] | None = None
         self._lock = threading.Lock()
+        self._opener = Opener()
         self._http = _Http((LOOPBACK, port), _Handler)
         self._http.page = self
         self.address = f"http://{LOOPBACK}:{self._http.server_port}/{self.token}/"
@@ -71,13 +78,19 @@ class PageServer:
         )
         self._thread.start()
 
+    def open(self) -> bool:
+        """Opens the page in a browser; whether one was found. Raises `OSError` where it can't be led there."""
+        return self._opener.open(self.address)
+
     def close(self) -> None:
         """Ends it. Pages that are open say so."""
+        self._opener.close()
         self._http.shutdown()
         self._http.server_close()
 
     def forget(self) -> None:
         """In a forked child: the parent goes on serving, alone."""
+        self._opener.forget()
         self._http.socket.close()
 
     def shown(self, after: float) -> Shown:
@@ -92,11 +105,14 @@ class PageServer:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+    # Connections that wait to be taken: a flood of them leaves room for the page's.
+    request_queue_size = 128
     page: PageServer
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._guard = threading.Lock()
+        self._strangers: dict[socket.socket, None] = {}  # the one that has been there longest first
 
     def server_bind(self) -> None:
         # HTTPServer's own asks for the machine's name, which may take seconds and is of no use here.
@@ -104,30 +120,72 @@ class _Http(ThreadingHTTPServer):
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        with self._guard:
+            if len(self._strangers) >= MOST_STRANGERS:
+                oldest = next(iter(self._strangers))
+                del self._strangers[oldest]
+                with suppress(OSError):  # it has ended
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread ends, and closes it
+            self._strangers[request] = None
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self.know(request)
+
+    def know(self, request: socket.socket) -> None:
+        """A connection has shown the token, or is over."""
+        with self._guard:
+            self._strangers.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing: what breaks a connection is a browser that went away."""
 
 
+class _Incoming(io.RawIOBase):
+    """What a connection sends, up to a moment: a byte now and then doesn't keep it open."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.until = time.monotonic() + FIRST
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0.0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = IDLE
     server: _Http
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._incoming = _Incoming(self.connection)
+        self.rfile = io.BufferedReader(self._incoming)
+
+    def handle_one_request(self) -> None:
+        super().handle_one_request()
+        self._incoming.until = time.monotonic() + LATER
+
+    def _is_shown(self, is_allowed: bool) -> bool:
+        """Whether a request is allowed; who sends one that is, is no stranger any more."""
+        if is_allowed:
+            self.server.know(self.connection)
+        return is_allowed
 
     def do_GET(self) -> None:
         page = self.server.page
         part = part_of(self.path, page.token)
-        if part is None or not is_own(self._named()):
+        if part is None or not self._is_shown(is_own(self._named())):
             return self._refuse(HTTPStatus.FORBIDDEN, "Open the address that the run has said.")
         url = urlsplit(part)
         if url.path == "view":
@@ -140,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         page = self.server.page
         part = part_of(self.path, page.token)
-        if part is None or not may_change(self._named(), page.token):
+        if part is None or not self._is_shown(may_change(self._named(), page.token)):
             return self._refuse(HTTPStatus.FORBIDDEN, "Only the run's own page may change it.")
         if part != "order":
             return self._refuse(HTTPStatus.NOT_FOUND, "There is nothing here.")
@@ -191,6 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(msgspec.json.encode({"error": printable(words)}), _JSON, status)
 
     def _send(self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.connection.settimeout(TAKEN)
         self.send_response_only(status)
         for name, value in HEADERS.items():
             self.send_header(name, value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import webbrowser
 from contextlib import suppress
 from html import escape
 from typing import Any
@@ -40,7 +39,8 @@ def serve(session: Session, opens: bool = False) -> PageAddress:
         finalize(session, _close, server).atexit = False
     address = PageAddress(server.address)
     if opens:
-        webbrowser.open(address)
+        with suppress(OSError):  # no room for a file that leads there: the address is said
+            server.open()
     return address
 
 

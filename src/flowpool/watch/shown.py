@@ -159,10 +159,12 @@ def _verdict(view: RunView) -> tuple[str, str, bool]:
     bottleneck, now = view.bottleneck, view.now
     if view.state == "running" and bottleneck is not None:
         return _said(bottleneck.words), _said(bottleneck.fix), is_bad(bottleneck)
+    if view.is_gone:
+        return _said(view.words), "", now.failed > 0
     if view.state == "ended" and now.failed:
         fix = "see below why: flowpool retry, or pool.retry(), tries them again"
         return f"Ended: {now.failed:,} failed", fix, True
-    return _said(view.words), "", view.state == "away"
+    return _said(view.words), _said(view.fix), view.state == "away"
 
 
 def _since(bottleneck: Bottleneck, at: float) -> str:
@@ -178,6 +180,8 @@ def _counts(now: Sample) -> str:
 
 def _figures(view: RunView) -> Iterator[Figure]:
     now = view.now
+    # Items are counted over all sessions of a run; what a session uses, from its own begin on.
+    again = " since it went on" if now.recalled else ""
     yield Figure("done", f"{now.done:,}", f"{now.recalled:,} from earlier" if now.recalled else "")
     yield Figure("failed", f"{now.failed:,}")
     if now.cancelled:
@@ -186,17 +190,21 @@ def _figures(view: RunView) -> Iterator[Figure]:
         yield Figure("in progress", f"{now.running:,}")
         yield Figure("rate", rate_words(now.rate) if now.rate else "-")
         yield Figure("time left", clock(now.eta) if now.eta is not None else "-")
-    yield Figure("took" if view.state == "ended" else "so far", duration(now.elapsed))
+    took = "took" if view.state == "ended" else "so far"
+    yield Figure(f"{took}{again}", duration(now.elapsed))
     if now.cost is not None:
-        yield Figure("spent", dollars(now.cost), _expected(now))
+        yield Figure(f"spent{again}", dollars(now.cost), _expected(view))
     if now.tokens:
-        yield Figure("tokens", f"{now.tokens:,}")
+        yield Figure(f"tokens{again}", f"{now.tokens:,}")
     if now.cpu:
         lag = f"loop {duration(now.lag)} behind" if now.lag >= 0.05 else ""
         yield Figure("cores in use", f"{now.cpu:.1f}", lag)
 
 
-def _expected(now: Sample) -> str:
+def _expected(view: RunView) -> str:
+    now = view.now
+    if view.cost_in_all is not None:
+        return f"{dollars(max(view.cost_in_all, now.cost or 0.0))} with earlier sessions"
     carried = now.done + now.failed - now.recalled
     if now.total is None or now.cost is None or carried <= 0:
         return ""

@@ -6,6 +6,8 @@ knows comes from its control channel.
 
 from __future__ import annotations
 
+import shlex
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,10 +23,12 @@ from flowpool.folders import local_path
 from flowpool.report.data import AttemptData, time_spreads
 from flowpool.report.reading import fix_of, function_names
 from flowpool.run.bottleneck import add_to
+from flowpool.run.monitor import EVERY, PART
 from flowpool.run.sample import Bottleneck, LiveView, Sample, TimeSpread
 from flowpool.run.session import Change
 from flowpool.store.damage import refuses_damage
-from flowpool.store.reading import Event, FailedItem, Reader
+from flowpool.store.lock import holder_of
+from flowpool.store.reading import Event, FailedItem, Reader, has_log
 from flowpool.store.rows import RunInfo
 from flowpool.values import Status, Timing
 from flowpool.watch.paced import Paced
@@ -42,8 +46,8 @@ from flowpool.watch.view import (
 
 # Attempts at the end of a run that tell where its time went.
 MOST_ATTEMPTS = 10_000
-# Seconds since its last sample, after which nobody is taken to be at work on a run that answers no look.
-QUIET = 5.0
+# Seconds that a sample may be late before its run is taken to say nothing.
+LATE = 5.0
 Timings = dict[str, dict[str, TimeSpread]]
 
 
@@ -89,6 +93,11 @@ class StoreSource:
             raise
         self._course = _Course()
         self._settled: RunView | None = None
+        self._is_gone = False
+        self._find_anew()
+
+    def _find_anew(self) -> None:
+        """What is costly to find is found at the next look, whatever it cost before."""
         reader, version = self._reader, self._reader.version
         self._info = Paced(self._pick, version)
         self._counts = Paced(lambda: reader.counts(self._run.id), version)
@@ -103,27 +112,46 @@ class StoreSource:
 
     def view(self) -> RunView:
         with self._lock, refuses_damage(self.path):
-            words = self._missing()
-            if words and self._settled is not None:
-                return msgspec.structs.replace(
-                    self._settled, state="ended", words=words, steers=False, at=time.time()
-                )
-            self._settled = self._view()
+            if not self._is_missing() or self._settled is None:
+                self._settled = self._view()
+            elif not self._is_gone:
+                self._is_gone = True
+                self._settled = self._last_view(self._settled)
             return self._settled
 
     def order(self, what: str, **values: Any) -> str:
         return self._order(self.path, what, str(self._run.id), **values)
 
-    def _missing(self) -> str:
-        """That the file is gone, in words; a new one of its name is opened."""
+    def _is_missing(self) -> bool:
+        """Whether the file is gone; a new one of its name is opened."""
         try:
             now = self.path.stat()
         except FileNotFoundError:
-            return "The store is gone: a run whose rows are all written drops the one beside its output."
-        if (now.st_dev, now.st_ino) != (self._file.st_dev, self._file.st_ino):
+            return True
+        is_another = (now.st_dev, now.st_ino) != (self._file.st_dev, self._file.st_ino)
+        if is_another or (self._reader.is_frozen and self._has_changed(now.st_mtime_ns)):
             self._reader.close()
             self._open()
-        return ""
+        return False
+
+    def _has_changed(self, written: int) -> bool:
+        return written != self._file.st_mtime_ns or has_log(self.path)
+
+    def _last_view(self, before: RunView) -> RunView:
+        """How a run stood at its end whose store has been removed: as long as it is open it can still be read."""
+        self._find_anew()
+        try:
+            last = self._view()
+        except (FlowpoolError, sqlite3.Error):
+            last = before
+        state: State = "ended" if last.state == "ended" else "away"
+        if state == "ended":
+            words = "The run ended and its store was removed."
+        else:
+            words = "The store was removed: this is how the run stood at last."
+        return msgspec.structs.replace(
+            last, state=state, words=words, fix="", steers=False, bottleneck=None, is_gone=True
+        )
 
     def _pick(self) -> RunInfo:
         runs = self._reader.runs()
@@ -141,18 +169,21 @@ class StoreSource:
             self._run, self._course = run, _Course()
         live, trouble = self._look()
         course = self._course
-        course.read(self._reader.events(run.id, after=course.until))
+        course.read(self._reader.events(run.id, after=course.row))
         counts = self._counts()
-        now = live.sample if live is not None else self._last(course, counts, at)
-        state, words = _state(run, counts, live, course.is_at_work(at))
+        is_at_work = live is not None or self._is_at_work(course, trouble, at)
+        now = live.sample if live is not None else self._last(course, counts, is_at_work)
+        state, words = _state(run, counts, live, is_at_work)
         groups, failures = self._failed()
         return RunView(
             name=run.name,
             run=run.id,
             state=state,
             words=trouble or words,
+            fix=self._how_to_go_on(run) if state == "away" else "",
             at=at,
             now=now,
+            cost_in_all=self._spent().cost if now.recalled else None,
             bottleneck=live.bottleneck if live is not None else course.bottleneck(state),
             bottlenecks=course.bottlenecks,
             samples=course.samples,
@@ -172,12 +203,28 @@ class StoreSource:
         except FlowpoolError as error:  # it is busy, or another user's
             return None, str(error)
 
-    def _last(self, course: _Course, counts: dict[Status, int], at: float) -> Sample:
+    def _is_at_work(self, course: _Course, trouble: str, at: float) -> bool:
+        """Whether a run goes on whose process doesn't tell; trouble: why, where that is known."""
+        if course.has_ended:
+            return False
+        if not holder_of(self.path.resolve()):
+            return bool(trouble) and course.is_due(
+                at
+            )  # the lock of another user can't be looked at
+        # Whoever holds the store may be at work on another run of it: that is the one begun last.
+        return course.is_due(at) or self._reader.runs()[0].id == self._run.id
+
+    def _how_to_go_on(self, run: RunInfo) -> str:
+        if run.definition is None:
+            return "run its script again, with the same store: it goes on with what is left"
+        several = f" --run {run.id}" if len(self._reader.runs()) > 1 else ""
+        return f"flowpool resume {shlex.quote(str(self.path))}{several} goes on with what is left"
+
+    def _last(self, course: _Course, counts: dict[Status, int], is_now: bool) -> Sample:
         """How the run stood at last, by what the store has."""
         run, done, failed = self._info(), counts[Status.DONE], counts[Status.FAILED]
         known = course.samples[-1] if course.samples else None
         if known is not None:
-            is_now = course.is_at_work(at)
             return msgspec.structs.replace(
                 known,
                 done=done,
@@ -225,18 +272,19 @@ def grid_of(reader: Reader, run: int, items: int) -> Grid | None:
 
 
 class _Course:
-    """What the store's events have said so far: `until` is the moment of the last one."""
+    """What the store's events have said so far. row: of the last one. has_ended: nobody has begun it again."""
 
     def __init__(self) -> None:
-        self.until = 0.0
+        self.row = 0
+        self.has_ended = False
+        self._until = 0.0
         self.samples: list[Sample] = []
         self.bottlenecks: list[Bottleneck] = []
         self.changes: list[Happened] = []
-        self._has_ended = False
 
     def read(self, events: Iterable[Event]) -> None:
         for event in events:
-            self.until = event.at
+            self.row, self._until = event.row, event.at
             # Another version's may have other fields: what can't be read is left out.
             with suppress(msgspec.ValidationError, KeyError):
                 self._take(event)
@@ -244,7 +292,7 @@ class _Course:
     def _take(self, event: Event) -> None:
         match event.kind:
             case "sample":
-                self._has_ended = False
+                self.has_ended = False
                 self.samples.append(msgspec.convert(event.data, Sample))
             case "bottleneck":
                 add_to(self.bottlenecks, msgspec.convert(event.data, Bottleneck))
@@ -255,13 +303,14 @@ class _Course:
                 error = f": {data['error']}" if data.get("error") else ""
                 self.changes.append(Happened(event.at, f"{data['lane']} {data['state']}{error}"))
             case "begin":
-                self._has_ended = False
+                self.has_ended = False
             case "end":
-                self._has_ended = True
+                self.has_ended = True
 
-    def is_at_work(self, at: float) -> bool:
-        """Whether the run goes on, as far as its events tell."""
-        return not self._has_ended and at - self.until < QUIET
+    def is_due(self, at: float) -> bool:
+        """Whether the last sample is no older than that of a run at work may be."""
+        elapsed = self.samples[-1].elapsed if self.samples else 0.0
+        return at - self._until < LATE + max(EVERY, PART * elapsed)
 
     def bottleneck(self, state: State) -> Bottleneck | None:
         """What holds it back now."""

@@ -50,17 +50,21 @@ class RunView(Struct, frozen=True, kw_only=True):
     """A run as it stands.
 
     state: "running", "paused", "ended", or "away" where nobody is at work on it and it isn't at its end. words: the
-    same as a sentence. at: seconds since 1970. run: its number in the store, 0 without one. samples: its course, in
-    order. bottlenecks: what held it back, in order. timings: by lane, then by a name of `TIME_KINDS`. settings:
-    those that may be changed. steers: whether orders are taken. grid: None where no item's end is kept.
+    same as a sentence. fix: what to do about it. at: seconds since 1970. run: its number in the store, 0 without
+    one. cost_in_all: dollars of all its sessions, where it went on from an earlier one; `now` has this one's.
+    samples: its course, in order. bottlenecks: what held it back, in order. timings: by lane, then by a name of
+    `TIME_KINDS`. settings: those that may be changed. steers: whether orders are taken. grid: None where no item's
+    end is kept. is_gone: its store was removed.
     """
 
     name: str
     run: int = 0
     state: State
     words: str
+    fix: str = ""
     at: float
     now: Sample
+    cost_in_all: float | None = None
     bottleneck: Bottleneck | None = None
     bottlenecks: Sequence[Bottleneck] = ()
     samples: Sequence[Sample] = ()
@@ -71,6 +75,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     failures: Sequence[FailedItem] = ()
     changes: Sequence[Happened] = ()
     grid: Grid | None = None
+    is_gone: bool = False
 
 
 def cell_size(items: int, most: int = MOST_CELLS) -> int:
