@@ -249,8 +249,7 @@ def test_status_of_a_run_that_gives_no_answer_says_so_after_a_second(
     process.kill()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
-@pytest.mark.skipif(os.name != "posix", reason="signals that stop a process")
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing stops a process here")
 def test_an_order_to_a_run_that_gives_no_answer_is_not_carried_out_later(
     flowpool: Any, sim: Any
 ) -> None:
@@ -266,6 +265,7 @@ def test_an_order_to_a_run_that_gives_no_answer_is_not_carried_out_later(
     process.kill()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_child_does_not_answer_for_its_parent(flowpool: Any, sim: Any) -> None:
     """A child that lives longer than the run would keep its port, and nobody would answer there."""
     flowpool.write(
