@@ -249,6 +249,22 @@ def test_status_of_a_run_that_gives_no_answer_says_so_after_a_second(
     process.kill()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="nothing stops a process here")
+def test_an_order_to_a_run_that_gives_no_answer_is_not_carried_out_later(
+    flowpool: Any, sim: Any
+) -> None:
+    process = start(flowpool, sim, [f"{n} {ENDLESS}" for n in range(4)])
+    process.send_signal(signal.SIGSTOP)
+    code, _, err = flowpool("pause", "run.db")
+    assert code == 1
+    assert "gives no answer within 5 s" in err
+    assert "the order is dropped: give it again" in err
+    process.send_signal(signal.SIGCONT)
+    assert "paused" not in flowpool("status", "run.db")[1]
+    assert flowpool("pause", "run.db")[:2] == (0, "run.db: paused: 2 calls in flight end\n")
+    process.kill()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 def test_a_forked_child_does_not_answer_for_its_parent(flowpool: Any, sim: Any) -> None:
     """A child that lives longer than the run would keep its port, and nobody would answer there."""
