@@ -279,7 +279,7 @@ def _with_chance(lane: LaneView, found: Bottleneck) -> Bottleneck:
 
 
 def add_to(history: list[Bottleneck], said: Bottleneck) -> None:
-    """Adds what was said last; the same in newer words stands in the place of the older ones."""
+    """Adds what was said last; the same in newer words replaces the older ones."""
     if history and history[-1].since == said.since:
         history[-1] = said
     else:

@@ -110,7 +110,7 @@ def shape_of(message: str) -> str:
 
 
 class FailedItem(Struct, frozen=True):
-    """An item that failed: its place in the run (0 is the first), when it ended (seconds since 1970), and why."""
+    """An item that failed: its index in the run, when it ended (seconds since 1970), and why."""
 
     item: int
     at: float

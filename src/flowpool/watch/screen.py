@@ -90,7 +90,7 @@ def _course(now: Shown, width: int, plain: bool) -> list[Text]:
     lines = []
     for name, values, color in (
         ("items/s", series.rate, GOOD),
-        ("429s/s", series.refused, BAD),
+        ("refused/s", series.refused, BAD),
         ("in flight", series.in_flight, "#009e73"),
         ("waiting", series.queued, "#cc79a7"),
     ):

@@ -42,7 +42,7 @@ class LaneRow(Struct, frozen=True):
 
 
 LANE_HEADS = (
-    "lane", "in flight", "waiting", "a minute", "answers take", "429s", "held back by",
+    "lane", "in flight", "waiting", "a minute", "answers take", "refused", "held back by",
 )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ class Said(Struct, frozen=True):
 class Series(Struct, frozen=True):
     """A run's course: a list a line, in step with `at` (seconds since 1970); None where nobody was at work.
 
-    rate: items a second. limit: what the tightest known limit lets through, in items a second. refused: 429s a
+    rate: items a second. limit: what the tightest known limit lets through, in items a second. refused: refusals a
     second. in_flight, window, queued: calls, of all lanes.
     """
 

@@ -119,7 +119,7 @@ F.ranged = (run, open) => {
   const lanes = run.laneEvents.length ? F.el("details", {}, F.el("summary", {}, `${F.many(run.laneEvents.length, "change")} of a lane's state`), F.table(["At", "Lane", "State", "Error"], run.laneEvents.slice(-200).map(([at, name, state, error]) => [F.time(run.began + at / 1000), name, state, error]))) : null;
   const isTimed = a.times.first_byte.some(Boolean), hasFunctions = a.isModel.includes(false);
   const answers = isTimed ? [["first_byte", "until the first byte", ""], ["reading", "reading the answer", ""]] : [["done", "answered", ""]];
-  const key = F.el("div", {class: "key"}, [...answers, ...(hasFunctions ? [["own_code", "a function", ""]] : []), ["throttled", "refused with a 429 (lower half)", "half"], ["failed", "failed (upper half)", "half"]].map(([name, words, kind]) =>
+  const key = F.el("div", {class: "key"}, [...answers, ...(hasFunctions ? [["own_code", "a function", ""]] : []), ["throttled", "refused (lower half)", "half"], ["failed", "failed (upper half)", "half"]].map(([name, words, kind]) =>
     F.el("span", {}, F.el("i", {class: "swatch " + kind, style: {background: `var(--${name})`}}), words)));
   return {
     charts: F.section("charts", "How it went", tools, box, steered, lanes),

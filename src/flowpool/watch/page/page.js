@@ -78,7 +78,7 @@ function sayLanes(now) {
   find("lanes-part").hidden = !now.lanes.length;
   part("lanes", now.lanes, (lanes) => [
     row("th", [["lane"], ["in flight", "number"], ["waiting", "number"], ["a minute", "number"], ["answers take", "number"],
-      ["429s", "number"], ["held back by"]]),
+      ["refused", "number"], ["held back by"]]),
     ...lanes.map((lane) => row("td", [[lane.name], [lane.in_flight, "number"], [lane.queued, "number"], [lane.limit, "number"],
       [lane.latency, "number"], [lane.throttled, "number"],
       [(lane.is_ill ? "▲ " : "") + lane.bound, lane.is_ill ? "bad" : ""]])),
@@ -211,7 +211,7 @@ find("grid").addEventListener("keydown", (event) => {
 // The series.
 
 const LINES = {
-  rate: [["items/s", "rate", "rate"], ["limit", "limit", "limit", [6, 4]], ["429s/s", "refused", "refused"]],
+  rate: [["items/s", "rate", "rate"], ["limit", "limit", "limit", [6, 4]], ["refused/s", "refused", "refused"]],
   flight: [["in flight", "in_flight", "rate"], ["window", "window", "limit", [6, 4]]],
   queue: [["waiting", "queued", "queued"]],
 };
