@@ -523,7 +523,7 @@ class Session:
             if self._recalled:
                 log.info("%s: %d of them had ended earlier", self.plan.name, self._recalled)
             if self._reason:
-                log.info("%s: %s", self.plan.name, self._stopped)
+                log.info("%s: %s", self.plan.name, printable(self._stopped))
 
     async def _execute(self, start: Start, identity: Identity | None) -> None:
         if self.checkpoint is None or identity is None:
