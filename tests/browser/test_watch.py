@@ -82,7 +82,7 @@ def test_counts_move_and_the_verdict_shows(watched, page: Page) -> None:
     before = ended(page)
     page.wait_for_function("before => parseInt(find('counts').textContent) > before", arg=before)
     expect(page.locator("#words")).to_contain_text(
-        "your function 'work' runs 2 at once", timeout=20_000
+        "limited by max_flows: 2 at once", timeout=20_000
     )
     expect(page.locator("#fix")).to_contain_text("max_flows")
     expect(page.locator("#rate canvas")).to_have_count(1)
