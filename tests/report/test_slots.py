@@ -5,12 +5,20 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowpool.report.slots import slots_of
+from flowpool.report.slots import SlotFinder
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda at: (at[0], at[0] + at[1])),
     max_size=40,
 )
+
+
+def slots_of(spans: list[tuple[int, int]]) -> list[int]:
+    """The slot of each span (start, end), in the spans' order, which may be any."""
+    finder, found = SlotFinder(), [0] * len(spans)
+    for at in sorted(range(len(spans)), key=spans.__getitem__):
+        found[at] = finder.slot(*spans[at])
+    return found
 
 
 def test_a_span_takes_the_lowest_slot_that_is_free() -> None:

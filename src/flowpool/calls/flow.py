@@ -42,8 +42,10 @@ class Log(Protocol):
 MISSING: Any = object()
 
 
-class Witness(Protocol):
-    """Who hears of an item's attempts that failed, as they happen."""
+class Witness:
+    """Who hears of an item's attempts that failed, as they happen. This one heeds nothing."""
+
+    __slots__ = ()
 
     def failed(
         self,
@@ -58,6 +60,9 @@ class Witness(Protocol):
 
     def unfit(self, route: Any, error: InvalidOutput, left: int) -> None:
         """An answer doesn't fit, and is asked for again as often as is `left`."""
+
+
+NOBODY = Witness()
 
 
 class Times(Protocol):
@@ -91,7 +96,7 @@ class Flow(ItemSpend, eq=False):
     is_cut: bool = False
     is_over: bool = False
     attempts: int = 0
-    witness: Witness | None = None
+    witness: Witness = NOBODY
 
 
 class Rank:
@@ -112,16 +117,3 @@ class StepCall(Struct, eq=False):
     flow: Flow
     rank: float = Rank.NEW
     made: Set[str] = frozenset()
-
-    def failed(
-        self,
-        route: Any,
-        began: float,
-        now: float,
-        error: Exception,
-        follows: Next[Any],
-        attempts: Attempts[Any] | None,
-    ) -> None:
-        """An attempt failed, for whoever wants to know; see `Witness`."""
-        if self.flow.witness is not None:
-            self.flow.witness.failed(route, began, now, error, follows, attempts)

@@ -172,8 +172,7 @@ class ModelCalls:
             try:
                 accepted = conversation.answer.accept(reply.text)
             except InvalidOutput as error:
-                if call.flow.witness is not None:
-                    call.flow.witness.unfit(routes[0], error, left)
+                call.flow.witness.unfit(routes[0], error, left)
                 if not left:
                     raise
                 left -= 1
@@ -239,7 +238,7 @@ class ModelCalls:
             follows = attempts.failed(
                 route, failure, now(), draw, paused=paused, refuses_form=bool(refused)
             )
-            call.failed(route, admitted.at, now(), failure, follows, attempts)
+            call.flow.witness.failed(route, admitted.at, now(), failure, follows, attempts)
             match follows:
                 case AskPlainer():
                     self._ask_without(refused, requests, route, failure)

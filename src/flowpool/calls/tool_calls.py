@@ -128,7 +128,7 @@ class ToolCalls:
             except Exception as error:
                 if isinstance(error, FlowpoolError) and not isinstance(error, CallError):
                     now = self._loop.time()
-                    call.failed(route, admitted.at, now, error, GiveUp(error), None)
+                    call.flow.witness.failed(route, admitted.at, now, error, GiveUp(error), None)
                     raise
                 failure = error
             call.rank = Rank.BEGUN
@@ -145,7 +145,9 @@ class ToolCalls:
                 paused=paused,
                 wanted=is_retried(route.retry_on, failure),
             )
-            call.failed(route, admitted.at, self._loop.time(), failure, follows, attempts)
+            call.flow.witness.failed(
+                route, admitted.at, self._loop.time(), failure, follows, attempts
+            )
             if isinstance(follows, Wait):
                 waited = await self._waiter.wait(call.flow, follows, route.lane)
                 if waited is not None:

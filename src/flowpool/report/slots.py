@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from heapq import heappop, heappush
 
 
@@ -23,15 +22,3 @@ class SlotFinder:
         slot = heappop(free) if free else len(busy)
         heappush(busy, (end, slot))
         return slot
-
-
-def slots_of(spans: Sequence[tuple[float, float]]) -> list[int]:
-    """The slot of each span (start, end), in the spans' order, which may be any.
-
-    >>> slots_of([(0, 5), (1, 2), (2, 3), (5, 6)])
-    [0, 1, 1, 0]
-    """
-    slots, found = SlotFinder(), [0] * len(spans)
-    for at in sorted(range(len(spans)), key=spans.__getitem__):
-        found[at] = slots.slot(*spans[at])
-    return found

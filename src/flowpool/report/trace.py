@@ -225,9 +225,14 @@ class _Tracks:
         arrow = {"cat": "item", "id": id, "name": name, **where}
         return {"ph": "f", "bp": "e", **arrow} if ends else {"ph": "s", **arrow}
 
-    def counter(self, process: str, at: int, name: str, unit: str, value: float) -> Json:
+    def counters(
+        self, process: str, at: int, figures: Iterable[tuple[str, str, float | None]]
+    ) -> Iterator[Json]:
+        """The figures (name, unit, value) that are known at that moment."""
         where = {"pid": self._pids[process], "tid": 0, "ts": at}
-        return {"ph": "C", "name": name, **where, "args": {unit: value}}
+        for name, unit, value in figures:
+            if value is not None:
+                yield {"ph": "C", "name": name, **where, "args": {unit: value}}
 
     def instant(self, process: str, at: int, name: str, cat: str, args: Mapping[str, Any]) -> Json:
         where = {"pid": self._pids[process], "tid": 0, "ts": at}
@@ -332,9 +337,7 @@ def _of_sample(tracks: _Tracks, at: int, now: Sample) -> Iterator[Json]:
         ("CPU", "cores", now.cpu),
         ("event loop", "seconds behind", now.lag),
     ]
-    for name, unit, value in figures:
-        if value is not None:
-            yield tracks.counter(RUN, at, name, unit, value)
+    yield from tracks.counters(RUN, at, figures)
     for lane in now.lanes:
         yield from _of_lane(tracks, at, lane)
 
@@ -349,9 +352,7 @@ def _of_lane(tracks: _Tracks, at: int, lane: LaneSample) -> Iterator[Json]:
         ("used", "a minute", lane.used),
         ("limit", "a minute", lane.limit),
     ]
-    for name, unit, value in figures:
-        if value is not None:
-            yield tracks.counter(lane.name, at, name, unit, value)
+    yield from tracks.counters(lane.name, at, figures)
 
 
 def _meta(what: str, pid: int, tid: int, **args: Any) -> Json:

@@ -166,10 +166,10 @@ class EventLog:
             warnings.warn(words, RuntimeWarning, stacklevel=2)
 
 
-class _ItemWitness:
+class _ItemWitness(Witness):
     """Tells of the attempts of one item that failed."""
 
-    __slots__ = ("_count", "_index", "_log")
+    __slots__ = ("_index", "_log")
 
     def __init__(self, log: EventLog, index: int) -> None:
         self._log = log
