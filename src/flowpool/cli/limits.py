@@ -240,6 +240,6 @@ def _a_minute(reading: LimitReading, learned: float) -> str:
 
 
 def _units(name: str) -> str:
-    from flowpool.views.words import UNITS
+    from flowpool.limits.lane_view import UNITS
 
     return UNITS.get(NAMES.get(name, name), name)

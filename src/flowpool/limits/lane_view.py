@@ -40,6 +40,15 @@ BOUNDS: dict[Bound, str] = {
 }
 
 
+# The names of what limits count, as people say them.
+UNITS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+}
+
+
 class LaneView(Struct, frozen=True):
     """A lane at one moment: what shares a limit, and what holds it back.
 
@@ -162,3 +171,16 @@ def together(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The rates of all; none where one of them has none."""
     names = set(each[0]).intersection(*each[1:]) if each else set()
     return {name: sum(rates[name] for rates in each) for name in names}
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock: 0:42, 10:01, 2:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def shortened(error: str) -> str:
+    """What an error says, in a line that is short enough to stand among others."""
+    words = " ".join(error.split())
+    return words if len(words) <= 200 else words[:199] + "…"

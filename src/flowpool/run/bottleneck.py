@@ -12,7 +12,7 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from flowpool.limits.lane_view import LaneView
+from flowpool.limits.lane_view import UNITS, LaneView, clock, shortened
 from flowpool.run.sample import Bottleneck
 
 # Cores of its own from which on a process has none left for more: an interpreter runs on one at a time.
@@ -39,14 +39,8 @@ LAST_MOMENT = 253_402_200_000.0
 # Looks of which the most frequent bottleneck is said, and how many of them are enough to change it.
 STEADY, ENOUGH = 5, 3
 
-_UNITS = {
-    "requests": "requests",
-    "tokens": "tokens",
-    "input_tokens": "input tokens",
-    "output_tokens": "output tokens",
-}
 KINDS = {
-    **dict.fromkeys(_UNITS, "a limit of the provider's"),
+    **dict.fromkeys(UNITS, "a limit of the provider's"),
     "limits": "the `limits=` that you set",
     "max_flows": "the `max_flows` that you set, or a function's own",
     "slots": "the server's slots are full",
@@ -131,11 +125,11 @@ def narrowest(look: Look) -> Bottleneck:
 
 def _of_illness(lane: LaneView, look: Look) -> Bottleneck | None:
     """A provider that answers nobody, or asks to be left alone for long."""
-    error = _short(lane.error)
+    error = shortened(lane.error)
     if lane.bound == "broken":
         return Bottleneck("broken", f"{lane.name} was given up: {error}", "", lane.name)
     if lane.bound == "outage" or lane.silence >= LONG_SILENCE:
-        left = f", gives up in {_clock(lane.gives_up)}" if lane.gives_up is not None else ""
+        left = f", gives up in {clock(lane.gives_up)}" if lane.gives_up is not None else ""
         words = f"{lane.name} answers nobody and is probed{left}: {error}"
         return Bottleneck("outage", words, "", lane.name)
     if lane.asked is not None and lane.asked >= LONG_ASKED:
@@ -170,7 +164,7 @@ def _of_run(look: Look) -> Bottleneck | None:
 
 def _of_load(lane: LaneView | None, look: Look) -> Bottleneck | None:
     """A process whose own work leaves no time for more calls."""
-    if lane is not None and lane.bound in (*_UNITS, "limits") and lane.utilisation >= USED_UP:
+    if lane is not None and lane.bound in (*UNITS, "limits") and lane.utilisation >= USED_UP:
         return None
     if look.cpu < FULL_CORE and look.lag < BLOCKED:
         return None
@@ -233,7 +227,7 @@ def _words_of(lane: LaneView, look: Look) -> tuple[str, str]:
                 f"{lane.limits.get(unit, 0.0):,.0f} a minute, {lane.grounds.get(unit, 'learned')}"
             )
             fix = "a second key would halve it" if look.left else "a second key, or a higher tier"
-            return f"limited by {_UNITS[unit]} of {name} ({limit})", fix
+            return f"limited by {UNITS[unit]} of {name} ({limit})", fix
         case "limits":
             own = _configured(lane)
             return f"limited by the limits that you set for {name}{own}", "raise limits="
@@ -344,15 +338,5 @@ def _configured(lane: LaneView) -> str:
     return f" ({', '.join(f'{name}={value:g}' for name, value in names if value is not None)})"
 
 
-def _short(error: str) -> str:
-    words = " ".join(error.split())
-    return words if len(words) <= 200 else f"{words[:199]}…"
-
-
 def _many(count: int, noun: str, plural: str = "s") -> str:
     return f"{count:,} {noun}{plural if count != 1 else ''}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"

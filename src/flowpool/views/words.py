@@ -6,7 +6,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from flowpool.limits.lane_view import REFUSED
+from flowpool.limits.lane_view import REFUSED, UNITS, shortened
+from flowpool.limits.lane_view import clock as clock
 from flowpool.pool import BOUNDS, LaneView, Snapshot
 from flowpool.printable import printable
 from flowpool.run.sample import Bottleneck, LaneSample
@@ -19,12 +20,6 @@ COST_AFTER = 2.0
 HELD_AFTER = 10.0
 # The part of a run from which on it says what held it back for so long.
 LEAST_HELD = 0.05
-UNITS = {
-    "requests": "requests",
-    "tokens": "tokens",
-    "input_tokens": "input tokens",
-    "output_tokens": "output tokens",
-}
 
 
 class ProgressText(Struct, frozen=True):
@@ -157,13 +152,6 @@ def duration(seconds: float) -> str:
     return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
 
 
-def clock(seconds: float) -> str:
-    """Seconds as a clock: 0:42, 10:01, 2:05:00."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def dollars(amount: float) -> str:
     """An amount in dollars: to the cent, or with two digits that say something."""
     if 0 < amount < 0.0001:
@@ -271,15 +259,10 @@ def _words_of_bound(lane: LaneView) -> str:
             return f"finding the limit, {lane.used.get('requests', 0.0):,.0f} requests/min so far"
         case "outage":
             left = f", gives up in {clock(lane.gives_up)}" if lane.gives_up is not None else ""
-            return f"no answers, probing{left}: {_short(lane.error)}"
+            return f"no answers, probing{left}: {shortened(lane.error)}"
         case "broken":
-            return f"given up: {_short(lane.error)}"
+            return f"given up: {shortened(lane.error)}"
     return _BOUND_WORDS.get(lane.bound, "free")
-
-
-def _short(error: str) -> str:
-    words = " ".join(error.split())
-    return words if len(words) <= 200 else words[:199] + "…"
 
 
 def _counted(now: Snapshot) -> list[str]:

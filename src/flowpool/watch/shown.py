@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from flowpool.limits.lane_view import BOUNDS
+from flowpool.limits.lane_view import BOUNDS, UNITS
 from flowpool.printable import printable
 from flowpool.run.sample import TIME_KINDS, Bottleneck, LaneSample, Sample, TimeSpread
 from flowpool.store.reading import FailedItem
-from flowpool.views.words import UNITS, about, big, clock, dollars, duration, is_bad, rate_words
+from flowpool.views.words import about, big, clock, dollars, duration, is_bad, rate_words
 from flowpool.watch.view import MOST_CHANGES, Grid, RunView, State, thinned
 
 # Characters of a message: what a provider says may be a page of HTML.
